@@ -1,0 +1,4 @@
+/* cpu.c -- the catalogue's kernels for a CPU, in one precision and one instruction set (chosen by the build). */
+#include <parsolve/launch_cpu.h>
+
+#include "cells/catalogue/catalogue.h"

@@ -1,0 +1,37 @@
+/* cells.h -- what a cell body may use, the same on CPU and GPU.
+ *
+ * A cell body is a plain function of one cell, PS_CELL void name(const ps_args *a, int64_t c, ps_real *out): it reads its
+ * inputs at c and at neighbours of c and sets one value per output.  launch_cpu.h or launch_cuda.h makes the loop.
+ * PS_REAL is the type of the values (double or float), PS_TYPE the ending of the exported names (f64 or f32).
+ */
+#ifndef PARSOLVE_CELLS_H
+#define PARSOLVE_CELLS_H
+
+#include "parsolve.h"
+
+#ifdef __CUDACC__
+#include <cmath>
+#define PS_CELL static __device__ __forceinline__
+#else
+#include <tgmath.h>
+#define PS_CELL static inline __attribute__((always_inline, unused))
+#endif
+
+#ifndef PS_REAL
+#define PS_REAL double
+#define PS_TYPE f64
+#endif
+typedef PS_REAL ps_real;
+
+#define PS_JOIN_(cell, type) ps_##cell##_##type
+#define PS_JOIN(cell, type) PS_JOIN_(cell, type)
+#define PS_NAME(cell) PS_JOIN(cell, PS_TYPE)
+
+#define PS_INPUT(a, n) ((const ps_real *)(a)->field[n])
+#define PS_COEFFICIENT(a, n) ((ps_real)(a)->coefficient[n])
+
+PS_CELL ps_real ps_min(ps_real s, ps_real t) { return s < t || s != s ? s : t; }
+PS_CELL ps_real ps_max(ps_real s, ps_real t) { return s > t || s != s ? s : t; }
+PS_CELL ps_real ps_sign(ps_real s) { return s > 0 ? (ps_real)1 : s < 0 ? (ps_real)-1 : (ps_real)0; }
+
+#endif

@@ -1,0 +1,74 @@
+/* launch_cpu.h -- THE loop over a box, for a CPU.  PS_UPDATE and PS_DEFINE turn a cell body into a kernel.
+ *
+ * The outputs may be the first term, element by element, but alias nothing else, so iterations of a row are independent.
+ */
+#ifndef PARSOLVE_LAUNCH_CPU_H
+#define PARSOLVE_LAUNCH_CPU_H
+
+#include "cells.h"
+
+#include <stddef.h>
+
+#define PS_EXPORT __attribute__((visibility("default")))
+#define PS_INDEPENDENT _Pragma("GCC ivdep")
+
+#define PS_ROWS(a, row)                                                                                                \
+    for (int64_t k_ = (a).lo[0]; k_ < (a).hi[0]; k_++)                                                                 \
+        for (int64_t j_ = (a).lo[1], row = k_ * (a).stride[0] + j_ * (a).stride[1]; j_ < (a).hi[1];                    \
+             j_++, row += (a).stride[1])
+
+/* out += weight * term along the row, for the terms after the first; the row is in cache. */
+static inline __attribute__((always_inline)) void ps_add_terms(const ps_args *a, int64_t row, int inputs, int outputs)
+{
+    for (int64_t t = 1; t < a->terms; t++)
+        for (int f = 0; f < outputs; f++) {
+            ps_real *out = (ps_real *)a->field[inputs + f] + row;
+            const ps_real *term = (const ps_real *)a->field[inputs + outputs + t * outputs + f] + row;
+            const ps_real w = (ps_real)a->weight[t];
+            PS_INDEPENDENT
+            for (int64_t i = a->lo[2]; i < a->hi[2]; i++) out[i] += w * term[i];
+        }
+}
+
+/* A kernel out_f = sum_j weight[j] * term_jf + scale * value_f from the body of one cell. */
+#define PS_UPDATE(cell, inputs, outputs)                                                                               \
+    PS_EXPORT ps_kernel PS_NAME(cell);                                                                                 \
+    int PS_NAME(cell)(const ps_args *args)                                                                             \
+    {                                                                                                                  \
+        const ps_args a = *args; /* a copy: nothing aliases it */                                                      \
+        const ps_real w = (ps_real)a.weight[0], scale = (ps_real)a.scale;                                              \
+        if (a.terms < 1 || inputs + (a.terms + 1) * outputs > PS_MAX_FIELDS) return PS_BAD_ARGUMENT;                   \
+        PS_ROWS(a, row)                                                                                                \
+        {                                                                                                              \
+            PS_INDEPENDENT                                                                                             \
+            for (int64_t c = row + a.lo[2]; c < row + a.hi[2]; c++) {                                                  \
+                ps_real value[outputs];                                                                                \
+                cell(&a, c, value);                                                                                    \
+                for (int f = 0; f < outputs; f++)                                                                      \
+                    ((ps_real *)a.field[inputs + f])[c] =                                                              \
+                        w * ((const ps_real *)a.field[inputs + outputs + f])[c] + scale * value[f];                    \
+            }                                                                                                          \
+            ps_add_terms(&a, row, inputs, outputs);                                                                    \
+        }                                                                                                              \
+        return PS_OK;                                                                                                  \
+    }
+
+/* A kernel out_f = value_f from the body of one cell. */
+#define PS_DEFINE(cell, inputs, outputs)                                                                               \
+    PS_EXPORT ps_kernel PS_NAME(cell);                                                                                 \
+    int PS_NAME(cell)(const ps_args *args)                                                                             \
+    {                                                                                                                  \
+        const ps_args a = *args;                                                                                       \
+        PS_ROWS(a, row)                                                                                                \
+        {                                                                                                              \
+            PS_INDEPENDENT                                                                                             \
+            for (int64_t c = row + a.lo[2]; c < row + a.hi[2]; c++) {                                                  \
+                ps_real value[outputs];                                                                                \
+                cell(&a, c, value);                                                                                    \
+                for (int f = 0; f < outputs; f++) ((ps_real *)a.field[inputs + f])[c] = value[f];                      \
+            }                                                                                                          \
+        }                                                                                                              \
+        return PS_OK;                                                                                                  \
+    }
+
+#endif

@@ -1,0 +1,84 @@
+/* parsolve.h -- the whole ABI of the compiled core: plain C11, shared by CPU, CUDA and run-time compiled kernels.
+ *
+ * Axes are ordered (z, y, x) as in NumPy; x is contiguous.  A box is an index range [lo, hi) in owned cells of a
+ * subdomain: ghost cells have negative indices or indices beyond the owned ones.  All fields of a subdomain share one
+ * layout, so one index c = k*stride[0] + j*stride[1] + i addresses the same cell in each of them.
+ */
+#ifndef PARSOLVE_H
+#define PARSOLVE_H
+
+#include <stdint.h>
+
+#define PS_ABI 1
+#define PS_MAX_FIELDS 64
+#define PS_MAX_COEFFICIENTS 128
+#define PS_MAX_TERMS 12
+
+/* Status of every entry point. */
+enum { PS_OK = 0, PS_BAD_BOX = 1, PS_BAD_ARGUMENT = 2, PS_DEVICE = 3 };
+
+/* Arguments of a kernel over a box.
+ * An update kernel of n fields computes, at each cell of the box,
+ *     out_f = sum_j weight[j] * term_jf + scale * rate_f(inputs),     f < n, j < terms,
+ * with pointers in field[]: inputs, then the n outputs, then the terms, term by term.
+ * term 0 may be the same array as the output; no other term and no input may.
+ * A define kernel computes out_f = value_f(inputs); weight, scale and terms are not read.
+ */
+typedef struct ps_args {
+    int64_t lo[3], hi[3];
+    int64_t stride[3];  /* elements from a cell to its neighbour along z, y, x */
+    int64_t offset[3];  /* global index of owned cell (0, 0, 0) */
+    int64_t cells[3];   /* global cells */
+    double lower[3];    /* coordinate of the lower face of global cell 0 */
+    double spacing[3];
+    double time;
+    double scale;
+    int64_t terms;
+    double weight[PS_MAX_TERMS];
+    double coefficient[PS_MAX_COEFFICIENTS];
+    void *field[PS_MAX_FIELDS]; /* address of owned cell (0, 0, 0) */
+    void *stream;               /* CUDA stream; not used on a CPU */
+} ps_args;
+
+/* The only kernel signature: interior, shell, tile, ghost slab and subdomain are all boxes. */
+typedef int ps_kernel(const ps_args *args);
+
+/* One strided copy of a box; pack, unpack and periodic wrap are lists of these. */
+typedef struct ps_copy {
+    const void *source;
+    void *target;
+    int64_t extent[3];
+    int64_t source_stride[3], target_stride[3];
+} ps_copy;
+
+#define PS_MAX_DEPTH 4
+#define PS_MAX_POINTS 8
+
+/* Physical ghosts of one side of one field:
+ *     ghost_k = sum_j weight[k][j] * u_j + value_weight[k] * value,   k < depth, j < points,
+ * u_j the j-th owned cell from the face, ghost_k the k-th cell beyond it.
+ * value is a constant, or an array over the (two) tangential axes.
+ */
+typedef struct ps_ghost {
+    void *field;        /* owned cell (0, 0, 0) */
+    int64_t axis;       /* 0 = z, 1 = y, 2 = x */
+    int64_t first;      /* index along axis of the owned cell at the face */
+    int64_t inward;     /* +1 at a lower face, -1 at an upper one */
+    int64_t lo[3], hi[3]; /* tangential range; not read on the axis itself */
+    int64_t stride[3];
+    int64_t depth, points;
+    double weight[PS_MAX_DEPTH][PS_MAX_POINTS];
+    double value_weight[PS_MAX_DEPTH];
+    double constant;
+    const double *value; /* NULL: the constant; else the value at (lo, lo, lo) */
+    int64_t value_stride[3];
+} ps_ghost;
+
+/* The largest and smallest value, and the first cell that is not finite (hi[0] if all are). */
+typedef struct ps_extrema {
+    double minimum, maximum;
+    int64_t bad[3];
+} ps_extrema;
+
+#define PS_SUM_DIGITS 70
+#endif

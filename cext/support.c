@@ -1,0 +1,107 @@
+/* support.c -- what is not an equation: box copies, physical ghosts, extrema, error norms.  Compiled once per precision. */
+#include <parsolve/cells.h>
+
+#include <stddef.h>
+
+#define PS_EXPORT __attribute__((visibility("default")))
+
+PS_EXPORT int PS_NAME(copy)(const ps_copy *list, int64_t n);
+PS_EXPORT int PS_NAME(ghost)(const ps_ghost *list, int64_t n);
+PS_EXPORT int PS_NAME(extrema)(const ps_args *args, ps_extrema *result);
+PS_EXPORT int PS_NAME(error_norm)(const ps_args *args, double *result);
+
+/* Copy each box of the list. */
+int PS_NAME(copy)(const ps_copy *list, int64_t n)
+{
+    for (const ps_copy *p = list; p < list + n; p++)
+        for (int64_t k = 0; k < p->extent[0]; k++)
+            for (int64_t j = 0; j < p->extent[1]; j++) {
+                const ps_real *s = (const ps_real *)p->source + k * p->source_stride[0] + j * p->source_stride[1];
+                ps_real *t = (ps_real *)p->target + k * p->target_stride[0] + j * p->target_stride[1];
+                const int64_t ds = p->source_stride[2], dt = p->target_stride[2];
+                if (ds == 1 && dt == 1)
+                    __builtin_memcpy(t, s, (size_t)p->extent[2] * sizeof *t);
+                else
+                    for (int64_t i = 0; i < p->extent[2]; i++) t[i * dt] = s[i * ds];
+            }
+    return PS_OK;
+}
+
+/* Ghost cells of one line normal to the face, at cell c of the field and value v of the boundary. */
+static void ghost_line(const ps_ghost *g, int64_t c, double v)
+{
+    ps_real *u = (ps_real *)g->field + c;
+    const int64_t normal = g->inward * g->stride[g->axis];
+    for (int64_t k = 0; k < g->depth; k++) {
+        ps_real sum = (ps_real)(g->value_weight[k] * v);
+        for (int64_t p = 0; p < g->points; p++) sum += (ps_real)g->weight[k][p] * u[p * normal];
+        u[-(k + 1) * normal] = sum;
+    }
+}
+
+/* Fill the physical ghosts of each side in the list, in order. */
+int PS_NAME(ghost)(const ps_ghost *list, int64_t n)
+{
+    for (const ps_ghost *g = list; g < list + n; g++) {
+        int64_t lo[3], hi[3];
+        for (int d = 0; d < 3; d++) lo[d] = g->lo[d], hi[d] = g->hi[d];
+        lo[g->axis] = g->first, hi[g->axis] = g->first + 1;
+        for (int64_t k = lo[0]; k < hi[0]; k++)
+            for (int64_t j = lo[1]; j < hi[1]; j++)
+                for (int64_t i = lo[2]; i < hi[2]; i++) {
+                    const int64_t c = k * g->stride[0] + j * g->stride[1] + i * g->stride[2];
+                    const double *v = g->value;
+                    if (v) v += (k - lo[0]) * g->value_stride[0] + (j - lo[1]) * g->value_stride[1] + (i - lo[2]) * g->value_stride[2];
+                    ghost_line(g, c, v ? *v : g->constant);
+                }
+    }
+    return PS_OK;
+}
+
+/* Minimum, maximum and first cell that is not finite of input 0 over the box. */
+int PS_NAME(extrema)(const ps_args *args, ps_extrema *result)
+{
+    const ps_args a = *args;
+    const ps_real *u = PS_INPUT(&a, 0);
+    ps_real low = (ps_real)INFINITY, high = -(ps_real)INFINITY;
+    for (int d = 0; d < 3; d++) result->bad[d] = a.hi[0];
+    for (int64_t k = a.lo[0]; k < a.hi[0]; k++)
+        for (int64_t j = a.lo[1]; j < a.hi[1]; j++) {
+            const ps_real *row = u + k * a.stride[0] + j * a.stride[1];
+            ps_real zero = 0; /* stays 0 as long as every value is finite */
+            for (int64_t i = a.lo[2]; i < a.hi[2]; i++) {
+                low = row[i] < low ? row[i] : low;
+                high = row[i] > high ? row[i] : high;
+                zero += row[i] - row[i];
+            }
+            if (zero == 0 || result->bad[0] < a.hi[0]) continue;
+            for (int64_t i = a.lo[2]; i < a.hi[2]; i++)
+                if (!isfinite(row[i])) {
+                    result->bad[0] = k, result->bad[1] = j, result->bad[2] = i;
+                    break;
+                }
+        }
+    result->minimum = low, result->maximum = high;
+    return PS_OK;
+}
+
+/* max |e| / (weight[0] + weight[1] * max(|u|, |v|)) over the box, inputs e, u, v; infinity where not finite.
+ * A maximum does not depend on the order, so every decomposition finds the same bits. */
+int PS_NAME(error_norm)(const ps_args *args, double *result)
+{
+    const ps_args a = *args;
+    const ps_real *e = PS_INPUT(&a, 0), *u = PS_INPUT(&a, 1), *v = PS_INPUT(&a, 2);
+    double worst = 0;
+    for (int64_t k = a.lo[0]; k < a.hi[0]; k++)
+        for (int64_t j = a.lo[1]; j < a.hi[1]; j++) {
+            const int64_t row = k * a.stride[0] + j * a.stride[1];
+            for (int64_t c = row + a.lo[2]; c < row + a.hi[2]; c++) {
+                const double size = fmax(fabs((double)u[c]), fabs((double)v[c]));
+                const double ratio = fabs((double)e[c]) / (a.weight[0] + a.weight[1] * size);
+                worst = ratio > worst ? ratio : worst;
+                if (!(ratio < INFINITY)) worst = INFINITY;
+            }
+        }
+    *result = worst;
+    return PS_OK;
+}

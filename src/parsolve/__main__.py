@@ -1,0 +1,156 @@
+"""The program: starts MPI when a command needs it, and ends all ranks with one message and one exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+from typing import TYPE_CHECKING
+
+from parsolve.cli import launch
+from parsolve.cli.main import main as run_command
+from parsolve.errors import ParsolveError, ResourceError, SetupError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mpi4py import MPI
+
+MEETING_SECONDS = 5.0
+INTERRUPTED = 130
+
+
+class World:
+    """All ranks of the program; MPI starts at the first `open`."""
+
+    def __init__(self) -> None:
+        self.comm: MPI.Intracomm | None = None
+        self.meeting: MPI.Intracomm | None = (
+            None  # apart from comm, so that no collective call of the work is met
+        )
+
+    def open(self) -> MPI.Intracomm:
+        """Return a duplicate of the world communicator.
+
+        Raises:
+            SetupError: no MPI library, or the launcher belongs to another one.
+        """
+        if self.comm is None:
+            world, library = _start_mpi()
+            self.meeting = world.Dup()
+            self.comm = world.Dup()
+            contradiction = launch.duplicate(self.comm.size)
+            if contradiction:
+                raise SetupError(
+                    f"{contradiction}, but each is alone in MPI: mpi4py uses {library}; "
+                    "start with the mpirun of that library (`python -m parsolve doctor` shows both)"
+                )
+        return self.comm
+
+    @property
+    def size(self) -> int:
+        """Number of ranks that know each other."""
+        return self.comm.size if self.comm is not None else 1
+
+    def end(self, error: ParsolveError) -> int:
+        """Print an error once and return the exit code of all ranks; abort if the others are not here."""
+        text = f"parsolve: error: {error}"
+        if self.meeting is None or self.size == 1:
+            if launch.is_first():
+                _say(text)
+            return error.exit_code
+        if not _all_meet(self.meeting):
+            _say(f"{text} (rank {self.meeting.rank} alone; stopping all ranks)")
+            self.meeting.Abort(error.exit_code)
+        found = self.meeting.gather((text, error.exit_code))
+        if found is not None:
+            for message in dict.fromkeys(text for text, _ in found):
+                _say(message)
+        code: int = self.meeting.bcast(found[0][1] if found is not None else None)
+        return code
+
+    def crash(self) -> int:
+        """Print the traceback of an unexpected error and stop all ranks."""
+        where = f" on rank {self.meeting.rank} of {self.size}" if self.meeting is not None else ""
+        _say(f"parsolve: unexpected error{where}; please report it:\n{traceback.format_exc().rstrip()}")
+        if self.meeting is not None and self.size > 1:
+            self.meeting.Abort(1)
+        return 1
+
+    def interrupted(self) -> int:
+        """Stop all ranks after Ctrl-C."""
+        if self.meeting is None or self.meeting.rank == 0:
+            _say("parsolve: interrupted")
+        if self.meeting is not None and self.size > 1:
+            self.meeting.Abort(INTERRUPTED)
+        return INTERRUPTED
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return the exit code, the same on all ranks; no error passes as a traceback."""
+    world = World()
+    try:
+        code = run_command(sys.argv[1:] if argv is None else argv, world.open)
+        sys.stdout.flush()
+        return code
+    except ParsolveError as error:
+        return world.end(error)
+    except MemoryError as error:
+        return world.end(
+            ResourceError(f"not enough memory ({str(error) or 'no details'}); use more ranks or fewer cells")
+        )
+    except KeyboardInterrupt:
+        return world.interrupted()
+    except BrokenPipeError:
+        # Whoever read our output has gone (`parsolve list | head`): nothing to say, and nobody to say it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if error.filename is None:
+            return world.crash()
+        return world.end(StorageError(f"{error.filename}: {error.strerror or error}"))
+    except Exception:
+        return world.crash()
+
+
+def _start_mpi() -> tuple[MPI.Intracomm, str]:
+    """Return the world communicator and the name of the MPI library.
+
+    Raises:
+        SetupError: there is no mpi4py, or no MPI library for it.
+    """
+    try:
+        import mpi4py
+
+        mpi4py.rc(thread_level="funneled")
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise SetupError(
+            f"MPI cannot be loaded ({reason}); pip install mpich, or load the MPI module of the cluster"
+        ) from None
+    library = MPI.Get_library_version().strip("\0").strip().splitlines()[0]
+    return MPI.COMM_WORLD, " ".join(library.split())
+
+
+def _all_meet(meeting: MPI.Intracomm) -> bool:
+    """Return whether all ranks come here within a few seconds, as they do when they agreed on an error."""
+    request = meeting.Ibarrier()
+    deadline = time.monotonic() + MEETING_SECONDS
+    while not request.Test():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+def _say(text: str) -> None:
+    """Write to stderr in one piece, so that ranks do not mix their lines."""
+    sys.stdout.flush()
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

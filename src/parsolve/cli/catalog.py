@@ -1,0 +1,96 @@
+"""What there is to run: `list` and `new`."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from parsolve.cli.words import table
+from parsolve.errors import CaseError, StorageError
+from parsolve.tables import nearest, packaged
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+KINDS = ("equations", "schemes", "cases")
+
+
+def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
+    """Add `list` and `new`."""
+    parser = add("list", "list equations, schemes and packaged cases", "python -m parsolve list equations")
+    parser.add_argument(
+        "kind", nargs="?", metavar="equations|schemes|cases", help="what to list (default: all)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(do=show_list, parallel=False, writes=False)
+
+    parser = add(
+        "new", "copy a packaged case, to be changed", "python -m parsolve new gray-scott -o spots.toml"
+    )
+    parser.add_argument("name", metavar="NAME", help="a packaged case (see `list cases`)")
+    parser.add_argument("-o", "--output", metavar="FILE", help="file to write (default: NAME.toml)")
+    parser.add_argument("--force", action="store_true", help="replace an existing file")
+    parser.set_defaults(do=new, parallel=False, writes=True)
+
+
+def show_list(args: argparse.Namespace, world: object) -> int:
+    """Print the names, with a line about each."""
+    if args.kind is not None and args.kind not in KINDS:
+        raise CaseError(f"list: unknown kind '{args.kind}'{nearest(args.kind, KINDS)}")
+    kinds = [args.kind] if args.kind else list(KINDS)
+    found = {kind: {"equations": equations, "schemes": schemes, "cases": cases}[kind]() for kind in kinds}
+    if args.json:
+        print(json.dumps(found))
+        return 0
+    for kind, entries in found.items():
+        print(kind + ":")
+        print("\n".join(table(([name, text] for name, text in entries.items()), "  ")))
+    return 0
+
+
+def equations() -> dict[str, str]:
+    """Return the equations of the catalogue: name -> formula and parameters."""
+    from parsolve.equations.catalogue import CATALOGUE
+
+    return {
+        name: equation.formula
+        + "".join(f"; {key} = {value.default:g}" for key, value in equation.parameters.items())
+        for name, equation in CATALOGUE.items()
+    }
+
+
+def schemes() -> dict[str, str]:
+    """Return the time schemes: name -> order, stages and source."""
+    from parsolve.solvers.tableaus import SCHEMES
+
+    return {
+        name: f"order {scheme.order}{', adaptive' if getattr(scheme, 'b_hat', ()) else ''}; {scheme.source}"
+        for name, scheme in SCHEMES.items()
+    }
+
+
+def cases() -> dict[str, str]:
+    """Return the packaged cases: name -> title."""
+    return {name: str(tomllib.loads(text).get("title", "")) for name, text in packaged().items()}
+
+
+def new(args: argparse.Namespace, world: object) -> int:
+    """Copy a packaged case with its comments."""
+    known = packaged()
+    name = args.name.removesuffix(".toml")
+    if name not in known:
+        raise CaseError(f"new: no packaged case '{args.name}'{nearest(name, known, 'packaged cases')}")
+    path = Path(args.output or f"{name}.toml")
+    try:
+        with path.open("w" if args.force else "x", encoding="utf-8") as file:
+            file.write(known[name])
+    except FileExistsError:
+        raise StorageError(f"{path}: exists; use -o for another name or --force to replace it") from None
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written: {os.strerror(error.errno or 0)}") from None
+    print(f"{path}\nrun it: python -m parsolve run {path}")
+    return 0

@@ -1,0 +1,78 @@
+"""What the MPI launcher says in the environment, before and without MPI itself."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mpi4py import MPI
+
+# Launcher, variable of the number of ranks, variable of the rank.
+LAUNCHERS = (
+    ("Open MPI's mpirun", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
+    ("MVAPICH's launcher", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK"),
+    ("a PMI launcher (MPICH, Intel MPI, Cray)", "PMI_SIZE", "PMI_RANK"),
+    ("Hydra", "MPI_LOCALNRANKS", "MPI_LOCALRANKID"),
+    ("Flux", "FLUX_JOB_SIZE", "FLUX_TASK_RANK"),
+    ("Slurm's srun", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
+)
+PREFIXES = ("OMPI_", "MV2_", "PMI_", "PMIX_", "MPI_LOCAL", "FLUX_", "SLURM_", "HYDI_", "PALS_")
+
+
+def launched(environment: Mapping[str, str] = os.environ) -> tuple[str, str, int] | None:
+    """Return launcher, size variable and number of ranks; None without a launcher.
+
+    Slurm counts only where no other launcher speaks: an mpirun inside a Slurm job sees both.
+    """
+    for launcher, size, _ in LAUNCHERS:
+        if environment.get(size, "").isdigit():
+            return launcher, size, int(environment[size])
+    return None
+
+
+def rank(environment: Mapping[str, str] = os.environ) -> int | None:
+    """Return the rank that the launcher gave this process; None without a launcher."""
+    for _, size, place in LAUNCHERS:
+        if environment.get(size, "").isdigit() and environment.get(place, "").isdigit():
+            return int(environment[place])
+    number = environment.get("PMIX_RANK", "")
+    return int(number) if number.isdigit() else None
+
+
+def is_first(environment: Mapping[str, str] = os.environ) -> bool:
+    """Return whether this process speaks for all copies that a launcher started."""
+    return rank(environment) in (None, 0)
+
+
+def duplicate(comm_size: int, environment: Mapping[str, str] = os.environ) -> str | None:
+    """Return how the launcher contradicts MPI when it started copies that do not know each other."""
+    found = launched(environment)
+    if comm_size > 1 or found is None or found[2] < 2:
+        return None
+    launcher, variable, size = found
+    return f"{launcher} started {size} processes ({variable}={size})"
+
+
+def usable_cores() -> set[int]:
+    """Return the cores on which this process may run."""
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
+
+
+def oversubscription(comm: MPI.Intracomm) -> str | None:
+    """Return, on rank 0, the node with more ranks than usable cores; collective."""
+    from mpi4py import MPI
+
+    node = comm.Split_type(MPI.COMM_TYPE_SHARED)
+    cores = len(set().union(*node.allgather(usable_cores())))
+    ranks = node.size
+    node.Free()
+    found = comm.reduce((ranks / cores, ranks, cores, MPI.Get_processor_name()), op=MPI.MAX)
+    if found is None or found[0] <= 1:
+        return None
+    _, ranks, cores, host = found
+    return f"{ranks} ranks share {cores} cores on {host}; they will wait for each other"

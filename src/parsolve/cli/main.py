@@ -1,0 +1,49 @@
+"""From the command line to the command."""
+
+from __future__ import annotations
+
+import os
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from parsolve.cli import launch
+from parsolve.cli.parser import World, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(argv: Sequence[str], world: World) -> int:
+    """Run a command and return its exit code.
+
+    Args:
+        argv: the words after the program's name.
+        world: starts MPI and returns the communicator; called only by commands that need it.
+
+    Raises:
+        ParsolveError: whatever the command found wrong.
+    """
+    args = parse(argv)
+    if args.version:
+        if launch.is_first():
+            print(f"parsolve {version()}")
+        return 0
+    if args.parallel or launch.is_first():
+        return int(args.do(args, world))
+    # A serial command under a launcher: one copy speaks, and one copy writes.
+    if args.writes:
+        return 0
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        return int(args.do(args, world))
+
+
+def version() -> str:
+    """Return the installed version of parsolve."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
+    try:
+        return installed("parsolve")
+    except PackageNotFoundError:
+        return "unknown (run from source)"

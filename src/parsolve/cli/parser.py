@@ -1,0 +1,103 @@
+"""The parser: what is typed, with the nearest command or option named in every refusal."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import IO, TYPE_CHECKING, NoReturn
+
+from parsolve.cli import catalog, doctor, launch, results, solve
+from parsolve.errors import CaseError
+from parsolve.tables import DEFAULT_CASE, nearest, packaged
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+World = Callable[[], "MPI.Intracomm"]
+
+EXIT_CODES = """\
+exit codes:
+  0    done; for compare: the results are the same
+  1    unexpected error (please report it, with the output of doctor)
+  2    wrong command line, case file or input file
+  3    wrong environment: MPI, launcher, missing library, too many ranks
+  4    numerical failure: a value that is not finite
+  5    a file cannot be read or written, or exists; for compare: the results differ
+  6    memory or disk is not enough
+  130  interrupted
+
+example:
+  mpirun -n 4 python -m parsolve run gray-scott -o patterns.h5"""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises CaseError, and prints its help once however many copies run."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise CaseError in place of printing and exiting."""
+        raise CaseError(f"{message}; see `{self.prog} --help`")
+
+    def print_help(self, file: IO[str] | None = None) -> None:  # type: ignore[override]
+        """Print the help on the launcher's first process only."""
+        if launch.is_first():
+            super().print_help(file)
+
+
+def build() -> tuple[Parser, dict[str, Parser]]:
+    """Return the whole parser, and those of the commands by name."""
+    parser = Parser(
+        prog="python -m parsolve",
+        description="Solve partial differential equations on structured grids, on any number of MPI ranks. "
+        f"Without a command, the packaged case '{DEFAULT_CASE}' is run.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    known: dict[str, Parser] = {}
+
+    def add(name: str, summary: str, example: str) -> Parser:
+        known[name] = commands.add_parser(
+            name,
+            help=summary,
+            description=summary[0].upper() + summary[1:] + ".",
+            epilog=f"example:\n  {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        return known[name]
+
+    for family in (solve, catalog, results, doctor):
+        family.register(add)
+    return parser, known
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Return the parsed command line; without arguments, that of running the default case.
+
+    Raises:
+        CaseError: an unknown command or option, or a wrong value.
+    """
+    parser, known = build()
+    words = list(argv) or ["run", DEFAULT_CASE]
+    first = next((word for word in words if not word.startswith("-")), None)
+    if first is not None and words[0] == first and first not in known:
+        raise CaseError(f"unknown command '{first}'{_meant(first, known)}")
+    args, rest = parser.parse_known_args(words)
+    if rest:
+        used = known.get(args.command or "", parser)
+        kind = "option" if rest[0].startswith("-") else "argument"
+        options = [option for action in used._actions for option in action.option_strings if len(option) > 2]
+        hint = nearest(rest[0].partition("=")[0], options) if kind == "option" else ""
+        raise CaseError(f"unknown {kind} '{rest[0]}'{hint}; see `{used.prog} --help`")
+    if args.command is None and not args.version:
+        parser.error("no command given")
+    return args
+
+
+def _meant(word: str, known: dict[str, Parser]) -> str:
+    """Return the hint for an unknown command: a case needs 'run' in front."""
+    if word.endswith(".toml") or word in packaged():
+        return f"; did you mean 'run {word}'?"
+    return nearest(word, known)

@@ -1,0 +1,115 @@
+"""Commands on finished results: `info`, `plot`, `compare`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from parsolve.cli.words import by_axis, size, table
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from parsolve.store.result import Result
+
+DIFFERENT = 5  # the exit code for a failed verification
+
+
+def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
+    """Add `info`, `plot` and `compare`."""
+    parser = add("info", "show what is in a result", "python -m parsolve info gray-scott.h5")
+    parser.add_argument("result", metavar="OUT.h5", type=Path)
+    parser.add_argument("--json", action="store_true", help="print one JSON object, provenance included")
+    parser.set_defaults(do=info, parallel=False, writes=False)
+
+    parser = add(
+        "plot", "draw a result as PNG", "python -m parsolve plot gray-scott.h5 --field v --sheet -o v.png"
+    )
+    parser.add_argument("result", metavar="OUT.h5", type=Path)
+    parser.add_argument("--field", metavar="NAME", help="field to draw (default: the first)")
+    parser.add_argument(
+        "--time", type=float, metavar="T", help="draw the frame nearest to this time (default: the last)"
+    )
+    parser.add_argument(
+        "--slice", metavar="AXIS=POSITION", help="plane of a 3-D field, e.g. z=0.5 (default: the middle)"
+    )
+    parser.add_argument("--sheet", action="store_true", help="contact sheet over time")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="PNG", help="picture (default: the result's name, .png)"
+    )
+    parser.set_defaults(do=plot, parallel=False, writes=True)
+
+    parser = add(
+        "compare",
+        "compare two results, bit by bit by default",
+        "python -m parsolve compare a.h5 b.h5 --rtol 1e-12",
+    )
+    parser.add_argument("a", metavar="A.h5", type=Path)
+    parser.add_argument("b", metavar="B.h5", type=Path)
+    parser.add_argument("--rtol", type=float, metavar="R", help="allow |a - b| <= atol + R |b|")
+    parser.add_argument("--atol", type=float, default=0.0, metavar="A", help="allow |a - b| <= A + rtol |b|")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(do=compare, parallel=False, writes=False)
+
+
+def info(args: argparse.Namespace, world: object) -> int:
+    """Print grid, fields, times and provenance."""
+    from parsolve.store.result import open_result
+
+    with open_result(args.result) as result:
+        facts = _facts(args.result, result)
+    print(json.dumps(facts) if args.json else _info_text(facts))
+    return 0
+
+
+def _facts(path: Path, result: Result) -> dict[str, Any]:
+    """Return what a result holds, as plain data."""
+    grid = result.grid
+    numbers = {axis: grid.coordinates(axis) for axis in grid.names}
+    return {
+        "result": str(path),
+        "bytes": path.stat().st_size,
+        "grid": {axis: len(places) for axis, places in numbers.items()},
+        "fields": list(result.fields),
+        "times": [float(time) for time in result.times],
+        "steps": [int(step) for step in result.steps],
+        "provenance": dict(result.provenance),
+    }
+
+
+def _info_text(facts: dict[str, Any]) -> str:
+    """Return the facts in plain words; long provenance by its first line."""
+    times, steps = facts["times"], facts["steps"]
+    rows = [
+        ("size", size(facts["bytes"])),
+        ("grid", by_axis(facts["grid"])),
+        ("fields", ", ".join(facts["fields"])),
+        ("frames", f"{len(times)}, t = {times[0]:.6g} to {times[-1]:.6g}, step {steps[0]} to {steps[-1]}"),
+    ]
+    for key, text in facts["provenance"].items():
+        lines = str(text).strip().splitlines() or [""]
+        rows.append((key, lines[0] + (f" ... ({len(lines)} lines, see --json)" if len(lines) > 1 else "")))
+    return "\n".join([str(facts["result"]), *table(rows, "  ")])
+
+
+def plot(args: argparse.Namespace, world: object) -> int:
+    """Draw a field and print the path of the picture."""
+    from parsolve.view.plot import plot as draw
+
+    out = args.output or args.result.with_suffix(".png")
+    print(draw(args.result, field=args.field, time=args.time, slice=args.slice, out=out, sheet=args.sheet))
+    return 0
+
+
+def compare(args: argparse.Namespace, world: object) -> int:
+    """Compare two results; 0 if they are the same, 5 if not."""
+    from parsolve.store.compare import compare as compare_results
+
+    outcome = compare_results(args.a, args.b, rtol=args.rtol, atol=args.atol)
+    if args.json:
+        print(json.dumps({"equal": outcome.equal, "lines": list(outcome.lines)}))
+    else:
+        print("\n".join(outcome.lines))
+    return 0 if outcome.equal else DIFFERENT

@@ -1,0 +1,172 @@
+"""Commands that march: `run`, and `check`, which does all of it but the marching."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from parsolve.cli import launch
+from parsolve.cli.progress import Progress
+from parsolve.cli.words import by_axis, size, table
+from parsolve.errors import agreed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mpi4py import MPI
+
+    from parsolve.plan import Plan
+    from parsolve.run import Summary
+
+
+def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
+    """Add `run` and `check`."""
+    parser = add(
+        "run", "run a case", "mpirun -n 4 python -m parsolve run heat --set grid.x.cells=128 -o heat.h5"
+    )
+    _case_arguments(parser)
+    parser.add_argument(
+        "-o", "--output", metavar="OUT.h5", help="result (default: the case's name, numbered if taken)"
+    )
+    parser.add_argument("--force", action="store_true", help="replace an existing result")
+    parser.add_argument(
+        "--json", action="store_true", help="last line of stdout: the summary as one JSON object"
+    )
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", help="print nothing but errors (and the JSON line)"
+    )
+    parser.set_defaults(do=run, parallel=True, writes=True)
+
+    parser = add(
+        "check", "check a case and show what a run would do", "python -m parsolve check heat --ranks 16"
+    )
+    _case_arguments(parser)
+    parser.add_argument(
+        "--ranks", type=_count, metavar="N", help="number of ranks to plan for (default: as launched)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the plan as one JSON object")
+    parser.set_defaults(do=check, parallel=False, writes=False)
+
+
+def _case_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "case", metavar="CASE", help="a case file, or the name of a packaged case (see `list cases`)"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a key of the case, e.g. time.end=10 (repeatable; later ones win)",
+    )
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number >= 1, got {text!r}")
+    return int(text)
+
+
+def run(args: argparse.Namespace, world: Callable[[], MPI.Intracomm]) -> int:
+    """Run the case on all ranks and print the summary."""
+    from parsolve.case import Case
+
+    comm = world()
+    plan: tuple[Case, Path] | None = None
+    with agreed(comm):
+        if comm.rank == 0:
+            case = Case.load(args.case, args.set)
+            plan = case, Path(args.output) if args.output else free_name(Path(f"{case.stem}.h5"))
+    case, out = comm.bcast(plan)
+    warning = launch.oversubscription(comm)
+    if warning and not args.quiet:
+        print(f"parsolve: warning: {warning}", file=sys.stderr, flush=True)
+
+    from parsolve.run import run as solve  # loads the numerics only now, after the case is known to be good
+
+    progress = Progress(sys.stderr if comm.rank == 0 and not args.quiet else None)
+    summary = solve(case, comm, out, args.force, progress)
+    if comm.rank == 0:
+        if not args.quiet:
+            print(summary_text(summary), file=sys.stderr if args.json else sys.stdout, flush=True)
+        if args.json:
+            print(json.dumps(summary.to_dict()), flush=True)
+    return 0
+
+
+def free_name(path: Path) -> Path:
+    """Return the path, or the first of stem-2, stem-3, ... of which there is no result and no frames yet."""
+    number, candidate = 1, path
+    while os.path.lexists(candidate) or os.path.lexists(f"{candidate}.frames"):
+        number += 1
+        candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return candidate
+
+
+def summary_text(summary: Summary) -> str:
+    """Return what a run did, in plain words."""
+    grid, processes = by_axis(summary.grid), by_axis(summary.processes)
+    rows = [
+        ("grid", f"{grid}: {summary.cells} cells"),
+        ("processes", processes),
+        ("steps", f"{summary.steps}, to t = {summary.time:.6g}"),
+        ("marching", f"{summary.seconds:.3g} s, {summary.updates_per_s:.3g} cell updates/s"),
+    ]
+    for name, values in summary.fields.items():
+        rows.append(
+            (f"field {name}", "   ".join(f"{key} {values[key]:.6g}" for key in ("min", "max", "mean")))
+        )
+    rows += [("result", str(summary.result)), ("look at it", f"python -m parsolve plot {summary.result}")]
+    return "\n".join(([summary.case_title] if summary.case_title else []) + table(rows, "  "))
+
+
+def check(args: argparse.Namespace, world: Callable[[], MPI.Intracomm]) -> int:
+    """Print what a run of the case would do."""
+    from parsolve.case import Case
+
+    case = Case.load(args.case, args.set)
+    found = launch.launched()
+    ranks = args.ranks or (found[2] if found else 1)
+
+    from parsolve.plan import check as plan_run
+
+    plan = plan_run(case, ranks)
+    print(json.dumps(_plan_dict(plan)) if args.json else plan_text(case.title or case.stem, ranks, plan))
+    return 0
+
+
+def plan_text(title: str, ranks: int, plan: Plan) -> str:
+    """Return the plan of a run, in plain words."""
+    least, most = plan.local_shapes
+    rows = [
+        ("ranks", f"{ranks}: {by_axis(plan.processes)}"),
+        ("cells a rank", f"{_shape(least)} to {_shape(most)} (imbalance {plan.imbalance:.3g})"),
+        ("halo", f"{size(plan.halo_bytes_per_step)} a step and rank, at most"),
+        ("memory", f"{size(plan.memory_per_rank)} a rank"),
+        ("frames", f"{plan.frames} of {size(plan.frame_bytes)}: {size(plan.frames * plan.frame_bytes)}"),
+        (
+            "step",
+            f"dt = {plan.dt:.6g}" + (f", {plan.steps} steps" if plan.steps else ", adapted to the tolerance"),
+        ),
+        *(("boundary", note) for note in plan.boundary),
+    ]
+    return "\n".join([f"{title}: valid", *table(rows, "  ")])
+
+
+def _shape(cells: object) -> str:
+    """Return local cells by axis, or as a product."""
+    if isinstance(cells, dict):
+        return by_axis(cells)
+    if isinstance(cells, (tuple, list)):
+        return " x ".join(str(n) for n in reversed(cells))
+    return str(cells)
+
+
+def _plan_dict(plan: Plan) -> dict[str, object]:
+    from dataclasses import asdict
+
+    return asdict(plan)

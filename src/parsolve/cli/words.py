@@ -1,0 +1,34 @@
+"""Numbers and tables in plain words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+
+def table(rows: Iterable[Sequence[str]], indent: str = "") -> list[str]:
+    """Return lines with aligned columns; the last column is as long as it is."""
+    rows = [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in rows if len(row) > i) for i in range(max(map(len, rows), default=0))]
+    return [
+        (
+            indent + "  ".join([*(c.ljust(w) for c, w in zip(row[:-1], widths, strict=False)), row[-1]])
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def by_axis(numbers: Mapping[str, int]) -> str:
+    """Return numbers by axis, as in '512 x 256 (x, y)'."""
+    return f"{' x '.join(str(n) for n in numbers.values())} ({', '.join(numbers)})"
+
+
+def size(number: float) -> str:
+    """Return bytes with a binary unit."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < 1024:
+            return f"{number:.4g} {unit}"
+        number /= 1024
+    return f"{number:.4g} TiB"

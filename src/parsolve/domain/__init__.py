@@ -1,0 +1,1 @@
+"""The distributed grid: who owns what, fields, halo exchange, boundaries, reductions."""

@@ -1,0 +1,144 @@
+"""One array with ghosts, and the binding of kernels to such arrays."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from parsolve.domain.grid import Subdomain, Triple
+from parsolve.errors import ResourceError, SetupError
+from parsolve.kernels.library import MAX_FIELDS, MAX_TERMS, Args, Kernel
+
+LINE = 64  # bytes of a cache line
+HUGE = 2 << 20  # bytes of a huge page
+
+
+@dataclass(frozen=True)
+class Box:
+    """An index range [lo, hi) in owned cells; ghosts have indices below 0 or from the owned shape on."""
+
+    lo: Triple
+    hi: Triple
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no cell in it."""
+        return any(a >= b for a, b in zip(self.lo, self.hi, strict=True))
+
+
+def owned(subdomain: Subdomain) -> Box:
+    """The box of the cells that the rank owns."""
+    return Box((0, 0, 0), subdomain.shape)
+
+
+class Field:
+    """Values at the cells of a subdomain and its ghosts.
+
+    All fields of a subdomain and type share one layout: rows begin on a cache line at owned cell 0 and are padded to
+    whole cache lines, not to a multiple of 4 KiB, where neighbouring rows would compete for the same cache sets.
+
+    Attributes:
+        array: with ghosts, shape owned + 2 ghosts (z, y, x); memory is zero at first.
+        owned: the part without ghosts.
+        origin: index of owned cell (0, 0, 0) in ``array``.
+    """
+
+    def __init__(self, name: str, subdomain: Subdomain, dtype: str | np.dtype) -> None:
+        self.name = name
+        self.subdomain = subdomain
+        self.dtype = np.dtype(dtype)
+        self.origin = subdomain.ghosts
+        (nz, ny, nx), (gz, gy, gx) = subdomain.shape, subdomain.ghosts
+        lane = LINE // self.dtype.itemsize
+        before = -(-gx // lane) * lane
+        pitch = before + -(-(nx + gx) // lane) * lane
+        if pitch * self.dtype.itemsize % 4096 == 0:
+            pitch += lane
+        rows = (nz + 2 * gz, ny + 2 * gy, pitch)
+        memory = _allocate(rows[0] * rows[1] * rows[2] * self.dtype.itemsize).view(self.dtype).reshape(rows)
+        self.array = memory[:, :, before - gx : before + nx + gx]
+        self.owned = self.array[gz : gz + nz, gy : gy + ny, gx : gx + nx]
+
+    @property
+    def stride(self) -> Triple:
+        """Elements from a cell to the next along z, y, x."""
+        z, y, x = (s // self.dtype.itemsize for s in self.array.strides)
+        return z, y, x
+
+    @property
+    def address(self) -> int:
+        """Address of owned cell (0, 0, 0)."""
+        return self.owned.ctypes.data if self.owned.size else 0
+
+
+def _allocate(size: int) -> np.ndarray:
+    """Zeroed bytes, aligned to huge pages where they are large enough to profit."""
+    try:
+        memory = mmap.mmap(-1, size + HUGE)
+    except (OSError, ValueError) as error:
+        raise ResourceError(f"not enough memory for a field of {size / 2**20:.0f} MiB; use more ranks") from error
+    if size >= 2 * HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    array = np.frombuffer(memory, dtype=np.uint8)
+    skip = -array.ctypes.data % (HUGE if size >= 2 * HUGE else LINE)
+    return array[skip : skip + size]
+
+
+class Bound:
+    """A kernel bound to a box and to fields; calling it launches it."""
+
+    __slots__ = ("args", "launch")
+
+    def __init__(self, args: Args, launch: Callable[[], int]) -> None:
+        self.args = args
+        self.launch = launch
+
+    def __call__(self) -> None:
+        """Launch the kernel."""
+        status = self.launch()
+        if status:
+            raise SetupError(f"a kernel returned status {status}")
+
+
+def bind(
+    kernel: Kernel,
+    box: Box,
+    inputs: Sequence[Field],
+    outputs: Sequence[Field],
+    terms: Sequence[Sequence[Field]] = (),
+    *,
+    coefficients: Sequence[float] = (),
+    weights: Sequence[float] = (),
+    scale: float = 1.0,
+) -> Bound:
+    """The kernel over a box: out_f = sum_j weights[j] terms[j][f] + scale rate_f(inputs).
+
+    Raises:
+        SetupError: more fields or terms than the ABI holds, or fields of different layouts.
+    """
+    fields = [*inputs, *outputs, *(field for term in terms for field in term)]
+    if len(fields) > MAX_FIELDS or len(terms) > MAX_TERMS:
+        raise SetupError(f"a kernel takes at most {MAX_FIELDS} fields and {MAX_TERMS} terms")
+    first = fields[0]
+    if any((f.stride, f.origin, f.dtype) != (first.stride, first.origin, first.dtype) for f in fields):
+        raise SetupError("fields of one kernel must have the same layout")
+    args = arguments(first.subdomain, first.stride, box)
+    args.terms = len(terms)
+    args.scale = scale
+    args.weight[: len(weights)] = weights
+    args.coefficient[: len(coefficients)] = coefficients
+    args.field[: len(fields)] = [field.address for field in fields]
+    return Bound(args, kernel.bind(args, [field.array for field in fields], first.origin))
+
+
+def arguments(subdomain: Subdomain, stride: Triple, box: Box) -> Args:
+    """``ps_args`` with the box and the place of the subdomain in the grid."""
+    grid = subdomain.grid
+    args = Args()
+    args.lo[:], args.hi[:], args.stride[:] = box.lo, box.hi, stride
+    args.offset[:], args.cells[:] = subdomain.start, grid.cells
+    args.lower[:], args.spacing[:] = grid.lower, grid.spacing
+    return args

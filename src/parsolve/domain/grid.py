@@ -1,0 +1,233 @@
+"""Who owns what: the global grid and the subdomain of a rank.  Axes are ordered (z, y, x)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from parsolve.errors import CaseError, SetupError
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+    from parsolve.case import Axis
+
+AXES = ("z", "y", "x")
+SIDES = tuple(f"{axis}{end}" for axis in "xyz" for end in ("min", "max"))
+Triple = tuple[int, int, int]
+# A subdomain thinner than this along a split axis is mostly halo; x is split rather than going below it.
+THIN = 8
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Cell-centred grid; an axis that is not in ``names`` has one cell and no ghosts.
+
+    Attributes:
+        names: axes present, x first.
+        cells: number of cells (z, y, x).
+        lower: coordinate of the lower face of the first cell.
+        spacing: cell size.
+        periodic: whether the axis closes on itself.
+    """
+
+    names: tuple[str, ...]
+    cells: Triple
+    lower: tuple[float, float, float]
+    spacing: tuple[float, float, float]
+    periodic: tuple[bool, bool, bool]
+
+    @classmethod
+    def of(cls, axes: Mapping[str, Axis]) -> Grid:
+        """Grid of the ``[grid]`` table of a case."""
+
+        z, y, x = (
+            (a.cells, float(a.range[0]), (float(a.range[1]) - float(a.range[0])) / a.cells, a.periodic)
+            if (a := axes.get(name))
+            else (1, 0.0, 1.0, True)
+            for name in AXES
+        )
+        names = tuple(name for name in "xyz" if name in axes)
+        return cls(names, (z[0], y[0], x[0]), (z[1], y[1], x[1]), (z[2], y[2], x[2]), (z[3], y[3], x[3]))
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes present."""
+        return len(self.names)
+
+    @property
+    def size(self) -> int:
+        """Number of cells."""
+        nz, ny, nx = self.cells
+        return nz * ny * nx
+
+    @property
+    def present(self) -> tuple[bool, bool, bool]:
+        """Whether z, y, x are axes of the grid."""
+        z, y, x = (name in self.names for name in AXES)
+        return z, y, x
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of cells of the axes present, slowest first, as NumPy writes it."""
+        return tuple(n for n, present in zip(self.cells, self.present, strict=True) if present)
+
+    def coordinates(self, axis: str) -> np.ndarray:
+        """Cell centres along an axis: lower + (i + 1/2) spacing."""
+        d = AXES.index(axis)
+        return self.lower[d] + (np.arange(self.cells[d]) + 0.5) * self.spacing[d]
+
+
+@dataclass(frozen=True)
+class Subdomain:
+    """What a rank owns: cells [start, stop) of the grid, with ``ghost`` more around it on each axis present."""
+
+    grid: Grid
+    comm: MPI.Intracomm
+    processes: Triple
+    ghost: int
+
+    @cached_property
+    def coords(self) -> Triple:
+        """Position of this rank in the process grid."""
+        return self._coords(self.comm.rank)
+
+    def _coords(self, rank: int) -> Triple:
+        z, y, x = np.unravel_index(rank, self.processes)
+        return int(z), int(y), int(x)
+
+    @cached_property
+    def start(self) -> Triple:
+        """Global index of the first owned cell."""
+        z, y, x = (split(n, p)[c] for n, p, c in zip(self.grid.cells, self.processes, self.coords, strict=True))
+        return z, y, x
+
+    @cached_property
+    def stop(self) -> Triple:
+        """Global index after the last owned cell."""
+        z, y, x = (split(n, p)[c + 1] for n, p, c in zip(self.grid.cells, self.processes, self.coords, strict=True))
+        return z, y, x
+
+    @property
+    def shape(self) -> Triple:
+        """Owned cells (z, y, x)."""
+        z, y, x = (b - a for a, b in zip(self.start, self.stop, strict=True))
+        return z, y, x
+
+    @property
+    def ghosts(self) -> Triple:
+        """Depth of ghost cells (z, y, x): none on an absent axis."""
+        z, y, x = (self.ghost if present else 0 for present in self.grid.present)
+        return z, y, x
+
+    def neighbour(self, axis: int, side: int) -> int | None:
+        """Rank beyond the lower (side 0) or upper (1) face along an axis; None at the edge of the domain.
+
+        On a periodic axis that is not split the neighbour is the rank itself.
+        """
+        coords = list(self.coords)
+        coords[axis] += 1 if side else -1
+        if not 0 <= coords[axis] < self.processes[axis]:
+            if not self.grid.periodic[axis]:
+                return None
+            coords[axis] %= self.processes[axis]
+        return int(np.ravel_multi_index(coords, self.processes))
+
+    def is_physical(self, axis: int, side: int) -> bool:
+        """Whether the face is part of the boundary of the domain."""
+        return self.grid.present[axis] and self.neighbour(axis, side) is None
+
+
+def split(cells: int, parts: int) -> list[int]:
+    """Starts of ``parts`` nearly equal pieces and the end: the first ``cells % parts`` pieces have one cell more."""
+    size, more = divmod(cells, parts)
+    return [i * size + min(i, more) for i in range(parts + 1)]
+
+
+def decompose(
+    grid: Grid, comm: MPI.Intracomm, *, ghost: int, closure: int = 1, processes: Mapping[str, int] | None = None
+) -> Subdomain:
+    """Subdomain of this rank.
+
+    Args:
+        grid: the global grid.
+        comm: its ranks share the grid.
+        ghost: depth of the ghost cells.
+        closure: owned cells that a physical boundary reads.
+        processes: ranks along each axis, or None: least halo surface, with x whole where that leaves no slivers.
+
+    Raises:
+        SetupError: more ranks than the grid can be split into.
+        CaseError: a process grid that does not fit.
+    """
+    return Subdomain(grid, comm, choose_processes(grid, comm.size, max(ghost, closure), closure, processes), ghost)
+
+
+def choose_processes(
+    grid: Grid, size: int, least: int, closure: int, processes: Mapping[str, int] | None
+) -> Triple:
+    """Process grid (z, y, x), given or the best, with at least ``least`` cells a rank along each split axis.
+
+    Raises:
+        SetupError, CaseError: as ``decompose``.
+    """
+    chosen = best_processes(grid, size, least) if processes is None else given_processes(grid, size, processes)
+    for d, axis in enumerate(AXES):
+        smallest = grid.cells[d] // chosen[d]
+        if chosen[d] > 1 and smallest < least:
+            raise SetupError(
+                f"axis {axis}: {grid.cells[d]} cells over {chosen[d]} ranks leave {smallest} a rank, but the ghost "
+                f"depth is {least}; use fewer ranks along {axis}"
+            )
+        if grid.present[d] and not grid.periodic[d] and grid.cells[d] < closure:
+            raise CaseError(f"grid.{axis}.cells: the boundary condition needs at least {closure} cells; use order = 2")
+    return chosen
+
+
+def given_processes(grid: Grid, size: int, processes: Mapping[str, int]) -> Triple:
+    """Process grid (z, y, x) of ``run.processes``."""
+    wrong = [axis for axis in processes if axis not in grid.names]
+    if wrong:
+        raise CaseError(f"run.processes.{wrong[0]}: the grid has only {', '.join(grid.names)}")
+    z, y, x = (processes.get(axis, 1) for axis in AXES)
+    if z * y * x != size:
+        text = " x ".join(str(processes.get(axis, 1)) for axis in grid.names)
+        raise SetupError(f"run.processes: {text} is {z * y * x} ranks, but there are {size}; start with that many or leave it out")
+    return z, y, x
+
+
+def best_processes(grid: Grid, size: int, least: int) -> Triple:
+    """Process grid (z, y, x) with the least halo surface a rank; x stays whole while slabs have THIN cells."""
+
+    def thinnest(p: Triple) -> int:
+        return min((n // q for n, q in zip(grid.cells, p, strict=True) if q > 1), default=THIN)
+
+    def surface(p: Triple) -> float:
+        nz, ny, nx = (n / q for n, q in zip(grid.cells, p, strict=True))
+        return (p[0] > 1) * ny * nx + (p[1] > 1) * nz * nx + (p[2] > 1) * nz * ny
+
+    fitting = [p for p in factorizations(size) if thinnest(p) >= least and _splits_present(grid, p)]
+    if not fitting:
+        most = max(n for n in range(1, size) if any(thinnest(p) >= least and _splits_present(grid, p) for p in factorizations(n)))
+        raise SetupError(
+            f"{size} ranks for {' x '.join(str(n) for n in reversed(grid.shape))} cells leave subdomains thinner than the "
+            f"ghost depth {least}; use at most {most} ranks"
+        )
+    return min(fitting, key=lambda p: (thinnest(p) < THIN, p[2] > 1, surface(p), p[2], p[1]))
+
+
+def _splits_present(grid: Grid, processes: Triple) -> bool:
+    return all(present or p == 1 for present, p in zip(grid.present, processes, strict=True))
+
+
+def factorizations(size: int) -> Iterator[Triple]:
+    """All (z, y, x) with z*y*x = size."""
+    for z in range(1, size + 1):
+        if size % z == 0:
+            for y in range(1, size // z + 1):
+                if size // z % y == 0:
+                    yield z, y, size // z // y

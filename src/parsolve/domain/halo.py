@@ -1,0 +1,300 @@
+"""The ghost cells of fields: exchanged with neighbours, wrapped, or filled from boundary conditions.
+
+Axes are served in the order x, y, z; what goes along an axis includes the ghosts of the axes before it, so that corners
+arrive without messages of their own, and a ghost has the same bits on every decomposition.  Everything is planned once:
+packed buffers, persistent requests, lists of copies.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from parsolve.domain.boundary import NO_FLUX, Condition, Conditions, ghost_weights
+from parsolve.domain.field import Field
+from parsolve.domain.grid import AXES, Subdomain, Triple
+from parsolve.errors import CaseError
+from parsolve.kernels.library import Copy, Ghost, core
+
+if TYPE_CHECKING:
+    import ctypes
+
+    from mpi4py import MPI
+
+ENDS = ("min", "max")
+Range = tuple[int, int]
+Slab = list[Range]
+
+
+class BoundaryFill:
+    """Physical ghosts of fields on the sides of one axis.
+
+    Args:
+        fields: fields of one layout.
+        conditions: by field and side; a side without one has no flux.
+        axis: 0 = z, 1 = y, 2 = x.
+        depth: how many ghosts.
+        points: how many owned cells a condition reads.
+        slab: tangential ranges (z, y, x) in owned indices; the one along the axis is not read.
+    """
+
+    def __init__(
+        self, fields: Sequence[Field], conditions: Conditions, axis: int, depth: int, points: int, slab: Slab
+    ) -> None:
+        self.keep: list[np.ndarray] = []
+        self.varying: list[tuple[Condition, np.ndarray, Triple]] = []
+        self.time: float | None = None
+        ghosts = []
+        for f in fields:
+            for side, end in enumerate(ENDS):
+                if f.subdomain.is_physical(axis, side):
+                    name = f"{AXES[axis]}{end}"
+                    condition = conditions.get(f.name, {}).get(name, NO_FLUX)
+                    ghosts.append(self._side(f, condition, axis, side, depth, points, slab))
+        self.count = len(ghosts)
+        self._list = (Ghost * len(ghosts))(*ghosts)
+        if ghosts:
+            self._fill = partial(core().function("ghost", fields[0].dtype.name), self._list, len(ghosts))
+
+    def __call__(self, time: float) -> None:
+        """Fill the ghosts with the values of the conditions at a time."""
+        if self.varying and time != self.time:
+            for condition, values, start in self.varying:
+                values[...] = condition.value(time, start, values.shape)  # type: ignore[operator, arg-type]
+            self.time = time
+        self._fill()
+
+    def _side(
+        self, f: Field, condition: Condition, axis: int, side: int, depth: int, points: int, slab: Slab
+    ) -> Ghost:
+        sub = f.subdomain
+        points = min(points, sub.shape[axis])
+        try:
+            weights, value_weights = ghost_weights(
+                condition.a, condition.b, sub.grid.spacing[axis], points, depth
+            )
+        except ZeroDivisionError as error:
+            raise CaseError(f"boundary.{f.name}.{AXES[axis]}{ENDS[side]}: {error}") from None
+        ghost = Ghost(field=f.address, axis=axis, depth=depth, points=points)
+        ghost.first = sub.shape[axis] - 1 if side else 0
+        ghost.inward = -1 if side else 1
+        ghost.lo[:], ghost.hi[:] = [a for a, _ in slab], [b for _, b in slab]
+        ghost.stride[:] = f.stride
+        for k in range(depth):
+            ghost.weight[k][:points] = weights[k].tolist()
+            ghost.value_weight[k] = float(value_weights[k])
+        self._set_value(ghost, condition, sub, axis, side, slab)
+        return ghost
+
+    def _set_value(
+        self, ghost: Ghost, condition: Condition, sub: Subdomain, axis: int, side: int, slab: Slab
+    ) -> None:
+        if not callable(condition.value):
+            ghost.constant = condition.value
+            return
+        shape = [b - a for a, b in slab]
+        start = [s + a for s, (a, _) in zip(sub.start, slab, strict=True)]
+        shape[axis], start[axis] = 1, -1 if side == 0 else sub.grid.cells[axis]
+        values = np.empty(shape)
+        self.keep.append(values)
+        ghost.value = values.ctypes.data
+        ghost.value_stride[:] = [s // 8 for s in values.strides]
+        z, y, x = start
+        if condition.varies:
+            self.varying.append((condition, values, (z, y, x)))
+        else:
+            values[...] = condition.value(0.0, (z, y, x), values.shape)  # type: ignore[arg-type]
+
+
+@dataclass
+class _Phase:
+    """What one axis needs: work before its messages, the messages, and work after."""
+
+    before: list[Callable[[float], object]] = field(default_factory=list)
+    requests: list[MPI.Prequest] = field(default_factory=list)
+    after: list[Callable[[float], object]] = field(default_factory=list)
+
+
+class HaloExchange:
+    """Fills the ghosts of some fields of one subdomain: ``start``, interior work, ``finish``; or ``fill`` for both.
+
+    Ghosts along ``late_axes`` are complete only after ``finish``, the others after ``start``.
+
+    Args:
+        fields: fields of one layout and type.
+        conditions: boundary conditions by field and side.
+        depth: ghosts exchanged with neighbours.
+        boundary_depth: ghosts beyond physical faces.
+        points: owned cells that a boundary condition reads.
+        yielding: give the core to other ranks while waiting, where there are more ranks than cores.
+    """
+
+    def __init__(
+        self,
+        fields: Sequence[Field],
+        conditions: Conditions,
+        *,
+        depth: int,
+        boundary_depth: int,
+        points: int,
+        yielding: bool = False,
+    ) -> None:
+        self.fields = list(fields)
+        self.subdomain = fields[0].subdomain
+        self.depth = depth
+        self.yielding = yielding
+        self.bytes_sent = 0
+        self._copy = core().function("copy", fields[0].dtype.name)
+        self._keep: list[object] = []
+        self._phases: list[_Phase] = []
+        axes = [axis for axis in (2, 1, 0) if self.subdomain.grid.present[axis]]
+        for axis in axes:
+            phase = _Phase()
+            fill = BoundaryFill(fields, conditions, axis, boundary_depth, points, self._slab(axis))
+            if fill.count:
+                phase.before.append(fill)
+            if self.subdomain.processes[axis] > 1:
+                self._messages(axis, phase)
+            elif self.subdomain.grid.periodic[axis]:
+                phase.before.append(self._copies(self._wrap(axis)))
+            self._phases.append(phase)
+        self._first = next((i for i, axis in enumerate(axes) if self.subdomain.processes[axis] > 1), len(axes))
+        self.late_axes = tuple(axes[self._first :])
+
+    @property
+    def is_split(self) -> bool:
+        """Whether there are messages at all."""
+        return self._first < len(self._phases)
+
+    def start(self, time: float) -> None:
+        """Do what needs no message, and start the first messages."""
+        for phase in self._phases[: self._first + 1]:
+            for work in phase.before:
+                work(time)
+        if self.is_split:
+            _start(self._phases[self._first].requests)
+
+    def finish(self, time: float) -> None:
+        """Complete all ghosts; the time must be that of ``start``."""
+        for phase in self._phases[self._first :]:
+            if phase is not self._phases[self._first]:
+                for work in phase.before:
+                    work(time)
+                _start(phase.requests)
+            self._wait(phase.requests)
+            for work in phase.after:
+                work(time)
+
+    def fill(self, time: float) -> None:
+        """Complete all ghosts."""
+        self.start(time)
+        self.finish(time)
+
+    def free(self) -> None:
+        """Free the persistent requests."""
+        for phase in self._phases:
+            for request in phase.requests:
+                request.Free()
+            phase.requests = []
+
+    def _wait(self, requests: Sequence[MPI.Prequest]) -> None:
+        if not requests:
+            return
+        if self.yielding:
+            while not requests[0].Testall(requests):
+                os.sched_yield()
+        else:
+            requests[0].Waitall(requests)
+
+    def _slab(self, axis: int) -> Slab:
+        """Tangential ranges: with ghosts along the axes served before, owned cells along the others."""
+        shape, ghosts = self.subdomain.shape, self.subdomain.ghosts
+        return [(-g, n + g) if d > axis else (0, n) for d, (n, g) in enumerate(zip(shape, ghosts, strict=True))]
+
+    def _messages(self, axis: int, phase: _Phase) -> None:
+        """Persistent messages with both neighbours, one buffer for all fields; tag = 2 axis + direction."""
+        comm, n, depth = self.subdomain.comm, self.subdomain.shape[axis], self.depth
+        packs: list[Copy] = []
+        unpacks: list[Copy] = []
+        for side in (0, 1):
+            peer = self.subdomain.neighbour(axis, side)
+            if peer is None:
+                continue
+            inside, outside = self._slab(axis), self._slab(axis)
+            inside[axis] = (n - depth, n) if side else (0, depth)
+            outside[axis] = (n, n + depth) if side else (-depth, 0)
+            shape = (len(self.fields), *(b - a for a, b in inside))
+            sent, received = (np.empty(shape, self.fields[0].dtype) for _ in range(2))
+            self._keep += [sent, received]
+            self.bytes_sent += sent.nbytes
+            packs += [_copy(_Part.of(f, inside), _Part.of_array(sent[i])) for i, f in enumerate(self.fields)]
+            unpacks += [_copy(_Part.of_array(received[i]), _Part.of(f, outside)) for i, f in enumerate(self.fields)]
+            phase.requests.append(comm.Recv_init(received, source=peer, tag=2 * axis + 1 - side))
+            phase.requests.append(comm.Send_init(sent, dest=peer, tag=2 * axis + side))
+        phase.before.append(self._copies(packs))
+        phase.after.append(self._copies(unpacks))
+
+    def _wrap(self, axis: int) -> list[Copy]:
+        """Copies of a periodic axis that this rank owns whole; plane by plane, as it may be thinner than its ghosts."""
+        n, depth = self.subdomain.shape[axis], self.depth
+        if n >= depth:
+            pairs = [((n - depth, n), (-depth, 0)), ((0, depth), (n, n + depth))]
+        else:
+            planes = [*range(-depth, 0), *range(n, n + depth)]
+            pairs = [((g % n, g % n + 1), (g, g + 1)) for g in planes]
+        copies = []
+        for source, target in pairs:
+            a, b = self._slab(axis), self._slab(axis)
+            a[axis], b[axis] = source, target
+            copies += [_copy(_Part.of(f, a), _Part.of(f, b)) for f in self.fields]
+        return copies
+
+    def _copies(self, copies: Sequence[Copy]) -> Callable[[float], object]:
+        array: ctypes.Array[Copy] = (Copy * len(copies))(*copies)
+        launch = partial(self._copy, array, len(copies))
+        return lambda time: launch()
+
+
+@dataclass(frozen=True)
+class _Part:
+    address: int
+    extent: Triple
+    stride: Triple
+
+    @classmethod
+    def of(cls, f: Field, slab: Slab) -> _Part:
+        z, y, x = (slice(a + o, b + o) for (a, b), o in zip(slab, f.origin, strict=True))
+        return cls.of_array(f.array[z, y, x])
+
+    @classmethod
+    def of_array(cls, array: np.ndarray) -> _Part:
+        z, y, x = array.shape
+        sz, sy, sx = (s // array.itemsize for s in array.strides)
+        return cls(array.ctypes.data, (z, y, x), (sz, sy, sx))
+
+
+def _copy(source: _Part, target: _Part) -> Copy:
+    copy = Copy(source=source.address, target=target.address)
+    copy.extent[:], copy.source_stride[:], copy.target_stride[:] = source.extent, source.stride, target.stride
+    return copy
+
+
+def _start(requests: Sequence[MPI.Prequest]) -> None:
+    if requests:
+        requests[0].Startall(requests)
+
+
+def is_crowded(comm: MPI.Intracomm) -> bool:
+    """Whether the ranks of this node are more than the cores they may use; collective."""
+    from mpi4py import MPI
+
+    node = comm.Split_type(MPI.COMM_TYPE_SHARED)
+    cores = set().union(*node.allgather(os.sched_getaffinity(0)))
+    crowded = bool(comm.allreduce(node.size > len(cores), op=MPI.LOR))
+    node.Free()
+    return crowded

@@ -1,0 +1,1 @@
+"""Equations: text, stencils, kernels in C and NumPy."""

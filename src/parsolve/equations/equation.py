@@ -1,0 +1,51 @@
+"""What an equation is: fields, parameters and rates, with no grid and no MPI."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A constant of an equation: default value, unit and meaning."""
+
+    default: float
+    unit: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Equation:
+    """A system of evolution equations in the equation language.
+
+    Attributes:
+        name: as in the case file, for example ``gray-scott``.
+        formula: one line for people.
+        fields: evolved fields, name to meaning.
+        parameters: constants with defaults.
+        evolve: ``u`` to the text of du/dt, or ``u_tt`` to the text of the second time derivative.
+        define: named intermediate expressions that the texts may use.
+        range: values that a field is expected to take, for the automatic time step.
+        source: where the equation comes from.
+    """
+
+    name: str
+    formula: str
+    fields: Mapping[str, str]
+    parameters: Mapping[str, Parameter]
+    evolve: Mapping[str, str]
+    source: str
+    define: Mapping[str, str] = field(default_factory=dict)
+    range: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def time_order(self) -> int:
+        """2 if the equation gives second time derivatives (``u_tt``), else 1."""
+        return 2 if all(key.endswith("_tt") for key in self.evolve) else 1
+
+    @property
+    def unknowns(self) -> tuple[str, ...]:
+        """Fields of the first-order system: u, v, ... and, for u_tt, also the velocities u_t, ..."""
+        names = tuple(self.fields)
+        return names if self.time_order == 1 else names + tuple(f"{name}_t" for name in names)

@@ -1,0 +1,117 @@
+"""Eigenvalues of an equation linearised about constant states: the Fourier symbol of its stencils.
+
+A field perturbed by exp(i (m theta)) at cell m makes a derivative a multiplication by its symbol; the rest is the chain
+rule, carried along as (value, tangents) through the arithmetic of the stages.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from parsolve.equations.program import Program, Stage
+from parsolve.equations.reference import FUNCTIONS
+
+SAMPLES = (0.0, 0.03, 0.12, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # wave numbers in units of pi / h
+
+
+@dataclass(frozen=True)
+class _Dual:
+    """A value and its derivatives by the amplitude of each unknown, at every wave number: shape (unknowns, waves)."""
+
+    value: float
+    tangent: np.ndarray
+
+
+def eigenvalues(program: Program, coefficients: Mapping[str, Sequence[float]], ranges: Mapping[str, tuple[float, float]]) -> tuple[np.ndarray, float]:
+    """Eigenvalues of all sampled waves and states, and the rate at which uniform states oscillate or grow.
+
+    Args:
+        program: the discretised equation.
+        coefficients: values of the constants of each stage, by the stage's name.
+        ranges: smallest and largest value of each unknown; states are the corners and the middle of this box.
+    """
+    waves = np.array(list(itertools.product(*[SAMPLES] * len(program.axes)))) * np.pi
+    theta = np.zeros((len(waves), 3))
+    theta[:, [("z", "y", "x").index(axis) for axis in program.axes]] = waves
+    found = []
+    for state in _states(program, ranges):
+        found.append(_matrix_eigenvalues(program, coefficients, state, theta))
+    values = np.array(found)  # states, waves, unknowns
+    uniform = values[:, 0, :]
+    slow = float(max(np.abs(uniform.imag).max(initial=0.0), uniform.real.max(initial=0.0), 0.0))
+    return values, slow
+
+
+def _states(program: Program, ranges: Mapping[str, tuple[float, float]]) -> list[dict[str, float]]:
+    names = sorted({name for stage in program.stages for name in stage.inputs} & set(ranges))
+    choices = [sorted({low, 0.5 * (low + high), high}) for low, high in (ranges[name] for name in names)]
+    return [dict(zip(names, state, strict=True)) for state in itertools.product(*choices)]
+
+
+def _matrix_eigenvalues(
+    program: Program, coefficients: Mapping[str, Sequence[float]], state: Mapping[str, float], theta: np.ndarray
+) -> np.ndarray:
+    unknowns = program.unknowns
+    identity = np.eye(len(unknowns), dtype=complex)
+    fields = {
+        name: _Dual(state.get(name, 0.0), np.repeat(identity[i][:, None], len(theta), axis=1))
+        for i, name in enumerate(unknowns)
+    }
+    for stage in program.defines:
+        fields |= dict(zip(stage.outputs, _linearise(stage, coefficients[stage.name], fields, theta), strict=True))
+    rates = _linearise(program.rate, coefficients[program.rate.name], fields, theta)
+    matrix = np.array([rate.tangent for rate in rates])  # rates, unknowns, waves
+    matrix = np.nan_to_num(matrix, nan=0.0, posinf=0.0, neginf=0.0)
+    return np.linalg.eigvals(np.moveaxis(matrix, 2, 0))
+
+
+def _linearise(stage: Stage, coefficients: Sequence[float], fields: Mapping[str, _Dual], theta: np.ndarray) -> list[_Dual]:
+    zero = np.zeros_like(next(iter(fields.values())).tangent)
+    values: list[_Dual] = []
+    for op in stage.operations:
+        if op.name == "load":
+            index, offset = op.data  # type: ignore[misc]
+            f = fields[stage.inputs[index]]
+            values.append(_Dual(f.value, f.tangent * np.exp(1j * (theta @ np.array(offset)))))
+        elif op.name in ("constant", "coefficient"):
+            number = op.data if op.name == "constant" else coefficients[op.data]  # type: ignore[index]
+            values.append(_Dual(float(number), zero))  # type: ignore[arg-type]
+        else:
+            values.append(_apply(op.name, [values[a] for a in op.arguments]))
+    return [values[n] for n in stage.results]
+
+
+def _apply(name: str, arguments: Sequence[_Dual]) -> _Dual:
+    """A function of duals: exact rules for arithmetic, central differences for the rest (smooth functions of one cell)."""
+    with np.errstate(all="ignore"):
+        function = FUNCTIONS[name]
+        value = float(function(*(a.value for a in arguments)))
+        tangent = np.zeros_like(arguments[0].tangent)
+        for i, partial in enumerate(_partials(name, function, [a.value for a in arguments], value)):
+            if np.isfinite(partial):
+                tangent = tangent + partial * arguments[i].tangent
+    return _Dual(value, tangent)
+
+
+def _partials(name: str, function: Callable[..., np.ndarray], at: Sequence[float], value: float) -> list[float]:
+    if name in ("lt", "le", "eq", "ne", "and", "or", "not"):
+        return [0.0 for _ in at]
+    if name == "select":
+        return [0.0, float(bool(at[0])), float(not at[0])]
+    simple = {"add": [1.0, 1.0], "sub": [1.0, -1.0], "neg": [-1.0]}
+    if name in simple:
+        return simple[name]
+    if name == "mul":
+        return [at[1], at[0]]
+    if name == "div":
+        return [float(np.divide(1.0, at[1])), float(np.divide(-value, at[1]))]
+    partials = []
+    for i, s in enumerate(at):
+        h = 1e-6 * max(1.0, abs(s))
+        up, down = ([*at[:i], s + d, *at[i + 1 :]] for d in (h, -h))
+        partials.append(float((function(*up) - function(*down)) / (2 * h)))
+    return partials

@@ -1,0 +1,1 @@
+"""Kernels: load, find, bind, launch."""

@@ -1,0 +1,146 @@
+"""The door: load a compiled library, check that it is ours, find a kernel, bind it once, launch it many times."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from parsolve.errors import SetupError
+
+ABI = 1
+MAX_FIELDS, MAX_COEFFICIENTS, MAX_TERMS, MAX_DEPTH, MAX_POINTS, SUM_DIGITS = 64, 128, 12, 4, 8, 70
+TYPES = {"float64": "f64", "float32": "f32"}
+Triple = ctypes.c_int64 * 3
+Launch = Callable[[], int]
+
+
+class Args(ctypes.Structure):
+    """``ps_args`` of parsolve.h."""
+
+    _fields_ = [
+        ("lo", Triple), ("hi", Triple), ("stride", Triple), ("offset", Triple), ("cells", Triple),
+        ("lower", ctypes.c_double * 3), ("spacing", ctypes.c_double * 3), ("time", ctypes.c_double),
+        ("scale", ctypes.c_double), ("terms", ctypes.c_int64), ("weight", ctypes.c_double * MAX_TERMS),
+        ("coefficient", ctypes.c_double * MAX_COEFFICIENTS), ("field", ctypes.c_void_p * MAX_FIELDS),
+        ("stream", ctypes.c_void_p),
+    ]  # fmt: skip
+
+
+class Copy(ctypes.Structure):
+    """``ps_copy`` of parsolve.h."""
+
+    _fields_ = [
+        ("source", ctypes.c_void_p), ("target", ctypes.c_void_p), ("extent", Triple),
+        ("source_stride", Triple), ("target_stride", Triple),
+    ]  # fmt: skip
+
+
+class Ghost(ctypes.Structure):
+    """``ps_ghost`` of parsolve.h."""
+
+    _fields_ = [
+        ("field", ctypes.c_void_p), ("axis", ctypes.c_int64), ("first", ctypes.c_int64), ("inward", ctypes.c_int64),
+        ("lo", Triple), ("hi", Triple), ("stride", Triple), ("depth", ctypes.c_int64), ("points", ctypes.c_int64),
+        ("weight", (ctypes.c_double * MAX_POINTS) * MAX_DEPTH), ("value_weight", ctypes.c_double * MAX_DEPTH),
+        ("constant", ctypes.c_double), ("value", ctypes.c_void_p), ("value_stride", Triple),
+    ]  # fmt: skip
+
+
+class Extrema(ctypes.Structure):
+    """``ps_extrema`` of parsolve.h."""
+
+    _fields_ = [("minimum", ctypes.c_double), ("maximum", ctypes.c_double), ("bad", Triple)]
+
+
+class Kernel(Protocol):
+    """What can be bound to arguments and launched over a box."""
+
+    def bind(self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int]) -> Launch:
+        """A launch without arguments; it returns a status, 0 if all is well."""
+
+
+class CompiledKernel:
+    """A kernel of a shared library."""
+
+    def __init__(self, function: Callable[..., int]) -> None:
+        self.function = function
+
+    def bind(self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int]) -> Launch:
+        """A launch that costs one foreign call; it keeps args and arrays alive."""
+        launch = partial(self.function, ctypes.byref(args))
+        launch.keep = (args, tuple(arrays))  # type: ignore[attr-defined]
+        return launch
+
+
+class Library:
+    """An opened library whose structs are laid out as here.
+
+    Raises:
+        SetupError: the file is missing, cannot be loaded, or is of another build.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.handle = ctypes.CDLL(str(path))
+        except OSError as error:
+            raise SetupError(f"{path}: cannot load the compiled kernels ({error}); reinstall parsolve") from error
+        if int(self.handle.ps_abi()) != ABI or self._layout() != _layout():
+            raise SetupError(f"{path}: compiled kernels of another version; reinstall parsolve")
+
+    def function(self, name: str, precision: str) -> Callable[..., int]:
+        """The function ``ps_<name>_<f64|f32>``; KeyError if there is none."""
+        try:
+            function: Callable[..., int] = self.handle[f"ps_{name}_{TYPES[precision]}"]
+        except AttributeError as error:
+            raise KeyError(name) from error
+        return function
+
+    def kernel(self, name: str, precision: str) -> CompiledKernel:
+        """The kernel of a stage; KeyError if there is none."""
+        return CompiledKernel(self.function(name, precision))
+
+    def _layout(self) -> list[int]:
+        offsets = (ctypes.c_int64 * 128)()
+        return list(offsets[: self.handle.ps_layout(offsets)])
+
+
+def _layout() -> list[int]:
+    """Sizes of the structs and offsets of their members, in the order of ``ps_layout``."""
+    sizes = [ctypes.sizeof(s) for s in (Args, Copy, Ghost, Extrema)]
+    return sizes + [getattr(s, name).offset for s in (Args, Copy, Ghost, Extrema) for name, *_ in s._fields_]
+
+
+@cache
+def core() -> Library:
+    """The installed library for this CPU: the best instruction set that it has."""
+    directory = Path(__file__).parent.parent / "lib"
+    base = Library(_library(directory, "cpu"))
+    base.handle.ps_isa.restype = ctypes.c_int64
+    level = int(base.handle.ps_isa())
+    for candidate in (4, 3):
+        path = directory / f"libparsolve_cpu_v{candidate}.so"
+        if level >= candidate and path.is_file():
+            return Library(path)
+    return base
+
+
+def _library(directory: Path, name: str) -> Path:
+    for suffix in (".so", ".dylib"):
+        path = directory / f"libparsolve_{name}{suffix}"
+        if path.is_file():
+            return path
+    raise SetupError(f"{directory}: no compiled kernels (libparsolve_{name}); install parsolve with pip")
+
+
+def describe() -> dict[str, str]:
+    """The library in use and the instruction set it was built for."""
+    name = core().path.stem
+    isa = {"v3": "x86-64-v3 (AVX2)", "v4": "x86-64-v4 (AVX-512)"}.get(name.rpartition("_")[2], platform.machine())
+    return {"library": str(core().path), "instruction set": isa, "ABI": str(ABI)}

@@ -1,0 +1,141 @@
+"""What a run would do, without solving: process grid, halo, memory, frames, time step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from parsolve.domain.grid import AXES, Grid, Triple, choose_processes, split
+from parsolve.problem import Problem, pose
+from parsolve.solvers.tableaus import RungeKutta
+
+if TYPE_CHECKING:
+    from parsolve.case import Case
+
+SLAB = 1 << 22  # cells of initial values looked at in one go
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The plan of a run; shapes are (z, y, x), bytes are of the rank that has most.
+
+    Attributes:
+        local_shapes: smallest and largest subdomain.
+        imbalance: cells of the largest subdomain over the mean.
+        dt: the (first) time step; ``steps`` is None if steps are adapted to the tolerance.
+        boundary: what each side does, one line a field and side.
+    """
+
+    processes: dict[str, int]
+    local_shapes: tuple[Triple, Triple]
+    imbalance: float
+    halo_bytes_per_step: int
+    memory_per_rank: int
+    frames: int
+    frame_bytes: int
+    dt: float
+    steps: int | None
+    boundary: list[str]
+
+
+def check(case: Case, ranks: int) -> Plan:
+    """The plan of a case on a number of ranks.
+
+    Raises:
+        ParsolveError: as ``run`` would.
+    """
+    problem = pose(case)
+    grid, program = problem.grid, problem.program
+    processes = choose_processes(grid, ranks, max(program.ghost, problem.points), problem.points, case.run.processes)
+    sizes = [sorted({b - a for a, b in zip(s, s[1:], strict=False)}) for s in map(split, grid.cells, processes)]
+    least, most = ((s[0][i], s[1][i], s[2][i]) for s, i in ((sizes, 0), (sizes, -1)))
+    extrema = {name: _extrema(problem, name) for name in problem.program.unknowns}
+    for name in problem.velocities:
+        _extrema(problem, name)
+    duration = case.time.end or np.inf
+    dt = problem.stable_dt(extrema, duration) if case.time.dt == "auto" else float(case.time.dt)
+    schedule = None if problem.is_adaptive else problem.schedule(dt)
+    frames = 1 + (len(schedule.records) if schedule else len(problem.record_times()))
+    stored = len(case.output.fields or program.unknowns)
+    return Plan(
+        {axis: processes[AXES.index(axis)] for axis in grid.names},
+        (least, most),
+        prod(most) * ranks / grid.size,
+        _halo_bytes(problem, processes, most),
+        _memory(problem, most),
+        frames,
+        grid.size * stored * problem.dtype.itemsize,
+        schedule.dt if schedule else dt,
+        schedule.steps if schedule else None,
+        _boundary_notes(problem),
+    )
+
+
+def _extrema(problem: Problem, name: str) -> tuple[float, float]:
+    """Range of the initial values, read or evaluated in slabs of bounded size."""
+    nz, ny, nx = problem.grid.cells
+    axis = 0 if nz > 1 else 1
+    layer = problem.grid.size // problem.grid.cells[axis]
+    step = max(1, SLAB // layer)
+    low, high = np.inf, -np.inf
+    for first in range(0, problem.grid.cells[axis], step):
+        count = min(step, problem.grid.cells[axis] - first)
+        start, shape = ((first, 0, 0), (count, ny, nx)) if axis == 0 else ((0, first, 0), (nz, count, nx))
+        values = problem.initial(name, start, shape)
+        low, high = min(low, float(values.min())), max(high, float(values.max()))
+    return low, high
+
+
+def _stages(problem: Problem) -> int:
+    return problem.scheme.stages if isinstance(problem.scheme, RungeKutta) else 1
+
+
+def _halo_bytes(problem: Problem, processes: Triple, shape: Triple) -> int:
+    """Bytes that a rank in the middle sends in a step: all stages, both sides of each split axis, with corners."""
+    ghost = problem.program.ghost
+    ghosts = [ghost if present else 0 for present in problem.grid.present]
+    cells = 0
+    for axis in (2, 1, 0):
+        if processes[axis] > 1:
+            others = (n + 2 * g if d > axis else n for d, (n, g) in enumerate(zip(shape, ghosts, strict=True)) if d != axis)
+            neighbours = 2 if processes[axis] > 2 or problem.grid.periodic[axis] else 1
+            cells += neighbours * ghost * prod(others)
+    return cells * len(problem.program.exchanged) * problem.dtype.itemsize * _stages(problem)
+
+
+def _memory(problem: Problem, shape: Triple) -> int:
+    """Bytes of all fields of a rank with their ghosts and the padding of rows."""
+    scheme = problem.scheme
+    if isinstance(scheme, RungeKutta):
+        in_place = scheme.stages > 1 and not problem.is_adaptive
+        registers = scheme.stages + (not in_place) + problem.is_adaptive
+    else:
+        registers = 3  # two of u and the initial velocity
+    fields = registers * len(problem.program.unknowns) + len(problem.program.intermediate)
+    return fields * field_bytes(problem.grid, shape, problem.program.ghost, problem.dtype)
+
+
+def field_bytes(grid: Grid, shape: Triple, ghost: int, dtype: np.dtype) -> int:
+    """Bytes of one field of a subdomain."""
+    nz, ny, nx = (n + 2 * ghost * present for n, present in zip(shape, grid.present, strict=True))
+    lane = 64 // dtype.itemsize
+    return int(nz * ny * -(-(nx + lane) // lane) * lane * dtype.itemsize)
+
+
+def _boundary_notes(problem: Problem) -> list[str]:
+    grid, order = problem.grid, problem.case.run.order
+    physical = [axis for axis in grid.names if not grid.periodic[AXES.index(axis)]]
+    if not physical:
+        return ["all axes are periodic"]
+    notes = []
+    given = problem.case.boundary
+    for name in (*problem.program.exchanged, *problem.program.intermediate):
+        missing = [f"{axis}{end}" for axis in physical for end in ("min", "max") if f"{axis}{end}" not in given.get(name, {})]
+        if missing:
+            notes.append(f"{name}: no flux (the default) on {', '.join(missing)}")
+    if order > 4:
+        notes.append(f"order {order} inside, order 4 at the boundary")
+    return notes

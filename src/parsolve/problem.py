@@ -1,0 +1,250 @@
+"""A case made concrete: its names checked against the equation, its texts turned into kernels, values and steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar, cast
+
+import numpy as np
+
+from parsolve.case import Case, FileValue
+from parsolve.case import Condition as CaseCondition
+from parsolve.domain.boundary import Condition, closure_points
+from parsolve.domain.grid import AXES, Grid, Triple
+from parsolve.equations.catalogue import CATALOGUE
+from parsolve.equations.equation import Equation
+from parsolve.equations.operators import spacing
+from parsolve.equations.parse import parse
+from parsolve.equations.program import Program, Stage, build
+from parsolve.equations.reference import NumpyKernel
+from parsolve.equations.symbol import eigenvalues
+from parsolve.equations.values import evaluate, fill
+from parsolve.kernels.library import Kernel, core
+from parsolve.solvers.evaluation import Rates, StageKernel
+from parsolve.solvers.march import Schedule, counted_schedule, even_schedule
+from parsolve.solvers.stability import stable_step
+from parsolve.solvers.tableaus import SCHEMES, RungeKutta, Scheme, StormerVerlet
+from parsolve.store.source import read_block
+
+if TYPE_CHECKING:
+    import sympy
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a case asks for, before anything is allocated or split.
+
+    Attributes:
+        program: the equation, discretised.
+        parameters: all constants of the equation.
+        conditions: boundary conditions by field and side.
+        velocities: unknowns u_t that only the start of leapfrog needs.
+    """
+
+    case: Case
+    grid: Grid
+    equation: Equation
+    program: Program
+    scheme: Scheme
+    parameters: Mapping[str, float]
+    conditions: Mapping[str, Mapping[str, Condition]]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the values."""
+        return np.dtype(self.case.run.precision)
+
+    @property
+    def velocities(self) -> tuple[str, ...]:
+        """Initial velocities that a scheme for u_tt needs beside its unknowns."""
+        return () if isinstance(self.scheme, RungeKutta) else tuple(f"{name}_t" for name in self.equation.fields)
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether the error is estimated and the step adapted to it."""
+        return self.case.time.tolerance is not None
+
+    @property
+    def points(self) -> int:
+        """Owned cells that a boundary condition reads."""
+        return closure_points(self.case.run.order)
+
+    def coefficients(self, stage: Stage) -> tuple[float, ...]:
+        """Values of the constants that a stage's kernel takes."""
+        values = dict(self.parameters)
+        values |= {spacing(axis).name: h for axis, h in zip(AXES, self.grid.spacing, strict=True)}
+        return tuple(float(evaluate(e, values)) for e in stage.coefficients)
+
+    def rates(self) -> Rates:
+        """The stages as kernels of ``run.device``."""
+        program = self.program
+
+        def kernel(stage: Stage) -> StageKernel:
+            door: Kernel = (
+                NumpyKernel(stage)
+                if self.case.run.device == "numpy"
+                else core().kernel(stage.name, self.case.run.precision)
+            )
+            reach = 0 if stage.updates else program.reach[stage.outputs[0]]
+            return StageKernel(door, stage.inputs, stage.outputs, self.coefficients(stage), reach)
+
+        return Rates(
+            tuple(kernel(stage) for stage in program.defines),
+            kernel(program.rate),
+            program.exchanged,
+            program.ghost,
+            program.radius,
+            self.points,
+            self.conditions,
+        )
+
+    def initial(self, name: str, start: Triple, shape: Triple) -> np.ndarray:
+        """Initial values of a field on a box of global cells, shape (z, y, x), float64.
+
+        Raises:
+            CaseError: an expression or file is wrong.
+        """
+        value = self.case.initial.get(name, 0.0)
+        if isinstance(value, FileValue):
+            return read_block(value.file, value.dataset, self.grid, start, shape, np.float64)
+        return fill(value, self.grid, start, shape, parameters=self.parameters, key=f"initial.{name}")
+
+    def stable_dt(self, extrema: Mapping[str, tuple[float, float]], duration: float) -> float:
+        """The automatic time step, from the range of the initial values and of the equation.
+
+        Raises:
+            CaseError: the scheme has no stable step.
+        """
+        ranges = {}
+        for name in self.program.unknowns:
+            low, high = extrema.get(name, (0.0, 0.0))
+            wide = self.equation.range.get(name, (low, high))
+            ranges[name] = (min(low, wide[0]), max(high, wide[1]))
+        coefficients = {stage.name: self.coefficients(stage) for stage in self.program.stages}
+        values, slow = eigenvalues(self.program, coefficients, ranges)
+        return stable_step(self.scheme, values, slow, duration)
+
+    def schedule(self, dt: float) -> Schedule:
+        """Steps and frames of a march with fixed steps of at most dt."""
+        time, output = self.case.time, self.case.output
+        if time.steps is not None:
+            every = output.every_steps
+            if every is None and output.every is not None:
+                every = max(1, round(output.every / dt))
+            return counted_schedule(time.steps, dt, every)
+        assert time.end is not None
+        schedule = even_schedule(time.end, dt, output.every)
+        return schedule if output.every_steps is None else counted_schedule(schedule.steps, schedule.dt, output.every_steps)
+
+    def record_times(self) -> list[float]:
+        """Times of the frames after the first, for adaptive steps."""
+        end, every = cast("float", self.case.time.end), self.case.output.every
+        if every is None or every >= end:
+            return [end]
+        times = [i * every for i in range(1, int(end / every * (1 + 1e-12)) + 1)]
+        return times if abs(times[-1] - end) <= 1e-9 * end else [*times, end]
+
+
+def pose(case: Case) -> Problem:
+    """The problem of a case.
+
+    Raises:
+        CaseError: a name that the equation does not have, or settings that contradict each other.
+    """
+    equation = _known(case, "equation", case.equation, CATALOGUE)
+    scheme = _known(case, "time.scheme", case.time.scheme, SCHEMES)
+    for name in case.parameters:
+        if name not in equation.parameters:
+            raise case.error(f"parameters.{name}", f"{equation.name} has no such parameter", equation.parameters)
+    grid = Grid.of(case.grid)
+    acceleration = isinstance(scheme, StormerVerlet)
+    if acceleration and equation.time_order != 2:
+        choices = [name for name, s in SCHEMES.items() if isinstance(s, RungeKutta)]
+        raise case.error("time.scheme", f"leapfrog is for equations that give u_tt; for {equation.name} use one of {', '.join(choices)}")
+    program = build(equation, grid.names, case.run.order, acceleration=acceleration)
+    _check_time(case, scheme)
+    _check_initial(case, equation)
+    parameters = {name: p.default for name, p in equation.parameters.items()} | dict(case.parameters)
+    fields = [*equation.unknowns, *program.intermediate]
+    conditions: dict[str, dict[str, Condition]] = {}
+    for name, sides in case.boundary.items():
+        if name not in fields:
+            raise case.error(f"boundary.{name}", f"{equation.name} has no such field", fields)
+        conditions[name] = {
+            side: _condition(case, grid, f"boundary.{name}.{side}", side, condition, parameters)
+            for side, condition in sides.items()
+        }
+    for name in case.output.fields or ():
+        if name not in program.unknowns:
+            raise case.error("output.fields", f"no field '{name}' is marched", program.unknowns)
+    return Problem(case, grid, equation, program, scheme, parameters, conditions)
+
+
+def _known(case: Case, key: str, name: str | None, table: Mapping[str, T]) -> T:
+    if name is None or name not in table:
+        raise case.error(key, f"unknown {key.rpartition('.')[2]} '{name}'", table)
+    return table[name]
+
+
+def _check_time(case: Case, scheme: Scheme) -> None:
+    time = case.time
+    if time.tolerance is not None:
+        embedded = [name for name, s in SCHEMES.items() if isinstance(s, RungeKutta) and s.b_hat]
+        if scheme.name not in embedded:
+            raise case.error("time.tolerance", f"{scheme.name} has no error estimate; use scheme = {' or '.join(embedded)}")
+        if time.steps is not None or case.output.every_steps is not None:
+            raise case.error("time.tolerance", "adaptive steps need time.end and output.every, not numbers of steps")
+
+
+def _check_initial(case: Case, equation: Equation) -> None:
+    allowed: Collection[str] = equation.unknowns
+    for name in case.initial:
+        if name not in allowed:
+            raise case.error(f"initial.{name}", f"{equation.name} has no such field", allowed)
+    for name in equation.fields:
+        if name not in case.initial:
+            raise case.error(f"initial.{name}", "missing: give an expression, a number or { file = ... }")
+
+
+def _condition(
+    case: Case, grid: Grid, key: str, side: str, condition: CaseCondition, parameters: Mapping[str, float]
+) -> Condition:
+    """A condition of the case file as a u + b du/dn = value."""
+    if condition.dirichlet is not None:
+        kind, a, b, value = "dirichlet", 1.0, 0.0, condition.dirichlet
+    elif condition.neumann is not None:
+        kind, a, b, value = "neumann", 0.0, 1.0, condition.neumann
+    else:
+        assert condition.robin is not None
+        kind, (a, b, value) = "robin", condition.robin
+    if not isinstance(value, str):
+        return Condition(a, b, float(value))
+    expression = parse(value, [*grid.names, "t", *parameters], key=f"{key}.{kind}")
+    names = {s.name for s in expression.free_symbols}
+    values = _face_values(case, grid, f"{key}.{kind}", side, expression, parameters)
+    return Condition(a, b, values, varies="t" in names)
+
+
+def _face_values(
+    case: Case, grid: Grid, key: str, side: str, expression: sympy.Expr, parameters: Mapping[str, float]
+) -> Callable[[float, Triple, Triple], np.ndarray]:
+    """A function of (time, start, shape) that gives the values of an expression on the face of a side."""
+    axis = AXES.index(side[0])
+    face = grid.lower[axis] + grid.cells[axis] * grid.spacing[axis] * side.endswith("max")
+
+    def values(time: float, start: Sequence[int], shape: Sequence[int]) -> np.ndarray:
+        environment: dict[str, object] = {**parameters, "t": time}
+        for d, name in enumerate(AXES):
+            if name in grid.names:
+                index = np.arange(start[d], start[d] + shape[d]) + 0.5
+                line = np.array([face]) if d == axis else grid.lower[d] + index * grid.spacing[d]
+                environment[name] = line.reshape([-1 if i == d else 1 for i in range(3)])
+        result = np.broadcast_to(evaluate(expression, environment), shape)  # type: ignore[arg-type]
+        if not np.isfinite(result).all():
+            raise case.error(key, f"the value is not finite at t = {time:g}")
+        return result
+
+    return values

@@ -1,0 +1,204 @@
+"""Steps of a scheme over registers of fields: Runge-Kutta (fixed and adaptive) and Stoermer-Verlet."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from parsolve.domain.field import Field, arguments, owned
+from parsolve.domain.grid import Subdomain
+from parsolve.domain.halo import HaloExchange
+from parsolve.kernels.library import core
+from parsolve.solvers.evaluation import Evaluation, Rates, State
+from parsolve.solvers.tableaus import Row, RungeKutta
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Makes the fields, exchanges and evaluations of a stepper, all of one layout."""
+
+    rates: Rates
+    subdomain: Subdomain
+    dtype: DTypeLike
+    yielding: bool = False
+
+    @property
+    def unknowns(self) -> tuple[str, ...]:
+        """Names of the fields that are marched."""
+        return self.rates.rate.outputs
+
+    def fields(self, names: Sequence[str]) -> dict[str, Field]:
+        """New fields, zero."""
+        return {name: Field(name, self.subdomain, np.dtype(self.dtype)) for name in names}
+
+    def exchange(self, state: State) -> HaloExchange:
+        """The exchange of the ghosts of a state."""
+        return HaloExchange(
+            [state[name] for name in self.rates.exchanged],
+            self.rates.conditions,
+            depth=self.rates.ghost,
+            boundary_depth=self.rates.radius,
+            points=self.rates.points,
+            yielding=self.yielding,
+        )
+
+    def intermediate(self) -> dict[str, Field]:
+        """New fields for the outputs of the define stages."""
+        return self.fields([name for stage in self.rates.defines for name in stage.outputs])
+
+
+class RungeKuttaStepper:
+    """Explicit Runge-Kutta steps.
+
+    ``state`` holds y(t) between steps.  With ``adaptive``, ``step`` leaves it alone and ``accept`` makes the new state
+    current; without, a step of more than one stage overwrites y_0 in place, as only its own cell needs it.
+    """
+
+    def __init__(self, scheme: RungeKutta, work: Workspace, *, adaptive: bool = False) -> None:
+        self.scheme = scheme
+        self.work = work
+        self.in_place = scheme.stages > 1 and not adaptive
+        self.registers = [work.fields(work.unknowns) for _ in range(scheme.stages + (not self.in_place))]
+        self.intermediate = work.intermediate()
+        self.exchanges = [work.exchange(register) for register in self.registers]
+        self.parity = 0
+        self.dt = 0.0
+        parities = (0,) if self.in_place else (0, 1)
+        self.plans = [[self._evaluation(row, i, parity) for i, row in enumerate(scheme.rows)] for parity in parities]
+        self.times = [float(row.c) for row in scheme.rows]
+        self.errors = self._error_plans() if adaptive and scheme.error else []
+
+    @property
+    def state(self) -> State:
+        """The current fields."""
+        return self.registers[self._register(0, self.parity)]
+
+    def step(self, time: float, dt: float) -> None:
+        """Advance from time to time + dt."""
+        if dt != self.dt:
+            self._set_dt(dt)
+        for c, evaluate in zip(self.times, self.plans[self.parity], strict=True):
+            evaluate(time + c * dt)
+        if not self.in_place and not self.errors:
+            self.parity ^= 1
+
+    def error(self, time: float, dt: float, absolute: float, relative: float) -> float:
+        """max |y_s - y_hat| / (absolute + relative max(|y_0|, |y_s|)) over cells and unknowns; collective."""
+        from mpi4py import MPI
+
+        evaluate, norms = self.errors[self.parity]
+        evaluate(time + dt)
+        worst = np.array([max(norm(absolute, relative) for norm in norms)])
+        self.work.subdomain.comm.Allreduce(MPI.IN_PLACE, worst, op=MPI.MAX)
+        return float(worst[0])
+
+    def accept(self) -> None:
+        """Make the state after the last step the current one."""
+        self.parity ^= 1
+
+    def _register(self, y: int, parity: int) -> int:
+        """Register of y_0 ... y_s: y_s is that of y_0 in place, else the two swap at every step."""
+        last = self.scheme.stages
+        if self.in_place:
+            return y % last
+        return y if y not in (0, last) or not parity else last - y
+
+    def _evaluation(self, row: Row, i: int, parity: int, out: State | None = None) -> Evaluation:
+        target = self._register(i + 1, parity) if out is None else -1
+        source = self._register(i, parity)
+        terms = sorted(row.weights, key=lambda y: self._register(y, parity) != target)  # the output's own comes first
+        return Evaluation(
+            self.work.rates,
+            self.exchanges[source],
+            self.intermediate,
+            self.registers[source],
+            self.registers[target] if out is None else out,
+            [self.registers[self._register(y, parity)] for y in terms],
+            [float(row.weights[y]) for y in terms],
+        )
+
+    def _error_plans(self) -> list[tuple[Evaluation, list[Callable[[float, float], float]]]]:
+        row, last = self.scheme.error, self.scheme.stages
+        assert row is not None
+        error = self.work.fields(self.work.unknowns)
+        plans = []
+        for parity in (0, 1):
+            before, after = (self.registers[self._register(y, parity)] for y in (0, last))
+            norms = [_error_norm(error[name], before[name], after[name]) for name in error]
+            plans.append((self._evaluation(row, last, parity, error), norms))
+        return plans
+
+    def _set_dt(self, dt: float) -> None:
+        self.dt = dt
+        for plan in self.plans:
+            for row, evaluate in zip(self.scheme.rows, plan, strict=True):
+                evaluate.set_scale(float(row.beta) * dt)
+        for evaluate, _ in self.errors:
+            assert self.scheme.error is not None
+            evaluate.set_scale(float(self.scheme.error.beta) * dt)
+
+
+def _error_norm(error: Field, before: Field, after: Field) -> Callable[[float, float], float]:
+    args = arguments(error.subdomain, error.stride, owned(error.subdomain))
+    args.field[:3] = [error.address, before.address, after.address]
+    result = ctypes.c_double()
+    launch = partial(core().function("error_norm", error.dtype.name), ctypes.byref(args), ctypes.byref(result))
+
+    def norm(absolute: float, relative: float) -> float:
+        args.weight[:2] = [absolute, relative]
+        launch()
+        return result.value
+
+    return norm
+
+
+class StormerVerletStepper:
+    """u(t + dt) = 2 u(t) - u(t - dt) + dt^2 u_tt, written over u(t - dt); dt stays the same.
+
+    ``start`` makes u(-dt) = u - dt u_t + dt^2/2 u_tt from the initial velocity.
+    """
+
+    def __init__(self, work: Workspace) -> None:
+        self.work = work
+        self.registers = [work.fields(work.unknowns) for _ in range(2)]
+        self.intermediate = work.intermediate()
+        self.exchanges = [work.exchange(register) for register in self.registers]
+        self.parity = 0
+        self.dt = 0.0
+        self.plans = [
+            Evaluation(work.rates, self.exchanges[p], self.intermediate, self.registers[p], self.registers[1 - p],
+                       [self.registers[1 - p], self.registers[p]], [-1.0, 2.0])
+            for p in (0, 1)
+        ]  # fmt: skip
+
+    @property
+    def state(self) -> State:
+        """The current fields."""
+        return self.registers[self.parity]
+
+    def start(self, velocity: Mapping[str, Field], dt: float) -> None:
+        """Set the state before the current one from the velocities."""
+        now, before = self.registers[self.parity], self.registers[1 - self.parity]
+        evaluate = Evaluation(self.work.rates, self.exchanges[self.parity], self.intermediate, now, before,
+                              [now, velocity], [1.0, -dt])  # fmt: skip
+        evaluate.set_scale(0.5 * dt * dt)
+        evaluate(0.0)
+        self.dt = dt
+        for plan in self.plans:
+            plan.set_scale(dt * dt)
+
+    def step(self, time: float, dt: float) -> None:
+        """Advance from time to time + dt, the dt of ``start``."""
+        self.plans[self.parity](time)
+        self.parity ^= 1
+
+
+Stepper = RungeKuttaStepper | StormerVerletStepper

@@ -1,0 +1,175 @@
+"""Two results against each other, bit by bit or within a tolerance, in bounded memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from parsolve.store.files import CHUNK
+from parsolve.store.result import Result, open_result
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How one field differs, and its worst cell: the largest |a - b|, a NaN on one side before all."""
+
+    field: str
+    count: int
+    cells: int
+    time_index: int
+    time: float
+    axes: tuple[str, ...]
+    index: tuple[int, ...]
+    a: float
+    b: float
+
+    def __str__(self) -> str:
+        """Return one line for people."""
+        cell = ", ".join(
+            f"{axis}={place}" for axis, place in zip(self.axes[::-1], self.index[::-1], strict=True)
+        )
+        return (
+            f"field '{self.field}': {self.count} of {self.cells} values differ; worst at time {self.time!r} "
+            f"(index {self.time_index}), cell {cell}: {self.a!r} and {self.b!r}, "
+            f"apart by {abs(self.a - self.b):.3g}"
+        )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The outcome: `lines` for people, the first says "same" or "differs"."""
+
+    equal: bool
+    lines: tuple[str, ...]
+    differences: tuple[Difference, ...] = ()
+
+    def __str__(self) -> str:
+        """Return all lines."""
+        return "\n".join(self.lines)
+
+
+def compare(a: Path | str, b: Path | str, rtol: float | None = None, atol: float = 0.0) -> Comparison:
+    """Return whether two results hold the same fields, times, grid and values.
+
+    Without `rtol` and `atol` values must agree in every bit (a NaN equals the same NaN, 0.0 is not -0.0);
+    otherwise |a - b| <= atol + rtol |b|, and NaN equals NaN. Provenance and storage do not count.
+
+    Raises:
+        StorageError: a file is missing or not a result.
+    """
+    exact = rtol is None and atol == 0.0
+    tolerance = None if exact else (rtol or 0.0, atol)
+    with open_result(a) as first, open_result(b) as second:
+        notes = list(_compare_outlines(first, second, tolerance))
+        differences = []
+        if first.grid.cells == second.grid.cells and first.axes == second.axes:
+            shared = [field for field in first.fields if field in second.fields]
+            found = (_compare_field(first, second, field, tolerance) for field in shared)
+            differences = [difference for difference in found if difference]
+        cells = first.grid.size * len(first.times) * len(first.fields)
+    equal = not notes and not differences
+    how = "in every bit" if exact else f"within rtol {rtol or 0.0:g}, atol {atol:g}"
+    head = f"same: {a} and {b}, {cells} values {how}" if equal else f"differs: {a} and {b}, compared {how}"
+    return Comparison(
+        equal, (head, *notes, *(str(difference) for difference in differences)), tuple(differences)
+    )
+
+
+def _compare_outlines(a: Result, b: Result, tolerance: tuple[float, float] | None) -> Iterator[str]:
+    """Yield a line for everything but values that differs."""
+    for one, other, place in ((a, b, "first"), (b, a, "second")):
+        only = [field for field in one.fields if field not in other.fields]
+        if only:
+            yield f"fields only in the {place}: {', '.join(only)}"
+    if a.axes != b.axes or a.grid.cells != b.grid.cells:
+        yield f"grids: {_grid_text(a)} and {_grid_text(b)}"
+    elif a.grid != b.grid:
+        yield "grids: the same cells, but another range, spacing or periodicity"
+    if len(a.times) != len(b.times):
+        yield f"times: {len(a.times)} and {len(b.times)}"
+    count = min(len(a.times), len(b.times))
+    wrong = _unequal(a.times[:count], b.times[:count], tolerance)
+    if wrong.any():
+        index = int(np.argmax(wrong))
+        yield f"times: index {index} is {float(a.times[index])!r} and {float(b.times[index])!r}"
+    # Within a tolerance, another number of steps to the same time is no difference.
+    if tolerance is None and (a.steps[:count] != b.steps[:count]).any():
+        index = int(np.argmax(a.steps[:count] != b.steps[:count]))
+        yield f"steps: index {index} is {a.steps[index]} and {b.steps[index]}"
+    for field in a.fields:
+        if field in b.fields and a.file[field].dtype != b.file[field].dtype:
+            yield f"field '{field}': precision {a.file[field].dtype} and {b.file[field].dtype}"
+
+
+def _compare_field(
+    a: Result, b: Result, field: str, tolerance: tuple[float, float] | None
+) -> Difference | None:
+    """Return how a field differs over the times that both have; slab by slab."""
+    count, worst = 0, -1.0
+    where: tuple[int, tuple[int, ...]] = (0, ())
+    values = (0.0, 0.0)
+    times = min(len(a.times), len(b.times))
+    for time_index in range(times):
+        for start, slab in _slabs(a):
+            left, right = a.read(field, time_index, slab), b.read(field, time_index, slab)
+            wrong = _unequal(left, right, tolerance)
+            if not wrong.any():
+                continue
+            count += int(np.count_nonzero(wrong))
+            place, distance = _worst(left, right, wrong)
+            if distance > worst:
+                worst, values = distance, (float(left[place]), float(right[place]))
+                where = (time_index, (start + place[0], *place[1:]))
+    if count == 0:
+        return None
+    time_index, index = where
+    time = float(a.times[time_index])
+    return Difference(field, count, a.grid.size * times, time_index, time, a.axes, index, *values)
+
+
+def _worst(
+    left: NDArray[np.floating], right: NDArray[np.floating], wrong: NDArray[np.bool_]
+) -> tuple[tuple[int, ...], float]:
+    """Return the index of the wrong value that is furthest off, and its distance (infinite beside a NaN)."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        distance = np.abs(left.astype(np.float64) - right.astype(np.float64))
+    distance[np.isnan(distance)] = np.inf
+    distance[~wrong] = -1.0
+    place = np.unravel_index(int(np.argmax(distance)), distance.shape)
+    return tuple(int(i) for i in place), float(distance[place])
+
+
+def _unequal(
+    left: NDArray[np.floating], right: NDArray[np.floating], tolerance: tuple[float, float] | None
+) -> NDArray[np.bool_]:
+    """Return where two arrays differ, by bits or by more than (rtol, atol)."""
+    if tolerance is not None:
+        with np.errstate(invalid="ignore", over="ignore"):
+            close = np.isclose(left, right, rtol=tolerance[0], atol=tolerance[1], equal_nan=True)
+        return np.asarray(~close)
+    if left.dtype != right.dtype:
+        return np.asarray((left != right) & ~(np.isnan(left) & np.isnan(right)))
+    bits = np.dtype(f"u{left.dtype.itemsize}")
+    return np.asarray(np.ascontiguousarray(left).view(bits) != np.ascontiguousarray(right).view(bits))
+
+
+def _slabs(result: Result) -> Iterator[tuple[int, slice]]:
+    """Yield ranges of the slowest axis that bound the memory of a read."""
+    length = result.grid.shape[0]
+    layer = result.grid.size // length * 8
+    layers = max(1, CHUNK // layer)
+    for start in range(0, length, layers):
+        yield start, slice(start, min(start + layers, length))
+
+
+def _grid_text(result: Result) -> str:
+    """Return the cells of a grid, e.g. x=64 y=32."""
+    return " ".join(f"{axis}={n}" for axis, n in zip(result.axes[::-1], result.grid.shape[::-1], strict=True))

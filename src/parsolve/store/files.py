@@ -1,0 +1,165 @@
+"""Files as the store needs them: HDF5 made deterministic, raw copies, synced directories."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import h5py
+import numpy as np
+
+from parsolve.errors import ParsolveError, ResourceError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import DTypeLike
+
+CHUNK = 16 << 20  # bytes moved at once: large enough for full disk speed, small enough to be no memory cost
+_ALIGNMENT = 4096  # data sets start on a page, so that copies may share blocks where the file system can
+_NO_COPY_RANGE = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF}
+
+
+@contextmanager
+def naming(path: Path, action: str) -> Iterator[None]:
+    """Turn operating-system and HDF5 errors of the body into a StorageError that names the file."""
+    try:
+        yield
+    except (OSError, RuntimeError) as caught:
+        # HDF5 raises a RuntimeError with the number in its text when a file cannot be flushed.
+        found = re.search(r"errno = (\d+)", str(caught))
+        number = int(found[1]) if found else getattr(caught, "errno", None)
+        raise storage_error(path, action, number, os.strerror(number) if number else str(caught)) from caught
+
+
+def storage_error(path: Path, action: str, number: int | None, reason: str) -> ParsolveError:
+    """Return the error for a failed action on a file: ResourceError when space ran out, else StorageError."""
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return ResourceError(
+            f"{path}: cannot {action}: no space left (or quota reached); free some or use another -o"
+        )
+    return StorageError(f"{path}: cannot {action}: {reason}")
+
+
+def create_file(path: Path) -> h5py.File:
+    """Return a new HDF5 file whose bytes depend on its content alone: creation order kept, no time stamps."""
+    creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
+    creation.set_link_creation_order(h5py.h5p.CRT_ORDER_TRACKED | h5py.h5p.CRT_ORDER_INDEXED)
+    creation.set_attr_creation_order(h5py.h5p.CRT_ORDER_TRACKED | h5py.h5p.CRT_ORDER_INDEXED)
+    creation.set_obj_track_times(False)
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_libver_bounds(h5py.h5f.LIBVER_EARLIEST, h5py.h5f.LIBVER_V110)  # what older readers understand
+    access.set_alignment(_ALIGNMENT, _ALIGNMENT)
+    access.set_file_locking(
+        False, False
+    )  # a fresh temporary name: nobody else opens it, and locks fail on NFS
+    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+    path.unlink(missing_ok=True)
+    return h5py.File(h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_EXCL, creation, access))
+
+
+def create_group(parent: h5py.Group, name: str) -> h5py.Group:
+    """Return a new group that keeps creation order and has no time stamp."""
+    creation = h5py.h5p.create(h5py.h5p.GROUP_CREATE)
+    creation.set_link_creation_order(h5py.h5p.CRT_ORDER_TRACKED | h5py.h5p.CRT_ORDER_INDEXED)
+    creation.set_attr_creation_order(h5py.h5p.CRT_ORDER_TRACKED | h5py.h5p.CRT_ORDER_INDEXED)
+    creation.set_obj_track_times(False)
+    return h5py.Group(h5py.h5g.create(parent.id, name.encode(), None, creation))
+
+
+def create_contiguous(parent: h5py.Group, name: str, shape: Sequence[int], dtype: DTypeLike) -> h5py.Dataset:
+    """Return a new data set that is one run of bytes with an address, allocated but not filled."""
+    creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    creation.set_layout(h5py.h5d.CONTIGUOUS)
+    creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    creation.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    creation.set_obj_track_times(False)
+    creation.set_attr_creation_order(h5py.h5p.CRT_ORDER_TRACKED | h5py.h5p.CRT_ORDER_INDEXED)
+    kind = h5py.h5t.py_create(np.dtype(dtype))
+    space = h5py.h5s.create_simple(tuple(shape))
+    return h5py.Dataset(h5py.h5d.create(parent.id, name.encode(), kind, space, creation))
+
+
+def open_read(path: Path) -> h5py.File:
+    """Return an HDF5 file open for reading without locks.
+
+    Raises:
+        StorageError: the file is missing or is not HDF5.
+    """
+    if not path.is_file():
+        raise StorageError(f"{path}: no such file")
+    try:
+        return h5py.File(path, "r", locking=False)
+    except OSError as caught:
+        raise StorageError(f"{path}: not a readable HDF5 file ({caught})") from caught
+
+
+def copy_bytes(source: int, target: int, source_offset: int, target_offset: int, count: int) -> None:
+    """Copy bytes between two open files in bounded pieces, in the kernel where it can.
+
+    Raises:
+        OSError: reading or writing failed, or the source ends early.
+    """
+    in_kernel = hasattr(os, "copy_file_range")
+    while count > 0:
+        done = 0
+        if in_kernel:
+            try:
+                done = os.copy_file_range(source, target, min(count, CHUNK), source_offset, target_offset)
+            except OSError as caught:
+                if caught.errno not in _NO_COPY_RANGE:
+                    raise
+            in_kernel = done > 0  # some file systems answer 0 instead of an error
+        if not in_kernel:
+            data = os.pread(source, min(count, CHUNK), source_offset)
+            if not data:
+                raise OSError(errno.EIO, f"the source ends {count} bytes early")
+            done = os.pwrite(target, data, target_offset)
+        source_offset, target_offset, count = source_offset + done, target_offset + done, count - done
+
+
+def sync_directory(path: Path) -> None:
+    """Make renames inside a directory survive a power loss."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_file(path: Path) -> None:
+    """Bring a closed file to the disk."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def require_space(directory: Path, needed: int, purpose: str) -> None:
+    """Check that a directory's file system has room before the first byte is written.
+
+    Raises:
+        ResourceError: less is free than needed, both in numbers.
+    """
+    status = os.statvfs(directory)
+    free = status.f_bavail * status.f_frsize
+    if free < needed:
+        raise ResourceError(
+            f"{directory}: {purpose} needs {_size(needed)}, only {_size(free)} is free; "
+            "free some, write fewer frames ([output] every), or use another -o"
+        )
+
+
+def _size(count: int) -> str:
+    """Return a number of bytes for people, e.g. 1.5 GiB."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.4g} {unit}"
+        value /= 1024
+    return f"{value:.4g} TiB"

@@ -1,0 +1,210 @@
+"""The HDF5 layout of a result: netCDF4/CF, VTKHDF and NeXus names of the same data sets.
+
+```
+/u (time, z, y, x)   /x /y /z /time dimension scales   /step (time)
+/VTKHDF              ImageData for ParaView; CellData/u is a hard link to /u
+/entry/u             NXdata for h5web and silx; u, time, z, y, x are hard links
+/provenance          one string per key
+```
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import h5py
+import numpy as np
+
+from parsolve.domain.grid import AXES
+from parsolve.errors import CaseError
+from parsolve.store.files import create_contiguous, create_file, create_group
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from parsolve.domain.grid import Grid
+
+COORDINATE_UNITS = {"x": "m", "y": "m", "z": "m", "time": "s"}
+RESERVED = frozenset({"x", "y", "z", "time", "step", "entry", "provenance", "VTKHDF"})
+
+
+@dataclass(frozen=True)
+class FieldInfo:
+    """Name, meaning and unit of a field, as they stand in the file."""
+
+    name: str
+    long_name: str
+    units: str
+
+
+@dataclass(frozen=True)
+class Content:
+    """All of a result but its field values."""
+
+    grid: Grid
+    fields: tuple[FieldInfo, ...]
+    dtype: np.dtype[np.generic]
+    provenance: Mapping[str, str]
+    times: tuple[float, ...] = ()
+    steps: tuple[int, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a field's data set: time first, then the present axes, slowest first."""
+        return (len(self.times), *self.grid.shape)
+
+
+def check_names(fields: Sequence[FieldInfo]) -> None:
+    """Refuse field names that the layout needs itself.
+
+    Raises:
+        CaseError: a name is reserved, empty, repeated or holds a slash.
+    """
+    seen: set[str] = set()
+    for field in fields:
+        if field.name in RESERVED or not field.name or "/" in field.name or field.name in seen:
+            raise CaseError(
+                f"field '{field.name}' cannot be stored under this name; choose another that is unique, "
+                f"has no '/' and is none of {', '.join(sorted(RESERVED))}"
+            )
+        seen.add(field.name)
+
+
+def lay_out(path: Path, content: Content, frames: Sequence[Path] = ()) -> dict[str, int]:
+    """Write the whole file but the field values; return the byte offset of every field's data set.
+
+    With `frames` (paths relative to the file) the fields are virtual data sets over them, without offsets.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    with create_file(path) as file:
+        _write_globals(file, content)
+        scales = _write_coordinates(file, content)
+        offsets: dict[str, int] = {}
+        for field in content.fields:
+            if frames:
+                dataset = _create_virtual(file, field.name, content, frames)
+            else:
+                dataset = create_contiguous(file, field.name, content.shape, content.dtype)
+                offsets[field.name] = int(dataset.id.get_offset())
+            _describe(dataset, field.units, field.long_name)
+            for axis, scale in enumerate(scales):
+                dataset.dims[axis].attach_scale(scale)
+        _write_nexus(file, content)
+        _write_vtk(file, content)
+        provenance = create_group(file, "provenance")
+        for key, text in content.provenance.items():
+            provenance.create_dataset(key.replace("/", "_"), data=text, dtype=h5py.string_dtype())
+    return offsets
+
+
+def present_axes(grid: Grid) -> tuple[str, ...]:
+    """Return the names of a grid's axes in the order of its arrays, slowest first."""
+    return tuple(axis for axis in AXES if axis in grid.names)
+
+
+def _write_globals(file: h5py.File, content: Content) -> None:
+    """Write the CF attributes of the file; what is not known stays out."""
+    known = content.provenance
+    file.attrs["Conventions"] = "CF-1.11"
+    if known.get("title"):
+        file.attrs["title"] = known["title"]
+    file.attrs["source"] = f"parsolve {known.get('parsolve', '')}".strip()
+    line = f"{known.get('created', '')} {known.get('command', '')}".strip()
+    if line:
+        file.attrs["history"] = line
+
+
+def _write_coordinates(file: h5py.File, content: Content) -> list[h5py.Dataset]:
+    """Write time, step and cell centres; return the dimension scales in the order of the fields' axes."""
+    time = _write_values(file, "time", np.asarray(content.times, np.float64))
+    _describe(time, COORDINATE_UNITS["time"], "time")
+    time.attrs["axis"] = "T"
+    time.make_scale("time")
+    step = _write_values(file, "step", np.asarray(content.steps, np.int64))
+    _describe(step, "1", "number of time steps")
+    step.dims[0].attach_scale(time)
+    scales = [time]
+    for axis in present_axes(content.grid):
+        scale = _write_values(file, axis, content.grid.coordinates(axis))
+        _describe(scale, COORDINATE_UNITS[axis], f"cell centres along {axis}")
+        place = AXES.index(axis)
+        scale.attrs["axis"] = axis.upper()
+        # Exact numbers of the grid: they cannot be had back from the centres to the last bit.
+        scale.attrs["lower"] = np.float64(content.grid.lower[place])
+        scale.attrs["spacing"] = np.float64(content.grid.spacing[place])
+        scale.attrs["periodic"] = np.int8(content.grid.periodic[place])
+        scale.make_scale(axis)
+        scales.append(scale)
+    return scales
+
+
+def _write_values(parent: h5py.Group, name: str, values: NDArray[np.generic]) -> h5py.Dataset:
+    """Return a small data set filled with values."""
+    dataset = create_contiguous(parent, name, values.shape, values.dtype)
+    dataset[...] = values
+    return dataset
+
+
+def _describe(dataset: h5py.Dataset, units: str, long_name: str) -> None:
+    """Set the CF attributes that every variable has."""
+    dataset.attrs["units"] = units or "1"
+    dataset.attrs["long_name"] = long_name
+
+
+def _create_virtual(file: h5py.File, name: str, content: Content, frames: Sequence[Path]) -> h5py.Dataset:
+    """Return a data set that shows the frames as one array with a time axis."""
+    layout = h5py.VirtualLayout(content.shape, content.dtype)
+    for index, frame in enumerate(frames):
+        layout[index] = h5py.VirtualSource(os.fspath(frame), name, content.shape[1:], content.dtype)
+    # A frame that is missing must not read as zeros.
+    return file.create_virtual_dataset(name, layout, fillvalue=np.nan)
+
+
+def _write_nexus(file: h5py.File, content: Content) -> None:
+    """Write the way default -> entry -> NXdata -> signal and axes, one NXdata per field."""
+    file.attrs["NX_class"] = "NXroot"
+    file.attrs["default"] = "entry"
+    entry = create_group(file, "entry")
+    entry.attrs["NX_class"] = "NXentry"
+    entry.attrs["default"] = content.fields[0].name
+    axes = ["time", *present_axes(content.grid)]
+    for field in content.fields:
+        data = create_group(entry, field.name)
+        data.attrs["NX_class"] = "NXdata"
+        data.attrs["signal"] = field.name
+        data.attrs.create("axes", axes, dtype=h5py.string_dtype())
+        data.attrs["title"] = field.long_name or field.name
+        for name in (field.name, *axes):
+            data[name] = file[name]
+
+
+def _write_vtk(file: h5py.File, content: Content) -> None:
+    """Write /VTKHDF as ImageData; an axis that the data sets lack has extent 0, 0: so VTK reads them."""
+    grid = content.grid
+    group = create_group(file, "VTKHDF")
+    group.attrs["Version"] = np.array([2, 2], np.int64)
+    group.attrs.create("Type", b"ImageData", dtype=h5py.string_dtype("ascii", len("ImageData")))
+    present = [axis in grid.names for axis in AXES]
+    extent: list[int] = []
+    for place in (2, 1, 0):
+        extent += [0, grid.cells[place] if present[place] else 0]
+    group.attrs["WholeExtent"] = np.array(extent, np.int64)
+    group.attrs["Origin"] = np.array([grid.lower[i] if present[i] else 0.0 for i in (2, 1, 0)])
+    group.attrs["Spacing"] = np.array([grid.spacing[i] if present[i] else 1.0 for i in (2, 1, 0)])
+    group.attrs["Direction"] = np.eye(3).ravel()
+    cells = create_group(group, "CellData")
+    steps = create_group(group, "Steps")
+    steps.attrs["NSteps"] = len(content.times)
+    # Its own data set: h5netcdf would take the name of the time dimension from a second link to /time.
+    _write_values(steps, "Values", np.asarray(content.times, np.float64))
+    offsets = create_group(steps, "CellDataOffsets")
+    for field in content.fields:
+        cells[field.name] = file[field.name]
+        _write_values(offsets, field.name, np.arange(len(content.times), dtype=np.int64))

@@ -1,0 +1,48 @@
+"""Where a result comes from: everything needed to tell, and to repeat, how it was made."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+import h5py
+
+from parsolve.kernels.library import describe
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+    from parsolve.case import Case
+
+PACKAGES = ("parsolve", "numpy", "scipy", "h5py", "mpi4py", "sympy")
+
+
+def provenance(case: Case, comm: MPI.Intracomm) -> dict[str, str]:
+    """Texts by name: resolved case, command line, versions, ranks, hosts, compiled library; collective."""
+    from mpi4py import MPI
+
+    hosts = sorted(set(comm.allgather(MPI.Get_processor_name())))
+    versions = {name: _version(name) for name in PACKAGES}
+    versions |= {"python": platform.python_version(), "hdf5": h5py.version.hdf5_version}
+    return {
+        "title": case.title,
+        "case": case.to_toml(),
+        "command": " ".join(sys.argv),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": json.dumps(versions),
+        "mpi": " ".join(MPI.Get_library_version().split())[:200],
+        "ranks": str(comm.size),
+        "hosts": json.dumps(hosts),
+        "kernels": json.dumps(describe()),
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,145 @@
+"""Reading a result: fields by name and time, in pieces if wanted."""
+
+from __future__ import annotations
+
+import difflib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import EllipsisType
+from typing import TYPE_CHECKING, Any
+
+import h5py
+
+from parsolve.domain.grid import AXES, Grid
+from parsolve.errors import CaseError, StorageError
+from parsolve.store.files import open_read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+Index = slice | int | EllipsisType | tuple[slice | int | EllipsisType, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """An open result file; `fields` and `axes` in file order, axes slowest first."""
+
+    path: Path
+    file: h5py.File
+    fields: tuple[str, ...]
+    axes: tuple[str, ...]
+    times: NDArray[np.float64]
+    steps: NDArray[np.int64]
+    grid: Grid
+    provenance: dict[str, str]
+
+    def read(self, field: str, time_index: int, index: Index = ...) -> NDArray[Any]:
+        """Return a field at one time over the present axes (slowest first), or the part that `index` picks.
+
+        Raises:
+            CaseError: there is no such field or time.
+            StorageError: the file is damaged.
+        """
+        if field not in self.fields:
+            raise CaseError(
+                f"{self.path}: no field '{field}'{nearest(field, self.fields)}; "
+                f"fields: {', '.join(self.fields)}"
+            )
+        count = len(self.times)
+        if not -count <= time_index < count:
+            raise CaseError(f"{self.path}: no time index {time_index}; there are {count} times")
+        place = index if isinstance(index, tuple) else (index,)
+        try:
+            values: NDArray[Any] = self.file[field][(time_index % count, *place)]
+        except OSError as caught:
+            raise StorageError(f"{self.path}: cannot read field '{field}' ({caught})") from caught
+        return values
+
+    def units(self, name: str) -> str:
+        """Return the unit of a field or an axis; empty if it has none."""
+        units = str(self.file[name].attrs.get("units", ""))
+        return "" if units == "1" else units
+
+    def long_name(self, name: str) -> str:
+        """Return what a field or an axis means; its name if the file does not say."""
+        return str(self.file[name].attrs.get("long_name", "")) or name
+
+
+@contextmanager
+def open_result(path: Path | str) -> Iterator[Result]:
+    """Return a context manager that gives a result open for reading.
+
+    Raises:
+        StorageError: the file is missing, damaged, not a result, or an index whose frames are missing.
+    """
+    path = Path(path)
+    with open_read(path) as file:
+        yield _describe(path, file)
+
+
+def nearest(name: str, known: tuple[str, ...]) -> str:
+    """Return "; did you mean 'u'?" for the most similar known name, or nothing."""
+    found = difflib.get_close_matches(name, known, 1, 0.5) or [k for k in known if k.lower() == name.lower()]
+    return f"; did you mean '{found[0]}'?" if found else ""
+
+
+def _describe(path: Path, file: h5py.File) -> Result:
+    """Return what stands in an open file beside the values.
+
+    Raises:
+        StorageError: it is not a result, or frames are missing.
+    """
+    try:
+        times, steps = file["time"][...], file["step"][...]
+        axes = tuple(axis for axis in AXES if axis in file)
+        grid = _grid(file, axes)
+        shape = (len(times), *grid.shape)
+        inner = {"time", "step", *axes}
+        fields = tuple(
+            name
+            for name, item in file.items()
+            if name not in inner and isinstance(item, h5py.Dataset) and item.shape == shape
+        )
+        provenance = {key: item.asstr()[()] for key, item in file["provenance"].items()}
+        if not fields or not axes:
+            raise KeyError("fields")
+        frames = {source.file_name for name in fields for source in _sources(file[name])}
+    except (KeyError, TypeError, ValueError, AttributeError, OSError) as caught:
+        raise StorageError(f"{path}: not a complete result of parsolve ({caught})") from caught
+    missing = sorted(frame for frame in frames if not (path.parent / frame).is_file())
+    if missing:
+        raise StorageError(
+            f"{path}: index of frames, {len(missing)} of {len(frames)} are missing, "
+            f"the first is '{missing[0]}'; "
+            "move the frames directory together with the file"
+        )
+    return Result(path, file, fields, axes, times, steps, grid, provenance)
+
+
+def _sources(dataset: h5py.Dataset) -> list[Any]:
+    """Return the frames of a virtual data set; none for any other."""
+    return list(dataset.virtual_sources()) if dataset.is_virtual else []
+
+
+def _grid(file: h5py.File, axes: tuple[str, ...]) -> Grid:
+    """Return the grid, whose exact numbers stand with the coordinates; an absent axis is a cell [0, 1]."""
+    cells, lower, spacing, periodic = [1, 1, 1], [0.0, 0.0, 0.0], [1.0, 1.0, 1.0], [True, True, True]
+    for place, axis in enumerate(AXES):
+        if axis in axes:
+            scale = file[axis]
+            cells[place] = int(scale.shape[0])
+            lower[place] = float(scale.attrs["lower"])
+            spacing[place] = float(scale.attrs["spacing"])
+            periodic[place] = bool(scale.attrs["periodic"])
+    names = tuple(reversed(axes))
+    return Grid(
+        names=names,
+        cells=(cells[0], cells[1], cells[2]),
+        lower=(lower[0], lower[1], lower[2]),
+        spacing=(spacing[0], spacing[1], spacing[2]),
+        periodic=(periodic[0], periodic[1], periodic[2]),
+    )

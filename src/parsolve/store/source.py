@@ -1,0 +1,215 @@
+"""Arrays from files: every rank reads its own box of an HDF5 data set, a .npy array or an image.
+
+Images are grey, 0 (black) to 1 (white): 8 and 16 bit whole numbers are divided by 255 and 65535, floats stay.
+Colours become 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), transparency is ignored. Row 0, the top, is the
+largest y.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+
+from parsolve.domain.grid import AXES
+from parsolve.errors import CaseError, ParsolveError, SetupError
+from parsolve.store.files import open_read
+from parsolve.store.layout import RESERVED
+from parsolve.store.result import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import DTypeLike, NDArray
+
+    from parsolve.domain.grid import Grid
+
+_HDF5 = {".h5", ".hdf5", ".hdf", ".nc", ".nc4", ".vtkhdf"}
+_TIFF = {".tif", ".tiff"}
+_IMAGES = {".png", *_TIFF}
+_LUMINANCE = np.array([0.299, 0.587, 0.114])
+
+
+def read_block(
+    path: Path | str,
+    dataset: str | None,
+    grid: Grid,
+    start: Sequence[int],
+    shape: Sequence[int],
+    dtype: DTypeLike,
+) -> NDArray[Any]:
+    """Return the box (start, shape), both (z, y, x) of the grid, of an array in a file; not collective.
+
+    HDF5 data sets, .npy arrays and uncompressed TIFF are read in part, other images as a whole. An array with
+    one more axis in front, as in a result of parsolve, has times there: the last one is taken.
+
+    Raises:
+        CaseError: the file or data set is missing or unreadable, or its shape is not that of the grid.
+        SetupError: the package that reads this image is not installed.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CaseError(
+            f"{path}: no such file (relative names start at the current directory, '{Path.cwd()}')"
+        )
+    kind = path.suffix.lower()
+    box = tuple(slice(first, first + count) for first, count in zip(start, shape, strict=True))
+    try:
+        if kind in _HDF5:
+            values = _read_hdf5(path, dataset, grid, box)
+        elif kind == ".npy":
+            values = _read_npy(path, grid, box)
+        elif kind in _IMAGES:
+            values = _read_image(path, grid, box)
+        else:
+            known = ", ".join(sorted(_HDF5 | _IMAGES | {".npy"}))
+            raise CaseError(f"{path}: cannot read '{kind or 'no suffix'}' files; known: {known}")
+    except ParsolveError as caught:
+        raise caught if isinstance(caught, CaseError | SetupError) else CaseError(str(caught)) from caught
+    except (OSError, ValueError) as caught:
+        raise CaseError(f"{path}: cannot be read: {caught}") from caught
+    return np.ascontiguousarray(values.reshape(tuple(shape)), dtype=dtype)
+
+
+def _read_hdf5(path: Path, dataset: str | None, grid: Grid, box: tuple[slice, ...]) -> NDArray[Any]:
+    """Return a box of a data set; only this box is read."""
+    with open_read(path) as file:
+        array = _find(path, file, dataset, grid)
+        if array.dtype.kind not in "biuf":
+            raise CaseError(f"{path}: data set '{array.name}' has type {array.dtype}, expected real numbers")
+        values: NDArray[Any] = array[_selection(f"{path}: data set '{array.name}'", array.shape, grid, box)]
+    return values
+
+
+def _find(path: Path, file: h5py.File, dataset: str | None, grid: Grid) -> h5py.Dataset:
+    """Return the data set by its path or its last name; without a name, the only one that fits the grid.
+
+    Raises:
+        CaseError: there is none, or more than one.
+    """
+    if dataset is not None:
+        # A case may say "fields/v" where the file has "/v": groups are a matter of the file's maker.
+        for name in (dataset, dataset.rsplit("/", 1)[-1]):
+            if name and isinstance(file.get(name), h5py.Dataset):
+                return file[name]
+    known = _dataset_names(file)
+    if dataset is not None:
+        hint = nearest(dataset.rsplit("/", 1)[-1], known) or nearest(dataset, known)
+        raise CaseError(f"{path}: no data set '{dataset}'{hint}; data sets: {', '.join(known) or 'none'}")
+    fitting = [name for name in known if _fits(file[name].shape, grid)]
+    if len(fitting) == 1:
+        return file[fitting[0]]
+    if fitting:
+        raise CaseError(
+            f"{path}: {len(fitting)} data sets fit the grid; say dataset = one of {', '.join(fitting)}"
+        )
+    shapes = ", ".join(f"{name} {file[name].shape}" for name in known) or "none"
+    raise CaseError(f"{path}: no data set has the grid's shape {grid.shape}; data sets: {shapes}")
+
+
+def _dataset_names(file: h5py.File) -> tuple[str, ...]:
+    """Return the paths of all data sets, those at the root first; each has one name only."""
+    names: list[str] = []
+    seen = set()
+
+    def collect(name: str, item: h5py.HLObject | None) -> None:
+        if isinstance(item, h5py.Dataset) and name.split("/")[0] not in RESERVED:
+            address = h5py.h5o.get_info(item.id).addr
+            if address not in seen:
+                seen.add(address)
+                names.append(name)
+
+    for name, item in file.items():
+        collect(name, item)
+    file.visititems(collect)
+    return tuple(names)
+
+
+def _fits(shape: tuple[int, ...], grid: Grid) -> bool:
+    """Return whether an array has the grid's shape, perhaps with axes of one cell or a time axis in front."""
+    return (
+        any(shape[skip:] in (grid.shape, grid.cells) for skip in (0, 1)) and len(shape) > 0 and 0 not in shape
+    )
+
+
+def _selection(
+    what: str, shape: tuple[int, ...], grid: Grid, box: tuple[slice, ...]
+) -> tuple[slice | int, ...]:
+    """Return the index of a box in an array; a leading time axis gives its last entry.
+
+    Raises:
+        CaseError: the shape is not that of the grid.
+    """
+    if not _fits(shape, grid):
+        axes = ", ".join(axis for axis in AXES if axis in grid.names)
+        raise CaseError(
+            f"{what} has shape {shape}, the grid is {grid.shape} ({axes}); give the grid these cells"
+        )
+    exact: dict[tuple[int, ...], tuple[slice, ...]] = {
+        grid.cells: box,
+        grid.shape: tuple(part for part, axis in zip(box, AXES, strict=True) if axis in grid.names),
+    }
+    return exact[shape] if shape in exact else (shape[0] - 1, *exact[shape[1:]])
+
+
+def _read_npy(path: Path, grid: Grid, box: tuple[slice, ...]) -> NDArray[Any]:
+    """Return a box of a .npy array; the file is mapped, so only the pages of the box are read."""
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if array.dtype.kind not in "biuf":
+        raise CaseError(f"{path}: has type {array.dtype}, expected real numbers")
+    return np.asarray(array[_selection(str(path), array.shape, grid, box)])
+
+
+def _read_image(path: Path, grid: Grid, box: tuple[slice, ...]) -> NDArray[Any]:
+    """Return a box of an image; pages of a TIFF are z, from the lowest up."""
+    array = _open_tiff(path) if path.suffix.lower() in _TIFF else _open_png(path)
+    pages = 3 if "z" in grid.names else 2
+    colours = array.shape[-1] if array.ndim == pages + 1 and array.shape[-1] in (2, 3, 4) else 0
+    size = array.shape[:-1] if colours else array.shape
+    if size != grid.shape or grid.ndim == 1:
+        raise CaseError(
+            f"{path}: the image is {size} (rows last but one, columns last), the grid is {grid.shape}; "
+            "give the grid as many cells, or scale the image"
+        )
+    rows = slice(grid.cells[1] - box[1].stop, grid.cells[1] - box[1].start)
+    part = np.asarray(array[(box[0], rows, box[2])[3 - pages :]])
+    if part.dtype.kind not in "buf":
+        raise CaseError(f"{path}: pixels have type {part.dtype}, expected unsigned whole numbers or floats")
+    scale = 1.0 if part.dtype.kind in "bf" else float(np.iinfo(part.dtype).max)
+    grey = part[..., :3] @ _LUMINANCE if colours >= 3 else part[..., 0] if colours else part
+    return np.flip(grey / scale, axis=pages - 2)
+
+
+def _open_tiff(path: Path) -> NDArray[Any]:
+    """Return a TIFF as an array, mapped if it is not compressed."""
+    try:
+        import tifffile
+    except ImportError as caught:
+        raise SetupError(f'{path}: reading TIFF needs tifffile: pip install "parsolve[images]"') from caught
+    try:
+        return np.asarray(tifffile.memmap(path, mode="r"))
+    except ValueError:  # compressed, tiled or in several pieces
+        return np.asarray(tifffile.imread(path))
+
+
+def _open_png(path: Path) -> NDArray[Any]:
+    """Return a PNG as an array of its own depth; palettes become colours."""
+    try:
+        from PIL import Image
+    except ImportError as caught:
+        raise SetupError(f'{path}: reading PNG needs Pillow: pip install "parsolve[images]"') from caught
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large images are what this is for
+        try:
+            image = Image.open(path)
+        except Image.DecompressionBombError as caught:
+            raise CaseError(
+                f"{path}: too many pixels for the PNG reader; convert it to TIFF or .npy"
+            ) from caught
+        with image:
+            array = np.asarray(image.convert("RGB") if image.mode == "P" else image)
+    # 16 bit grey arrives as int32 in some versions of Pillow.
+    return array.astype(np.uint16) if array.dtype == np.int32 else array

@@ -1,0 +1,156 @@
+"""`run` and `check` from the outside: results, names, the summary, and wrong input on several ranks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from parsolve.cli.solve import free_name
+from parsolve.tables import packaged
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+
+    Call = Callable[..., tuple[int, str, str]]
+    Shell = Callable[..., subprocess.CompletedProcess[str]]
+
+SMALL = ("--set", "grid.x.cells=16", "--set", "grid.y.cells=12", "--set", "time.steps=3")
+
+
+def test_free_name(tmp_path: Path) -> None:
+    path = tmp_path / "heat.h5"
+    assert free_name(path) == path
+    path.touch()
+    assert free_name(path) == tmp_path / "heat-2.h5"
+    (tmp_path / "heat-2.h5.frames").mkdir()
+    assert free_name(path) == tmp_path / "heat-3.h5"
+
+
+def test_run_twice_works_twice_and_is_the_same(call: Call) -> None:
+    code, out, err = call("run", "gray-scott", *SMALL)
+    assert code == 0, err
+    for words in (
+        "Gray-Scott",
+        "16 x 12 (x, y)",
+        "field u",
+        "min",
+        "mean",
+        "gray-scott.h5",
+        "parsolve plot gray-scott.h5",
+    ):
+        assert words in out
+    code, out, err = call("run", "gray-scott", *SMALL, "--json")
+    assert code == 0
+    summary = json.loads(out.splitlines()[-1])
+    assert {"steps", "cells", "seconds", "updates_per_s", "fields", "result"} <= set(summary)
+    assert (summary["steps"], summary["cells"], summary["result"]) == (3, 192, "gray-scott-2.h5")
+    assert set(summary["fields"]) == {"u", "v"}
+    assert set(summary["fields"]["u"]) == {"min", "max", "mean"}
+    assert out.count("\n") == 1
+    assert "Gray-Scott" in err
+    code, out, _ = call("compare", "gray-scott.h5", "gray-scott-2.h5")
+    assert code == 0
+    assert out.startswith("same")
+    code, out, _ = call("compare", "gray-scott.h5", "gray-scott-2.h5", "--json")
+    assert json.loads(out)["equal"] is True
+
+
+def test_an_existing_result_is_kept_without_force(call: Call) -> None:
+    assert call("run", "gray-scott", *SMALL, "-o", "a.h5", "-q") == (0, "", "")
+    before = Path("a.h5").read_bytes()
+    code, _, err = call("run", "gray-scott", *SMALL, "-o", "a.h5")
+    assert code == 5
+    assert "a.h5" in err
+    assert "--force" in err
+    assert Path("a.h5").read_bytes() == before
+    assert call("run", "gray-scott", *SMALL, "-o", "a.h5", "--force", "-q")[0] == 0
+
+
+def test_info_plot_and_a_difference(call: Call) -> None:
+    assert call("run", "gray-scott", *SMALL, "-o", "a.h5", "-q")[0] == 0
+    assert call("run", "gray-scott", *SMALL, "--set", "parameters.F=0.05", "-o", "b.h5", "-q")[0] == 0
+    code, out, _ = call("compare", "a.h5", "b.h5")
+    assert code == 5
+    assert "field 'u'" in out
+    assert call("compare", "a.h5", "b.h5", "--atol", "1")[0] == 0
+    code, out, _ = call("info", "a.h5")
+    assert code == 0
+    assert "16 x 12 (x, y)" in out
+    code, out, _ = call("info", "a.h5", "--json")
+    facts = json.loads(out)
+    assert facts["grid"] == {"x": 16, "y": 12}
+    assert facts["fields"] == ["u", "v"]
+    assert facts["steps"] == [0, 3]
+    pytest.importorskip("matplotlib")
+    code, out, _ = call("plot", "a.h5", "--field", "v", "--sheet")
+    assert code == 0
+    assert Path(out.strip()).suffix == ".png"
+    assert Path(out.strip()).stat().st_size > 1000
+    code, _, err = call("plot", "a.h5", "--field", "w")
+    assert code == 2
+    assert "'w'" in err
+
+
+@pytest.mark.parametrize("name", packaged())
+def test_packaged_cases_check_and_march(call: Call, name: str) -> None:
+    code, out, err = call("check", name, "--ranks", "2", "--json")
+    assert code == 0, err
+    plan = json.loads(out)
+    assert plan["dt"] > 0
+    assert plan["frames"] > 2
+    code, out, err = call("check", name)
+    assert "valid" in out
+    code, out, err = call("run", name, "--set", "time.steps=2", "-o", "out.h5", "-q", "--json")
+    assert code == 0, err
+    assert json.loads(out)["steps"] == 2
+
+
+WRONG = {
+    "parameters.Du=1": (2, "parameters.Du: "),
+    "initial.w=1": (2, "initial.w"),
+    "initial.u=sin(x": (2, "initial.u"),
+    "initial.u=sni(x)": (2, "'sin'"),
+    "initial.u.file=missing.npy": (2, "missing.npy"),
+    "boundary.w.xmin.dirichlet=1": (2, "boundary.w"),
+    "boundary.u.xmin.dirichlet=q": (2, "boundary.u.xmin"),
+    "equation=haet": (2, "did you mean 'heat'?"),
+    "time.scheme=rk5": (2, "did you mean 'rk4'?"),
+    "output.fields=['w']": (2, "output.fields"),
+    "run.processes.x=3": (3, "processes"),
+}
+
+
+@pytest.mark.parametrize("override", WRONG)
+def test_what_the_equation_does_not_know_is_refused(call: Call, override: str) -> None:
+    code, out, err = call("run", "heat", "--set", "time.steps=1", "--set", override)
+    assert err.startswith("parsolve: error: ")
+    assert WRONG[override][1] in err
+    assert code == WRONG[override][0]
+    assert "Traceback" not in err
+    assert out == ""
+    assert list(Path().iterdir()) == []
+
+
+def test_wrong_input_under_mpi_is_told_once(shell: Shell, tmp_path: Path) -> None:
+    for words, code, text in (
+        (["run", "nosuch"], 2, "nosuch: no such file"),
+        (["run", "heat", "--set", "initial.u=sni(x)"], 2, "'sin'"),
+        (["run", "heat", "-o", "no/such/place.h5"], 5, "no/such"),
+    ):
+        done = shell("-m", "parsolve", *words, ranks=2)
+        lines = [line for line in done.stderr.splitlines() if line.startswith("parsolve: error")]
+        assert len(lines) == 1
+        assert text in lines[0]
+        assert "Traceback" not in done.stderr
+        assert done.returncode == code
+
+
+def test_default_case_under_mpi(shell: Shell) -> None:
+    done = shell("-m", "parsolve", "run", "gray-scott", "--json", "--set", "time.steps=20", ranks=3)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["result"] == "gray-scott.h5"
+    assert "100 %" in done.stderr

@@ -1,0 +1,105 @@
+"""The file opens in xarray, VTK and h5web-like readers with equal values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from parsolve.domain.grid import Grid
+
+SHAPES = [(13,), (9, 8), (8, 7, 6), (1, 7, 6)]
+
+
+@pytest.fixture(params=[(shape, keep) for shape in SHAPES for keep in (False, True)], ids=str)
+def made(request: pytest.FixtureRequest, alone: Any, tmp_path: Path) -> tuple[Path, Grid, Any]:
+    shape, keep = request.param
+    grid = alone.result(tmp_path / "r.h5", *shape, keep_frames=keep)
+    return tmp_path / "r.h5", grid, alone
+
+
+def test_xarray_gets_named_dimensions_and_coordinates(made: tuple[Path, Grid, Any]) -> None:
+    xarray = pytest.importorskip("xarray")
+    pytest.importorskip("h5netcdf")
+    path, grid, maker = made
+    with xarray.open_dataset(path, engine="h5netcdf") as data:
+        assert set(data.data_vars) == {"u", "v", "step"}
+        assert data["u"].dims == ("time", *grid.names[::-1])
+        assert data["time"].values.tolist() == [0.0, 0.5, 1.0]
+        assert data["step"].values.tolist() == [0, 10, 20]
+        assert data["v"].attrs == {"units": "m/s", "long_name": "speed"}
+        for axis in grid.names:
+            np.testing.assert_array_equal(data[axis].values, grid.coordinates(axis))
+        for frame in range(3):
+            np.testing.assert_array_equal(data["v"].isel(time=frame).values, maker.values(grid, "v", frame))
+
+
+def test_vtk_reads_every_time(made: tuple[Path, Grid, Any]) -> None:
+    pytest.importorskip("vtk")
+    from vtkmodules.util.numpy_support import vtk_to_numpy
+    from vtkmodules.vtkIOHDF import vtkHDFReader
+
+    path, grid, maker = made
+    reader = vtkHDFReader()
+    assert reader.CanReadFile(str(path))
+    reader.SetFileName(str(path))
+    reader.UpdateInformation()
+    assert reader.GetNumberOfSteps() == 3
+    for frame in range(3):
+        reader.SetStep(frame)
+        reader.Update()
+        image = reader.GetOutput()
+        assert image.GetNumberOfCells() == grid.size
+        assert reader.GetTimeValue() == frame / 2
+        for place, axis in enumerate("xyz"):
+            if axis in grid.names:
+                assert image.GetOrigin()[place] == grid.lower[2 - place]
+                assert image.GetSpacing()[place] == grid.spacing[2 - place]
+        for name in ("u", "v"):
+            values = vtk_to_numpy(image.GetCellData().GetArray(name))
+            np.testing.assert_array_equal(values, maker.values(grid, name, frame).ravel())
+
+
+def text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def test_a_nexus_walk_ends_at_the_data(made: tuple[Path, Grid, Any]) -> None:
+    path, grid, maker = made
+    with h5py.File(path, "r") as file:
+        group: h5py.Group = file
+        for kind in ("NXroot", "NXentry"):
+            assert text(group.attrs["NX_class"]) == kind
+            group = group[text(group.attrs["default"])]
+        assert text(group.attrs["NX_class"]) == "NXdata"
+        signal = group[text(group.attrs["signal"])]
+        np.testing.assert_array_equal(signal[1], maker.values(grid, "u", 1))
+        axes = [text(axis) for axis in group.attrs["axes"]]
+        assert axes == ["time", *grid.names[::-1]]
+        assert tuple(group[axis].shape[0] for axis in axes) == signal.shape
+        assert signal == file["u"]  # the same data set under another name: no copy
+
+
+def test_global_attributes_say_where_it_comes_from(made: tuple[Path, Grid, Any]) -> None:
+    with h5py.File(made[0], "r") as file:
+        assert file.attrs["Conventions"] == "CF-1.11"
+        assert file.attrs["title"] == "a plate"
+        assert file.attrs["source"] == "parsolve 1.2.3"
+        assert file.attrs["history"] == "2026-01-01 parsolve run"
+        assert list(file)[:5] == ["time", "step", *made[1].names[::-1], "u", "v"][:5]
+        assert file["provenance/case"].asstr()[()] == "a = 1\n"
+        for axis in made[1].names:
+            assert file[axis].attrs["axis"] == axis.upper()
+            assert file[axis].is_scale
+
+
+def test_values_lie_in_one_piece_on_a_page(alone: Any, tmp_path: Path) -> None:
+    alone.result(tmp_path / "r.h5", 40, 30)
+    with h5py.File(tmp_path / "r.h5", "r") as file:
+        assert file["u"].chunks is None
+        assert file["u"].id.get_offset() % 4096 == 0

@@ -1,0 +1,69 @@
+"""A result gives back what was written, and says what is wrong with a file that is none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+import pytest
+
+from parsolve.errors import CaseError, StorageError
+from parsolve.store import open_result
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize("shape", [(13,), (9, 8), (8, 7, 6), (8, 1, 6)])
+def test_fields_grid_and_provenance_come_back_exactly(
+    alone: Any, tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    grid = alone.result(tmp_path / "r.h5", *shape)
+    with open_result(tmp_path / "r.h5") as result:
+        assert result.fields == ("u", "v")
+        assert result.grid == grid
+        assert result.axes == grid.names[::-1]
+        assert result.provenance["case"] == "a = 1\n"
+        assert result.units("u") == "K"
+        assert result.long_name("u") == "temperature"
+
+
+def test_a_part_is_read_by_index(alone: Any, tmp_path: Path) -> None:
+    grid = alone.result(tmp_path / "r.h5", 8, 7, 6)
+    whole = alone.values(grid, "v", 2)
+    with open_result(tmp_path / "r.h5") as result:
+        np.testing.assert_array_equal(result.read("v", -1, np.s_[2:5, 3, ::2]), whole[2:5, 3, ::2])
+        np.testing.assert_array_equal(result.read("v", 2, 4), whole[4])
+
+
+@pytest.mark.parametrize(
+    ("field", "time", "message"),
+    [("U", 0, r"no field 'U'; did you mean 'u'\?"), ("u", 3, "there are 3 times")],
+)
+def test_what_is_not_there_is_named(alone: Any, tmp_path: Path, field: str, time: int, message: str) -> None:
+    alone.result(tmp_path / "r.h5", 9, 8)
+    with open_result(tmp_path / "r.h5") as result, pytest.raises(CaseError, match=message):
+        result.read(field, time)
+
+
+def test_a_file_that_is_no_result_is_refused_by_name(alone: Any, tmp_path: Path) -> None:
+    path = tmp_path / "r.h5"
+    with pytest.raises(StorageError, match=r"r\.h5: no such file"), open_result(path):
+        pass
+    path.write_text("hello")
+    with pytest.raises(StorageError, match=r"r\.h5: not a readable HDF5 file"), open_result(path):
+        pass
+    with h5py.File(path, "w") as file:
+        file["u"] = np.zeros((3, 4))
+    with pytest.raises(StorageError, match=r"r\.h5: not a complete result"), open_result(path):
+        pass
+
+
+@pytest.mark.parametrize("part", [0.2, 0.6, 0.99])
+def test_a_truncated_file_is_refused(alone: Any, tmp_path: Path, part: float) -> None:
+    path = tmp_path / "r.h5"
+    alone.result(path, 40, 30)
+    path.write_bytes(path.read_bytes()[: int(part * path.stat().st_size)])
+    with pytest.raises(StorageError, match=r"r\.h5: not a "), open_result(path):
+        pass

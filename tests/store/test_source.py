@@ -1,0 +1,166 @@
+"""Every rank reads its own box of a file, whatever the format."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+import pytest
+
+from parsolve.errors import CaseError, SetupError
+from parsolve.store import read_block
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RNG_SEED = 5
+
+
+def data(*shape: int, dtype: str = "f8") -> Any:
+    values = np.random.default_rng(RNG_SEED).random(shape)
+    return (
+        values.astype(dtype) if np.dtype(dtype).kind == "f" else (values * np.iinfo(dtype).max).astype(dtype)
+    )
+
+
+def whole(path: Path, grid: Any, dataset: str | None = None, dtype: str = "f8") -> Any:
+    return read_block(path, dataset, grid, (0, 0, 0), grid.cells, dtype).reshape(grid.shape)
+
+
+def write(path: Path, values: Any) -> None:
+    if path.suffix == ".npy":
+        np.save(path, values)
+    elif path.suffix == ".tif":
+        pytest.importorskip("tifffile").imwrite(path, values)
+    else:
+        with h5py.File(path, "w") as file:
+            file.create_dataset("deep/u", data=values, chunks=True if path.suffix == ".nc" else None)
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".nc", ".npy", ".tif"])
+@pytest.mark.parametrize("shape", [(13,), (9, 8), (8, 7, 6)])
+def test_a_box_is_the_same_part_of_the_whole(
+    alone: Any, tmp_path: Path, suffix: str, shape: tuple[int, ...]
+) -> None:
+    if suffix == ".tif" and len(shape) == 1:
+        pytest.skip("an image has two axes")
+    path, grid, values = tmp_path / f"a{suffix}", alone.grid(*shape), data(*shape)
+    write(path, values)
+    full = values[..., ::-1, :] if suffix == ".tif" else values
+    np.testing.assert_array_equal(whole(path, grid), full)
+    start = tuple(n // 3 for n in grid.cells)
+    count = tuple(max(1, n // 2) for n in grid.cells)
+    box = tuple(slice(a, a + n) for a, n in zip(start, count, strict=True))
+    got = read_block(path, None, grid, start, count, "f4")
+    assert got.flags.c_contiguous
+    np.testing.assert_array_equal(got, full.reshape(grid.cells)[box].astype("f4"), strict=True)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", ["f4", "i2", "u1", "?"])
+def test_real_numbers_of_any_type_are_taken_as_they_are(
+    alone: Any, tmp_path: Path, dtype: str, order: str
+) -> None:
+    values = np.asarray((data(9, 8) * 100).astype(dtype), order=order)
+    np.save(tmp_path / "a.npy", values)
+    np.testing.assert_array_equal(whole(tmp_path / "a.npy", alone.grid(9, 8)), values.astype("f8"))
+
+
+@pytest.mark.parametrize("dataset", ["v", "fields/v", "/v", "entry/v/v"])
+def test_a_result_starts_another_run_from_its_last_time(alone: Any, tmp_path: Path, dataset: str) -> None:
+    grid = alone.result(tmp_path / "r.h5", 9, 8)
+    np.testing.assert_array_equal(whole(tmp_path / "r.h5", grid, dataset), alone.values(grid, "v", 2))
+
+
+def test_the_only_field_of_a_result_needs_no_name(alone: Any, tmp_path: Path) -> None:
+    grid = alone.result(tmp_path / "r.h5", 9, 8, names=("u",))
+    np.testing.assert_array_equal(whole(tmp_path / "r.h5", grid), alone.values(grid, "u", 2))
+
+
+def test_several_fitting_data_sets_need_a_name(alone: Any, tmp_path: Path) -> None:
+    grid = alone.result(tmp_path / "r.h5", 9, 8)
+    with pytest.raises(CaseError, match=r"2 data sets fit the grid; say dataset = one of u, v"):
+        whole(tmp_path / "r.h5", grid)
+
+
+def test_an_axis_of_one_cell_may_be_written_out(alone: Any, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", data(1, 9, 8))
+    np.testing.assert_array_equal(whole(tmp_path / "a.npy", alone.grid(9, 8)), data(9, 8))
+
+
+@pytest.mark.parametrize(
+    ("mode", "dtype", "top"),
+    [("L", "u1", 255), ("I;16", "u2", 65535), ("LA", "u1", 255), ("RGB", "u1", 255), ("RGBA", "u1", 255)],
+)
+def test_png_rows_run_from_the_top_and_grey_is_0_to_1(
+    alone: Any, tmp_path: Path, mode: str, dtype: str, top: int
+) -> None:
+    image = pytest.importorskip("PIL.Image")
+    channels = {"LA": 2, "RGB": 3, "RGBA": 4}.get(mode, 0)
+    values = data(9, 8, channels, dtype=dtype) if channels else data(9, 8, dtype=dtype)
+    image.fromarray(values).save(tmp_path / "a.png")
+    grey = values[..., :3] @ [0.299, 0.587, 0.114] if channels > 2 else values[..., 0] if channels else values
+    got = whole(tmp_path / "a.png", alone.grid(9, 8))
+    np.testing.assert_allclose(got, grey[::-1] / top, rtol=1e-15)
+
+
+def test_palettes_and_bitmaps_are_images_too(alone: Any, tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    values = np.where(data(9, 8) > 0.5, 255, 0).astype("u1")
+    for mode in ("1", "P"):
+        image.fromarray(values).convert(mode).save(tmp_path / "a.png")
+        np.testing.assert_allclose(
+            whole(tmp_path / "a.png", alone.grid(9, 8)), values[::-1] / 255, rtol=1e-15
+        )
+
+
+def test_a_compressed_tiff_is_read_as_well(alone: Any, tmp_path: Path) -> None:
+    values = data(9, 8, dtype="u2")
+    pytest.importorskip("tifffile").imwrite(tmp_path / "a.tif", values, compression="zlib")
+    np.testing.assert_array_equal(whole(tmp_path / "a.tif", alone.grid(9, 8)), values[::-1] / 65535)
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".npy", ".tif"])
+def test_a_wrong_shape_is_told_with_both_shapes(alone: Any, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    write(path, data(8, 9))
+    with pytest.raises(CaseError, match=rf"a\{suffix}.*\(8, 9\).*\(9, 8\)|a\{suffix}.*\(9, 8\).*\(8, 9\)"):
+        whole(path, alone.grid(9, 8))
+
+
+def test_what_is_missing_is_named_with_the_nearest(alone: Any, tmp_path: Path) -> None:
+    grid = alone.grid(9, 8)
+    with pytest.raises(CaseError, match=r"start\.h5: no such file"):
+        whole(tmp_path / "start.h5", grid)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["fields/density"] = data(9, 8)
+        file["name"] = "text"
+    with pytest.raises(CaseError, match=r"no data set 'densty'; did you mean 'fields/density'\?"):
+        whole(tmp_path / "a.h5", grid, "densty")
+    with pytest.raises(CaseError, match="expected real numbers"):
+        whole(tmp_path / "a.h5", grid, "name")
+
+
+def test_files_that_cannot_be_read_are_errors_of_the_case(alone: Any, tmp_path: Path) -> None:
+    for name in ("a.h5", "a.npy", "a.png", "a.tif", "a.csv"):
+        (tmp_path / name).write_text("hello")
+        with pytest.raises(CaseError, match=name):
+            whole(tmp_path / name, alone.grid(9, 8))
+
+
+def test_pickled_objects_are_never_loaded(alone: Any, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.array([[object()]], dtype=object), allow_pickle=True)
+    with pytest.raises(CaseError, match=r"a\.npy"):
+        whole(tmp_path / "a.npy", alone.grid(1, 1))
+
+
+@pytest.mark.parametrize(("name", "package"), [("a.png", "PIL"), ("a.tif", "tifffile")])
+def test_a_missing_reader_is_named(
+    alone: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, package: str
+) -> None:
+    (tmp_path / name).write_text("")
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(SetupError, match="pip install"):
+        whole(tmp_path / name, alone.grid(9, 8))

@@ -1,0 +1,130 @@
+"""Pictures: of every dimension, of what was asked for, with an error that says what there is."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from mpi4py import MPI
+
+from parsolve.domain.field import Field
+from parsolve.domain.grid import Grid, Subdomain
+from parsolve.errors import CaseError, SetupError, StorageError
+from parsolve.store import FieldInfo, Recorder
+from parsolve.view import plot
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytest.importorskip("matplotlib")
+
+
+def make(path: Path, *shape: int, frames: int = 5, value: float | None = None) -> Path:
+    """A result whose u grows with time and has a known centre; v is constant."""
+    cells = (1,) * (3 - len(shape)) + shape
+    grid = Grid(
+        tuple("xyz"[: len(shape)]), cells, (0.0, 0.0, 0.0), tuple(1 / n for n in cells), (True, True, True)
+    )
+    domain = Subdomain(grid, MPI.COMM_SELF, (1, 1, 1), 1)
+    u, v = Field("u", domain, "f8"), Field("v", domain, "f8")
+    infos = [FieldInfo("u", "temperature", "K"), FieldInfo("v", "speed", "m/s")]
+    recorder = Recorder(MPI.COMM_SELF, path, grid, infos, "f8", {"title": "A test"})
+    z, y, x = np.meshgrid(*(grid.coordinates(axis) for axis in "zyx"), indexing="ij")
+    for frame in range(frames):
+        u.owned[...] = (
+            frame * np.exp(-8 * ((x - 0.5) ** 2 + (y - 0.5) ** 2 + (z - 0.5) ** 2))
+            if value is None
+            else value
+        )
+        v.owned[...] = 2.0
+        recorder.write(frame / 4, frame, [u, v])
+    return recorder.finish()
+
+
+def pixels(path: Path) -> Any:
+    image = pytest.importorskip("matplotlib.image").imread(path)
+    assert image.shape[0] > 200
+    assert image.shape[1] > 400
+    return image[..., :3]
+
+
+def colours(path: Path) -> int:
+    return len(np.unique(pixels(path).reshape(-1, 3), axis=0))
+
+
+@pytest.mark.parametrize("shape", [(64,), (32, 48), (12, 16, 20), (1, 40), (400, 4)])
+def test_every_dimension_has_a_picture_beside_the_result(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    path = plot(make(tmp_path / "r.h5", *shape))
+    assert path == tmp_path / "r.u.png"
+    assert colours(path) > 20
+
+
+def test_the_last_time_is_shown_unless_another_is_asked_for(tmp_path: Path) -> None:
+    path = make(tmp_path / "r.h5", 16, 16)
+    last = pixels(plot(path, out=tmp_path / "last.png"))
+    same = pixels(plot(path, time=1.0, out=tmp_path / "same.png"))
+    near = pixels(plot(path, time=0.9, out=tmp_path / "near.png"))
+    other = pixels(plot(path, time=0.25, out=tmp_path / "other.png"))
+    np.testing.assert_array_equal(last, same)
+    np.testing.assert_array_equal(last, near)
+    assert other.shape != last.shape or (other != last).any()
+
+
+def test_the_central_plane_is_shown_unless_another_is_asked_for(tmp_path: Path) -> None:
+    path = make(tmp_path / "r.h5", 9, 9, 9)
+    centre = pixels(plot(path, out=tmp_path / "a.png"))
+    np.testing.assert_array_equal(centre, pixels(plot(path, slice="z=0.5", out=tmp_path / "b.png")))
+    other = pixels(plot(path, slice="x = 0.1", out=tmp_path / "c.png"))
+    assert other.shape != centre.shape or (other != centre).any()
+
+
+def test_a_sheet_has_several_times(tmp_path: Path) -> None:
+    path = make(tmp_path / "r.h5", 16, 16, frames=30)
+    sheet = pixels(plot(path, sheet=True, out=tmp_path / "sheet.png"))
+    single = pixels(plot(path, out=tmp_path / "single.png"))
+    assert sheet.shape[1] > single.shape[1]
+
+
+@pytest.mark.parametrize("value", [0.0, 3.0, np.nan])
+def test_constant_and_missing_values_are_no_trouble(tmp_path: Path, value: float) -> None:
+    colours(plot(make(tmp_path / "r.h5", 16, 16, value=value)))
+
+
+def test_pictures_of_large_fields_read_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["parsolve.view.plot"], "_PIXELS", 8)
+    colours(plot(make(tmp_path / "r.h5", 33, 41)))
+    colours(plot(make(tmp_path / "line.h5", 41)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"field": "w"}, "no field 'w'.*fields: u, v"),
+        ({"field": "V"}, r"no field 'V'; did you mean 'v'\?"),
+        ({"time": 2.0}, "times are from 0 to 1"),
+        ({"time": 0.5, "sheet": True}, "leave out the time"),
+        ({"slice": "z=0.5"}, "no axis 'z' to cut.*one of x, y"),
+        ({"slice": "x=middle"}, "'middle' is not a number"),
+        ({"slice": "x=7"}, "x is from 0 to 1"),
+    ],
+)
+def test_what_is_not_there_is_named(tmp_path: Path, options: Any, message: str) -> None:
+    path = make(tmp_path / "r.h5", 8, 8)
+    with pytest.raises(CaseError, match=message):
+        plot(path, **options)
+    assert [file.name for file in tmp_path.iterdir()] == ["r.h5"]
+
+
+def test_a_picture_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    path = make(tmp_path / "r.h5", 8, 8)
+    for out in (tmp_path / "nowhere/a.png", tmp_path / "a.docx"):
+        with pytest.raises(StorageError, match=str(out)):
+            plot(path, out=out)
+
+
+def test_without_matplotlib_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(SetupError, match=r'pip install "parsolve\[plot\]"'):
+        plot(tmp_path / "r.h5")
