@@ -1,0 +1,1 @@
+"""parsolve: partial differential equations on structured grids, on any number of MPI ranks."""

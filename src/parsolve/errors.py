@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mpi4py import MPI
 
 
@@ -66,7 +67,9 @@ def agreed(comm: MPI.Comm) -> Iterator[None]:
     except ParsolveError as caught:
         error = caught
     except MemoryError as caught:
-        error = ResourceError(f"rank {comm.rank}: not enough memory ({caught}); use more ranks or fewer cells")
+        error = ResourceError(
+            f"rank {comm.rank}: not enough memory ({caught}); use more ranks or fewer cells"
+        )
     except OSError as caught:
         error = StorageError(f"{caught.filename or 'input/output'}: {caught.strerror or caught}")
     agree(comm, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
@@ -49,8 +50,10 @@ def check(case: Case, ranks: int) -> Plan:
     """
     problem = pose(case)
     grid, program = problem.grid, problem.program
-    processes = choose_processes(grid, ranks, max(program.ghost, problem.points), problem.points, case.run.processes)
-    sizes = [sorted({b - a for a, b in zip(s, s[1:], strict=False)}) for s in map(split, grid.cells, processes)]
+    processes = choose_processes(
+        grid, ranks, max(program.ghost, problem.points), problem.points, case.run.processes
+    )
+    sizes = [sorted({b - a for a, b in itertools.pairwise(s)}) for s in map(split, grid.cells, processes)]
     least, most = ((s[0][i], s[1][i], s[2][i]) for s, i in ((sizes, 0), (sizes, -1)))
     extrema = {name: _extrema(problem, name) for name in problem.program.unknowns}
     for name in problem.velocities:
@@ -100,7 +103,11 @@ def _halo_bytes(problem: Problem, processes: Triple, shape: Triple) -> int:
     cells = 0
     for axis in (2, 1, 0):
         if processes[axis] > 1:
-            others = (n + 2 * g if d > axis else n for d, (n, g) in enumerate(zip(shape, ghosts, strict=True)) if d != axis)
+            others = (
+                n + 2 * g if d > axis else n
+                for d, (n, g) in enumerate(zip(shape, ghosts, strict=True))
+                if d != axis
+            )
             neighbours = 2 if processes[axis] > 2 or problem.grid.periodic[axis] else 1
             cells += neighbours * ghost * prod(others)
     return cells * len(problem.program.exchanged) * problem.dtype.itemsize * _stages(problem)
@@ -133,7 +140,12 @@ def _boundary_notes(problem: Problem) -> list[str]:
     notes = []
     given = problem.case.boundary
     for name in (*problem.program.exchanged, *problem.program.intermediate):
-        missing = [f"{axis}{end}" for axis in physical for end in ("min", "max") if f"{axis}{end}" not in given.get(name, {})]
+        missing = [
+            f"{axis}{end}"
+            for axis in physical
+            for end in ("min", "max")
+            if f"{axis}{end}" not in given.get(name, {})
+        ]
         if missing:
             notes.append(f"{name}: no flux (the default) on {', '.join(missing)}")
     if order > 4:

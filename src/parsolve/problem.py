@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -13,7 +12,6 @@ from parsolve.case import Condition as CaseCondition
 from parsolve.domain.boundary import Condition, closure_points
 from parsolve.domain.grid import AXES, Grid, Triple
 from parsolve.equations.catalogue import CATALOGUE
-from parsolve.equations.equation import Equation
 from parsolve.equations.operators import spacing
 from parsolve.equations.parse import parse
 from parsolve.equations.program import Program, Stage, build
@@ -28,7 +26,11 @@ from parsolve.solvers.tableaus import SCHEMES, RungeKutta, Scheme, StormerVerlet
 from parsolve.store.source import read_block
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
     import sympy
+
+    from parsolve.equations.equation import Equation
 
 T = TypeVar("T")
 
@@ -60,7 +62,9 @@ class Problem:
     @property
     def velocities(self) -> tuple[str, ...]:
         """Initial velocities that a scheme for u_tt needs beside its unknowns."""
-        return () if isinstance(self.scheme, RungeKutta) else tuple(f"{name}_t" for name in self.equation.fields)
+        return (
+            () if isinstance(self.scheme, RungeKutta) else tuple(f"{name}_t" for name in self.equation.fields)
+        )
 
     @property
     def is_adaptive(self) -> bool:
@@ -137,7 +141,11 @@ class Problem:
             return counted_schedule(time.steps, dt, every)
         assert time.end is not None
         schedule = even_schedule(time.end, dt, output.every)
-        return schedule if output.every_steps is None else counted_schedule(schedule.steps, schedule.dt, output.every_steps)
+        return (
+            schedule
+            if output.every_steps is None
+            else counted_schedule(schedule.steps, schedule.dt, output.every_steps)
+        )
 
     def record_times(self) -> list[float]:
         """Times of the frames after the first, for adaptive steps."""
@@ -158,12 +166,17 @@ def pose(case: Case) -> Problem:
     scheme = _known(case, "time.scheme", case.time.scheme, SCHEMES)
     for name in case.parameters:
         if name not in equation.parameters:
-            raise case.error(f"parameters.{name}", f"{equation.name} has no such parameter", equation.parameters)
+            raise case.error(
+                f"parameters.{name}", f"{equation.name} has no such parameter", equation.parameters
+            )
     grid = Grid.of(case.grid)
     acceleration = isinstance(scheme, StormerVerlet)
     if acceleration and equation.time_order != 2:
         choices = [name for name, s in SCHEMES.items() if isinstance(s, RungeKutta)]
-        raise case.error("time.scheme", f"leapfrog is for equations that give u_tt; for {equation.name} use one of {', '.join(choices)}")
+        raise case.error(
+            "time.scheme",
+            f"leapfrog is for equations that give u_tt; for {equation.name} use one of {', '.join(choices)}",
+        )
     program = build(equation, grid.names, case.run.order, acceleration=acceleration)
     _check_time(case, scheme)
     _check_initial(case, equation)
@@ -194,9 +207,13 @@ def _check_time(case: Case, scheme: Scheme) -> None:
     if time.tolerance is not None:
         embedded = [name for name, s in SCHEMES.items() if isinstance(s, RungeKutta) and s.b_hat]
         if scheme.name not in embedded:
-            raise case.error("time.tolerance", f"{scheme.name} has no error estimate; use scheme = {' or '.join(embedded)}")
+            raise case.error(
+                "time.tolerance", f"{scheme.name} has no error estimate; use scheme = {' or '.join(embedded)}"
+            )
         if time.steps is not None or case.output.every_steps is not None:
-            raise case.error("time.tolerance", "adaptive steps need time.end and output.every, not numbers of steps")
+            raise case.error(
+                "time.tolerance", "adaptive steps need time.end and output.every, not numbers of steps"
+            )
 
 
 def _check_initial(case: Case, equation: Equation) -> None:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from parsolve.domain.grid import decompose
 from parsolve.domain.reduce import extrema, mean
+from parsolve.prepare import field_infos, prepare
 from parsolve.problem import pose
 from parsolve.solvers.march import Progress as StepProgress
 from parsolve.solvers.march import Result, march, march_adaptive
 from parsolve.solvers.stepper import RungeKuttaStepper
 from parsolve.store.frames import Recorder
 from parsolve.store.provenance import provenance
-from parsolve.prepare import field_infos, prepare
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mpi4py import MPI
 
     from parsolve.case import Case
@@ -53,7 +54,9 @@ class Summary:
         return asdict(self)
 
 
-def run(case: Case, comm: MPI.Intracomm, out: Path, force: bool = False, progress: Progress | None = None) -> Summary:
+def run(
+    case: Case, comm: MPI.Intracomm, out: Path, force: bool = False, progress: Progress | None = None
+) -> Summary:
     """Solve a case on the ranks of a communicator; collective.
 
     Returns:
@@ -69,7 +72,14 @@ def run(case: Case, comm: MPI.Intracomm, out: Path, force: bool = False, progres
     infos = field_infos(problem)
     names = [info.name for info in infos]
     recorder = Recorder(
-        comm, out, problem.grid, infos, problem.dtype, provenance(case, comm), keep_frames=case.output.keep_frames, force=force
+        comm,
+        out,
+        problem.grid,
+        infos,
+        problem.dtype,
+        provenance(case, comm),
+        keep_frames=case.output.keep_frames,
+        force=force,
     )
 
     def record(time: float, step: int, state: State) -> None:

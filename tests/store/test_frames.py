@@ -1,4 +1,4 @@
-"""Frames and the result they end in: complete or absent, one error for all ranks, the same bytes on any number."""
+"""Frames and the result they end in: complete or absent, one error for all, the same bytes on any number of ranks."""
 
 from __future__ import annotations
 

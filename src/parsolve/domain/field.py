@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parsolve.domain.grid import Subdomain, Triple
 from parsolve.errors import ResourceError, SetupError
 from parsolve.kernels.library import MAX_FIELDS, MAX_TERMS, Args, Kernel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from parsolve.domain.grid import Subdomain, Triple
 
 LINE = 64  # bytes of a cache line
 HUGE = 2 << 20  # bytes of a huge page

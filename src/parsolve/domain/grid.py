@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -12,6 +11,8 @@ import numpy as np
 from parsolve.errors import CaseError, SetupError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from mpi4py import MPI
 
     from parsolve.case import Axis
@@ -44,7 +45,6 @@ class Grid:
     @classmethod
     def of(cls, axes: Mapping[str, Axis]) -> Grid:
         """Grid of the ``[grid]`` table of a case."""
-
         z, y, x = (
             (a.cells, float(a.range[0]), (float(a.range[1]) - float(a.range[0])) / a.cells, a.periodic)
             if (a := axes.get(name))
@@ -149,7 +149,12 @@ def split(cells: int, parts: int) -> list[int]:
 
 
 def decompose(
-    grid: Grid, comm: MPI.Intracomm, *, ghost: int, closure: int = 1, processes: Mapping[str, int] | None = None
+    grid: Grid,
+    comm: MPI.Intracomm,
+    *,
+    ghost: int,
+    closure: int = 1,
+    processes: Mapping[str, int] | None = None,
 ) -> Subdomain:
     """Subdomain of this rank.
 
@@ -167,9 +172,7 @@ def decompose(
     return Subdomain(grid, comm, choose_processes(grid, comm.size, max(ghost, closure), closure, processes), ghost)
 
 
-def choose_processes(
-    grid: Grid, size: int, least: int, closure: int, processes: Mapping[str, int] | None
-) -> Triple:
+def choose_processes(grid: Grid, size: int, least: int, closure: int, processes: Mapping[str, int] | None) -> Triple:
     """Process grid (z, y, x), given or the best, with at least ``least`` cells a rank along each split axis.
 
     Raises:
@@ -196,7 +199,9 @@ def given_processes(grid: Grid, size: int, processes: Mapping[str, int]) -> Trip
     z, y, x = (processes.get(axis, 1) for axis in AXES)
     if z * y * x != size:
         text = " x ".join(str(processes.get(axis, 1)) for axis in grid.names)
-        raise SetupError(f"run.processes: {text} is {z * y * x} ranks, but there are {size}; start with that many or leave it out")
+        raise SetupError(
+            f"run.processes: {text} is {z * y * x} ranks, but there are {size}; start with that many or leave it out"
+        )
     return z, y, x
 
 
@@ -210,18 +215,19 @@ def best_processes(grid: Grid, size: int, least: int) -> Triple:
         nz, ny, nx = (n / q for n, q in zip(grid.cells, p, strict=True))
         return (p[0] > 1) * ny * nx + (p[1] > 1) * nz * nx + (p[2] > 1) * nz * ny
 
-    fitting = [p for p in factorizations(size) if thinnest(p) >= least and _splits_present(grid, p)]
+    def fits(p: Triple) -> bool:
+        splits_present = all(present or q == 1 for present, q in zip(grid.present, p, strict=True))
+        return splits_present and thinnest(p) >= least
+
+    fitting = [p for p in factorizations(size) if fits(p)]
     if not fitting:
-        most = max(n for n in range(1, size) if any(thinnest(p) >= least and _splits_present(grid, p) for p in factorizations(n)))
+        most = max(n for n in range(1, size) if any(fits(p) for p in factorizations(n)))
+        cells = " x ".join(str(n) for n in reversed(grid.shape))
         raise SetupError(
-            f"{size} ranks for {' x '.join(str(n) for n in reversed(grid.shape))} cells leave subdomains thinner than the "
-            f"ghost depth {least}; use at most {most} ranks"
+            f"{size} ranks for {cells} cells leave subdomains thinner than the ghost depth {least}; "
+            f"use at most {most} ranks"
         )
     return min(fitting, key=lambda p: (thinnest(p) < THIN, p[2] > 1, surface(p), p[2], p[1]))
-
-
-def _splits_present(grid: Grid, processes: Triple) -> bool:
-    return all(present or p == 1 for present, p in zip(grid.present, processes, strict=True))
 
 
 def factorizations(size: int) -> Iterator[Triple]:

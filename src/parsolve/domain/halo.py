@@ -8,7 +8,6 @@ packed buffers, persistent requests, lists of copies.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,15 +15,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from parsolve.domain.boundary import NO_FLUX, Condition, Conditions, ghost_weights
-from parsolve.domain.field import Field
 from parsolve.domain.grid import AXES, Subdomain, Triple
 from parsolve.errors import CaseError
 from parsolve.kernels.library import Copy, Ghost, core
 
 if TYPE_CHECKING:
     import ctypes
+    from collections.abc import Callable, Sequence
 
     from mpi4py import MPI
+
+    from parsolve.domain.field import Field
 
 ENDS = ("min", "max")
 Range = tuple[int, int]
@@ -65,19 +66,15 @@ class BoundaryFill:
         """Fill the ghosts with the values of the conditions at a time."""
         if self.varying and time != self.time:
             for condition, values, start in self.varying:
-                values[...] = condition.value(time, start, values.shape)  # type: ignore[operator, arg-type]
+                values[...] = condition.value(time, start, values.shape)  # type: ignore[operator]
             self.time = time
         self._fill()
 
-    def _side(
-        self, f: Field, condition: Condition, axis: int, side: int, depth: int, points: int, slab: Slab
-    ) -> Ghost:
+    def _side(self, f: Field, condition: Condition, axis: int, side: int, depth: int, points: int, slab: Slab) -> Ghost:
         sub = f.subdomain
         points = min(points, sub.shape[axis])
         try:
-            weights, value_weights = ghost_weights(
-                condition.a, condition.b, sub.grid.spacing[axis], points, depth
-            )
+            weights, value_weights = ghost_weights(condition.a, condition.b, sub.grid.spacing[axis], points, depth)
         except ZeroDivisionError as error:
             raise CaseError(f"boundary.{f.name}.{AXES[axis]}{ENDS[side]}: {error}") from None
         ghost = Ghost(field=f.address, axis=axis, depth=depth, points=points)
@@ -91,9 +88,7 @@ class BoundaryFill:
         self._set_value(ghost, condition, sub, axis, side, slab)
         return ghost
 
-    def _set_value(
-        self, ghost: Ghost, condition: Condition, sub: Subdomain, axis: int, side: int, slab: Slab
-    ) -> None:
+    def _set_value(self, ghost: Ghost, condition: Condition, sub: Subdomain, axis: int, side: int, slab: Slab) -> None:
         if not callable(condition.value):
             ghost.constant = condition.value
             return
@@ -108,7 +103,7 @@ class BoundaryFill:
         if condition.varies:
             self.varying.append((condition, values, (z, y, x)))
         else:
-            values[...] = condition.value(0.0, (z, y, x), values.shape)  # type: ignore[arg-type]
+            values[...] = condition.value(0.0, (z, y, x), values.shape)
 
 
 @dataclass
@@ -284,7 +279,7 @@ def _copy(source: _Part, target: _Part) -> Copy:
     return copy
 
 
-def _start(requests: Sequence[MPI.Prequest]) -> None:
+def _start(requests: list[MPI.Prequest]) -> None:
     if requests:
         requests[0].Startall(requests)
 

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from parsolve.equations.catalogue import CATALOGUE
-from parsolve.equations.equation import Equation
 from parsolve.equations.program import Program, Stage, build
-from parsolve.equations.tape import Offset, Operation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from parsolve.equations.equation import Equation
+    from parsolve.equations.tape import Offset, Operation
 
 CATALOGUE_ORDERS = (2, 4, 6, 8)
 DIMENSIONS = (("x",), ("x", "y"), ("x", "y", "z"))
@@ -47,7 +51,9 @@ def equation_text(equation: Equation, orders: Sequence[int] = CATALOGUE_ORDERS) 
             programs = [build(equation, axes, order)]
             if equation.time_order == 2:
                 programs.append(build(equation, axes, order, acceleration=True))
-            parts += [program_text(program, without=programs[0].defines if i else ()) for i, program in enumerate(programs)]
+            parts += [
+                program_text(program, without=programs[0].defines if i else ()) for i, program in enumerate(programs)
+            ]
     return "\n".join(parts)
 
 
@@ -56,7 +62,7 @@ def _body(stage: Stage) -> Iterator[str]:
     for n, name in enumerate(stage.inputs):
         yield f"const ps_real *f_{name} = PS_INPUT(a, {n}) + c;"
     for axis, symbol in enumerate(("sz", "sy")):
-        if any(offset[axis] for _, offset in loads):  # type: ignore[misc]
+        if any(offset[axis] for _, offset in loads):
             yield f"const int64_t {symbol} = a->stride[{axis}];"
     for n, e in enumerate(stage.coefficients):
         yield f"const ps_real k{n} = PS_COEFFICIENT(a, {n}); /* {_plain(str(e))} */"
@@ -92,7 +98,7 @@ class _Printer:
     def definition(self, n: int) -> str:
         op = self.stage.operations[n]
         if op.name == "load":
-            index, offset = op.data  # type: ignore[misc]
+            index, offset = op.data
             return f"f_{self.stage.inputs[index]}[{_index(offset)}]"
         if op.name == "coefficient":
             return f"k{op.data}"
@@ -115,7 +121,7 @@ class _Printer:
 
 
 def _index(offset: Offset) -> str:
-    parts = []
+    parts: list[str] = []
     for o, symbol in zip(offset, ("sz", "sy", ""), strict=True):
         if o:
             size = str(abs(o)) if not symbol else symbol if abs(o) == 1 else f"{abs(o)} * {symbol}"

@@ -62,9 +62,7 @@ asin, acos, atan = _still(sympy.asin), _still(sympy.acos), _still(sympy.atan)
 sinh, cosh, tanh = _still(sympy.sinh), _still(sympy.cosh), _still(sympy.tanh)
 atan2, log, erf = _still(sympy.atan2, 2), _still(sympy.log), _still(sympy.erf)
 # SymPy takes exp(x) apart into E and x inside products and powers; this one stays whole.
-exp = _still(
-    sympy.exp, as_base_exp=lambda self: (self, sympy.Integer(1)), _eval_power=lambda self, other: None
-)
+exp = _still(sympy.exp, as_base_exp=lambda self: (self, sympy.Integer(1)), _eval_power=lambda self, other: None)
 Abs = _still(sympy.Abs, _eval_derivative=_abs_derivative, _eval_power=lambda self, other: None)
 sign = _still(sympy.sign, _eval_derivative=_flat, _eval_power=lambda self, other: None)
 floor, ceiling = _still(sympy.floor, _eval_derivative=_flat), _still(sympy.ceiling, _eval_derivative=_flat)
@@ -173,9 +171,7 @@ VALUE_FUNCTIONS: Mapping[str, Function] = _table(
     Function("min(a, b, ...)", _pairwise(minimum), 2, 16, "the least", number=min),
     Function("max(a, b, ...)", _pairwise(maximum), 2, 16, "the greatest", number=max),
     Function("where(condition, a, b)", where, 3, 3, "a where the condition holds, else b", condition=True),
-    Function(
-        "box(s, a, b)", box, 3, 3, "1 where a <= s < b, else 0", number=lambda s, a, b: float(a <= s < b)
-    ),
+    Function("box(s, a, b)", box, 3, 3, "1 where a <= s < b, else 0", number=lambda s, a, b: float(a <= s < b)),
     Function("noise(seed=1)", _seeded, 1, 1, "random in [-1, 1), by cell and seed", keywords=("seed",)),
 )
 

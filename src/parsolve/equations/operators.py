@@ -7,14 +7,17 @@ A second difference is written so that it is exactly zero on a constant.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import sympy
 
 from parsolve.equations.parse import OPERATOR_FUNCTIONS
 from parsolve.equations.tape import Offset, Tape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
 
 SECOND: dict[int, tuple[Fraction, ...]] = {
     2: (Fraction(1),),
@@ -172,7 +175,7 @@ class Lowering:
         return self.tape.push("select", inside, self.tape.constant(1.0), self.tape.constant(0.0))
 
     def _derivative(self, name: str, e: sympy.Expr, scale: sympy.Expr, at: Offset) -> int:
-        """Number of ``scale * operator(e)``; e is taken at the neighbours, so it may be any expression without operators."""
+        """Number of ``scale * operator(e)``; e, without operators of its own, is taken at the neighbours."""
         if name == "laplace":
             terms = [t for axis in self.axes for t in self._second(e, axis, scale, at)]
         elif name in SECOND_DERIVATIVES:

@@ -135,9 +135,7 @@ class _Builder:
         value = float(node.word)
         if not math.isfinite(value):
             self.source.fail("the number is too large for double precision", node.position)
-        return (
-            self.number(sympy.Integer(int(node.word)), 0) if node.word.isdigit() else sympy.Float(value)
-        ), 1
+        return (self.number(sympy.Integer(int(node.word)), 0) if node.word.isdigit() else sympy.Float(value)), 1
 
     def name(self, node: Node) -> tuple[Any, float]:
         if node.word in self.symbols:
@@ -232,9 +230,7 @@ class _Builder:
                 self.source.fail("a comparison can stand only in where(condition, a, b)", part.position)
         if not function.least <= len(node.parts) <= function.most:
             count = f"{len(node.parts)} argument{'s' if len(node.parts) != 1 else ''}"
-            self.source.fail(
-                f"'{node.word}' does not take {count}; write {function.signature}", node.position
-            )
+            self.source.fail(f"'{node.word}' does not take {count}; write {function.signature}", node.position)
         if function.condition and not node.parts[0].is_condition:
             message = f"the condition must be a comparison, such as x < 0.5; write {function.signature}"
             self.source.fail(message, node.parts[0].position)
@@ -247,9 +243,7 @@ class _Builder:
         except (ValueError, OverflowError):
             shown = ", ".join(f"{value:g}" for value in values)
             self.source.fail(f"{function.name}({shown}) is not a finite real number", position)
-        return (
-            sympy.Integer(int(value)) if value.is_integer() and abs(value) <= _EXACT else sympy.Float(value)
-        )
+        return sympy.Integer(int(value)) if value.is_integer() and abs(value) <= _EXACT else sympy.Float(value)
 
     def compare(self, node: Node) -> tuple[Any, float]:
         left, right = (self.build(part)[0] for part in node.parts)

@@ -6,18 +6,22 @@ box that reaches as far into the ghost cells as later stages need it, so that no
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import sympy
 
-from parsolve.equations.equation import Equation
 from parsolve.equations.operators import LINEAR_OPERATORS, Lowering, expand
 from parsolve.equations.parse import OPERATOR_FUNCTIONS, VALUE_FUNCTIONS, parse
-from parsolve.equations.tape import Operation
 
-EQUATION_FUNCTIONS = {name: f for name, f in (VALUE_FUNCTIONS | OPERATOR_FUNCTIONS).items() if name != "noise"}
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from parsolve.equations.equation import Equation
+    from parsolve.equations.tape import Operation
+
+EQUATION_FUNCTIONS = {**VALUE_FUNCTIONS, **OPERATOR_FUNCTIONS}
 
 
 @dataclass(frozen=True)

@@ -5,23 +5,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.special
 
-from parsolve.equations.program import Stage
-from parsolve.kernels.library import Args
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
-FUNCTIONS: dict[str, Callable[..., np.ndarray]] = {
+    from parsolve.equations.program import Stage
+    from parsolve.kernels.library import Args
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "neg": np.negative,
     "lt": np.less, "le": np.less_equal, "eq": np.equal, "ne": np.not_equal,
     "and": np.logical_and, "or": np.logical_or, "not": np.logical_not, "select": np.where,
     "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan,
     "atan2": np.arctan2, "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh, "exp": np.exp, "log": np.log,
     "sqrt": np.sqrt, "pow": np.power, "fabs": np.abs, "floor": np.floor, "ceil": np.ceil, "erf": scipy.special.erf,
-    "ps_sign": np.sign, "ps_min": lambda s, t: np.where((s < t) | (s != s), s, t), "ps_max": lambda s, t: np.where((s > t) | (s != s), s, t),
+    "ps_sign": np.sign, "ps_min": lambda s, t: np.where((s < t) | (s != s), s, t),
+    "ps_max": lambda s, t: np.where((s > t) | (s != s), s, t),
 }  # fmt: skip
 
 
@@ -32,15 +36,13 @@ class NumpyKernel:
         self.stage = stage
 
     def bind(self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int]) -> Callable[[], int]:
-        """A launch without arguments; ``arrays`` are those of ``args.field`` with ghosts, ``origin`` their owned cell 0."""
+        """A launch without arguments; ``arrays`` are those of ``args.field`` with ghosts, ``origin`` owned cell 0."""
         return partial(self._launch, args, tuple(arrays), origin)
 
     def _launch(self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int]) -> int:
         def view(array: np.ndarray, offset: Sequence[int] = (0, 0, 0)) -> np.ndarray:
             return array[
-                tuple(
-                    slice(args.lo[d] + origin[d] + offset[d], args.hi[d] + origin[d] + offset[d]) for d in range(3)
-                )
+                tuple(slice(args.lo[d] + origin[d] + offset[d], args.hi[d] + origin[d] + offset[d]) for d in range(3))
             ]
 
         if any(args.lo[d] >= args.hi[d] for d in range(3)):
@@ -57,7 +59,7 @@ class NumpyKernel:
         if not self.stage.updates:
             return value
         real = terms[0].dtype.type
-        total = real(args.weight[0]) * terms[0] + real(args.scale) * value
+        total: np.ndarray = real(args.weight[0]) * terms[0] + real(args.scale) * value
         for t, term in enumerate(terms[1:], start=1):
             total = total + real(args.weight[t]) * term
         return total
@@ -68,12 +70,12 @@ class NumpyKernel:
         values: list[np.ndarray] = []
         for op in self.stage.operations:
             if op.name == "load":
-                index, offset = op.data  # type: ignore[misc]
+                index, offset = op.data
                 values.append(views[index](offset))
             elif op.name == "constant":
-                values.append(real(op.data))  # type: ignore[arg-type]
+                values.append(real(op.data))
             elif op.name == "coefficient":
-                values.append(real(args.coefficient[op.data]))  # type: ignore[index]
+                values.append(real(args.coefficient[op.data]))
             else:
                 values.append(FUNCTIONS[op.name](*(values[a] for a in op.arguments)))
         return [values[n] for n in self.stage.results]

@@ -7,13 +7,17 @@ rule, carried along as (value, tangents) through the arithmetic of the stages.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parsolve.equations.program import Program, Stage
 from parsolve.equations.reference import FUNCTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from parsolve.equations.program import Program, Stage
 
 SAMPLES = (0.0, 0.03, 0.12, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # wave numbers in units of pi / h
 
@@ -26,7 +30,9 @@ class _Dual:
     tangent: np.ndarray
 
 
-def eigenvalues(program: Program, coefficients: Mapping[str, Sequence[float]], ranges: Mapping[str, tuple[float, float]]) -> tuple[np.ndarray, float]:
+def eigenvalues(
+    program: Program, coefficients: Mapping[str, Sequence[float]], ranges: Mapping[str, tuple[float, float]]
+) -> tuple[np.ndarray, float]:
     """Eigenvalues of all sampled waves and states, and the rate at which uniform states oscillate or grow.
 
     Args:
@@ -37,10 +43,9 @@ def eigenvalues(program: Program, coefficients: Mapping[str, Sequence[float]], r
     waves = np.array(list(itertools.product(*[SAMPLES] * len(program.axes)))) * np.pi
     theta = np.zeros((len(waves), 3))
     theta[:, [("z", "y", "x").index(axis) for axis in program.axes]] = waves
-    found = []
-    for state in _states(program, ranges):
-        found.append(_matrix_eigenvalues(program, coefficients, state, theta))
-    values = np.array(found)  # states, waves, unknowns
+    values = np.array(  # states, waves, unknowns
+        [_matrix_eigenvalues(program, coefficients, state, theta) for state in _states(program, ranges)]
+    )
     uniform = values[:, 0, :]
     slow = float(max(np.abs(uniform.imag).max(initial=0.0), uniform.real.max(initial=0.0), 0.0))
     return values, slow
@@ -53,7 +58,10 @@ def _states(program: Program, ranges: Mapping[str, tuple[float, float]]) -> list
 
 
 def _matrix_eigenvalues(
-    program: Program, coefficients: Mapping[str, Sequence[float]], state: Mapping[str, float], theta: np.ndarray
+    program: Program,
+    coefficients: Mapping[str, Sequence[float]],
+    state: Mapping[str, float],
+    theta: np.ndarray,
 ) -> np.ndarray:
     unknowns = program.unknowns
     identity = np.eye(len(unknowns), dtype=complex)
@@ -69,24 +77,26 @@ def _matrix_eigenvalues(
     return np.linalg.eigvals(np.moveaxis(matrix, 2, 0))
 
 
-def _linearise(stage: Stage, coefficients: Sequence[float], fields: Mapping[str, _Dual], theta: np.ndarray) -> list[_Dual]:
+def _linearise(
+    stage: Stage, coefficients: Sequence[float], fields: Mapping[str, _Dual], theta: np.ndarray
+) -> list[_Dual]:
     zero = np.zeros_like(next(iter(fields.values())).tangent)
     values: list[_Dual] = []
     for op in stage.operations:
         if op.name == "load":
-            index, offset = op.data  # type: ignore[misc]
+            index, offset = op.data
             f = fields[stage.inputs[index]]
             values.append(_Dual(f.value, f.tangent * np.exp(1j * (theta @ np.array(offset)))))
         elif op.name in ("constant", "coefficient"):
-            number = op.data if op.name == "constant" else coefficients[op.data]  # type: ignore[index]
-            values.append(_Dual(float(number), zero))  # type: ignore[arg-type]
+            number = op.data if op.name == "constant" else coefficients[op.data]
+            values.append(_Dual(float(number), zero))
         else:
             values.append(_apply(op.name, [values[a] for a in op.arguments]))
     return [values[n] for n in stage.results]
 
 
 def _apply(name: str, arguments: Sequence[_Dual]) -> _Dual:
-    """A function of duals: exact rules for arithmetic, central differences for the rest (smooth functions of one cell)."""
+    """A function of duals: exact rules for arithmetic, central differences for the other functions."""
     with np.errstate(all="ignore"):
         function = FUNCTIONS[name]
         value = float(function(*(a.value for a in arguments)))

@@ -127,9 +127,7 @@ def _tokens(source: Source) -> list[Token]:
         kind = match.lastgroup or ""
         start = match.start(kind)
         if kind == "name" and tokens and tokens[-1].kind == "number" and start == at:
-            source.fail(
-                f"a number and a name run together; write {tokens[-1].text[-20:]}*{match[kind][:20]}", at
-            )
+            source.fail(f"a number and a name run together; write {tokens[-1].text[-20:]}*{match[kind][:20]}", at)
         word = match[kind]
         depth += (word == "(") - (word == ")")
         if depth > MAX_DEPTH:

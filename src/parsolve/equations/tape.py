@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 Offset = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One value: ``load`` (data = input, offset), ``constant``, ``coefficient`` (data = number), or a function of earlier values.
+    """One value: ``load`` (data = input, offset), ``constant``, ``coefficient`` (data = number), or a function of others.
 
     Functions: add sub mul div neg, pow, select (condition, then, else), lt le eq ne and or not, and one- and
     two-argument functions of C's <math.h> by name, with min, max and sign.
@@ -17,7 +18,7 @@ class Operation:
 
     name: str
     arguments: tuple[int, ...] = ()
-    data: object = None
+    data: Any = None
 
 
 @dataclass
@@ -27,7 +28,7 @@ class Tape:
     operations: list[Operation] = field(default_factory=list)
     _numbers: dict[Operation, int] = field(default_factory=dict)
 
-    def push(self, name: str, *arguments: int, data: object = None) -> int:
+    def push(self, name: str, *arguments: int, data: Any = None) -> int:
         """Number of the value; a new one only if the same operation is not there yet."""
         operation = Operation(name, arguments, data)
         if operation not in self._numbers:

@@ -112,9 +112,7 @@ def evaluate(
 class _Evaluation:
     """One walk over an expression, remembering what is known already."""
 
-    def __init__(
-        self, environment: Mapping[str, ArrayLike], noise: Callable[[int], NDArray[Any]] | None
-    ) -> None:
+    def __init__(self, environment: Mapping[str, ArrayLike], noise: Callable[[int], NDArray[Any]] | None) -> None:
         self.environment = environment
         self.noise = noise
         self.known: dict[Any, Values] = {}
@@ -158,9 +156,7 @@ class _Evaluation:
                 above += [sympy.Integer(factor.p)] if factor.p != 1 else []
                 below.append(sympy.Integer(factor.q))
             elif factor.is_Pow and factor.exp.is_Rational and factor.exp.is_negative:
-                below.append(
-                    factor.base if factor.exp == -1 else sympy.Pow(factor.base, -factor.exp, evaluate=False)
-                )
+                below.append(factor.base if factor.exp == -1 else sympy.Pow(factor.base, -factor.exp, evaluate=False))
             else:
                 above.append(factor)
         numerator = self.folded(np.multiply, above) if above else 1.0
@@ -254,10 +250,7 @@ def _any(*conditions: Any) -> Any:
 
 
 _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
-    **{
-        name: _library(getattr(np, name))
-        for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh", "exp", "log")
-    },
+    **{name: _library(getattr(np, name)) for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh", "exp", "log")},
     "asin": _library(np.arcsin),
     "acos": _library(np.arccos),
     "atan": _library(np.arctan),
@@ -325,9 +318,7 @@ def fill(
         value = parse(value, environment.keys(), key=key)
     if isinstance(value, sympy.Expr):
         try:
-            found = evaluate(
-                value, environment, noise=lambda seed: noise(seed, global_index(grid, start, box))
-            )
+            found = evaluate(value, environment, noise=lambda seed: noise(seed, global_index(grid, start, box)))
         except ValueError as error:
             raise CaseError(f"{key}: {error}") from None
     else:
@@ -364,6 +355,4 @@ def _require_finite(
             centre = np.asarray(environment[name]).reshape(-1)[cell[axis]]
             places.append(f"{name} = {centre:.6g} (cell {start[axis] + int(cell[axis])})")
     prefix = f"{key}: " if key else ""
-    raise CaseError(
-        f"{prefix}the value is {result[cell]} at {', '.join(places)}; it must be finite at every cell"
-    )
+    raise CaseError(f"{prefix}the value is {result[cell]} at {', '.join(places)}; it must be finite at every cell")

@@ -7,11 +7,12 @@ import platform
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, Protocol
 
 from parsolve.errors import SetupError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 ABI = 1
 MAX_FIELDS, MAX_COEFFICIENTS, MAX_TERMS, MAX_DEPTH, MAX_POINTS, SUM_DIGITS = 64, 128, 12, 4, 8, 70
@@ -90,7 +91,9 @@ class Library:
         try:
             self.handle = ctypes.CDLL(str(path))
         except OSError as error:
-            raise SetupError(f"{path}: cannot load the compiled kernels ({error}); reinstall parsolve") from error
+            raise SetupError(
+                f"{path}: cannot load the compiled kernels ({error}); reinstall parsolve"
+            ) from error
         if int(self.handle.ps_abi()) != ABI or self._layout() != _layout():
             raise SetupError(f"{path}: compiled kernels of another version; reinstall parsolve")
 
@@ -142,5 +145,7 @@ def _library(directory: Path, name: str) -> Path:
 def describe() -> dict[str, str]:
     """The library in use and the instruction set it was built for."""
     name = core().path.stem
-    isa = {"v3": "x86-64-v3 (AVX2)", "v4": "x86-64-v4 (AVX-512)"}.get(name.rpartition("_")[2], platform.machine())
+    isa = {"v3": "x86-64-v3 (AVX2)", "v4": "x86-64-v4 (AVX-512)"}.get(
+        name.rpartition("_")[2], platform.machine()
+    )
     return {"library": str(core().path), "instruction set": isa, "ABI": str(ABI)}

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from parsolve.domain.boundary import Conditions
 from parsolve.domain.field import Bound, Box, Field, bind, owned
-from parsolve.domain.grid import Subdomain
 from parsolve.domain.halo import BoundaryFill, HaloExchange
-from parsolve.kernels.library import Kernel
+
+if TYPE_CHECKING:
+    from parsolve.domain.boundary import Conditions
+    from parsolve.domain.grid import Subdomain
+    from parsolve.kernels.library import Kernel
 
 State = Mapping[str, Field]
 

@@ -6,13 +6,15 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from parsolve.domain.grid import AXES, Grid
 from parsolve.domain.reduce import Bad, first_bad
 from parsolve.errors import NumericalError, agree
 from parsolve.solvers.evaluation import State
-from parsolve.solvers.stepper import RungeKuttaStepper, Stepper
+
+if TYPE_CHECKING:
+    from parsolve.solvers.stepper import RungeKuttaStepper, Stepper
 
 Record = Callable[[float, int, State], None]
 
@@ -71,7 +73,12 @@ def counted_schedule(steps: int, dt: float, every: int | None) -> Schedule:
 
 
 def march(
-    stepper: Stepper, schedule: Schedule, record: Record, *, check_every: int, progress: Progress | None = None
+    stepper: Stepper,
+    schedule: Schedule,
+    record: Record,
+    *,
+    check_every: int,
+    progress: Progress | None = None,
 ) -> Result:
     """Take the steps of a schedule; collective.
 
@@ -138,7 +145,7 @@ def march_adaptive(
             if dt < 1e-14 * stop or not math.isfinite(dt):
                 raise NumericalError(
                     f"step {steps}, t = {time:.6g}: the time step fell to {dt:.3g} without meeting "
-                    f"time.tolerance = {tolerance:g}; the solution may blow up here: raise the tolerance or check the case"
+                    f"time.tolerance = {tolerance:g}; the solution may blow up here: check the case or raise it"
                 )
             if steps % check_every == 0:
                 check_finite(stepper.state, steps, time, trial)
@@ -168,5 +175,7 @@ def _message(bad: Bad, state: State, grid: Grid, step: int, time: float, dt: flo
     z, y, x = (i - s for i, s in zip(bad.index, start, strict=True))
     value = state[bad.field].owned[z, y, x]
     cell = ", ".join(f"{axis} = {bad.index[AXES.index(axis)]}" for axis in grid.names)
-    advice = f"try a smaller time.dt (it was {dt:.6g})" if step else "the initial values are not finite: check [initial]"
+    advice = (
+        f"try a smaller time.dt (it was {dt:.6g})" if step else "the initial values are not finite: check [initial]"
+    )
     return f"{bad.field} is {value} at cell {cell}; step {step}, t = {time:.6g}, dt = {dt:.6g}; {advice}"

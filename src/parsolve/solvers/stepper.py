@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,14 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from parsolve.domain.field import Field, arguments, owned
-from parsolve.domain.grid import Subdomain
 from parsolve.domain.halo import HaloExchange
 from parsolve.kernels.library import core
 from parsolve.solvers.evaluation import Evaluation, Rates, State
-from parsolve.solvers.tableaus import Row, RungeKutta
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from numpy.typing import DTypeLike
+
+    from parsolve.domain.grid import Subdomain
+    from parsolve.solvers.tableaus import Row, RungeKutta
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class RungeKuttaStepper:
             self.parity ^= 1
 
     def error(self, time: float, dt: float, absolute: float, relative: float) -> float:
-        """max |y_s - y_hat| / (absolute + relative max(|y_0|, |y_s|)) over cells and unknowns; collective."""
+        """Max |y_s - y_hat| / (absolute + relative max(|y_0|, |y_s|)) over cells and unknowns; collective."""
         from mpi4py import MPI
 
         evaluate, norms = self.errors[self.parity]

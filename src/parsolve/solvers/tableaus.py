@@ -8,12 +8,15 @@ kernel, one output a stage.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 F = Fraction
 
@@ -111,9 +114,7 @@ class StormerVerlet:
 
 
 EULER = RungeKutta("euler", 1, (), (F(1),), "Euler, Institutionum calculi integralis (1768)")
-SSPRK22 = RungeKutta(
-    "ssprk22", 2, ((F(1),),), (F(1, 2), F(1, 2)), "Gottlieb, Shu & Tadmor, SIAM Review 43 (2001) 89"
-)
+SSPRK22 = RungeKutta("ssprk22", 2, ((F(1),),), (F(1, 2), F(1, 2)), "Gottlieb, Shu & Tadmor, SIAM Review 43 (2001) 89")
 SSPRK33 = RungeKutta(
     "ssprk33",
     3,
