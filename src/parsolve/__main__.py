@@ -26,9 +26,7 @@ class World:
 
     def __init__(self) -> None:
         self.comm: MPI.Intracomm | None = None
-        self.meeting: MPI.Intracomm | None = (
-            None  # apart from comm, so that no collective call of the work is met
-        )
+        self.meeting: MPI.Intracomm | None = None  # apart from comm, so that no collective call of the work is met
 
     def open(self) -> MPI.Intracomm:
         """Return a duplicate of the world communicator.

@@ -82,6 +82,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     device: Literal["cpu", "numpy"] = "cpu"
     processes: dict[str, _Count] | None = None
     check_every: _Count = 100
+    require_compiled: bool = False
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -92,7 +93,10 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     schema: int = SCHEMA
     title: str = ""
     equation: str | None = None
+    evolve: dict[str, str] = {}
+    define: dict[str, str] = {}
     parameters: dict[str, float] = {}
+    fields: dict[str, Value] = {}
     initial: dict[str, Value] = {}
     boundary: dict[str, dict[str, Condition]] = {}
     output: Output = Output()
@@ -184,9 +188,7 @@ def _build_struct(kind: type, data: object, key: str, origin: Origin) -> Any:
     for field in msgspec.structs.fields(kind):
         if field.required and field.name not in data:
             raise origin.error(_join(key, field.name), "missing")
-    return kind(
-        **{name: _build(hints[name], value, _join(key, name), origin) for name, value in data.items()}
-    )
+    return kind(**{name: _build(hints[name], value, _join(key, name), origin) for name, value in data.items()})
 
 
 def _build(kind: Any, data: object, key: str, origin: Origin) -> Any:
@@ -220,12 +222,8 @@ def _wrong(kind: Any, data: object, key: str, message: str, origin: Origin) -> C
         return origin.error(key, problem + (nearest(data, choices) if isinstance(data, str) else ""))
     place = re.search(r" - at `\$(.*)`$", message)
     message = message[: place.start()] if place else message
-    expected = re.sub(
-        r"`([^`]*)`", lambda m: " or ".join(_WORDS.get(w, w) for w in m[1].split(" | ")), message
-    )
-    expected = re.sub(r" or nothing\b|, got .*$", "", expected.replace("Expected", "expected")).replace(
-        " 0.0", " 0"
-    )
+    expected = re.sub(r"`([^`]*)`", lambda m: " or ".join(_WORDS.get(w, w) for w in m[1].split(" | ")), message)
+    expected = re.sub(r" or nothing\b|, got .*$", "", expected.replace("Expected", "expected")).replace(" 0.0", " 0")
     return origin.error(key + (place[1] if place else ""), f"{expected}, got {_show(data)}")
 
 
@@ -268,8 +266,12 @@ def _check(case: Case) -> None:
     for name, axis in case.grid.items():
         if axis.range[0] >= axis.range[1]:
             raise origin.error(f"grid.{name}.range", f"must increase, got {list(axis.range)}")
-    if not case.equation:
-        raise origin.error("equation", "missing; `parsolve list equations` shows the names")
+    if not case.equation and not case.evolve:
+        raise origin.error("equation", "missing; `parsolve list equations` shows the names, or write [evolve]")
+    if case.equation and case.evolve:
+        raise origin.error("evolve", f"the case has equation = '{case.equation}' already; give one of the two")
+    if case.equation and (case.define or case.fields):
+        raise origin.error("define" if case.define else "fields", "belongs to [evolve], not to a catalogue equation")
     _exactly_one(origin, "time", case.time, ("end", "steps"))
     if case.time.tolerance is not None and case.time.dt != "auto":
         raise origin.error("time.dt", "give either dt or tolerance: with tolerance the step is chosen")

@@ -14,6 +14,8 @@ from parsolve.problem import Problem, pose
 from parsolve.solvers.tableaus import RungeKutta
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from parsolve.case import Case
 
 SLAB = 1 << 22  # cells of initial values looked at in one go
@@ -55,9 +57,10 @@ def check(case: Case, ranks: int) -> Plan:
     )
     sizes = [sorted({b - a for a, b in itertools.pairwise(s)}) for s in map(split, grid.cells, processes)]
     least, most = ((s[0][i], s[1][i], s[2][i]) for s, i in ((sizes, 0), (sizes, -1)))
-    extrema = {name: _extrema(problem, name) for name in problem.program.unknowns}
+    extrema = {name: _extrema(problem, problem.initial, name) for name in program.unknowns}
+    extrema |= {name: _extrema(problem, problem.array, name) for name in program.arrays}
     for name in problem.velocities:
-        _extrema(problem, name)
+        _extrema(problem, problem.initial, name)
     duration = case.time.end or np.inf
     dt = problem.stable_dt(extrema, duration) if case.time.dt == "auto" else float(case.time.dt)
     schedule = None if problem.is_adaptive else problem.schedule(dt)
@@ -77,8 +80,10 @@ def check(case: Case, ranks: int) -> Plan:
     )
 
 
-def _extrema(problem: Problem, name: str) -> tuple[float, float]:
-    """Range of the initial values, read or evaluated in slabs of bounded size."""
+def _extrema(
+    problem: Problem, values_of: Callable[[str, Triple, Triple], np.ndarray], name: str
+) -> tuple[float, float]:
+    """Range of the values of a field, read or evaluated in slabs of bounded size."""
     nz, ny, nx = problem.grid.cells
     axis = 0 if nz > 1 else 1
     layer = problem.grid.size // problem.grid.cells[axis]
@@ -87,7 +92,7 @@ def _extrema(problem: Problem, name: str) -> tuple[float, float]:
     for first in range(0, problem.grid.cells[axis], step):
         count = min(step, problem.grid.cells[axis] - first)
         start, shape = ((first, 0, 0), (count, ny, nx)) if axis == 0 else ((0, first, 0), (nz, count, nx))
-        values = problem.initial(name, start, shape)
+        values = values_of(name, start, shape)
         low, high = min(low, float(values.min())), max(high, float(values.max()))
     return low, high
 
@@ -121,7 +126,7 @@ def _memory(problem: Problem, shape: Triple) -> int:
         registers = scheme.stages + (not in_place) + problem.is_adaptive
     else:
         registers = 3  # two of u and the initial velocity
-    fields = registers * len(problem.program.unknowns) + len(problem.program.intermediate)
+    fields = registers * len(problem.program.unknowns) + len(problem.program.defines) + len(problem.program.arrays)
     return fields * field_bytes(problem.grid, shape, problem.program.ghost, problem.dtype)
 
 

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import warnings
+
 import numpy as np
 
-from parsolve.domain.halo import is_crowded
+from parsolve.domain.field import Field
+from parsolve.domain.halo import HaloExchange, is_crowded
 from parsolve.domain.reduce import extrema
+from parsolve.equations.codegen import library_text
+from parsolve.equations.reference import NumpyKernel
 from parsolve.errors import agreed
+from parsolve.kernels.jit import NoCompiler, load
+from parsolve.kernels.library import core
 from parsolve.solvers.march import Schedule, check_finite
 from parsolve.solvers.stepper import RungeKuttaStepper, Stepper, StormerVerletStepper, Workspace
 from parsolve.solvers.tableaus import RungeKutta
 from parsolve.store.frames import FieldInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-    from parsolve.domain.field import Field
+    from mpi4py import MPI
+
     from parsolve.domain.grid import Subdomain
+    from parsolve.equations.program import Stage
+    from parsolve.kernels.library import Kernel
     from parsolve.problem import Problem
 
 
@@ -39,7 +49,10 @@ def prepare(problem: Problem, sub: Subdomain) -> tuple[Stepper, Schedule | None,
         ParsolveError: initial values are wrong, or there is no stable step; the same one on all ranks.
     """
     case, comm = problem.case, sub.comm
-    work = Workspace(problem.rates(), sub, problem.dtype, yielding=is_crowded(comm))
+    crowded = is_crowded(comm)
+    rates = problem.rates(kernels(problem, comm))
+    arrays = coefficient_fields(problem, sub, crowded)
+    work = Workspace(rates, sub, problem.dtype, crowded, arrays)
     stepper: Stepper
     if isinstance(problem.scheme, RungeKutta):
         stepper = RungeKuttaStepper(problem.scheme, work, adaptive=problem.is_adaptive)
@@ -49,7 +62,7 @@ def prepare(problem: Problem, sub: Subdomain) -> tuple[Stepper, Schedule | None,
     with agreed(comm):
         _set_initial(problem, [*stepper.state.values(), *velocity.values()])
     check_finite(stepper.state, 0, 0.0, 0.0)
-    ranges = {name: extrema(f) for name, f in stepper.state.items()}
+    ranges = {name: extrema(f) for name, f in {**stepper.state, **arrays}.items()}
     time = case.time
     dt = problem.stable_dt(ranges, time.end or np.inf) if time.dt == "auto" else float(time.dt)
     if problem.is_adaptive:
@@ -59,6 +72,66 @@ def prepare(problem: Problem, sub: Subdomain) -> tuple[Stepper, Schedule | None,
         renamed = {name.removesuffix("_t"): f for name, f in velocity.items()}
         stepper.start(renamed, schedule.dt)
     return stepper, schedule, schedule.dt
+
+
+def kernels(problem: Problem, comm: MPI.Intracomm | None) -> Callable[[Stage], Kernel]:
+    """Where the kernel of a stage comes from: the installed library, the run-time compiler, or NumPy; collective.
+
+    Raises:
+        SetupError: a compiler is missing or fails, and ``run.require_compiled`` is set.
+    """
+    run = problem.case.run
+    if run.device == "numpy":
+        return NumpyKernel
+    if not problem.case.evolve:
+        return lambda stage: core().kernel(stage.name, run.precision)
+    try:
+        library = load(comm, library_text(problem.program), run.precision, key_hint="user")
+    except NoCompiler as error:
+        if run.require_compiled:
+            raise
+        if comm is None or comm.rank == 0:
+            warnings.warn(f"{error}; the equation runs with NumPy, which is 10 to 100 times slower", stacklevel=2)
+        return NumpyKernel
+    return lambda stage: library.kernel(stage.name, run.precision)
+
+
+def coefficient_fields(problem: Problem, sub: Subdomain, crowded: bool) -> dict[str, Field]:
+    """The coefficient fields with their ghosts; collective.
+
+    Beyond a physical face a formula is evaluated as it is, anything else goes on with its last value.
+    """
+    fields = {name: Field(name, sub, problem.dtype) for name in problem.program.arrays}
+    if not fields:
+        return fields
+    with agreed(sub.comm):
+        for name, f in fields.items():
+            f.owned[...] = problem.array(name, sub.start, sub.shape)
+    ghost = sub.ghost
+    exchange = HaloExchange(
+        list(fields.values()), {}, depth=ghost, boundary_depth=ghost, points=1, yielding=crowded
+    )
+    exchange.fill(0.0)
+    exchange.free()
+    for name, f in fields.items():
+        if problem.is_formula(name):
+            _continue_formula(problem, f)
+    return fields
+
+
+def _continue_formula(problem: Problem, f: Field) -> None:
+    sub = f.subdomain
+    first = [s - g for s, g in zip(sub.start, sub.ghosts, strict=True)]
+    extent = [n + 2 * g for n, g in zip(sub.shape, sub.ghosts, strict=True)]
+    for axis in range(3):
+        for side in (0, 1):
+            if sub.is_physical(axis, side):
+                start, shape, index = list(first), list(extent), [slice(None)] * 3
+                shape[axis] = sub.ghost
+                start[axis] = sub.stop[axis] if side else sub.start[axis] - sub.ghost
+                index[axis] = slice(-sub.ghost, None) if side else slice(0, sub.ghost)
+                box = (start[0], start[1], start[2]), (shape[0], shape[1], shape[2])
+                f.array[tuple(index)] = problem.array(f.name, *box)
 
 
 def _set_initial(problem: Problem, fields: Iterable[Field]) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 
-from parsolve.case import Case, FileValue
+from parsolve.case import Case, FileValue, Value
 from parsolve.case import Condition as CaseCondition
 from parsolve.domain.boundary import Condition, closure_points
 from parsolve.domain.grid import AXES, Grid, Triple
@@ -15,8 +16,8 @@ from parsolve.equations.catalogue import CATALOGUE
 from parsolve.equations.operators import spacing
 from parsolve.equations.parse import parse
 from parsolve.equations.program import Program, Stage, build
-from parsolve.equations.reference import NumpyKernel
 from parsolve.equations.symbol import eigenvalues
+from parsolve.equations.user import user_equation
 from parsolve.equations.values import evaluate, fill
 from parsolve.kernels.library import Kernel, core
 from parsolve.solvers.evaluation import Rates, StageKernel
@@ -82,18 +83,17 @@ class Problem:
         values |= {spacing(axis).name: h for axis, h in zip(AXES, self.grid.spacing, strict=True)}
         return tuple(float(evaluate(e, values)) for e in stage.coefficients)
 
-    def rates(self) -> Rates:
-        """The stages as kernels of ``run.device``."""
+    def rates(self, kernel_of: Callable[[Stage], Kernel]) -> Rates:
+        """The stages with their kernels and constants."""
         program = self.program
 
         def kernel(stage: Stage) -> StageKernel:
-            door: Kernel = (
-                NumpyKernel(stage)
-                if self.case.run.device == "numpy"
-                else core().kernel(stage.name, self.case.run.precision)
-            )
             reach = 0 if stage.updates else program.reach[stage.outputs[0]]
-            return StageKernel(door, stage.inputs, stage.outputs, self.coefficients(stage), reach)
+            cell = 1 / self.grid.size if stage.is_mean else prod(self.grid.spacing)
+            constants = self.coefficients(stage)
+            return StageKernel(
+                kernel_of(stage), stage.inputs, stage.outputs, constants, reach, stage.integral, cell
+            )
 
         return Rates(
             tuple(kernel(stage) for stage in program.defines),
@@ -111,13 +111,30 @@ class Problem:
         Raises:
             CaseError: an expression or file is wrong.
         """
-        value = self.case.initial.get(name, 0.0)
+        return self._values(self.case.initial.get(name, 0.0), f"initial.{name}", start, shape)
+
+    def array(self, name: str, start: Triple, shape: Triple) -> np.ndarray:
+        """Values of a coefficient field on a box of global cells, shape (z, y, x), float64.
+
+        Raises:
+            CaseError: an expression or file is wrong.
+        """
+        if name.startswith("noise_"):
+            return self._values(f"noise(seed={name.removeprefix('noise_')})", name, start, shape)
+        return self._values(self.case.fields[name], f"fields.{name}", start, shape)
+
+    def is_formula(self, name: str) -> bool:
+        """Whether a coefficient field has values beyond the domain too: an expression or a number, without noise."""
+        value = self.case.fields.get(name)
+        return value is not None and not isinstance(value, FileValue) and "noise" not in str(value)
+
+    def _values(self, value: Value, key: str, start: Triple, shape: Triple) -> np.ndarray:
         if isinstance(value, FileValue):
             return read_block(value.file, value.dataset, self.grid, start, shape, np.float64)
-        return fill(value, self.grid, start, shape, parameters=self.parameters, key=f"initial.{name}")
+        return fill(value, self.grid, start, shape, parameters=self.parameters, key=key)
 
     def stable_dt(self, extrema: Mapping[str, tuple[float, float]], duration: float) -> float:
-        """The automatic time step, from the range of the initial values and of the equation.
+        """The automatic time step, from the range of initial values and coefficient fields, and of the equation.
 
         Raises:
             CaseError: the scheme has no stable step.
@@ -127,8 +144,12 @@ class Problem:
             low, high = extrema.get(name, (0.0, 0.0))
             wide = self.equation.range.get(name, (low, high))
             ranges[name] = (min(low, wide[0]), max(high, wide[1]))
+        for axis, low, n, h in zip(AXES, self.grid.lower, self.grid.cells, self.grid.spacing, strict=True):
+            ranges[axis] = (low, low + n * h)
+        ranges["t"] = (0.0, duration if np.isfinite(duration) else 0.0)
+        ranges |= {name: extrema[name] for name in self.program.arrays}
         coefficients = {stage.name: self.coefficients(stage) for stage in self.program.stages}
-        values, slow = eigenvalues(self.program, coefficients, ranges)
+        values, slow = eigenvalues(self.program, coefficients, ranges, prod(self.grid.spacing) * self.grid.size)
         return stable_step(self.scheme, values, slow, duration)
 
     def schedule(self, dt: float) -> Schedule:
@@ -162,7 +183,11 @@ def pose(case: Case) -> Problem:
     Raises:
         CaseError: a name that the equation does not have, or settings that contradict each other.
     """
-    equation = _known(case, "equation", case.equation, CATALOGUE)
+    equation = (
+        user_equation(case.evolve, case.parameters, case.define, tuple(case.fields))
+        if case.evolve
+        else _known(case, "equation", case.equation, CATALOGUE)
+    )
     scheme = _known(case, "time.scheme", case.time.scheme, SCHEMES)
     for name in case.parameters:
         if name not in equation.parameters:

@@ -50,10 +50,15 @@ class Origin:
         return f"{self.name}:{line}" if line else self.name
 
     def error(self, key: str, problem: str, choices: Collection[str] = ()) -> CaseError:
-        """Return an error about a key; of the choices the nearest (to its last part) is named."""
+        """Return an error about a key.
+
+        Of the choices, that nearest to the word quoted in the problem (or to the key) is named.
+        """
         place = self.where(key)
         place = place if place == f"--set {key}" else f"{place}: {key}"
-        return CaseError(f"{place}: {problem}{nearest(key.rpartition('.')[2], choices)}")
+        quoted = re.findall(r"'([^']+)'", problem)
+        word = quoted[-1] if quoted else key.rpartition(".")[2]
+        return CaseError(f"{place}: {problem}{nearest(word, choices)}")
 
     def unknown(self, key: str, choices: Collection[str]) -> CaseError:
         """Return the error for a key that does not exist."""

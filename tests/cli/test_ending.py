@@ -73,9 +73,7 @@ def test_help_and_list_load_nothing_heavy(shell: Shell) -> None:
 
 
 def test_import_is_light(shell: Shell) -> None:
-    done = shell(
-        "-c", "import parsolve, sys; print(sorted({'sympy', 'h5py', 'matplotlib'} & set(sys.modules)))"
-    )
+    done = shell("-c", "import parsolve, sys; print(sorted({'sympy', 'h5py', 'matplotlib'} & set(sys.modules)))")
     assert done.stdout == "[]\n", done.stderr
 
 

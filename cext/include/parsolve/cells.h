@@ -1,7 +1,7 @@
 /* cells.h -- what a cell body may use, the same on CPU and GPU.
  *
- * A cell body is a plain function of one cell, PS_CELL void name(const ps_args *a, int64_t c, ps_real *out): it reads its
- * inputs at c and at neighbours of c and sets one value per output.  launch_cpu.h or launch_cuda.h makes the loop.
+ * A cell body is a plain function of one cell, written PS_BODY(name) { ... }: it reads its inputs at c and at neighbours
+ * of c and sets one value per output.  launch_cpu.h or launch_cuda.h makes the loop.
  * PS_REAL is the type of the values (double or float), PS_TYPE the ending of the exported names (f64 or f32).
  */
 #ifndef PARSOLVE_CELLS_H
@@ -12,10 +12,17 @@
 #ifdef __CUDACC__
 #include <cmath>
 #define PS_CELL static __device__ __forceinline__
+#define PS_UNUSED
 #else
 #include <tgmath.h>
 #define PS_CELL static inline __attribute__((always_inline, unused))
+#define PS_UNUSED __attribute__((unused))
 #endif
+
+/* The head of a cell body: cell c = (k, j, i) of the subdomain; out gets one value per output. */
+#define PS_BODY(name)                                                                                                  \
+    PS_CELL void name(const ps_args *a PS_UNUSED, int64_t c PS_UNUSED, int64_t k PS_UNUSED, int64_t j PS_UNUSED,       \
+                      int64_t i PS_UNUSED, ps_real *out)
 
 #ifndef PS_REAL
 #define PS_REAL double
@@ -29,6 +36,11 @@ typedef PS_REAL ps_real;
 
 #define PS_INPUT(a, n) ((const ps_real *)(a)->field[n])
 #define PS_COEFFICIENT(a, n) ((ps_real)(a)->coefficient[n])
+/* Integral n over the domain, known before the kernel is launched; from the end of the coefficients. */
+#define PS_INTEGRAL(a, n) ((ps_real)(a)->coefficient[PS_MAX_COEFFICIENTS - 1 - (n)])
+/* Coordinate of the centre of the cell with index n along axis d. */
+#define PS_COORDINATE(a, d, n)                                                                                         \
+    ((ps_real)((a)->lower[d] + ((double)((a)->offset[d] + (n)) + 0.5) * (a)->spacing[d]))
 
 PS_CELL ps_real ps_min(ps_real s, ps_real t) { return s < t || s != s ? s : t; }
 PS_CELL ps_real ps_max(ps_real s, ps_real t) { return s > t || s != s ? s : t; }

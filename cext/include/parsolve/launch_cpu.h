@@ -41,12 +41,12 @@ static inline __attribute__((always_inline)) void ps_add_terms(const ps_args *a,
         PS_ROWS(a, row)                                                                                                \
         {                                                                                                              \
             PS_INDEPENDENT                                                                                             \
-            for (int64_t c = row + a.lo[2]; c < row + a.hi[2]; c++) {                                                  \
+            for (int64_t i = a.lo[2]; i < a.hi[2]; i++) {                                                              \
                 ps_real value[outputs];                                                                                \
-                cell(&a, c, value);                                                                                    \
+                cell(&a, row + i, k_, j_, i, value);                                                                   \
                 for (int f = 0; f < outputs; f++)                                                                      \
-                    ((ps_real *)a.field[inputs + f])[c] =                                                              \
-                        w * ((const ps_real *)a.field[inputs + outputs + f])[c] + scale * value[f];                    \
+                    ((ps_real *)a.field[inputs + f])[row + i] =                                                        \
+                        w * ((const ps_real *)a.field[inputs + outputs + f])[row + i] + scale * value[f];              \
             }                                                                                                          \
             ps_add_terms(&a, row, inputs, outputs);                                                                    \
         }                                                                                                              \
@@ -62,10 +62,10 @@ static inline __attribute__((always_inline)) void ps_add_terms(const ps_args *a,
         PS_ROWS(a, row)                                                                                                \
         {                                                                                                              \
             PS_INDEPENDENT                                                                                             \
-            for (int64_t c = row + a.lo[2]; c < row + a.hi[2]; c++) {                                                  \
+            for (int64_t i = a.lo[2]; i < a.hi[2]; i++) {                                                              \
                 ps_real value[outputs];                                                                                \
-                cell(&a, c, value);                                                                                    \
-                for (int f = 0; f < outputs; f++) ((ps_real *)a.field[inputs + f])[c] = value[f];                      \
+                cell(&a, row + i, k_, j_, i, value);                                                                   \
+                for (int f = 0; f < outputs; f++) ((ps_real *)a.field[inputs + f])[row + i] = value[f];                \
             }                                                                                                          \
         }                                                                                                              \
         return PS_OK;                                                                                                  \

@@ -33,7 +33,7 @@ static inline int ps_launch(void (*kernel)(ps_args), const ps_args *a)
     {                                                                                                                  \
         PS_THREAD_CELL(a)                                                                                              \
         ps_real value[outputs];                                                                                        \
-        cell(&a, c, value);                                                                                            \
+        cell(&a, c, k_, j_, i_, value);                                                                                \
         for (int f = 0; f < outputs; f++) {                                                                            \
             ps_real *out = (ps_real *)a.field[inputs + f] + c;                                                         \
             ps_real sum = (ps_real)a.weight[0] * ((const ps_real *)a.field[inputs + outputs + f])[c]                   \
@@ -50,7 +50,7 @@ static inline int ps_launch(void (*kernel)(ps_args), const ps_args *a)
     {                                                                                                                  \
         PS_THREAD_CELL(a)                                                                                              \
         ps_real value[outputs];                                                                                        \
-        cell(&a, c, value);                                                                                            \
+        cell(&a, c, k_, j_, i_, value);                                                                                \
         for (int f = 0; f < outputs; f++) ((ps_real *)a.field[inputs + f])[c] = value[f];                              \
     }                                                                                                                  \
     PS_LAUNCHER(cell)

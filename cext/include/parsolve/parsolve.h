@@ -51,7 +51,7 @@ typedef struct ps_copy {
     int64_t source_stride[3], target_stride[3];
 } ps_copy;
 
-#define PS_MAX_DEPTH 4
+#define PS_MAX_DEPTH 8
 #define PS_MAX_POINTS 8
 
 /* Physical ghosts of one side of one field:

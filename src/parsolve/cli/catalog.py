@@ -22,15 +22,11 @@ KINDS = ("equations", "schemes", "cases")
 def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     """Add `list` and `new`."""
     parser = add("list", "list equations, schemes and packaged cases", "python -m parsolve list equations")
-    parser.add_argument(
-        "kind", nargs="?", metavar="equations|schemes|cases", help="what to list (default: all)"
-    )
+    parser.add_argument("kind", nargs="?", metavar="equations|schemes|cases", help="what to list (default: all)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(do=show_list, parallel=False, writes=False)
 
-    parser = add(
-        "new", "copy a packaged case, to be changed", "python -m parsolve new gray-scott -o spots.toml"
-    )
+    parser = add("new", "copy a packaged case, to be changed", "python -m parsolve new gray-scott -o spots.toml")
     parser.add_argument("name", metavar="NAME", help="a packaged case (see `list cases`)")
     parser.add_argument("-o", "--output", metavar="FILE", help="file to write (default: NAME.toml)")
     parser.add_argument("--force", action="store_true", help="replace an existing file")
@@ -57,8 +53,7 @@ def equations() -> dict[str, str]:
     from parsolve.equations.catalogue import CATALOGUE
 
     return {
-        name: equation.formula
-        + "".join(f"; {key} = {value.default:g}" for key, value in equation.parameters.items())
+        name: equation.formula + "".join(f"; {key} = {value.default:g}" for key, value in equation.parameters.items())
         for name, equation in CATALOGUE.items()
     }
 

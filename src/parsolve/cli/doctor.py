@@ -124,11 +124,7 @@ def _mpi(problems: list[str]) -> Section:
         section["launcher fits library"] = {True: "yes", False: "no", None: "unknown"}[fits]
         if fits is False:
             beside = Path(sys.executable).with_name("mpirun")
-            use = (
-                f"use {beside}"
-                if beside.exists() and str(beside) != path
-                else "use the mpirun of that library"
-            )
+            use = f"use {beside}" if beside.exists() and str(beside) != path else "use the mpirun of that library"
             problems.append(f"{path} ({_launcher_name(launcher)}) does not belong to {library}; {use}")
     found = launch.launched()
     section["launched"] = f"by {found[0]}: {found[1]}={found[2]}" if found else "no launcher variables"
@@ -160,9 +156,7 @@ def _machine() -> Section:
     model = ""
     try:
         text = Path("/proc/cpuinfo").read_text()
-        model = next(
-            (line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line), ""
-        )
+        model = next((line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line), "")
     except OSError:
         pass
     return {

@@ -31,9 +31,7 @@ class Progress:
         self.began = self.looked = perf_counter()
         self.interval = TERMINAL_SECONDS if self.terminal else LOG_SECONDS
         self.shown = self.began - (self.interval if self.terminal else LOG_SECONDS - FIRST_SECONDS)
-        self.first: tuple[int, float] | None = (
-            None  # step and time at the first update: a march may start anywhere
-        )
+        self.first: tuple[int, float] | None = None  # step and time at the first update: a march may start anywhere
 
     def update(self, step: int, time: float, dt: float) -> None:
         """Take note of a finished step."""
@@ -47,6 +45,13 @@ class Progress:
         """Show the last state."""
         if self.stream is not None and self.first is not None:
             self._show(perf_counter(), "\n")
+        self.width = 0
+
+    def close(self) -> None:
+        """End a line left open on a terminal by a march that failed."""
+        if self.terminal and self.width:
+            print(file=self.stream, flush=True)
+            self.width = 0
 
     def _look(self, step: int, time: float, dt: float) -> None:
         """Look at the clock, choose when to look again, and print if it is time."""

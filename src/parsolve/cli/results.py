@@ -24,9 +24,7 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object, provenance included")
     parser.set_defaults(do=info, parallel=False, writes=False)
 
-    parser = add(
-        "plot", "draw a result as PNG", "python -m parsolve plot gray-scott.h5 --field v --sheet -o v.png"
-    )
+    parser = add("plot", "draw a result as PNG", "python -m parsolve plot gray-scott.h5 --field v --sheet -o v.png")
     parser.add_argument("result", metavar="OUT.h5", type=Path)
     parser.add_argument("--field", metavar="NAME", help="field to draw (default: the first)")
     parser.add_argument(
@@ -36,9 +34,7 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
         "--slice", metavar="AXIS=POSITION", help="plane of a 3-D field, e.g. z=0.5 (default: the middle)"
     )
     parser.add_argument("--sheet", action="store_true", help="contact sheet over time")
-    parser.add_argument(
-        "-o", "--output", type=Path, metavar="PNG", help="picture (default: the result's name, .png)"
-    )
+    parser.add_argument("-o", "--output", type=Path, metavar="PNG", help="picture (default: the result's name, .png)")
     parser.set_defaults(do=plot, parallel=False, writes=True)
 
     parser = add(

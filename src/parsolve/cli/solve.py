@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,43 +20,31 @@ if TYPE_CHECKING:
 
     from mpi4py import MPI
 
+    from parsolve.domain.grid import Triple
     from parsolve.plan import Plan
     from parsolve.run import Summary
 
 
 def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     """Add `run` and `check`."""
-    parser = add(
-        "run", "run a case", "mpirun -n 4 python -m parsolve run heat --set grid.x.cells=128 -o heat.h5"
-    )
-    _case_arguments(parser)
-    parser.add_argument(
-        "-o", "--output", metavar="OUT.h5", help="result (default: the case's name, numbered if taken)"
-    )
+    parser = add("run", "run a case", "mpirun -n 4 python -m parsolve run heat --set grid.x.cells=128 -o heat.h5")
+    case_arguments(parser)
+    parser.add_argument("-o", "--output", metavar="OUT.h5", help="result (default: the case's name, numbered if taken)")
     parser.add_argument("--force", action="store_true", help="replace an existing result")
-    parser.add_argument(
-        "--json", action="store_true", help="last line of stdout: the summary as one JSON object"
-    )
-    parser.add_argument(
-        "-q", "--quiet", action="store_true", help="print nothing but errors (and the JSON line)"
-    )
+    parser.add_argument("--json", action="store_true", help="last line of stdout: the summary as one JSON object")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors (and the JSON line)")
     parser.set_defaults(do=run, parallel=True, writes=True)
 
-    parser = add(
-        "check", "check a case and show what a run would do", "python -m parsolve check heat --ranks 16"
-    )
-    _case_arguments(parser)
-    parser.add_argument(
-        "--ranks", type=_count, metavar="N", help="number of ranks to plan for (default: as launched)"
-    )
+    parser = add("check", "check a case and show what a run would do", "python -m parsolve check heat --ranks 16")
+    case_arguments(parser)
+    parser.add_argument("--ranks", type=_count, metavar="N", help="number of ranks to plan for (default: as launched)")
     parser.add_argument("--json", action="store_true", help="print the plan as one JSON object")
     parser.set_defaults(do=check, parallel=False, writes=False)
 
 
-def _case_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "case", metavar="CASE", help="a case file, or the name of a packaged case (see `list cases`)"
-    )
+def case_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the case and `--set`."""
+    parser.add_argument("case", metavar="CASE", help="a case file, or the name of a packaged case (see `list cases`)")
     parser.add_argument(
         "--set",
         action="append",
@@ -89,7 +78,10 @@ def run(args: argparse.Namespace, world: Callable[[], MPI.Intracomm]) -> int:
     from parsolve.run import run as solve  # loads the numerics only now, after the case is known to be good
 
     progress = Progress(sys.stderr if comm.rank == 0 and not args.quiet else None)
-    summary = solve(case, comm, out, args.force, progress)
+    try:
+        summary = solve(case, comm, out, args.force, progress)
+    finally:
+        progress.close()
     if comm.rank == 0:
         if not args.quiet:
             print(summary_text(summary), file=sys.stderr if args.json else sys.stdout, flush=True)
@@ -117,9 +109,7 @@ def summary_text(summary: Summary) -> str:
         ("marching", f"{summary.seconds:.3g} s, {summary.updates_per_s:.3g} cell updates/s"),
     ]
     for name, values in summary.fields.items():
-        rows.append(
-            (f"field {name}", "   ".join(f"{key} {values[key]:.6g}" for key in ("min", "max", "mean")))
-        )
+        rows.append((f"field {name}", "   ".join(f"{key} {values[key]:.6g}" for key in ("min", "max", "mean"))))
     rows += [("result", str(summary.result)), ("look at it", f"python -m parsolve plot {summary.result}")]
     return "\n".join(([summary.case_title] if summary.case_title else []) + table(rows, "  "))
 
@@ -141,10 +131,11 @@ def check(args: argparse.Namespace, world: Callable[[], MPI.Intracomm]) -> int:
 
 def plan_text(title: str, ranks: int, plan: Plan) -> str:
     """Return the plan of a run, in plain words."""
-    least, most = plan.local_shapes
+    least, most = (_by_axis(shape, plan) for shape in plan.local_shapes)
+    local = least if least == most else f"{least} to {most}"
     rows = [
         ("ranks", f"{ranks}: {by_axis(plan.processes)}"),
-        ("cells a rank", f"{_shape(least)} to {_shape(most)} (imbalance {plan.imbalance:.3g})"),
+        ("cells a rank", f"{local}, imbalance {plan.imbalance:.3g}"),
         ("halo", f"{size(plan.halo_bytes_per_step)} a step and rank, at most"),
         ("memory", f"{size(plan.memory_per_rank)} a rank"),
         ("frames", f"{plan.frames} of {size(plan.frame_bytes)}: {size(plan.frames * plan.frame_bytes)}"),
@@ -157,16 +148,11 @@ def plan_text(title: str, ranks: int, plan: Plan) -> str:
     return "\n".join([f"{title}: valid", *table(rows, "  ")])
 
 
-def _shape(cells: object) -> str:
-    """Return local cells by axis, or as a product."""
-    if isinstance(cells, dict):
-        return by_axis(cells)
-    if isinstance(cells, (tuple, list)):
-        return " x ".join(str(n) for n in reversed(cells))
-    return str(cells)
+def _by_axis(shape: Triple, plan: Plan) -> str:
+    """Return local cells, (z, y, x), in the words of the case."""
+    return by_axis({axis: shape["zyx".index(axis)] for axis in plan.processes})
 
 
 def _plan_dict(plan: Plan) -> dict[str, object]:
-    from dataclasses import asdict
-
-    return asdict(plan)
+    shapes = [{axis: shape["zyx".index(axis)] for axis in plan.processes} for shape in plan.local_shapes]
+    return asdict(plan) | {"local_shapes": shapes}

@@ -13,9 +13,7 @@ def table(rows: Iterable[Sequence[str]], indent: str = "") -> list[str]:
     rows = [[str(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in rows if len(row) > i) for i in range(max(map(len, rows), default=0))]
     return [
-        (
-            indent + "  ".join([*(c.ljust(w) for c, w in zip(row[:-1], widths, strict=False)), row[-1]])
-        ).rstrip()
+        (indent + "  ".join([*(c.ljust(w) for c, w in zip(row[:-1], widths, strict=False)), row[-1]])).rstrip()
         for row in rows
     ]
 

@@ -32,7 +32,7 @@ LEAVES = {"load", "coefficient", "constant"}
 def stage_text(stage: Stage) -> str:
     """C text of a stage: one cell body and the macro that makes it a kernel."""
     kind = "PS_UPDATE" if stage.updates else "PS_DEFINE"
-    lines = [f"PS_CELL void {stage.name}(const ps_args *a, int64_t c, ps_real *out)", "{"]
+    lines = [f"PS_BODY({stage.name})", "{"]
     lines += [f"    {line}" for line in _body(stage)]
     lines += ["}", f"{kind}({stage.name}, {len(stage.inputs)}, {len(stage.outputs)})"]
     return "\n".join(lines) + "\n"
@@ -41,6 +41,13 @@ def stage_text(stage: Stage) -> str:
 def program_text(program: Program, *, without: Sequence[Stage] = ()) -> str:
     """C text of all stages of a program."""
     return "\n".join(stage_text(stage) for stage in program.stages if stage not in without)
+
+
+def library_text(program: Program) -> str:
+    """C text of a library of one program: a translation unit of its own."""
+    head = HEADER.format(subject="Kernels of one case.")
+    includes = "#include <parsolve/launch_cpu.h>\n#include <parsolve/about.h>\n"
+    return f"{head}\n{includes}\n{program_text(program)}"
 
 
 def equation_text(equation: Equation, orders: Sequence[int] = CATALOGUE_ORDERS) -> str:
@@ -104,6 +111,13 @@ class _Printer:
             return f"k{op.data}"
         if op.name == "constant":
             return f"(ps_real){op.data!r}"
+        if op.name == "coordinate":
+            axis, by = op.data
+            return f"PS_COORDINATE(a, {axis}, {'kji'[axis]}{f' {by:+d}' if by else ''})"
+        if op.name == "time":
+            return "(ps_real)a->time"
+        if op.name == "integral":
+            return f"PS_INTEGRAL(a, {op.data})"
         arguments = [self._operand(a) for a in op.arguments]
         if op.name in BINARY:
             return f" {BINARY[op.name]} ".join(arguments)

@@ -30,6 +30,7 @@ class Equation:
         evolve: ``u`` to the text of du/dt, or ``u_tt`` to the text of the second time derivative.
         define: named intermediate expressions that the texts may use.
         range: values that a field is expected to take, for the automatic time step.
+        arrays: coefficient fields, constant in time.
         source: where the equation comes from.
     """
 
@@ -40,6 +41,7 @@ class Equation:
     evolve: Mapping[str, str]
     source: str
     define: Mapping[str, str] = field(default_factory=dict)
+    arrays: tuple[str, ...] = ()
     range: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @property

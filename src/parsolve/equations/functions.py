@@ -27,7 +27,7 @@ def _still(base: Any, nargs: int = 1, **members: Any) -> Any:
     return type(base.__name__, (base,), members)
 
 
-def _opaque(name: str, nargs: int = 1, **members: Any) -> Any:
+def _opaque(name: str, nargs: int | tuple[int, ...] = 1, **members: Any) -> Any:
     """An undefined SymPy function of this name."""
     members |= {"nargs": nargs, "is_commutative": True, "__module__": __name__}
     return type(name, (sympy.Function,), members)
@@ -88,6 +88,12 @@ dx, dy, dz = _opaque("dx"), _opaque("dy"), _opaque("dz")
 dxx, dyy, dzz = _opaque("dxx"), _opaque("dyy"), _opaque("dzz")
 dxy, dxz, dyz = _opaque("dxy"), _opaque("dxz"), _opaque("dyz")
 grad, div, dot = _opaque("grad"), _opaque("div"), _opaque("dot", 2)
+vector, harmonic = _opaque("vector", (1, 2, 3)), _opaque("harmonic")
+upwind, advect = _opaque("upwind", 2), _opaque("advect", 2)
+integral, mean = _opaque("integral"), _opaque("mean")
+# What operators.py makes of div(k*grad(u)) and of advection, axis by axis.
+flux, flux_harmonic = _opaque("flux", 2), _opaque("flux_harmonic", 2)
+AXIS_ADVECTION = {name: _opaque(name, 2) for name in (f"{kind}_{axis}" for kind in ("upwind", "advect") for axis in "xyz")}
 
 
 @dataclass(frozen=True)
@@ -194,6 +200,12 @@ OPERATOR_FUNCTIONS: Mapping[str, Function] = _table(
     _operator(dxz, "mixed second derivative"),
     _operator(dyz, "mixed second derivative"),
     _operator(grad, "gradient, a vector"),
-    _operator(div, "divergence of a vector", "a"),
+    _operator(div, "divergence of a vector; of k*grad(u) in conservative flux form", "a"),
     _operator(dot, "scalar product of two vectors", "a, b"),
+    Function("vector(ax, ay, az)", vector, 1, 3, "vector of its components, as many as the grid has axes"),
+    Function("harmonic(k)", harmonic, 1, 1, "in div(harmonic(k)*grad(u)): harmonic mean of k at the faces"),
+    Function("upwind(a, u)", upwind, 2, 2, "a . grad(u), first-order upwind"),
+    Function("advect(a, u)", advect, 2, 2, "a . grad(u), fifth-order upwind WENO"),
+    Function("integral(u)", integral, 1, 1, "integral over the domain, from an exact sum"),
+    Function("mean(u)", mean, 1, 1, "mean over the domain, from an exact sum"),
 )

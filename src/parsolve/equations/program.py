@@ -1,7 +1,7 @@
 """An equation on given axes, to a given order, as stages: kernels with one level of stencils each.
 
-A derivative of an expression that itself has derivatives becomes a *define* stage: an intermediate field, computed on a
-box that reaches as far into the ghost cells as later stages need it, so that no further halo exchange is due.
+A *define* stage makes an intermediate field, on a box that reaches as far into the ghost cells as later stages need it,
+so that no further halo exchange is due; an *integral* stage makes a number.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import sympy
 
-from parsolve.equations.operators import LINEAR_OPERATORS, Lowering, expand
+from parsolve.equations.levels import Levels, symbol
+from parsolve.equations.lowering import Lowering
+from parsolve.equations.operators import expand, name_of
 from parsolve.equations.parse import OPERATOR_FUNCTIONS, VALUE_FUNCTIONS, parse
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class Stage:
         coefficients: constants of the run that the kernel takes, in order.
         radii: how many neighbours it reads of each input.
         corners: whether it reads diagonal neighbours.
+        integral: number of the integral whose integrand it is, or None; ``is_mean``: the mean is meant.
     """
 
     name: str
@@ -47,25 +50,24 @@ class Stage:
     coefficients: tuple[sympy.Expr, ...]
     radii: tuple[int, ...]
     corners: bool
+    updates: bool
+    integral: int | None = None
+    is_mean: bool = False
 
     @property
     def radius(self) -> int:
         """Neighbours read of any input."""
         return max(self.radii, default=0)
 
-    @property
-    def updates(self) -> bool:
-        """Whether it is the rate stage, which updates unknowns; the others define intermediate fields."""
-        return self.name.endswith(("_rate", "_acceleration"))
-
 
 @dataclass(frozen=True)
 class Program:
-    """Stages of one evaluation of the rates: defines in order, then the rate.
+    """Stages of one evaluation of the rates: defines and integrals in order, then the rate.
 
     Attributes:
         axes, order: what it was discretised for.
         defines, rate: the stages.
+        arrays: coefficient fields that the stages read, and noise, as ``noise_<seed>``.
     """
 
     equation: Equation
@@ -73,6 +75,7 @@ class Program:
     order: int
     defines: tuple[Stage, ...]
     rate: Stage
+    arrays: tuple[str, ...] = ()
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -86,13 +89,13 @@ class Program:
 
     @property
     def intermediate(self) -> tuple[str, ...]:
-        """Fields of the define stages."""
-        return tuple(name for stage in self.defines for name in stage.outputs)
+        """Fields of the define stages that later stages read."""
+        return tuple(name for stage in self.defines if stage.integral is None for name in stage.outputs)
 
     @cached_property
     def reach(self) -> dict[str, int]:
         """How far beyond the owned cells each field is needed: ghosts of an unknown, box of an intermediate field."""
-        needed = {name: 0 for stage in self.stages for name in stage.inputs}
+        needed = {name: 0 for stage in self.stages for name in (*stage.inputs, *stage.outputs)}
         for stage in reversed(self.stages):
             own = 0 if stage.updates else needed[stage.outputs[0]]
             for name, radius in zip(stage.inputs, stage.radii, strict=True):
@@ -119,28 +122,38 @@ def build(equation: Equation, axes: Sequence[str], order: int, *, acceleration: 
     """The stages of an equation; with ``acceleration``, of u_tt alone instead of the first-order system.
 
     Raises:
-        ExpressionError: the text of a rate or definition is wrong.
+        CaseError: the text of a rate or definition is wrong.
     """
-    names = [*equation.unknowns, *equation.parameters, *equation.define]
+    names = [*equation.unknowns, *equation.parameters, *equation.define, *equation.arrays, *axes, "t"]
     texts = {f"define.{name}": text for name, text in equation.define.items()}
     texts |= {f"evolve.{key}": text for key, text in equation.evolve.items()}
-    parsed = {
-        key: expand(parse(text, names, functions=EQUATION_FUNCTIONS, key=key), axes) for key, text in texts.items()
-    }
-    defines = {name: parsed[f"define.{name}"] for name in equation.define}
-    rates = _rates(equation, parsed, acceleration)
-    levels = _Levels(dict(defines))
-    rates = {name: levels.flatten(e) for name, e in rates.items()}
-    prefix = f"{equation.name.replace('-', '_')}_{len(axes)}d_o{order}"
-    arrays = {*equation.unknowns, *levels.stages}
-    lower = _StageBuilder(tuple(axes), order, arrays, prefix)
-    return Program(
-        equation,
+    parsed = {key: _noise_fields(_parse(text, names, key, axes)) for key, text in texts.items()}
+    levels = Levels({name: parsed[f"define.{name}"] for name in equation.define})
+    rates = levels.split(_rates(equation, parsed, acceleration))
+    noises = sorted({s.name for e in parsed.values() for s in e.free_symbols if s.name.startswith("noise_")})
+    lower = _StageBuilder(
         tuple(axes),
         order,
-        tuple(lower(name, {name: e}) for name, e in levels.stages.items()),
-        lower("acceleration" if acceleration else "rate", rates),
+        frozenset({*equation.unknowns, *equation.arrays, *noises, *(set(levels.stages) - set(levels.integrals))}),
+        {name: n for n, name in enumerate(levels.integrals)},
+        f"{equation.name.replace('-', '_')}_{len(axes)}d_o{order}",
+        levels.integrals,
     )
+    defines = tuple(lower(name, {name: e}) for name, e in levels.stages.items())
+    rate = lower("acceleration" if acceleration else "rate", rates, updates=True)
+    read = {name for stage in (*defines, rate) for name in stage.inputs}
+    arrays = tuple(name for name in (*equation.arrays, *noises) if name in read)
+    return Program(equation, tuple(axes), order, defines, rate, arrays)
+
+
+def _parse(text: str, names: Sequence[str], key: str, axes: Sequence[str]) -> sympy.Expr:
+    return expand(parse(text, names, functions=EQUATION_FUNCTIONS, key=key), axes, key)
+
+
+def _noise_fields(e: sympy.Expr) -> sympy.Expr:
+    """noise(seed) as a coefficient field: it does not change in time."""
+    heads = [s for s in sympy.preorder_traversal(e) if name_of(s) == "noise"]
+    return e.xreplace({head: symbol(f"noise_{head.args[0]}") for head in heads})
 
 
 def _rates(equation: Equation, parsed: Mapping[str, sympy.Expr], acceleration: bool) -> dict[str, sympy.Expr]:
@@ -150,79 +163,21 @@ def _rates(equation: Equation, parsed: Mapping[str, sympy.Expr], acceleration: b
     second = {name: parsed[f"evolve.{name}_tt"] for name in equation.fields}
     if acceleration:
         return second
-    velocity = {name: sympy.Symbol(f"{name}_t", real=True) for name in equation.fields}
+    velocity = {name: symbol(f"{name}_t") for name in equation.fields}
     return velocity | {f"{name}_t": e for name, e in second.items()}
-
-
-class _Levels:
-    """Splits nested operators into stages of one level."""
-
-    def __init__(self, defines: dict[str, sympy.Expr]) -> None:
-        self.defines = defines
-        self.stages: dict[str, sympy.Expr] = {}
-
-    def flatten(self, e: sympy.Expr) -> sympy.Expr:
-        """The expression with every inner operand that has operators replaced by an intermediate field.
-
-        A definition that no operator needs is put in place; one that an operator needs becomes a stage.
-        """
-        e = self._nested(e)
-        known = {stage: sympy.Symbol(name, real=True) for name, stage in self.stages.items()}
-        e = e.xreplace({k: v for k, v in known.items() if type(k).__name__ in LINEAR_OPERATORS})
-        return self._in_place(e)
-
-    def _nested(self, e: sympy.Expr) -> sympy.Expr:
-        if not e.args:
-            return e
-        if type(e).__name__ in LINEAR_OPERATORS:
-            operand = self._in_place(e.args[0], only_plain=True)
-            if _has_operator(operand) or any(s.name in self.defines for s in operand.free_symbols):
-                return e.func(self._intermediate(operand))
-            return e.func(operand)
-        return e.func(*(self._nested(s) for s in e.args))
-
-    def _intermediate(self, operand: sympy.Expr) -> sympy.Expr:
-        """The field that holds the operand: named by its definition, else after the expression."""
-        if operand.is_Symbol:
-            name, operand = operand.name, self.defines[operand.name]
-        else:
-            name = self._new_name(operand)
-        if name not in self.stages:
-            self.stages[name] = self.flatten(operand)
-        return sympy.Symbol(name, real=True)
-
-    def _new_name(self, operand: sympy.Expr) -> str:
-        for name, e in self.stages.items():
-            if e == operand:
-                return name
-        if len(operand.args) == 1 and operand.args[0].is_Symbol:
-            return f"{type(operand).__name__}_{operand.args[0].name}"
-        return f"intermediate_{len(self.stages) + 1}"
-
-    def _in_place(self, e: sympy.Expr, only_plain: bool = False) -> sympy.Expr:
-        """Put definitions in place that are not stages (with only_plain: those without operators)."""
-        for name, definition in self.defines.items():
-            if name in self.stages or sympy.Symbol(name, real=True) not in e.free_symbols:
-                continue
-            if only_plain and _has_operator(definition):
-                continue
-            e = e.xreplace({sympy.Symbol(name, real=True): definition if only_plain else self._nested(definition)})
-        return e
-
-
-def _has_operator(e: sympy.Expr) -> bool:
-    return any(type(s).__name__ in LINEAR_OPERATORS for s in sympy.preorder_traversal(e))
 
 
 @dataclass(frozen=True)
 class _StageBuilder:
     axes: tuple[str, ...]
     order: int
-    arrays: set[str]
+    fields: frozenset[str]
+    numbers: Mapping[str, int]
     prefix: str
+    means: Mapping[str, bool]
 
-    def __call__(self, name: str, outputs: Mapping[str, sympy.Expr]) -> Stage:
-        lowering = Lowering(self.axes, self.order, self.arrays)
+    def __call__(self, name: str, outputs: Mapping[str, sympy.Expr], *, updates: bool = False) -> Stage:
+        lowering = Lowering(self.axes, self.order, self.fields, self.numbers)
         results = tuple(lowering.value(e) for e in outputs.values())
         return Stage(
             f"{self.prefix}_{name}",
@@ -234,4 +189,7 @@ class _StageBuilder:
             tuple(lowering.coefficients),
             tuple(lowering.radius[name] for name in lowering.inputs),
             lowering.corners,
+            updates,
+            self.numbers.get(name),
+            self.means.get(name, False),
         )

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.special
 
+from parsolve.kernels.library import MAX_COEFFICIENTS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -48,7 +50,7 @@ class NumpyKernel:
         if any(args.lo[d] >= args.hi[d] for d in range(3)):
             return 0
         with np.errstate(all="ignore"):
-            values = self._values(args, [partial(view, array) for array in arrays], arrays[0].dtype.type)
+            values = self._values(args, [partial(view, array) for array in arrays], arrays[0].dtype)
             n, m = len(self.stage.inputs), len(values)
             for f, value in enumerate(values):
                 out = view(arrays[n + f])
@@ -65,9 +67,10 @@ class NumpyKernel:
         return total
 
     def _values(
-        self, args: Args, views: Sequence[Callable[..., np.ndarray]], real: Callable[[float], np.ndarray]
+        self, args: Args, views: Sequence[Callable[..., np.ndarray]], dtype: np.dtype
     ) -> list[np.ndarray]:
         values: list[np.ndarray] = []
+        real = dtype.type
         for op in self.stage.operations:
             if op.name == "load":
                 index, offset = op.data
@@ -76,6 +79,19 @@ class NumpyKernel:
                 values.append(real(op.data))
             elif op.name == "coefficient":
                 values.append(real(args.coefficient[op.data]))
+            elif op.name == "coordinate":
+                values.append(_coordinate(args, *op.data).astype(dtype))
+            elif op.name == "time":
+                values.append(real(args.time))
+            elif op.name == "integral":
+                values.append(real(args.coefficient[MAX_COEFFICIENTS - 1 - op.data]))
             else:
                 values.append(FUNCTIONS[op.name](*(values[a] for a in op.arguments)))
         return [values[n] for n in self.stage.results]
+
+
+def _coordinate(args: Args, axis: int, by: int) -> np.ndarray:
+    """Cell centres of the box along an axis, shifted by some cells, shaped to broadcast."""
+    index = np.arange(args.lo[axis], args.hi[axis]) + args.offset[axis] + by
+    line: np.ndarray = args.lower[axis] + (index + 0.5) * args.spacing[axis]
+    return line.reshape([-1 if d == axis else 1 for d in range(3)])

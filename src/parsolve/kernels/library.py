@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
+import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 ABI = 1
-MAX_FIELDS, MAX_COEFFICIENTS, MAX_TERMS, MAX_DEPTH, MAX_POINTS, SUM_DIGITS = 64, 128, 12, 4, 8, 70
+MAX_FIELDS, MAX_COEFFICIENTS, MAX_TERMS, MAX_DEPTH, MAX_POINTS, SUM_DIGITS = 64, 128, 12, 8, 8, 70
 TYPES = {"float64": "f64", "float32": "f32"}
 Triple = ctypes.c_int64 * 3
 Launch = Callable[[], int]
@@ -94,7 +97,11 @@ class Library:
             raise SetupError(
                 f"{path}: cannot load the compiled kernels ({error}); reinstall parsolve"
             ) from error
-        if int(self.handle.ps_abi()) != ABI or self._layout() != _layout():
+        try:
+            same = int(self.handle.ps_abi()) == ABI and self._layout() == _layout()
+        except AttributeError as error:
+            raise SetupError(f"{path}: a library without ps_abi and ps_layout; reinstall parsolve") from error
+        if not same:
             raise SetupError(f"{path}: compiled kernels of another version; reinstall parsolve")
 
     def function(self, name: str, precision: str) -> Callable[..., int]:
@@ -118,6 +125,27 @@ def _layout() -> list[int]:
     """Sizes of the structs and offsets of their members, in the order of ``ps_layout``."""
     sizes = [ctypes.sizeof(s) for s in (Args, Copy, Ghost, Extrema)]
     return sizes + [getattr(s, name).offset for s in (Args, Copy, Ghost, Extrema) for name, *_ in s._fields_]
+
+
+@cache
+def from_bytes(data: bytes) -> Library:
+    """The library that these bytes are: exactly they are loaded, from memory where the system can.
+
+    Elsewhere (no memfd, no /proc, execution refused there) from a file in a fresh private directory, removed at once.
+
+    Raises:
+        SetupError: the bytes cannot be loaded, or are of another build.
+    """
+    with suppress(OSError, AttributeError, SetupError):
+        # Never closed: the loader knows a library by its path, and would take the next one of this number for it.
+        descriptor = os.memfd_create("parsolve", os.MFD_CLOEXEC)
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(data)
+        return Library(Path(f"/proc/self/fd/{descriptor}"))
+    with tempfile.TemporaryDirectory(prefix="parsolve-") as directory:
+        path = Path(directory) / "kernels.so"
+        path.write_bytes(data)
+        return Library(path)
 
 
 @cache

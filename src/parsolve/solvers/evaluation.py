@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from parsolve.domain.field import Bound, Box, Field, bind, owned
 from parsolve.domain.halo import BoundaryFill, HaloExchange
+from parsolve.domain.reduce import exact_sum
+from parsolve.kernels.library import MAX_COEFFICIENTS
 
 if TYPE_CHECKING:
     from parsolve.domain.boundary import Conditions
@@ -21,7 +23,8 @@ State = Mapping[str, Field]
 class StageKernel:
     """A kernel, the names of the fields it takes and gives, and its constants.
 
-    ``reach``: how far beyond the owned cells it is computed (0 for the rate).
+    ``reach``: how far beyond the owned cells it is computed (0 for the rate).  A stage with ``integral`` gives the number
+    with that index: the sum of its output over the grid times ``factor``.
     """
 
     kernel: Kernel
@@ -29,6 +32,8 @@ class StageKernel:
     outputs: tuple[str, ...]
     coefficients: tuple[float, ...]
     reach: int = 0
+    integral: int | None = None
+    factor: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class Evaluation:
     Args:
         rates: the kernels.
         exchange: fills the ghosts of ``state``.
-        intermediate: fields for the outputs of the define stages.
+        others: coefficient fields, and fields for the outputs of the define stages.
         state, out, terms: fields by the name of the unknown.
         weights: of the terms.
     """
@@ -67,7 +72,7 @@ class Evaluation:
         self,
         rates: Rates,
         exchange: HaloExchange,
-        intermediate: State,
+        others: State,
         state: State,
         out: State,
         terms: Sequence[State],
@@ -75,7 +80,7 @@ class Evaluation:
     ) -> None:
         self.exchange = exchange
         sub = exchange.subdomain
-        fields = {**state, **intermediate}
+        fields = {**state, **others}
 
         def rate(box: Box) -> Bound:
             stage = rates.rate
@@ -96,6 +101,9 @@ class Evaluation:
             self.rest = [rate(box) for box in shell]
         else:
             self.interior, self.rest = [], [rate(owned(sub))]
+        for i, (stage, define) in enumerate(zip(rates.defines, self.defines, strict=True)):
+            if stage.integral is not None:
+                define.users = [*(later.launch for later in self.defines[i + 1 :]), *self.rest]
 
     def set_scale(self, scale: float) -> None:
         """Set the factor of the rate: beta * dt."""
@@ -106,6 +114,7 @@ class Evaluation:
         """Evaluate at a time."""
         self.exchange.start(time)
         for launch in self.interior:
+            launch.args.time = time
             launch()
         self.exchange.finish(time)
         for define in self.defines:
@@ -116,7 +125,10 @@ class Evaluation:
 
 
 class _Define:
-    """An intermediate field: its kernel over a box that reaches into ghosts, then its physical ghosts."""
+    """An intermediate field: its kernel over a box that reaches into ghosts, then its physical ghosts; or an integral.
+
+    ``users`` are the kernels that take the integral.
+    """
 
     def __init__(self, stage: StageKernel, rates: Rates, sub: Subdomain, fields: State) -> None:
         outputs = [fields[name] for name in stage.outputs]
@@ -132,7 +144,12 @@ class _Define:
             outputs,
             coefficients=stage.coefficients,
         )
+        self.stage = stage
+        self.output = outputs[0]
+        self.users: list[Bound] = []
         self.fills = []
+        if stage.integral is not None:
+            return
         for axis in (2, 1, 0):
             slab = []
             for d, n in enumerate(sub.shape):
@@ -149,6 +166,10 @@ class _Define:
         self.launch()
         for fill in self.fills:
             fill(time)
+        if self.stage.integral is not None:
+            value = self.stage.factor * exact_sum(self.output)
+            for user in self.users:
+                user.args.coefficient[MAX_COEFFICIENTS - 1 - self.stage.integral] = value
 
 
 def interior(sub: Subdomain, exchange: HaloExchange, radius: int) -> tuple[Box, list[Box]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Workspace:
-    """Makes the fields, exchanges and evaluations of a stepper, all of one layout."""
+    """Makes the fields, exchanges and evaluations of a stepper, all of one layout; ``arrays``: coefficient fields."""
 
     rates: Rates
     subdomain: Subdomain
     dtype: DTypeLike
     yielding: bool = False
+    arrays: State = field(default_factory=dict)
 
     @property
     def unknowns(self) -> tuple[str, ...]:
@@ -52,9 +53,9 @@ class Workspace:
             yielding=self.yielding,
         )
 
-    def intermediate(self) -> dict[str, Field]:
-        """New fields for the outputs of the define stages."""
-        return self.fields([name for stage in self.rates.defines for name in stage.outputs])
+    def others(self) -> dict[str, Field]:
+        """The coefficient fields, and new ones for the outputs of the define stages."""
+        return {**self.arrays, **self.fields([name for stage in self.rates.defines for name in stage.outputs])}
 
 
 class RungeKuttaStepper:
@@ -69,7 +70,7 @@ class RungeKuttaStepper:
         self.work = work
         self.in_place = scheme.stages > 1 and not adaptive
         self.registers = [work.fields(work.unknowns) for _ in range(scheme.stages + (not self.in_place))]
-        self.intermediate = work.intermediate()
+        self.others = work.others()
         self.exchanges = [work.exchange(register) for register in self.registers]
         self.parity = 0
         self.dt = 0.0
@@ -120,7 +121,7 @@ class RungeKuttaStepper:
         return Evaluation(
             self.work.rates,
             self.exchanges[source],
-            self.intermediate,
+            self.others,
             self.registers[source],
             self.registers[target] if out is None else out,
             [self.registers[self._register(y, parity)] for y in terms],
@@ -171,12 +172,12 @@ class StormerVerletStepper:
     def __init__(self, work: Workspace) -> None:
         self.work = work
         self.registers = [work.fields(work.unknowns) for _ in range(2)]
-        self.intermediate = work.intermediate()
+        self.others = work.others()
         self.exchanges = [work.exchange(register) for register in self.registers]
         self.parity = 0
         self.dt = 0.0
         self.plans = [
-            Evaluation(work.rates, self.exchanges[p], self.intermediate, self.registers[p], self.registers[1 - p],
+            Evaluation(work.rates, self.exchanges[p], self.others, self.registers[p], self.registers[1 - p],
                        [self.registers[1 - p], self.registers[p]], [-1.0, 2.0])
             for p in (0, 1)
         ]  # fmt: skip
@@ -189,7 +190,7 @@ class StormerVerletStepper:
     def start(self, velocity: Mapping[str, Field], dt: float) -> None:
         """Set the state before the current one from the velocities."""
         now, before = self.registers[self.parity], self.registers[1 - self.parity]
-        evaluate = Evaluation(self.work.rates, self.exchanges[self.parity], self.intermediate, now, before,
+        evaluate = Evaluation(self.work.rates, self.exchanges[self.parity], self.others, now, before,
                               [now, velocity], [1.0, -dt])  # fmt: skip
         evaluate.set_scale(0.5 * dt * dt)
         evaluate(0.0)

@@ -1,0 +1,94 @@
+"""Commands on a case's equations: `eq` shows them, `compile` makes their kernels ahead of a job."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from parsolve.cli.solve import case_arguments
+from parsolve.cli.words import size, table
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from parsolve.equations.program import Program, Stage
+    from parsolve.problem import Problem
+
+FREE = {"load", "constant", "coefficient", "coordinate", "time", "integral"}
+
+
+def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
+    """Add `eq` and `compile`."""
+    parser = add("eq", "show a case's equations, stencils and stable step", "python -m parsolve eq burgers --show-c")
+    case_arguments(parser)
+    parser.add_argument("--show-c", action="store_true", help="print the generated C too")
+    parser.set_defaults(do=show, parallel=False, writes=False)
+
+    parser = add("compile", "compile a case's own equations ahead of a job", "python -m parsolve compile case.toml")
+    case_arguments(parser)
+    parser.set_defaults(do=compile_case, parallel=False, writes=True)
+
+
+def show(args: argparse.Namespace, world: object) -> int:
+    """Print the equations as they were understood, and what they cost."""
+    from parsolve.case import Case
+    from parsolve.equations.codegen import program_text
+    from parsolve.plan import check
+    from parsolve.problem import pose
+
+    problem = pose(Case.load(args.case, args.set))
+    program = problem.program
+    print(equations_text(problem))
+    bytes_moved = sum(len(s.inputs) + len(s.outputs) for s in program.stages) * problem.dtype.itemsize
+    order = problem.case.run.order
+    rows = [
+        ("order", f"{order} inside" + ("" if all(problem.grid.periodic) else f", {min(order, 4)} at boundaries")),
+        ("stages", ", ".join(f"{name} (radius {s.radius})" for s in program.stages for name in [_short(s, program)])),
+        ("ghost cells", str(program.ghost)),
+        ("a rate costs", f"{sum(map(flops, program.stages))} flops and at least {size(bytes_moved)} a cell"),
+        ("stable step", f"dt = {check(problem.case, 1).dt:.6g} with {problem.scheme.name}"),
+    ]
+    print("\n".join(table(rows, "  ")))
+    if args.show_c:
+        print("\n" + program_text(program))
+    return 0
+
+
+def equations_text(problem: Problem) -> str:
+    """The stages in mathematical notation, one block a value."""
+    import sympy
+
+    blocks = []
+    for stage in problem.program.stages:
+        for name, expression in zip(stage.outputs, stage.expressions, strict=True):
+            suffix = ("_tt" if stage.name.endswith("_acceleration") else "_t") if stage.updates else ""
+            left = sympy.Symbol(f"{name}{suffix}")
+            blocks.append(sympy.pretty(sympy.Eq(left, expression, evaluate=False), use_unicode=True, num_columns=100))
+    return "\n\n".join(blocks) + "\n"
+
+
+def flops(stage: Stage) -> int:
+    """Operations of a stage at one cell, each function counted as one."""
+    return sum(op.name not in FREE for op in stage.operations)
+
+
+def _short(stage: Stage, program: Program) -> str:
+    return stage.name.removeprefix(program.rate.name.rpartition("_")[0] + "_")
+
+
+def compile_case(args: argparse.Namespace, world: object) -> int:
+    """Fill the cache with the kernels of the case, so that a job on many ranks starts no compiler."""
+    from time import perf_counter
+
+    from parsolve.case import Case
+    from parsolve.prepare import kernels
+    from parsolve.problem import pose
+
+    problem = pose(Case.load(args.case, args.set))
+    if not problem.case.evolve:
+        print(f"{problem.equation.name} is in the catalogue: its kernels are installed already")
+        return 0
+    begin = perf_counter()
+    kernels(problem, None)
+    print(f"kernels of {len(problem.program.stages)} stages are in the cache ({perf_counter() - begin:.2f} s)")
+    return 0

@@ -1,0 +1,122 @@
+"""Splits expressions into stages of one level of operators each.
+
+A derivative of something that itself has derivatives becomes an intermediate field; an integral becomes a number known
+before the stages that use it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import sympy
+
+from parsolve.equations.operators import INTEGRALS, OPERATORS, has_operator, name_of, operands
+from parsolve.errors import CaseError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def symbol(name: str) -> sympy.Symbol:
+    """The symbol of a name of the case, as the parser makes it."""
+    return sympy.Symbol(name, real=True)
+
+
+@dataclass
+class Levels:
+    """Expressions by name, each with one level of operators, in an order in which each uses only earlier ones.
+
+    Attributes:
+        defines: named expressions that others may use.
+        stages: the intermediate fields and integrands found so far.
+        integrals: which stages are integrands, and whether their mean is meant.
+    """
+
+    defines: Mapping[str, sympy.Expr]
+    stages: dict[str, sympy.Expr] = field(default_factory=dict)
+    integrals: dict[str, bool] = field(default_factory=dict)
+
+    def split(self, rates: Mapping[str, sympy.Expr]) -> dict[str, sympy.Expr]:
+        """The rates with nested operators replaced by stages, and the definitions that are not stages put in place.
+
+        Raises:
+            CaseError: definitions that use each other in a circle.
+        """
+        self._refuse_circles()
+        marked = {name: self._mark(e) for name, e in rates.items()}
+        self.stages = {name: self._settle(e) for name, e in self.stages.items()}
+        return {name: self._settle(e) for name, e in marked.items()}
+
+    def _settle(self, e: sympy.Expr) -> sympy.Expr:
+        """Definitions that are not stages in place; operators that are stages by their field."""
+        while pending := [s for s in e.free_symbols if s.name in self.defines and s.name not in self.stages]:
+            e = e.xreplace({s: self._mark(self.defines[s.name]) for s in pending})
+        known = {e: symbol(name) for name, e in self.stages.items() if name_of(e) in OPERATORS}
+        return e.xreplace({k: v for k, v in known.items() if k != e}) if e in known else e.xreplace(known)
+
+    def _mark(self, e: sympy.Expr) -> sympy.Expr:
+        """The expression with integrals and nested operands replaced by the symbols of their stages."""
+        if not e.args:
+            return e
+        if name_of(e) in INTEGRALS:
+            return self._integral(e)
+        if name_of(e) in OPERATORS:
+            kept = e.args[: len(e.args) - len(operands(e))]
+            return e.func(*(self._mark(s) for s in kept), *(self._operand(s) for s in operands(e)))
+        return e.func(*(self._mark(s) for s in e.args))
+
+    def _operand(self, e: sympy.Expr) -> sympy.Expr:
+        e = self._plain_in_place(e)
+        uses_definition = any(s.name in self.defines for s in e.free_symbols)
+        if not has_operator(e) and not uses_definition:
+            return self._mark(e)
+        if e.is_Symbol:
+            return self._stage(e.name, self.defines[e.name])
+        return self._stage(self._name(e), e)
+
+    def _plain_in_place(self, e: sympy.Expr) -> sympy.Expr:
+        """Definitions that need no neighbours are computed where they are used."""
+        while plain := [s for s in e.free_symbols if s.name in self.defines and not self._is_wide(s.name)]:
+            e = e.xreplace({s: self.defines[s.name] for s in plain})
+        return e
+
+    def _is_wide(self, name: str) -> bool:
+        e = self.defines[name]
+        return has_operator(e) or any(s.name in self.defines and self._is_wide(s.name) for s in e.free_symbols)
+
+    def _stage(self, name: str, e: sympy.Expr) -> sympy.Symbol:
+        if name not in self.stages:
+            marked = self._mark(e)
+            self.stages[name] = marked
+        return symbol(name)
+
+    def _integral(self, e: sympy.Expr) -> sympy.Symbol:
+        is_mean = name_of(e) == "mean"
+        integrand = self._mark(e.args[0])
+        for name, mean in self.integrals.items():
+            if mean == is_mean and self.stages[name] == integrand:
+                return symbol(name)
+        name = f"{name_of(e)}_{len(self.integrals) + 1}"
+        self.stages[name] = integrand
+        self.integrals[name] = is_mean
+        return symbol(name)
+
+    def _name(self, e: sympy.Expr) -> str:
+        """A readable name of an operand: laplace_u, or a number."""
+        if len(e.args) == 1 and e.args[0].is_Symbol:
+            return f"{name_of(e)}_{e.args[0].name}"
+        marked = self._mark(e)
+        known = next((name for name, s in self.stages.items() if s == marked), None)
+        return known or f"intermediate_{len(self.stages) + 1}"
+
+    def _refuse_circles(self) -> None:
+        for name in self.defines:
+            seen: set[str] = set()
+            pending = [name]
+            while pending:
+                uses = {s.name for s in self.defines[pending.pop()].free_symbols if s.name in self.defines}
+                if name in uses:
+                    raise CaseError(f"define.{name}: it is defined by itself")
+                pending += uses - seen
+                seen |= uses

@@ -1,0 +1,144 @@
+"""Stencils along one axis, of order 2, 4, 6 and 8, written onto a tape.
+
+``u(m)`` is the number of the value at the m-th neighbour along the axis, ``k(w)`` that of the constant w times what
+scales the operator; h is the spacing.  Weights: Fornberg, Math. Comp. 51 (1988) 699.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction as F
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from parsolve.equations.tape import Tape
+
+    Neighbour = Callable[[int], int]
+    Constant = Callable[[F], int]
+
+SECOND: dict[int, tuple[F, ...]] = {
+    2: (F(1),),
+    4: (F(4, 3), F(-1, 12)),
+    6: (F(3, 2), F(-3, 20), F(1, 90)),
+    8: (F(8, 5), F(-1, 5), F(8, 315), F(-1, 560)),
+}
+FIRST: dict[int, tuple[F, ...]] = {
+    2: (F(1, 2),),
+    4: (F(2, 3), F(-1, 12)),
+    6: (F(3, 4), F(-3, 20), F(1, 60)),
+    8: (F(4, 5), F(-1, 5), F(4, 105), F(-1, 280)),
+}
+STAGGERED: dict[int, tuple[F, ...]] = {
+    2: (F(1),),
+    4: (F(9, 8), F(-1, 24)),
+    6: (F(75, 64), F(-25, 384), F(3, 640)),
+    8: (F(1225, 1024), F(-245, 3072), F(49, 5120), F(-5, 7168)),
+}
+MIDPOINT: dict[int, tuple[F, ...]] = {
+    2: (F(1, 2),),
+    4: (F(9, 16), F(-1, 16)),
+    6: (F(75, 128), F(-25, 256), F(3, 256)),
+    8: (F(1225, 2048), F(-245, 2048), F(49, 2048), F(-5, 2048)),
+}
+ORDERS = tuple(SECOND)
+
+
+def second(tape: Tape, order: int, u: Neighbour, k: Constant) -> int:
+    """sum_m a_m (u(m) + u(-m) - 2 u(0)), which is exactly zero on a constant; k holds 1/h^2."""
+    center = u(0)
+    twice = tape.push("add", center, center)
+    terms = []
+    for m, weight in enumerate(SECOND[order], start=1):
+        pair = tape.push("add", u(-m), u(m))
+        terms.append(tape.push("mul", k(weight), tape.push("sub", pair, twice)))
+    return tape.fold("add", terms)
+
+
+def first(tape: Tape, order: int, u: Neighbour, k: Constant) -> int:
+    """sum_m b_m (u(m) - u(-m)); k holds 1/h."""
+    terms = [
+        tape.push("mul", k(weight), tape.push("sub", u(m), u(-m))) for m, weight in enumerate(FIRST[order], start=1)
+    ]
+    return tape.fold("add", terms)
+
+
+def flux(tape: Tape, order: int, u: Neighbour, c: Neighbour, k: Constant, *, harmonic: bool) -> int:
+    """Divergence of the fluxes c du/dx at the faces, which telescope in a sum over cells; k holds 1/h^2.
+
+    At the face right of cell i, du/dx and c come from order/2 cells on both sides; with ``harmonic`` c is the harmonic
+    mean of its two neighbours, which is exact for layers that end at faces (Patankar 1980, 4.2-3).
+    """
+
+    def face(i: int) -> int:
+        slope = [
+            _times(tape, weight, tape.push("sub", u(i + m), u(i + 1 - m)))
+            for m, weight in enumerate(STAGGERED[order], start=1)
+        ]
+        if harmonic:
+            a, b = c(i), c(i + 1)
+            product = tape.push("mul", a, b)
+            mean = tape.push("div", tape.push("add", product, product), tape.push("add", a, b))
+        else:
+            parts = [
+                _times(tape, weight, tape.push("add", c(i + 1 - m), c(i + m)))
+                for m, weight in enumerate(MIDPOINT[order], start=1)
+            ]
+            mean = tape.fold("add", parts)
+        return tape.push("mul", mean, tape.fold("add", slope))
+
+    terms = [
+        tape.push("mul", k(weight), tape.push("sub", face(m - 1), face(-m)))
+        for m, weight in enumerate(STAGGERED[order], start=1)
+    ]
+    return tape.fold("add", terms)
+
+
+def upwind(tape: Tape, a: int, u: Neighbour, k: Constant) -> int:
+    """a du/dx with the difference on the side that the wind a comes from; first order; k holds 1/h."""
+    zero = tape.constant(0.0)
+    left, right = tape.push("sub", u(0), u(-1)), tape.push("sub", u(1), u(0))
+    difference = tape.push("select", tape.push("lt", zero, a), left, right)
+    return tape.push("mul", a, tape.push("mul", k(F(1)), difference))
+
+
+def weno(tape: Tape, a: int, u: Neighbour, k: Constant) -> int:
+    """a du/dx by fifth-order WENO on the side of the wind (Jiang & Peng, SIAM J. Sci. Comput. 21 (2000) 2126)."""
+    downwind = tape.push("lt", tape.constant(0.0), a)
+    v = []
+    for m in range(-3, 2):
+        left = tape.push("sub", u(m + 1), u(m))
+        right = tape.push("sub", u(-m), u(-m - 1))
+        v.append(tape.push("mul", k(F(1)), tape.push("select", downwind, left, right)))
+    candidates = (
+        _combine(tape, (F(1, 3), F(-7, 6), F(11, 6)), v[0:3]),
+        _combine(tape, (F(-1, 6), F(5, 6), F(1, 3)), v[1:4]),
+        _combine(tape, (F(1, 3), F(5, 6), F(-1, 6)), v[2:5]),
+    )
+    smoothness = (
+        _roughness(tape, (F(1), F(-4), F(3)), v[0:3]),
+        _roughness(tape, (F(1), F(0), F(-1)), v[1:4]),
+        _roughness(tape, (F(3), F(-4), F(1)), v[2:5]),
+    )
+    weights = []
+    for linear, s in zip((0.1, 0.6, 0.3), smoothness, strict=True):
+        shifted = tape.push("add", s, tape.constant(1e-6))
+        weights.append(tape.push("div", tape.constant(linear), tape.push("mul", shifted, shifted)))
+    parts = [tape.push("mul", w, q) for w, q in zip(weights, candidates, strict=True)]
+    slope = tape.push("div", tape.fold("add", parts), tape.fold("add", weights))
+    return tape.push("mul", a, slope)
+
+
+def _roughness(tape: Tape, slope: tuple[F, ...], v: list[int]) -> int:
+    """13/12 (v1 - 2 v2 + v3)^2 + 1/4 (slope . v)^2."""
+    curvature, tilt = _combine(tape, (F(1), F(-2), F(1)), v), _combine(tape, slope, v)
+    a = tape.push("mul", tape.constant(13 / 12), tape.push("mul", curvature, curvature))
+    return tape.push("add", a, tape.push("mul", tape.constant(0.25), tape.push("mul", tilt, tilt)))
+
+
+def _combine(tape: Tape, weights: tuple[F, ...], values: list[int]) -> int:
+    return tape.fold("add", [_times(tape, w, v) for w, v in zip(weights, values, strict=True) if w])
+
+
+def _times(tape: Tape, weight: F, value: int) -> int:
+    return value if weight == 1 else tape.push("mul", tape.constant(float(weight)), value)

@@ -1,0 +1,71 @@
+"""A user's equation: its names checked, then the same Equation as the catalogue's."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from parsolve.equations.equation import Equation, Parameter
+from parsolve.equations.parse import CONSTANTS
+from parsolve.equations.program import EQUATION_FUNCTIONS
+from parsolve.errors import CaseError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
+RESERVED = {"x", "y", "z", "t", *CONSTANTS, *EQUATION_FUNCTIONS}
+
+
+def user_equation(
+    evolve: Mapping[str, str],
+    parameters: Mapping[str, float],
+    define: Mapping[str, str],
+    arrays: Collection[str],
+) -> Equation:
+    """The equation of the texts of ``[evolve]`` and ``[define]``.
+
+    Args:
+        evolve: du/dt by ``u``, or the second time derivative by ``u_tt``.
+        parameters: constants.
+        define: named expressions.
+        arrays: names of coefficient fields.
+
+    Raises:
+        CaseError: a name that cannot be one, stands for two things, or first and second order mixed.
+    """
+    second = [key for key in evolve if key.endswith("_tt")]
+    if second and len(second) != len(evolve):
+        first = next(key for key in evolve if key not in second)
+        raise CaseError(
+            f"evolve.{first}: {', '.join(second)} gives a second time derivative, so all must; "
+            f"write {first}_tt, or both as first-order equations"
+        )
+    fields = [key.removesuffix("_tt") for key in evolve]
+    equation = Equation(
+        name="user",
+        formula=",  ".join(f"{name}{'_tt' if second else '_t'} = {evolve[k]}" for name, k in zip(fields, evolve, strict=True)),
+        fields=dict.fromkeys(fields, "field"),
+        parameters={name: Parameter(value, "1", "parameter") for name, value in parameters.items()},
+        evolve=evolve,
+        source="the case",
+        define=define,
+        arrays=tuple(arrays),
+    )
+    groups = {
+        "evolve": equation.unknowns, "parameters": tuple(parameters), "define": tuple(define), "fields": tuple(arrays),
+    }  # fmt: skip
+    taken: dict[str, str] = {}
+    for group, names in groups.items():
+        for name in names:
+            if not NAME.fullmatch(name) or name.startswith(("noise_", "integral_", "mean_", "intermediate_", "laplace_")):
+                raise CaseError(
+                    f"{group}.{name}: not a name that can be used: letters, digits and _, beginning with a letter, "
+                    "at most 32, and not one that the solver makes itself (noise_, integral_, ...)"
+                )
+            if name in RESERVED:
+                raise CaseError(f"{group}.{name}: '{name}' is a name of the language; choose another")
+            if name in taken:
+                raise CaseError(f"{group}.{name}: there is a '{name}' in [{taken[name]}] already; choose another name")
+            taken[name] = group
+    return equation
