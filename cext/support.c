@@ -19,7 +19,9 @@ int PS_NAME(copy)(const ps_copy *list, int64_t n)
                 const ps_real *s = (const ps_real *)p->source + k * p->source_stride[0] + j * p->source_stride[1];
                 ps_real *t = (ps_real *)p->target + k * p->target_stride[0] + j * p->target_stride[1];
                 const int64_t ds = p->source_stride[2], dt = p->target_stride[2];
-                if (ds == 1 && dt == 1)
+                if (p->factor != 1)
+                    for (int64_t i = 0; i < p->extent[2]; i++) t[i * dt] = (ps_real)p->factor * s[i * ds];
+                else if (ds == 1 && dt == 1)
                     __builtin_memcpy(t, s, (size_t)p->extent[2] * sizeof *t);
                 else
                     for (int64_t i = 0; i < p->extent[2]; i++) t[i * dt] = s[i * ds];
@@ -39,6 +41,15 @@ static void ghost_line(const ps_ghost *g, int64_t c, double v)
     }
 }
 
+/* The value at the face that meets a u + b du/dn = v. */
+static double face_value(const ps_ghost *g, int64_t c, double v, double a, double b)
+{
+    const ps_real *u = (const ps_real *)g->field + c;
+    double slope = 0;
+    for (int64_t p = 0; p < g->points; p++) slope += g->slope[p] * (double)u[p * g->inward * g->stride[g->axis]];
+    return (v + b * slope) / (a - b * g->slope_value);
+}
+
 /* Fill the physical ghosts of each side in the list, in order. */
 int PS_NAME(ghost)(const ps_ghost *list, int64_t n)
 {
@@ -50,9 +61,10 @@ int PS_NAME(ghost)(const ps_ghost *list, int64_t n)
             for (int64_t j = lo[1]; j < hi[1]; j++)
                 for (int64_t i = lo[2]; i < hi[2]; i++) {
                     const int64_t c = k * g->stride[0] + j * g->stride[1] + i * g->stride[2];
-                    const double *v = g->value;
-                    if (v) v += (k - lo[0]) * g->value_stride[0] + (j - lo[1]) * g->value_stride[1] + (i - lo[2]) * g->value_stride[2];
-                    ghost_line(g, c, v ? *v : g->constant);
+                    const int64_t at = (k - lo[0]) * g->value_stride[0] + (j - lo[1]) * g->value_stride[1]
+                                       + (i - lo[2]) * g->value_stride[2];
+                    const double v = g->value ? g->value[at] : g->constant;
+                    ghost_line(g, c, g->a ? face_value(g, c, v, g->a[at], g->b[at]) : v);
                 }
     }
     return PS_OK;

@@ -41,18 +41,20 @@ class Axis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     cells: _Count
     range: tuple[float, float]
-    periodic: bool = False
+    periodic: bool | Literal["anti"] = False
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The boundary condition of one field on one side: exactly one of the three.
+    """The boundary condition of one field on one side: exactly one of the four.
 
-    dirichlet: u = value; neumann: du/dn = value, n pointing outwards; robin [a, b, c]: a u + b du/dn = c.
+    dirichlet: u = value; neumann: du/dn = value, n pointing outwards; robin [a, b, c]: a u + b du/dn = c;
+    curvature: d2u/dn2 = value. Values are numbers or expressions, in the first two and the last also files.
     """
 
-    dirichlet: float | str | None = None
-    neumann: float | str | None = None
-    robin: tuple[float, float, float | str] | None = None
+    dirichlet: float | str | FileValue | None = None
+    neumann: float | str | FileValue | None = None
+    curvature: float | str | FileValue | None = None
+    robin: tuple[float | str, float | str, float | str] | None = None
 
 
 class Time(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -293,8 +295,8 @@ def _check_condition(case: Case, key: str, side: str, condition: Condition) -> N
         raise case.origin.error(key, f"the grid has no axis {side[0]}; sides are {', '.join(sides)}")
     if axis.periodic:
         raise case.origin.error(key, f"axis {side[0]} is periodic, so it has no boundary")
-    _exactly_one(case.origin, key, condition, ("dirichlet", "neumann", "robin"))
-    if condition.robin is not None and condition.robin[:2] == (0.0, 0.0):
+    _exactly_one(case.origin, key, condition, ("dirichlet", "neumann", "curvature", "robin"))
+    if condition.robin is not None and tuple(condition.robin[:2]) == (0.0, 0.0):
         raise case.origin.error(f"{key}.robin", "a and b of a u + b du/dn = c are both zero")
 
 

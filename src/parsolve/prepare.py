@@ -109,7 +109,7 @@ def coefficient_fields(problem: Problem, sub: Subdomain, crowded: bool) -> dict[
             f.owned[...] = problem.array(name, sub.start, sub.shape)
     ghost = sub.ghost
     exchange = HaloExchange(
-        list(fields.values()), {}, depth=ghost, boundary_depth=ghost, points=1, yielding=crowded
+        list(fields.values()), {}, depth=ghost, boundary_depth=ghost, points=1, yielding=crowded, signed=False
     )
     exchange.fill(0.0)
     exchange.free()

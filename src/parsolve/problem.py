@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, TypeVar, cast
 import numpy as np
 
 from parsolve.case import Case, FileValue, Value
-from parsolve.case import Condition as CaseCondition
 from parsolve.domain.boundary import Condition, closure_points
+from parsolve.sides import side_condition
 from parsolve.domain.grid import AXES, Grid, Triple
 from parsolve.equations.catalogue import CATALOGUE
 from parsolve.equations.operators import spacing
-from parsolve.equations.parse import parse
 from parsolve.equations.program import Program, Stage, build
 from parsolve.equations.symbol import eigenvalues
 from parsolve.equations.user import user_equation
@@ -75,7 +74,8 @@ class Problem:
     @property
     def points(self) -> int:
         """Owned cells that a boundary condition reads."""
-        return closure_points(self.case.run.order)
+        least = (c.points for sides in self.conditions.values() for c in sides.values())
+        return max(closure_points(self.case.run.order), *least, 1)
 
     def coefficients(self, stage: Stage) -> tuple[float, ...]:
         """Values of the constants that a stage's kernel takes."""
@@ -212,7 +212,7 @@ def pose(case: Case) -> Problem:
         if name not in fields:
             raise case.error(f"boundary.{name}", f"{equation.name} has no such field", fields)
         conditions[name] = {
-            side: _condition(case, grid, f"boundary.{name}.{side}", side, condition, parameters)
+            side: side_condition(case, grid, f"boundary.{name}.{side}", side, condition, parameters)
             for side, condition in sides.items()
         }
     for name in case.output.fields or ():
@@ -249,44 +249,3 @@ def _check_initial(case: Case, equation: Equation) -> None:
     for name in equation.fields:
         if name not in case.initial:
             raise case.error(f"initial.{name}", "missing: give an expression, a number or { file = ... }")
-
-
-def _condition(
-    case: Case, grid: Grid, key: str, side: str, condition: CaseCondition, parameters: Mapping[str, float]
-) -> Condition:
-    """A condition of the case file as a u + b du/dn = value."""
-    if condition.dirichlet is not None:
-        kind, a, b, value = "dirichlet", 1.0, 0.0, condition.dirichlet
-    elif condition.neumann is not None:
-        kind, a, b, value = "neumann", 0.0, 1.0, condition.neumann
-    else:
-        assert condition.robin is not None
-        kind, (a, b, value) = "robin", condition.robin
-    if not isinstance(value, str):
-        return Condition(a, b, float(value))
-    expression = parse(value, [*grid.names, "t", *parameters], key=f"{key}.{kind}")
-    names = {s.name for s in expression.free_symbols}
-    values = _face_values(case, grid, f"{key}.{kind}", side, expression, parameters)
-    return Condition(a, b, values, varies="t" in names)
-
-
-def _face_values(
-    case: Case, grid: Grid, key: str, side: str, expression: sympy.Expr, parameters: Mapping[str, float]
-) -> Callable[[float, Triple, Triple], np.ndarray]:
-    """A function of (time, start, shape) that gives the values of an expression on the face of a side."""
-    axis = AXES.index(side[0])
-    face = grid.lower[axis] + grid.cells[axis] * grid.spacing[axis] * side.endswith("max")
-
-    def values(time: float, start: Sequence[int], shape: Sequence[int]) -> np.ndarray:
-        environment: dict[str, object] = {**parameters, "t": time}
-        for d, name in enumerate(AXES):
-            if name in grid.names:
-                index = np.arange(start[d], start[d] + shape[d]) + 0.5
-                line = np.array([face]) if d == axis else grid.lower[d] + index * grid.spacing[d]
-                environment[name] = line.reshape([-1 if i == d else 1 for i in range(3)])
-        result = np.broadcast_to(evaluate(expression, environment), shape)  # type: ignore[arg-type]
-        if not np.isfinite(result).all():
-            raise case.error(key, f"the value is not finite at t = {time:g}")
-        return result
-
-    return values

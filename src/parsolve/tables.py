@@ -23,7 +23,7 @@ DEFAULT_CASE = "gray-scott"
 ALTERNATIVES = (
     {"end", "steps"},
     {"every", "every_steps"},
-    {"dirichlet", "neumann", "robin"},
+    {"dirichlet", "neumann", "curvature", "robin"},
     {"dt", "tolerance"},
 )
 

@@ -8,11 +8,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import parsolve.kernels.cache as module
 from parsolve.kernels.cache import MAGIC, MAX_ENTRIES, find, keep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 KEY = hashlib.sha256(b"key").hexdigest()
 OTHER = hashlib.sha256(b"other").hexdigest()
@@ -179,11 +183,23 @@ def test_sticky_directory_is_passed_only_if_it_is_of_root(base: Path, monkeypatc
 @as_root
 def test_directory_of_root_in_a_sticky_one_is_not_ours(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base.chmod(0o1777)
-    (base / "parsolve").mkdir(0o700)
-    os.chown(base / "parsolve", NOBODY, NOBODY)
+    (base / "roots").mkdir(0o755)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(base / "roots"))
     monkeypatch.setattr(os, "geteuid", lambda: NOBODY)
-    # /tmp is passed, since it is sticky and of root; what pytest made in it is of root, not of this user.
-    refused("belongs to user 0")
+    refused("(?<!parsolve) belongs to user 0")
+
+
+@as_root
+def test_sticky_directory_of_our_own_is_refused(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base.chmod(0o1777)
+    os.chown(base, NOBODY, NOBODY)
+    monkeypatch.setattr(os, "geteuid", lambda: NOBODY)
+    descriptor = os.open(base, os.O_RDONLY)
+    try:
+        with pytest.raises(module.UnusableError, match="other users can write"):
+            module._check(descriptor, base, ours=False)
+    finally:
+        os.close(descriptor)
 
 
 def test_without_a_home_there_is_no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +218,7 @@ def test_cache_that_cannot_be_made_is_refused(base: Path, monkeypatch: pytest.Mo
 # -- the entry ---------------------------------------------------------------------------------------------------------
 
 
-def failing(code: int):  # noqa: ANN201
+def failing(code: int) -> Callable[..., None]:
     def fail(*_: object, **__: object) -> None:
         raise OSError(code, os.strerror(code))
 
@@ -260,7 +276,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("change", BAD.values(), ids=BAD.keys())
-def test_bad_entry_is_removed_and_made_again(base: Path, change) -> None:  # noqa: ANN001
+def test_bad_entry_is_removed_and_made_again(base: Path, change: Callable[[Path], object]) -> None:
     keep(KEY, DATA)
     change(entry(base))
     assert find(KEY) is None
@@ -338,7 +354,8 @@ for turn in range(20):
         cache.keep(name(n), data(n))
     if me % 4 == 0:                          # and some damage entries
         place = os.path.join(os.environ["XDG_CACHE_HOME"], "parsolve", "kernels")
-        open(place + "/damaged%d" % me, "wb").write(data(7))
+        with open(place + "/damaged%d" % me, "wb") as file:
+            file.write(data(7))
         os.rename(place + "/damaged%d" % me, place + "/%s.kernels" % name(turn % 4))
 """
 
@@ -347,7 +364,7 @@ def test_concurrent_builders_do_no_harm(base: Path) -> None:
     command = [sys.executable, "-W", "error", "-c", BUILDER]
     builders = [
         subprocess.Popen([*command, str(n)], stderr=subprocess.PIPE, text=True, env=os.environ | {"HOME": str(base)})
-        for n in range(24)
+        for n in range(18)
     ]
     errors = [(builder.communicate(timeout=60)[1], builder.returncode) for builder in builders]
     assert errors == [("", 0)] * len(builders)

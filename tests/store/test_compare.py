@@ -103,9 +103,7 @@ def test_another_nan_is_another_value(pair: Any) -> None:
         ({}, (9,), "grids: x=8 y=9 and x=9"),
     ],
 )
-def test_what_is_not_comparable_is_reported(
-    alone: Any, tmp_path: Path, options: Any, shape: Any, line: str
-) -> None:
+def test_what_is_not_comparable_is_reported(alone: Any, tmp_path: Path, options: Any, shape: Any, line: str) -> None:
     alone.result(tmp_path / "a.h5", 9, 8)
     alone.result(tmp_path / "b.h5", *shape, **options)
     outcome = compare(tmp_path / "a.h5", tmp_path / "b.h5")

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("shape", [(13,), (9, 8), (8, 7, 6), (8, 1, 6)])
-def test_fields_grid_and_provenance_come_back_exactly(
-    alone: Any, tmp_path: Path, shape: tuple[int, ...]
-) -> None:
+def test_fields_grid_and_provenance_come_back_exactly(alone: Any, tmp_path: Path, shape: tuple[int, ...]) -> None:
     grid = alone.result(tmp_path / "r.h5", *shape)
     with open_result(tmp_path / "r.h5") as result:
         assert result.fields == ("u", "v")

@@ -20,9 +20,7 @@ RNG_SEED = 5
 
 def data(*shape: int, dtype: str = "f8") -> Any:
     values = np.random.default_rng(RNG_SEED).random(shape)
-    return (
-        values.astype(dtype) if np.dtype(dtype).kind == "f" else (values * np.iinfo(dtype).max).astype(dtype)
-    )
+    return values.astype(dtype) if np.dtype(dtype).kind == "f" else (values * np.iinfo(dtype).max).astype(dtype)
 
 
 def whole(path: Path, grid: Any, dataset: str | None = None, dtype: str = "f8") -> Any:
@@ -41,9 +39,7 @@ def write(path: Path, values: Any) -> None:
 
 @pytest.mark.parametrize("suffix", [".h5", ".nc", ".npy", ".tif"])
 @pytest.mark.parametrize("shape", [(13,), (9, 8), (8, 7, 6)])
-def test_a_box_is_the_same_part_of_the_whole(
-    alone: Any, tmp_path: Path, suffix: str, shape: tuple[int, ...]
-) -> None:
+def test_a_box_is_the_same_part_of_the_whole(alone: Any, tmp_path: Path, suffix: str, shape: tuple[int, ...]) -> None:
     if suffix == ".tif" and len(shape) == 1:
         pytest.skip("an image has two axes")
     path, grid, values = tmp_path / f"a{suffix}", alone.grid(*shape), data(*shape)
@@ -60,9 +56,7 @@ def test_a_box_is_the_same_part_of_the_whole(
 
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("dtype", ["f4", "i2", "u1", "?"])
-def test_real_numbers_of_any_type_are_taken_as_they_are(
-    alone: Any, tmp_path: Path, dtype: str, order: str
-) -> None:
+def test_real_numbers_of_any_type_are_taken_as_they_are(alone: Any, tmp_path: Path, dtype: str, order: str) -> None:
     values = np.asarray((data(9, 8) * 100).astype(dtype), order=order)
     np.save(tmp_path / "a.npy", values)
     np.testing.assert_array_equal(whole(tmp_path / "a.npy", alone.grid(9, 8)), values.astype("f8"))
@@ -111,9 +105,7 @@ def test_palettes_and_bitmaps_are_images_too(alone: Any, tmp_path: Path) -> None
     values = np.where(data(9, 8) > 0.5, 255, 0).astype("u1")
     for mode in ("1", "P"):
         image.fromarray(values).convert(mode).save(tmp_path / "a.png")
-        np.testing.assert_allclose(
-            whole(tmp_path / "a.png", alone.grid(9, 8)), values[::-1] / 255, rtol=1e-15
-        )
+        np.testing.assert_allclose(whole(tmp_path / "a.png", alone.grid(9, 8)), values[::-1] / 255, rtol=1e-15)
 
 
 def test_a_compressed_tiff_is_read_as_well(alone: Any, tmp_path: Path) -> None:

@@ -28,10 +28,11 @@ int64_t ps_layout(int64_t *offsets)
         AT(ps_args, lo), AT(ps_args, hi), AT(ps_args, stride), AT(ps_args, offset), AT(ps_args, cells),
         AT(ps_args, lower), AT(ps_args, spacing), AT(ps_args, time), AT(ps_args, scale), AT(ps_args, terms),
         AT(ps_args, weight), AT(ps_args, coefficient), AT(ps_args, field), AT(ps_args, stream),
-        AT(ps_copy, source), AT(ps_copy, target), AT(ps_copy, extent), AT(ps_copy, source_stride), AT(ps_copy, target_stride),
+        AT(ps_copy, source), AT(ps_copy, target), AT(ps_copy, extent), AT(ps_copy, source_stride), AT(ps_copy, target_stride), AT(ps_copy, factor),
         AT(ps_ghost, field), AT(ps_ghost, axis), AT(ps_ghost, first), AT(ps_ghost, inward), AT(ps_ghost, lo), AT(ps_ghost, hi),
         AT(ps_ghost, stride), AT(ps_ghost, depth), AT(ps_ghost, points), AT(ps_ghost, weight), AT(ps_ghost, value_weight),
         AT(ps_ghost, constant), AT(ps_ghost, value), AT(ps_ghost, value_stride),
+        AT(ps_ghost, a), AT(ps_ghost, b), AT(ps_ghost, slope), AT(ps_ghost, slope_value),
         AT(ps_extrema, minimum), AT(ps_extrema, maximum), AT(ps_extrema, bad),
     };
 #undef AT

@@ -43,12 +43,13 @@ typedef struct ps_args {
 /* The only kernel signature: interior, shell, tile, ghost slab and subdomain are all boxes. */
 typedef int ps_kernel(const ps_args *args);
 
-/* One strided copy of a box; pack, unpack and periodic wrap are lists of these. */
+/* target = factor * source over a box; pack, unpack and periodic wrap are lists of these (factor -1: anti-periodic). */
 typedef struct ps_copy {
     const void *source;
     void *target;
     int64_t extent[3];
     int64_t source_stride[3], target_stride[3];
+    double factor;
 } ps_copy;
 
 #define PS_MAX_DEPTH 8
@@ -58,6 +59,8 @@ typedef struct ps_copy {
  *     ghost_k = sum_j weight[k][j] * u_j + value_weight[k] * value,   k < depth, j < points,
  * u_j the j-th owned cell from the face, ghost_k the k-th cell beyond it.
  * value is a constant, or an array over the (two) tangential axes.
+ * Where a and b of a u + b du/dn = value vary along the face, a and b are such arrays too, the weights are those of a given
+ * face value f, and f = (value + b sum_j slope[j] u_j) / (a - b slope_value), with -du/dn = sum_j slope[j] u_j + slope_value f.
  */
 typedef struct ps_ghost {
     void *field;        /* owned cell (0, 0, 0) */
@@ -72,6 +75,8 @@ typedef struct ps_ghost {
     double constant;
     const double *value; /* NULL: the constant; else the value at (lo, lo, lo) */
     int64_t value_stride[3];
+    const double *a, *b; /* NULL: they are in the weights */
+    double slope[PS_MAX_POINTS], slope_value;
 } ps_ghost;
 
 /* The largest and smallest value, and the first cell that is not finite (hi[0] if all are). */

@@ -44,7 +44,7 @@ class Progress:
     def finish(self) -> None:
         """Show the last state."""
         if self.stream is not None and self.first is not None:
-            self._show(perf_counter(), "\n")
+            self._show(perf_counter(), "\n", last=True)
         self.width = 0
 
     def close(self) -> None:
@@ -66,13 +66,13 @@ class Progress:
             self.shown = now
             self._show(now, "" if self.terminal else "\n")
 
-    def _show(self, now: float, end: str) -> None:
-        text = self.line(now - self.began)
+    def _show(self, now: float, end: str, last: bool = False) -> None:
+        text = self.line(now - self.began, last)
         if self.terminal:
             text, self.width = "\r" + text.ljust(self.width), len(text)
         print(text, end=end, file=self.stream or sys.stderr, flush=True)
 
-    def line(self, elapsed: float) -> str:
+    def line(self, elapsed: float, last: bool = False) -> str:
         """Return the progress after so many seconds, as one line."""
         step, time, dt = self.state
         first_step, first_time = self.first or (0, 0.0)
@@ -90,8 +90,11 @@ class Progress:
             f"{100 * done:.0f} %",
             f"{speed:.3g} steps/s",
             f"{speed * self.cells:.2g} cells/s",
-            f"ETA {duration(elapsed * (1 - done) / done)}" if done > 0 else "ETA ?",
         ]
+        if last:
+            parts.append(f"took {duration(elapsed)}")
+        else:
+            parts.append(f"ETA {duration(elapsed * (1 - done) / done)}" if done > 0 else "ETA ?")
         return "  ".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""Physical ghosts: Dirichlet, Neumann and Robin conditions, a u + b du/dn = value at the face.
+"""Physical ghosts: Dirichlet, Neumann, Robin and curvature conditions at a face.
 
 A ghost is the value of the polynomial through the condition at the face and the nearest owned cells.  With order - 1
 cells its error is O(h^order), which keeps the order of the scheme (Gustafsson, Math. Comp. 29 (1975) 396); beyond
@@ -16,18 +16,27 @@ import numpy as np
 CLOSURE_ORDER = 4
 
 
+Face = Callable[[float, tuple[int, int, int], tuple[int, int, int]], np.ndarray]
+
+
 @dataclass(frozen=True)
 class Condition:
-    """a u + b du/dn = value on one side, n the outward normal.
+    """a u + b du/dn + c d2u/dn2 = value on one side, n the outward normal.
 
-    ``value`` is a number, or a function of (time, start, shape) that gives the values on the cells of a box one cell
-    thick; ``varies`` says whether it depends on time.
+    a, b and value are numbers, or functions of (time, start, shape) that give the values on the cells of a box one cell
+    thick; ``varies`` says whether any of them depends on time.  c is 0 or, with a = b = 0, 1.
     """
 
-    a: float
-    b: float
-    value: float | Callable[[float, tuple[int, int, int], tuple[int, int, int]], np.ndarray]
+    a: float | Face
+    b: float | Face
+    value: float | Face
+    c: float = 0.0
     varies: bool = False
+
+    @property
+    def points(self) -> int:
+        """Owned cells that it needs at least."""
+        return 2 if self.c else 1
 
 
 NO_FLUX = Condition(0.0, 1.0, 0.0)
@@ -39,24 +48,41 @@ def closure_points(order: int) -> int:
     return min(order, CLOSURE_ORDER) - 1
 
 
-def ghost_weights(a: float, b: float, spacing: float, points: int, depth: int) -> tuple[np.ndarray, np.ndarray]:
+def ghost_weights(
+    a: float, b: float, spacing: float, points: int, depth: int, c: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
     """Weights of ghost_k = sum_j w[k, j] u_j + v[k] value; shapes (depth, points) and (depth,).
 
     With s the distance from the face inward in cells, p(s) = sum_m c_m s^m, p(j + 1/2) = u_j and
-    a p(0) - (b/h) p'(0) = value; ghost_k = p(-k - 1/2).  Solved in rational numbers, so that the weights are the same
-    on every machine.
+    a p(0) - (b/h) p'(0) + (c/h^2) p''(0) = value; ghost_k = p(-k - 1/2).
 
     Raises:
-        ZeroDivisionError: a = b = 0, or the condition does not determine the ghost.
+        ZeroDivisionError: the condition does not determine the ghost.
     """
     n = points + 1
-    half = Fraction(1, 2)
-    rows = [[(j + half) ** m for m in range(n)] for j in range(points)]
-    rows.append([Fraction(a), -Fraction(b) / Fraction(spacing)] + [Fraction(0)] * (n - 2))
-    inverse = _inverse(rows)
-    ghosts = [[(-k - half) ** m for m in range(n)] for k in range(depth)]
-    weights = np.array([[float(sum(g[m] * inverse[m][j] for m in range(n))) for j in range(n)] for g in ghosts])
-    return weights[:, :points], weights[:, points]
+    ghosts = [[(-k - Fraction(1, 2)) ** m for m in range(n)] for k in range(depth)]
+    return _weights(_polynomial(a, b, c, spacing, points), ghosts)
+
+
+def slope_weights(spacing: float, points: int) -> tuple[np.ndarray, float]:
+    """Weights of -du/dn = sum_j w[j] u_j + v f at a face where u = f; shape (points,) and a number."""
+    row = [Fraction(0), 1 / Fraction(spacing)] + [Fraction(0)] * (points - 1)
+    weights, value = _weights(_polynomial(1.0, 0.0, 0.0, spacing, points), [row])
+    return weights[0], float(value[0])
+
+
+def _polynomial(a: float, b: float, c: float, spacing: float, points: int) -> list[list[Fraction]]:
+    """Coefficients c_m of p as combinations of u_0 ... and the value, in rational numbers: the same on every machine."""
+    h, n = Fraction(spacing), points + 1
+    rows = [[(j + Fraction(1, 2)) ** m for m in range(n)] for j in range(points)]
+    rows.append(([Fraction(a), -Fraction(b) / h, 2 * Fraction(c) / h**2] + [Fraction(0)] * n)[:n])
+    return _inverse(rows)
+
+
+def _weights(inverse: list[list[Fraction]], rows: list[list[Fraction]]) -> tuple[np.ndarray, np.ndarray]:
+    n = len(inverse)
+    weights = np.array([[float(sum(g[m] * inverse[m][j] for m in range(n))) for j in range(n)] for g in rows])
+    return weights[:, :-1], weights[:, -1]
 
 
 def _inverse(rows: list[list[Fraction]]) -> list[list[Fraction]]:

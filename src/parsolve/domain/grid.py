@@ -34,6 +34,7 @@ class Grid:
         lower: coordinate of the lower face of the first cell.
         spacing: cell size.
         periodic: whether the axis closes on itself.
+        anti: whether it does so with the opposite sign.
     """
 
     names: tuple[str, ...]
@@ -41,18 +42,19 @@ class Grid:
     lower: tuple[float, float, float]
     spacing: tuple[float, float, float]
     periodic: tuple[bool, bool, bool]
+    anti: tuple[bool, bool, bool] = (False, False, False)
 
     @classmethod
     def of(cls, axes: Mapping[str, Axis]) -> Grid:
         """Grid of the ``[grid]`` table of a case."""
         z, y, x = (
-            (a.cells, float(a.range[0]), (float(a.range[1]) - float(a.range[0])) / a.cells, a.periodic)
+            (a.cells, float(a.range[0]), (float(a.range[1]) - float(a.range[0])) / a.cells, a.periodic is not False, a.periodic == "anti")
             if (a := axes.get(name))
-            else (1, 0.0, 1.0, True)
+            else (1, 0.0, 1.0, True, False)
             for name in AXES
         )
         names = tuple(name for name in "xyz" if name in axes)
-        return cls(names, (z[0], y[0], x[0]), (z[1], y[1], x[1]), (z[2], y[2], x[2]), (z[3], y[3], x[3]))
+        return cls(names, (z[0], y[0], x[0]), (z[1], y[1], x[1]), (z[2], y[2], x[2]), (z[3], y[3], x[3]), (z[4], y[4], x[4]))
 
     @property
     def ndim(self) -> int:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parsolve.domain.boundary import NO_FLUX, Condition, Conditions, ghost_weights
+from parsolve.domain.boundary import NO_FLUX, Condition, Conditions, Face, ghost_weights, slope_weights
 from parsolve.domain.grid import AXES, Subdomain, Triple
 from parsolve.errors import CaseError
 from parsolve.kernels.library import Copy, Ghost, core
@@ -48,7 +48,7 @@ class BoundaryFill:
         self, fields: Sequence[Field], conditions: Conditions, axis: int, depth: int, points: int, slab: Slab
     ) -> None:
         self.keep: list[np.ndarray] = []
-        self.varying: list[tuple[Condition, np.ndarray, Triple]] = []
+        self.varying: list[tuple[Face, np.ndarray, Triple]] = []
         self.time: float | None = None
         ghosts = []
         for f in fields:
@@ -64,46 +64,65 @@ class BoundaryFill:
 
     def __call__(self, time: float) -> None:
         """Fill the ghosts with the values of the conditions at a time."""
-        if self.varying and time != self.time:
-            for condition, values, start in self.varying:
-                values[...] = condition.value(time, start, values.shape)  # type: ignore[operator]
+        if time != self.time:
+            for face, values, start in self.varying:
+                values[...] = face(time, start, values.shape)
             self.time = time
         self._fill()
 
-    def _side(self, f: Field, condition: Condition, axis: int, side: int, depth: int, points: int, slab: Slab) -> Ghost:
+    def _side(
+        self, f: Field, condition: Condition, axis: int, side: int, depth: int, points: int, slab: Slab
+    ) -> Ghost:
         sub = f.subdomain
-        points = min(points, sub.shape[axis])
-        try:
-            weights, value_weights = ghost_weights(condition.a, condition.b, sub.grid.spacing[axis], points, depth)
-        except ZeroDivisionError as error:
-            raise CaseError(f"boundary.{f.name}.{AXES[axis]}{ENDS[side]}: {error}") from None
+        points = min(max(points, condition.points), sub.shape[axis])
         ghost = Ghost(field=f.address, axis=axis, depth=depth, points=points)
         ghost.first = sub.shape[axis] - 1 if side else 0
         ghost.inward = -1 if side else 1
         ghost.lo[:], ghost.hi[:] = [a for a, _ in slab], [b for _, b in slab]
         ghost.stride[:] = f.stride
+        a, b = condition.a, condition.b
+        mixed = callable(a) or callable(b)
+        spacing = sub.grid.spacing[axis]
+        try:
+            weights, values = ghost_weights(
+                1.0 if callable(a) or callable(b) else a, 0.0 if callable(a) or callable(b) else b,
+                spacing, points, depth, condition.c,
+            )  # fmt: skip
+        except ZeroDivisionError as error:
+            raise CaseError(f"boundary.{f.name}.{AXES[axis]}{ENDS[side]}: {error}") from None
         for k in range(depth):
             ghost.weight[k][:points] = weights[k].tolist()
-            ghost.value_weight[k] = float(value_weights[k])
-        self._set_value(ghost, condition, sub, axis, side, slab)
+            ghost.value_weight[k] = float(values[k])
+        faces = {"value": condition.value}
+        if mixed:
+            slope, ghost.slope_value = slope_weights(spacing, points)
+            ghost.slope[:points] = slope.tolist()
+            faces |= {"a": a, "b": b}
+        for name, face in faces.items():
+            self._set_face(ghost, name, face, condition.varies, sub, axis, side, slab)
         return ghost
 
-    def _set_value(self, ghost: Ghost, condition: Condition, sub: Subdomain, axis: int, side: int, slab: Slab) -> None:
-        if not callable(condition.value):
-            ghost.constant = condition.value
+    def _set_face(
+        self, ghost: Ghost, name: str, face: float | Face, varies: bool, sub: Subdomain, axis: int, side: int, slab: Slab
+    ) -> None:
+        """Give the ghost an array over the face, to be evaluated now or at every new time."""
+        if name == "value" and not callable(face):
+            ghost.constant = face
             return
         shape = [b - a for a, b in slab]
         start = [s + a for s, (a, _) in zip(sub.start, slab, strict=True)]
         shape[axis], start[axis] = 1, -1 if side == 0 else sub.grid.cells[axis]
         values = np.empty(shape)
         self.keep.append(values)
-        ghost.value = values.ctypes.data
+        setattr(ghost, name, values.ctypes.data)
         ghost.value_stride[:] = [s // 8 for s in values.strides]
         z, y, x = start
-        if condition.varies:
-            self.varying.append((condition, values, (z, y, x)))
+        if not callable(face):
+            values[...] = face
+        elif varies:
+            self.varying.append((face, values, (z, y, x)))
         else:
-            values[...] = condition.value(0.0, (z, y, x), values.shape)
+            values[...] = face(0.0, (z, y, x), values.shape)
 
 
 @dataclass
@@ -127,6 +146,7 @@ class HaloExchange:
         boundary_depth: ghosts beyond physical faces.
         points: owned cells that a boundary condition reads.
         yielding: give the core to other ranks while waiting, where there are more ranks than cores.
+        signed: change the sign across the end of an anti-periodic axis.
     """
 
     def __init__(
@@ -138,11 +158,13 @@ class HaloExchange:
         boundary_depth: int,
         points: int,
         yielding: bool = False,
+        signed: bool = True,
     ) -> None:
         self.fields = list(fields)
         self.subdomain = fields[0].subdomain
         self.depth = depth
         self.yielding = yielding
+        self.signed = signed
         self.bytes_sent = 0
         self._copy = core().function("copy", fields[0].dtype.name)
         self._keep: list[object] = []
@@ -228,7 +250,10 @@ class HaloExchange:
             self._keep += [sent, received]
             self.bytes_sent += sent.nbytes
             packs += [_copy(_Part.of(f, inside), _Part.of_array(sent[i])) for i, f in enumerate(self.fields)]
-            unpacks += [_copy(_Part.of_array(received[i]), _Part.of(f, outside)) for i, f in enumerate(self.fields)]
+            factor = self._factor(axis, self.subdomain.coords[axis] == (self.subdomain.processes[axis] - 1) * side)
+            unpacks += [
+                _copy(_Part.of_array(received[i]), _Part.of(f, outside), factor) for i, f in enumerate(self.fields)
+            ]
             phase.requests.append(comm.Recv_init(received, source=peer, tag=2 * axis + 1 - side))
             phase.requests.append(comm.Send_init(sent, dest=peer, tag=2 * axis + side))
         phase.before.append(self._copies(packs))
@@ -238,16 +263,21 @@ class HaloExchange:
         """Copies of a periodic axis that this rank owns whole; plane by plane, as it may be thinner than its ghosts."""
         n, depth = self.subdomain.shape[axis], self.depth
         if n >= depth:
-            pairs = [((n - depth, n), (-depth, 0)), ((0, depth), (n, n + depth))]
+            pairs = [((n - depth, n), (-depth, 0), 1), ((0, depth), (n, n + depth), 1)]
         else:
             planes = [*range(-depth, 0), *range(n, n + depth)]
-            pairs = [((g % n, g % n + 1), (g, g + 1)) for g in planes]
+            pairs = [((g % n, g % n + 1), (g, g + 1), abs(g // n)) for g in planes]
         copies = []
-        for source, target in pairs:
+        for source, target, rounds in pairs:
             a, b = self._slab(axis), self._slab(axis)
             a[axis], b[axis] = source, target
-            copies += [_copy(_Part.of(f, a), _Part.of(f, b)) for f in self.fields]
+            factor = self._factor(axis, rounds % 2 == 1)
+            copies += [_copy(_Part.of(f, a), _Part.of(f, b), factor) for f in self.fields]
         return copies
+
+    def _factor(self, axis: int, crosses: bool) -> float:
+        """-1 for values that come across the end of an anti-periodic axis, else 1."""
+        return -1.0 if crosses and self.signed and self.subdomain.grid.anti[axis] else 1.0
 
     def _copies(self, copies: Sequence[Copy]) -> Callable[[float], object]:
         array: ctypes.Array[Copy] = (Copy * len(copies))(*copies)
@@ -273,8 +303,8 @@ class _Part:
         return cls(array.ctypes.data, (z, y, x), (sz, sy, sx))
 
 
-def _copy(source: _Part, target: _Part) -> Copy:
-    copy = Copy(source=source.address, target=target.address)
+def _copy(source: _Part, target: _Part, factor: float = 1.0) -> Copy:
+    copy = Copy(source=source.address, target=target.address, factor=factor)
     copy.extent[:], copy.source_stride[:], copy.target_stride[:] = source.extent, source.stride, target.stride
     return copy
 

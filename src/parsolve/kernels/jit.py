@@ -21,8 +21,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from parsolve.errors import SetupError, agreed
 from parsolve.kernels.cache import find, keep
 from parsolve.kernels.library import ABI, TYPES, Library, from_bytes
@@ -189,6 +187,7 @@ def _tuning(comm: MPI.Comm | None) -> tuple[str, ...]:
     features = set(dict(_cpu()).get("flags", "").split())
     level = next((i for i, (needed, _) in enumerate(LEVELS) if needed <= features), len(LEVELS))
     if comm is not None and comm.size > 1:
+        import numpy as np
         from mpi4py import MPI
 
         own = int.from_bytes(hashlib.sha256(repr(_cpu()).encode()).digest()[:7])

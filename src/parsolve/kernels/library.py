@@ -41,7 +41,7 @@ class Copy(ctypes.Structure):
 
     _fields_ = [
         ("source", ctypes.c_void_p), ("target", ctypes.c_void_p), ("extent", Triple),
-        ("source_stride", Triple), ("target_stride", Triple),
+        ("source_stride", Triple), ("target_stride", Triple), ("factor", ctypes.c_double),
     ]  # fmt: skip
 
 
@@ -53,6 +53,8 @@ class Ghost(ctypes.Structure):
         ("lo", Triple), ("hi", Triple), ("stride", Triple), ("depth", ctypes.c_int64), ("points", ctypes.c_int64),
         ("weight", (ctypes.c_double * MAX_POINTS) * MAX_DEPTH), ("value_weight", ctypes.c_double * MAX_DEPTH),
         ("constant", ctypes.c_double), ("value", ctypes.c_void_p), ("value_stride", Triple),
+        ("a", ctypes.c_void_p), ("b", ctypes.c_void_p), ("slope", ctypes.c_double * MAX_POINTS),
+        ("slope_value", ctypes.c_double),
     ]  # fmt: skip
 
 

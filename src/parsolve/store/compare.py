@@ -33,9 +33,7 @@ class Difference:
 
     def __str__(self) -> str:
         """Return one line for people."""
-        cell = ", ".join(
-            f"{axis}={place}" for axis, place in zip(self.axes[::-1], self.index[::-1], strict=True)
-        )
+        cell = ", ".join(f"{axis}={place}" for axis, place in zip(self.axes[::-1], self.index[::-1], strict=True))
         return (
             f"field '{self.field}': {self.count} of {self.cells} values differ; worst at time {self.time!r} "
             f"(index {self.time_index}), cell {cell}: {self.a!r} and {self.b!r}, "
@@ -78,9 +76,7 @@ def compare(a: Path | str, b: Path | str, rtol: float | None = None, atol: float
     equal = not notes and not differences
     how = "in every bit" if exact else f"within rtol {rtol or 0.0:g}, atol {atol:g}"
     head = f"same: {a} and {b}, {cells} values {how}" if equal else f"differs: {a} and {b}, compared {how}"
-    return Comparison(
-        equal, (head, *notes, *(str(difference) for difference in differences)), tuple(differences)
-    )
+    return Comparison(equal, (head, *notes, *(str(difference) for difference in differences)), tuple(differences))
 
 
 def _compare_outlines(a: Result, b: Result, tolerance: tuple[float, float] | None) -> Iterator[str]:
@@ -109,9 +105,7 @@ def _compare_outlines(a: Result, b: Result, tolerance: tuple[float, float] | Non
             yield f"field '{field}': precision {a.file[field].dtype} and {b.file[field].dtype}"
 
 
-def _compare_field(
-    a: Result, b: Result, field: str, tolerance: tuple[float, float] | None
-) -> Difference | None:
+def _compare_field(a: Result, b: Result, field: str, tolerance: tuple[float, float] | None) -> Difference | None:
     """Return how a field differs over the times that both have; slab by slab."""
     count, worst = 0, -1.0
     where: tuple[int, tuple[int, ...]] = (0, ())

@@ -39,9 +39,7 @@ def naming(path: Path, action: str) -> Iterator[None]:
 def storage_error(path: Path, action: str, number: int | None, reason: str) -> ParsolveError:
     """Return the error for a failed action on a file: ResourceError when space ran out, else StorageError."""
     if number in (errno.ENOSPC, errno.EDQUOT):
-        return ResourceError(
-            f"{path}: cannot {action}: no space left (or quota reached); free some or use another -o"
-        )
+        return ResourceError(f"{path}: cannot {action}: no space left (or quota reached); free some or use another -o")
     return StorageError(f"{path}: cannot {action}: {reason}")
 
 
@@ -54,9 +52,7 @@ def create_file(path: Path) -> h5py.File:
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_libver_bounds(h5py.h5f.LIBVER_EARLIEST, h5py.h5f.LIBVER_V110)  # what older readers understand
     access.set_alignment(_ALIGNMENT, _ALIGNMENT)
-    access.set_file_locking(
-        False, False
-    )  # a fresh temporary name: nobody else opens it, and locks fail on NFS
+    access.set_file_locking(False, False)  # a fresh temporary name: nobody else opens it, and locks fail on NFS
     access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
     path.unlink(missing_ok=True)
     return h5py.File(h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_EXCL, creation, access))
@@ -140,14 +136,19 @@ def sync_file(path: Path) -> None:
         os.close(descriptor)
 
 
+def free_space(directory: Path) -> int:
+    """Return the bytes that may still be written in a directory."""
+    status = os.statvfs(directory)
+    return status.f_bavail * status.f_frsize
+
+
 def require_space(directory: Path, needed: int, purpose: str) -> None:
     """Check that a directory's file system has room before the first byte is written.
 
     Raises:
         ResourceError: less is free than needed, both in numbers.
     """
-    status = os.statvfs(directory)
-    free = status.f_bavail * status.f_frsize
+    free = free_space(directory)
     if free < needed:
         raise ResourceError(
             f"{directory}: {purpose} needs {_size(needed)}, only {_size(free)} is free; "

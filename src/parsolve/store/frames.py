@@ -16,9 +16,11 @@ import numpy as np
 
 from parsolve.errors import ParsolveError, agree, agreed
 from parsolve.store import gather
+from parsolve.store.boxes import BoxWriter
 from parsolve.store.files import (
     create_contiguous,
     create_file,
+    free_space,
     naming,
     require_space,
     storage_error,
@@ -31,16 +33,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mpi4py import MPI
-    from numpy.typing import DTypeLike, NDArray
+    from numpy.typing import DTypeLike
 
     from parsolve.domain.field import Field
     from parsolve.domain.grid import Grid
 
 __all__ = ["FieldInfo", "Recorder"]
-
-_SLAB = (
-    4 << 20
-)  # bytes packed and written at once: large for the disk, small enough to stay in cache between the two
 
 
 class Recorder:
@@ -67,7 +65,7 @@ class Recorder:
         self._keep_frames = keep_frames
         self._content = Content(grid, tuple(fields), np.dtype(dtype), dict(provenance))
         self._offsets: list[dict[str, int]] = []
-        self._buffer: NDArray[np.generic] | None = None
+        self._writer: BoxWriter | None = None
         places: Places | None = None
         with agreed(comm):
             if comm.rank == 0:
@@ -92,10 +90,9 @@ class Recorder:
             raise ValueError(f"step {step} has a frame already: a frame is written once")
         partial = self._places.partial_frame(step)
         offsets = self._lay_out(partial, time, step)
-        with agreed(self._comm):
-            whole_rows = _in_one_piece(chosen[0])
-            self._reserve(chosen[0], whole_rows)
-        self._write_boxes(partial, [(field, offsets[field.name]) for field in chosen], whole_rows)
+        if self._writer is None:
+            self._writer = BoxWriter(chosen[0].subdomain, self._content.dtype)
+        self._write_boxes(partial, self._writer, [(field, offsets[field.name]) for field in chosen])
         with agreed(self._comm):
             if self._comm.rank == 0:
                 with naming(partial, "give the frame its name"):
@@ -119,6 +116,9 @@ class Recorder:
         with agreed(self._comm):
             if self._comm.rank == 0:
                 publish(self._places, self._keep_frames)
+        if self._writer is not None:
+            self._writer.free()
+            self._writer = None
         return self._places.result
 
     def abandon(self) -> None:
@@ -145,17 +145,7 @@ class Recorder:
         shared: dict[str, int] = self._comm.bcast(offsets, root=0)
         return shared
 
-    def _reserve(self, field: Field, whole_rows: bool) -> None:
-        """Make the one buffer for all boxes: of a slab if boxes are in one piece, else of a box."""
-        cells = int(np.prod(field.subdomain.shape))
-        if whole_rows:
-            axis = _slab_axis(field)
-            layer = cells // field.subdomain.shape[axis]
-            cells = layer * min(field.subdomain.shape[axis], _layers(layer, self._content.dtype))
-        if self._buffer is None or self._buffer.size < cells:
-            self._buffer = np.empty(cells, self._content.dtype)
-
-    def _write_boxes(self, path: Path, fields: Sequence[tuple[Field, int]], whole_rows: bool) -> None:
+    def _write_boxes(self, path: Path, writer: BoxWriter, fields: Sequence[tuple[Field, int]]) -> None:
         """Write this rank's box of every field at its offset and bring the file to the disk; collective.
 
         Every rank makes the same collective calls whatever fails on it, so that no error ends in a hang.
@@ -165,19 +155,15 @@ class Recorder:
         error: ParsolveError | None = None
         file: MPI.File | None = None
         try:
-            file = MPI.File.Open(self._comm, str(path), MPI.MODE_RDWR)
+            file = MPI.File.Open(self._comm, str(path), MPI.MODE_WRONLY)
         except MPI.Exception as caught:
             error = self._failure(path, "open it (do all nodes share this file system?)", caught)
         agree(self._comm, error)
         assert file is not None
         for field, offset in fields:
-            try:
-                if whole_rows:
-                    self._write_slabs(file, field, offset)
-                else:
-                    self._write_box(file, field, offset)
-            except MPI.Exception as caught:
-                error = error or self._failure(path, f"write field '{field.name}'", caught)
+            failed = writer.write(file, offset, field.owned)
+            if failed is not None:
+                error = error or self._failure(path, f"write field '{field.name}'", failed)
         for finish, action in ((file.Sync, "bring it to the disk"), (file.Close, "close it")):
             try:
                 finish()
@@ -185,57 +171,13 @@ class Recorder:
                 error = error or self._failure(path, action, caught)
         agree(self._comm, error)
 
-    def _write_slabs(self, file: MPI.File, field: Field, offset: int) -> None:
-        """Write a box that is one run of bytes in the file, by slabs that stay in cache when packed."""
-        assert self._buffer is not None
-        owned, domain, axis = field.owned, field.subdomain, _slab_axis(field)
-        layer = owned.size // owned.shape[axis]
-        layers = _layers(layer, self._content.dtype)
-        for first in range(0, owned.shape[axis], layers):
-            index = (slice(None),) * axis + (slice(first, first + layers),)
-            part = owned[index]
-            packed = self._buffer[: part.size]
-            np.copyto(packed.reshape(part.shape), part)
-            file.Write_at(offset + (domain.start[axis] + first) * layer * packed.itemsize, packed)
-
-    def _write_box(self, file: MPI.File, field: Field, offset: int) -> None:
-        """Write a box that is scattered in the file: MPI-IO brings the ranks' rows together; collective."""
-        from mpi4py import MPI
-
-        assert self._buffer is not None
-        domain = field.subdomain
-        packed = self._buffer[: field.owned.size]
-        np.copyto(packed.reshape(field.owned.shape), field.owned)
-        kind = MPI.Datatype.fromcode(packed.dtype.char)
-        box = kind.Create_subarray(domain.grid.cells, domain.shape, domain.start).Commit()
-        try:
-            file.Set_view(offset, kind, box)
-            file.Write_at_all(0, packed)
-        finally:
-            box.Free()
-
     def _failure(self, path: Path, action: str, caught: MPI.Exception) -> ParsolveError:
         """Return an MPI-IO error as one that names file, rank and host."""
         from mpi4py import MPI
 
         full = caught.Get_error_class() in (MPI.ERR_NO_SPACE, MPI.ERR_QUOTA)
+        # Some MPI libraries say no more than that it failed.
+        full = full or free_space(path.parent) < 1 << 20
         reason = " ".join(caught.Get_error_string().split())
         where = f"rank {self._comm.rank} on {socket.gethostname()}"
         return storage_error(path, action, errno.ENOSPC if full else None, f"{where}: {reason}")
-
-
-def _slab_axis(field: Field) -> int:
-    """Return the slowest axis that has more than one cell (x if none has)."""
-    cells = field.subdomain.grid.cells
-    return next((axis for axis in range(3) if cells[axis] > 1), 2)
-
-
-def _in_one_piece(field: Field) -> bool:
-    """Return whether every rank's box is one run of bytes in the file: only the slowest axis is split."""
-    processes = field.subdomain.processes
-    return all(processes[axis] == 1 for axis in range(3) if axis != _slab_axis(field))
-
-
-def _layers(layer: int, dtype: np.dtype[np.generic]) -> int:
-    """Return how many layers of cells make a slab of bounded size."""
-    return max(1, _SLAB // (layer * dtype.itemsize))

@@ -53,9 +53,7 @@ def claim(path: Path, force: bool) -> Places:
     try:
         working.mkdir()
     except FileExistsError as caught:
-        raise StorageError(
-            f"{working}: holds files that are no frames; remove it or use another -o"
-        ) from caught
+        raise StorageError(f"{working}: holds files that are no frames; remove it or use another -o") from caught
     except OSError as caught:
         raise StorageError(
             f"{path}: cannot write in directory '{path.parent}' ({caught.strerror}); use another -o"

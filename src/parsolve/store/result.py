@@ -46,8 +46,7 @@ class Result:
         """
         if field not in self.fields:
             raise CaseError(
-                f"{self.path}: no field '{field}'{nearest(field, self.fields)}; "
-                f"fields: {', '.join(self.fields)}"
+                f"{self.path}: no field '{field}'{nearest(field, self.fields)}; fields: {', '.join(self.fields)}"
             )
         count = len(self.times)
         if not -count <= time_index < count:

@@ -52,9 +52,7 @@ def read_block(
     """
     path = Path(path)
     if not path.is_file():
-        raise CaseError(
-            f"{path}: no such file (relative names start at the current directory, '{Path.cwd()}')"
-        )
+        raise CaseError(f"{path}: no such file (relative names start at the current directory, '{Path.cwd()}')")
     kind = path.suffix.lower()
     box = tuple(slice(first, first + count) for first, count in zip(start, shape, strict=True))
     try:
@@ -103,9 +101,7 @@ def _find(path: Path, file: h5py.File, dataset: str | None, grid: Grid) -> h5py.
     if len(fitting) == 1:
         return file[fitting[0]]
     if fitting:
-        raise CaseError(
-            f"{path}: {len(fitting)} data sets fit the grid; say dataset = one of {', '.join(fitting)}"
-        )
+        raise CaseError(f"{path}: {len(fitting)} data sets fit the grid; say dataset = one of {', '.join(fitting)}")
     shapes = ", ".join(f"{name} {file[name].shape}" for name in known) or "none"
     raise CaseError(f"{path}: no data set has the grid's shape {grid.shape}; data sets: {shapes}")
 
@@ -130,14 +126,10 @@ def _dataset_names(file: h5py.File) -> tuple[str, ...]:
 
 def _fits(shape: tuple[int, ...], grid: Grid) -> bool:
     """Return whether an array has the grid's shape, perhaps with axes of one cell or a time axis in front."""
-    return (
-        any(shape[skip:] in (grid.shape, grid.cells) for skip in (0, 1)) and len(shape) > 0 and 0 not in shape
-    )
+    return any(shape[skip:] in (grid.shape, grid.cells) for skip in (0, 1)) and len(shape) > 0 and 0 not in shape
 
 
-def _selection(
-    what: str, shape: tuple[int, ...], grid: Grid, box: tuple[slice, ...]
-) -> tuple[slice | int, ...]:
+def _selection(what: str, shape: tuple[int, ...], grid: Grid, box: tuple[slice, ...]) -> tuple[slice | int, ...]:
     """Return the index of a box in an array; a leading time axis gives its last entry.
 
     Raises:
@@ -145,9 +137,7 @@ def _selection(
     """
     if not _fits(shape, grid):
         axes = ", ".join(axis for axis in AXES if axis in grid.names)
-        raise CaseError(
-            f"{what} has shape {shape}, the grid is {grid.shape} ({axes}); give the grid these cells"
-        )
+        raise CaseError(f"{what} has shape {shape}, the grid is {grid.shape} ({axes}); give the grid these cells")
     exact: dict[tuple[int, ...], tuple[slice, ...]] = {
         grid.cells: box,
         grid.shape: tuple(part for part, axis in zip(box, AXES, strict=True) if axis in grid.names),
@@ -206,9 +196,7 @@ def _open_png(path: Path) -> NDArray[Any]:
         try:
             image = Image.open(path)
         except Image.DecompressionBombError as caught:
-            raise CaseError(
-                f"{path}: too many pixels for the PNG reader; convert it to TIFF or .npy"
-            ) from caught
+            raise CaseError(f"{path}: too many pixels for the PNG reader; convert it to TIFF or .npy") from caught
         with image:
             array = np.asarray(image.convert("RGB") if image.mode == "P" else image)
     # 16 bit grey arrives as int32 in some versions of Pillow.

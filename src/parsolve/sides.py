@@ -1,0 +1,93 @@
+"""Boundary conditions of the case file as conditions at a face: numbers, expressions of place and time, files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from parsolve.case import FileValue
+from parsolve.domain.boundary import Condition, Face
+from parsolve.domain.grid import AXES, Grid, Triple
+from parsolve.equations.parse import parse
+from parsolve.equations.values import evaluate
+from parsolve.store.source import read_block
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from parsolve.case import Case
+    from parsolve.case import Condition as CaseCondition
+
+
+def side_condition(
+    case: Case, grid: Grid, key: str, side: str, condition: CaseCondition, parameters: Mapping[str, float]
+) -> Condition:
+    """A condition of the case file as a u + b du/dn + c d2u/dn2 = value.
+
+    Raises:
+        CaseError: an expression or file is wrong.
+    """
+    varies = False
+
+    def face(value: float | str | FileValue, key: str) -> float | Face:
+        nonlocal varies
+        if isinstance(value, FileValue):
+            return _file_face(grid, side, value)
+        if not isinstance(value, str):
+            return float(value)
+        result, moves = _expression_face(case, grid, key, side, value, parameters)
+        varies |= moves
+        return result
+
+    if condition.robin is not None:
+        a, b, value = (face(v, f"{key}.robin[{i}]") for i, v in enumerate(condition.robin))
+        return Condition(a, b, value, varies=varies)
+    for kind, a, b, c in (("dirichlet", 1.0, 0.0, 0.0), ("neumann", 0.0, 1.0, 0.0), ("curvature", 0.0, 0.0, 1.0)):
+        given = getattr(condition, kind)
+        if given is not None:
+            value = face(given, f"{key}.{kind}")
+            return Condition(a, b, value, c, varies)
+    raise case.error(key, "gives no condition")
+
+
+def _expression_face(
+    case: Case, grid: Grid, key: str, side: str, text: str, parameters: Mapping[str, float]
+) -> tuple[Face, bool]:
+    """The values of an expression on the face of a side, and whether they change in time."""
+    expression = parse(text, [*grid.names, "t", *parameters], key=key)
+    axis = AXES.index(side[0])
+    end = grid.lower[axis] + grid.cells[axis] * grid.spacing[axis] * side.endswith("max")
+
+    def values(time: float, start: Triple, shape: Triple) -> np.ndarray:
+        environment: dict[str, float | np.ndarray] = {**parameters, "t": time}
+        for d, name in enumerate(AXES):
+            if name in grid.names:
+                index = np.arange(start[d], start[d] + shape[d]) + 0.5
+                line = np.array([end]) if d == axis else grid.lower[d] + index * grid.spacing[d]
+                environment[name] = line.reshape([-1 if i == d else 1 for i in range(3)])
+        result = np.broadcast_to(evaluate(expression, environment), shape)
+        if not np.isfinite(result).all():
+            raise case.error(key, f"the value is not finite at t = {time:g}")
+        return result
+
+    return values, "t" in {s.name for s in expression.free_symbols}
+
+
+def _file_face(grid: Grid, side: str, value: FileValue) -> Face:
+    """The values of a file on the face of a side: an array over the other axes; beyond its ends it goes on."""
+    axis = AXES.index(side[0])
+    z, y, x = (1 if d == axis else n for d, n in enumerate(grid.cells))
+    face = replace(grid, names=tuple(name for name in grid.names if name != side[0]), cells=(z, y, x))
+
+    def values(time: float, start: Triple, shape: Triple) -> np.ndarray:
+        lo = [0 if d == axis else max(0, s) for d, s in enumerate(start)]
+        hi = [1 if d == axis else min(face.cells[d], s + n) for d, (s, n) in enumerate(zip(start, shape, strict=True))]
+        box = (lo[0], lo[1], lo[2]), (hi[0] - lo[0], hi[1] - lo[1], hi[2] - lo[2])
+        inside = read_block(value.file, value.dataset, face, *box, np.float64)
+        before = [0 if d == axis else a - s for d, (a, s) in enumerate(zip(lo, start, strict=True))]
+        after = [n - m - p for n, m, p in zip(shape, inside.shape, before, strict=True)]
+        return np.pad(inside, list(zip(before, after, strict=True)), mode="edge")
+
+    return values
