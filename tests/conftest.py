@@ -13,15 +13,18 @@ from mpi4py import MPI
 from parsolve.case import Case
 from parsolve.domain.grid import decompose
 from parsolve.equations.catalogue import CATALOGUE
-from parsolve.prepare import prepare
+from parsolve.prepare import coefficient_fields, kernels, prepare
 from parsolve.problem import Problem, pose
+from parsolve.solvers.evaluation import Evaluation
 from parsolve.solvers.march import Result, march, march_adaptive
+from parsolve.solvers.stepper import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from parsolve.domain.field import Field
+    from parsolve.domain.grid import Subdomain
     from parsolve.solvers.evaluation import State
 
 Arrays = dict[str, np.ndarray]
@@ -101,31 +104,57 @@ class Lab:
         self.comm = comm
 
     @staticmethod
-    def case(equation: str, *cells: int, length: float = 1.0, periodic: bool | str = True, **tables: Any) -> dict[str, Any]:
-        """Tables of a case; cells of x, y, z; ``periodic`` is for all axes or names those that are."""
+    def case(
+        equation: str | Mapping[str, str],
+        *cells: int,
+        length: float | Sequence[float] = 1.0,
+        periodic: bool | str = True,
+        **tables: Any,
+    ) -> dict[str, Any]:
+        """Tables of a case.
+
+        Args:
+            equation: a name of the catalogue, or the texts of ``[evolve]``.
+            cells: of x, y, z.
+            length: of all axes, or of each; the lower end is 0.
+            periodic: for all axes, or the names of those that are.
+            tables: more of the case; fields without an initial value get noise.
+        """
         axes = "xyz"[: len(cells)]
-        closed = {True: axes, False: ""}.get(periodic, periodic)  # type: ignore[call-overload]
-        grid = {a: {"cells": n, "range": [0.0, length], "periodic": a in closed} for a, n in zip(axes, cells, strict=True)}
-        initial = {name: f"0.4 + 0.3*noise(seed={i})" for i, name in enumerate(CATALOGUE[equation].fields)}
-        initial |= tables.pop("initial", {})
-        return {"equation": equation, "grid": grid, "initial": initial, "time": {"steps": 1}, **tables}
+        lengths = [length] * len(axes) if isinstance(length, float) else length
+        closed = periodic if isinstance(periodic, str) else axes * periodic
+        grid = {
+            axis: {"cells": n, "range": [0.0, end], "periodic": axis in closed}
+            for axis, n, end in zip(axes, cells, lengths, strict=True)
+        }
+        named = isinstance(equation, str)
+        fields = CATALOGUE[equation].fields if named else [key.removesuffix("_tt") for key in equation]
+        noise = {name: f"0.4 + 0.3*noise(seed={i})" for i, name in enumerate(fields)}
+        law = {"equation" if named else "evolve": equation}
+        initial = {"initial": noise | tables.pop("initial", {})}
+        return {**law, "grid": grid, "time": {"steps": 1}, **tables, **initial}
 
     @staticmethod
     def pose(case: dict[str, Any]) -> Problem:
         return pose(Case.from_dict(case))
 
-    def solve(
-        self, case: dict[str, Any] | Problem, comm: MPI.Intracomm | None = None, processes: dict[str, int] | None = None
-    ) -> Solution:
-        """March a case on the ranks of a communicator (by default one) and gather what it did."""
-        problem = case if isinstance(case, Problem) else self.pose(case)
-        sub = decompose(
+    def subdomain(
+        self, problem: Problem, comm: MPI.Intracomm | None = None, processes: dict[str, int] | None = None
+    ) -> Subdomain:
+        return decompose(
             problem.grid,
             comm or self.comm,
             ghost=problem.program.ghost,
             closure=problem.points,
             processes=processes or problem.case.run.processes,
         )
+
+    def solve(
+        self, case: dict[str, Any] | Problem, comm: MPI.Intracomm | None = None, processes: dict[str, int] | None = None
+    ) -> Solution:
+        """March a case on the ranks of a communicator (by default one) and gather what it did."""
+        problem = case if isinstance(case, Problem) else self.pose(case)
+        sub = self.subdomain(problem, comm, processes)
         stepper, schedule, dt = prepare(problem, sub)
         times, frames = [0.0], [assemble(stepper.state)]
 
@@ -139,7 +168,27 @@ class Lab:
         else:
             tolerance = problem.case.time.tolerance
             result = march_adaptive(stepper, problem.record_times(), dt, tolerance, record, check_every=every)  # type: ignore[arg-type]
+        for exchange in stepper.exchanges:
+            exchange.free()
         return Solution(problem, sub.processes, dt, result, times, frames)
+
+    def rate(self, case: dict[str, Any] | Problem) -> Callable[..., Arrays]:
+        """The rates of a case as a function of the arrays of its unknowns, on one rank."""
+        problem = case if isinstance(case, Problem) else self.pose(case)
+        sub = self.subdomain(problem)
+        arrays = coefficient_fields(problem, sub, False)
+        work = Workspace(problem.rates(kernels(problem, self.comm)), sub, problem.dtype, arrays=arrays)
+        state, out, zero = (work.fields(work.unknowns) for _ in range(3))
+        evaluation = Evaluation(work.rates, work.exchange(state), work.others(), state, out, [zero], [0.0])
+        evaluation.set_scale(1.0)
+
+        def rate(time: float = 0.0, **values: np.ndarray | float) -> Arrays:
+            for name, f in state.items():
+                f.owned[...] = np.reshape(values[name], f.owned.shape) if np.ndim(values[name]) else values[name]
+            evaluation(time)
+            return assemble(out)
+
+        return rate
 
 
 @pytest.fixture

@@ -219,9 +219,11 @@ def _wrong(kind: Any, data: object, key: str, message: str, origin: Origin) -> C
     """Return the error for a value of the wrong type, in the words of the case file."""
     choices = [str(c) for m in _members(kind) if get_origin(m) is Literal for c in get_args(m)]
     if choices:
-        number = "a number > 0 or " if any(get_origin(m) is Annotated for m in _members(kind)) else ""
-        problem = f"expected {number}{' or '.join(choices)}, got {_show(data)}"
-        return origin.error(key, problem + (nearest(data, choices) if isinstance(data, str) else ""))
+        others = [_WORDS[m.__name__] for m in _members(kind) if m is bool]
+        others += ["a number > 0" for m in _members(kind) if get_origin(m) is Annotated]
+        problem = f"expected {' or '.join(others + choices)}, got {_show(data)}"
+        hint = nearest(data, choices) if isinstance(data, str) else ""
+        return origin.error(key, problem + (hint if "did you mean" in hint else ""))
     place = re.search(r" - at `\$(.*)`$", message)
     message = message[: place.start()] if place else message
     expected = re.sub(r"`([^`]*)`", lambda m: " or ".join(_WORDS.get(w, w) for w in m[1].split(" | ")), message)

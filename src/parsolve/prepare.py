@@ -17,18 +17,20 @@ from parsolve.errors import agreed
 from parsolve.kernels.jit import NoCompiler, load
 from parsolve.kernels.library import core
 from parsolve.solvers.march import Schedule, check_finite
+from parsolve.solvers.power import largest_rate
 from parsolve.solvers.stepper import RungeKuttaStepper, Stepper, StormerVerletStepper, Workspace
 from parsolve.solvers.tableaus import RungeKutta
 from parsolve.store.frames import FieldInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from mpi4py import MPI
 
     from parsolve.domain.grid import Subdomain
     from parsolve.equations.program import Stage
     from parsolve.kernels.library import Kernel
+    from parsolve.solvers.evaluation import State
     from parsolve.problem import Problem
 
 
@@ -64,7 +66,7 @@ def prepare(problem: Problem, sub: Subdomain) -> tuple[Stepper, Schedule | None,
     check_finite(stepper.state, 0, 0.0, 0.0)
     ranges = {name: extrema(f) for name, f in {**stepper.state, **arrays}.items()}
     time = case.time
-    dt = problem.stable_dt(ranges, time.end or np.inf) if time.dt == "auto" else float(time.dt)
+    dt = _automatic_dt(problem, work, stepper.state, ranges) if time.dt == "auto" else float(time.dt)
     if problem.is_adaptive:
         return stepper, None, dt
     schedule = problem.schedule(dt)
@@ -72,6 +74,17 @@ def prepare(problem: Problem, sub: Subdomain) -> tuple[Stepper, Schedule | None,
         renamed = {name.removesuffix("_t"): f for name, f in velocity.items()}
         stepper.start(renamed, schedule.dt)
     return stepper, schedule, schedule.dt
+
+
+def _automatic_dt(
+    problem: Problem, work: Workspace, state: State, ranges: Mapping[str, tuple[float, float]]
+) -> float:
+    """The stable step; that of a user's equation is checked by a power iteration on the kernels themselves."""
+    duration = problem.case.time.end or np.inf
+    if not problem.case.evolve:
+        return problem.stable_dt(ranges, duration)
+    found = largest_rate(work, state, lambda f: problem.noise(f.subdomain.start, f.subdomain.shape))
+    return problem.stable_dt(ranges, duration, found)
 
 
 def kernels(problem: Problem, comm: MPI.Intracomm | None) -> Callable[[Stage], Kernel]:

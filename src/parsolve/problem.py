@@ -21,7 +21,7 @@ from parsolve.equations.values import evaluate, fill
 from parsolve.kernels.library import Kernel, core
 from parsolve.solvers.evaluation import Rates, StageKernel
 from parsolve.solvers.march import Schedule, counted_schedule, even_schedule
-from parsolve.solvers.stability import stable_step
+from parsolve.solvers.stability import closure_factor, stable_step
 from parsolve.solvers.tableaus import SCHEMES, RungeKutta, Scheme, StormerVerlet
 from parsolve.store.source import read_block
 
@@ -123,6 +123,10 @@ class Problem:
             return self._values(f"noise(seed={name.removeprefix('noise_')})", name, start, shape)
         return self._values(self.case.fields[name], f"fields.{name}", start, shape)
 
+    def noise(self, start: Triple, shape: Triple) -> np.ndarray:
+        """Values in [-1, 1) that depend on the global cell alone."""
+        return self._values("noise(seed=0)", "noise", start, shape)
+
     def is_formula(self, name: str) -> bool:
         """Whether a coefficient field has values beyond the domain too: an expression or a number, without noise."""
         value = self.case.fields.get(name)
@@ -133,11 +137,18 @@ class Problem:
             return read_block(value.file, value.dataset, self.grid, start, shape, np.float64)
         return fill(value, self.grid, start, shape, parameters=self.parameters, key=key)
 
-    def stable_dt(self, extrema: Mapping[str, tuple[float, float]], duration: float) -> float:
+    def stable_dt(
+        self, extrema: Mapping[str, tuple[float, float]], duration: float, measured: float | None = None
+    ) -> float:
         """The automatic time step, from the range of initial values and coefficient fields, and of the equation.
 
+        Args:
+            extrema: range of the initial values and coefficient fields.
+            duration: the step is at most this.
+            measured: largest rate found by power iteration; the step is shortened where the analysis missed it.
+
         Raises:
-            CaseError: the scheme has no stable step.
+            CaseError: the scheme has no stable step, or it cannot be told.
         """
         ranges = {}
         for name in self.program.unknowns:
@@ -150,7 +161,23 @@ class Problem:
         ranges |= {name: extrema[name] for name in self.program.arrays}
         coefficients = {stage.name: self.coefficients(stage) for stage in self.program.stages}
         values, slow = eigenvalues(self.program, coefficients, ranges, prod(self.grid.spacing) * self.grid.size)
+        values = values * self._closure_factor()
+        uniform = float(np.abs(values[:, 0, :]).max(initial=0.0))
+        analysed = float(np.abs(values).max(initial=0.0))
+        if measured is not None and not np.isfinite(measured + analysed):
+            raise self.case.error("time.dt", "the stable step cannot be told: a rate is not finite at first; give dt")
+        if measured is not None and measured > 1.05 * analysed:
+            values = np.append(values, [-measured] if analysed == 0 else values.ravel() * (measured / analysed))
+        if uniform > 0:  # follow what happens at a cell: reactions, springs
+            duration = min(duration, 1 / (uniform if isinstance(self.scheme, RungeKutta) else np.sqrt(uniform)))
         return stable_step(self.scheme, values, slow, duration)
+
+    def _closure_factor(self) -> float:
+        """How much the physical boundaries raise the largest rate of all stages together."""
+        spacings = dict(zip(AXES, self.grid.spacing, strict=True))
+        used = {(spacings[side[0]], c) for sides in self.conditions.values() for side, c in sides.items()}
+        worst = max((closure_factor(self.case.run.order, h, c) for h, c in used), default=1.0)
+        return worst ** -(-self.program.ghost // self.program.radius)
 
     def schedule(self, dt: float) -> Schedule:
         """Steps and frames of a march with fixed steps of at most dt."""

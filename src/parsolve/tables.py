@@ -115,7 +115,7 @@ def override(data: dict[str, Any], text: str) -> str:
     for depth, part in enumerate(parts[:-1]):
         below = table.setdefault(part, {})
         if not isinstance(below, dict):
-            if parts[:depth] != ["initial"]:  # an initial value may be either
+            if parts[0] not in ("initial", "boundary"):  # a value there may be text or { file = ... }
                 raise CaseError(f"--set {text}: '{'.'.join(parts[: depth + 1])}' is a value, not a table")
             below = table[part] = {}
         table = below
@@ -137,11 +137,12 @@ def _toml_value(text: str) -> object:
 
 
 def anchor_files(data: dict[str, Any], folder: Path) -> None:
-    """Make the files of [initial] relative to the case file (those of `--set` are to the current folder)."""
-    initial = data.get("initial")
-    for value in initial.values() if isinstance(initial, dict) else ():
-        if isinstance(value, dict) and isinstance(value.get("file"), str):
-            value["file"] = str(folder / value["file"])
+    """Make the files named in a case relative to its own folder (those of `--set` are to the current one)."""
+    for key, value in data.items():
+        if isinstance(value, dict):
+            anchor_files(value, folder)
+        elif key == "file" and isinstance(value, str):
+            data[key] = str(folder / value)
 
 
 def _line_of(text: str, key: str) -> tuple[int, int]:

@@ -17,6 +17,7 @@ WRONG = {
     ("--jsn",): "unknown option '--jsn'",
     ("run",): "required: CASE",
     ("run", "heat", "--jsn"): "unknown option '--jsn'; did you mean '--json'?",
+    ("-q", "run", "heat"): "unknown option '-q'; write it after 'run'",
     ("run", "heat", "extra"): "unknown argument 'extra'",
     ("run", "haet"): "haet: no such file and no packaged case of that name; did you mean 'heat'?",
     ("run", "missing.toml"): "missing.toml: no such file",

@@ -95,14 +95,14 @@ def test_every_process_grid_writes_the_same_bytes(
 ) -> None:
     monkeypatch.setattr(boxes, "SLAB", slab)
     if comm.rank == 0:
-        alone.result(shared_tmp / "one.h5", *shape, dtype="f4")
+        alone.result(shared_tmp / "one.h5", *shape, frames=1, dtype="f4")
     for size in range(1, comm.size + 1):
         part = comm.Split(0 if comm.rank < size else 1, comm.rank)
         for processes in factors(size) if comm.rank < size else []:
             if any(p > n for p, n in zip(processes, alone.grid(*shape).cells, strict=True)):
                 continue
             path = shared_tmp / f"many-{processes}.h5"
-            type(alone)(part).result(path, *shape, dtype="f4", processes=processes)
+            type(alone)(part).result(path, *shape, frames=1, dtype="f4", processes=processes)
             assert path.read_bytes() == (shared_tmp / "one.h5").read_bytes()
         part.Free()
 

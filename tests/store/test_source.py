@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
+from parsolve.domain.grid import Grid
 from parsolve.errors import CaseError, SetupError
 from parsolve.store import read_block
 
@@ -98,6 +99,14 @@ def test_png_rows_run_from_the_top_and_grey_is_0_to_1(
     grey = values[..., :3] @ [0.299, 0.587, 0.114] if channels > 2 else values[..., 0] if channels else values
     got = whole(tmp_path / "a.png", alone.grid(9, 8))
     np.testing.assert_allclose(got, grey[::-1] / top, rtol=1e-15)
+
+
+def test_an_image_on_a_face_has_z_for_rows(tmp_path: Path) -> None:
+    values = data(9, 8, dtype="u1")
+    pytest.importorskip("PIL.Image").fromarray(values).save(tmp_path / "a.png")
+    for names, cells in ((("x", "z"), (9, 1, 8)), (("y", "z"), (9, 8, 1))):
+        face = Grid(names, cells, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (False, False, False))
+        np.testing.assert_array_equal(whole(tmp_path / "a.png", face), values[::-1] / 255)
 
 
 def test_palettes_and_bitmaps_are_images_too(alone: Any, tmp_path: Path) -> None:

@@ -90,6 +90,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         kind = "option" if rest[0].startswith("-") else "argument"
         options = [option for action in used._actions for option in action.option_strings if len(option) > 2]
         hint = nearest(rest[0].partition("=")[0], options) if kind == "option" else ""
+        if rest[0] in used._option_string_actions:
+            hint = f"; write it after '{args.command}'"
         raise CaseError(f"unknown {kind} '{rest[0]}'{hint}; see `{used.prog} --help`")
     if args.command is None and not args.version:
         parser.error("no command given")

@@ -9,7 +9,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.special
 
 from parsolve.kernels.library import MAX_COEFFICIENTS
 
@@ -25,10 +24,16 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "and": np.logical_and, "or": np.logical_or, "not": np.logical_not, "select": np.where,
     "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan,
     "atan2": np.arctan2, "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh, "exp": np.exp, "log": np.log,
-    "sqrt": np.sqrt, "pow": np.power, "fabs": np.abs, "floor": np.floor, "ceil": np.ceil, "erf": scipy.special.erf,
+    "sqrt": np.sqrt, "pow": np.power, "fabs": np.abs, "floor": np.floor, "ceil": np.ceil, "erf": lambda s: _erf(s),
     "ps_sign": np.sign, "ps_min": lambda s, t: np.where((s < t) | (s != s), s, t),
     "ps_max": lambda s, t: np.where((s > t) | (s != s), s, t),
 }  # fmt: skip
+
+
+def _erf(s: np.ndarray) -> np.ndarray:
+    from scipy.special import erf  # here, because importing it takes longer than most cases need
+
+    return np.asarray(erf(s))
 
 
 class NumpyKernel:

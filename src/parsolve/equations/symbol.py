@@ -1,7 +1,7 @@
 """Eigenvalues of an equation linearised about constant states: the Fourier symbol of its stencils.
 
 A field perturbed by exp(i (m theta)) at cell m makes a derivative a multiplication by its symbol; the rest is the chain
-rule, carried along as (value, tangents) through the arithmetic of the stages.
+rule, carried along as (value, tangents) through the arithmetic of the stages, for all states and waves at once.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from parsolve.equations.program import Program, Stage
 
 SAMPLES = (0.0, 0.03, 0.12, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # wave numbers in units of pi / h
-MOST_STATES = 128
+MOST_STATES = 64
 
 
 @dataclass(frozen=True)
 class _Dual:
-    """A value and its derivatives by the amplitude of each unknown, at every wave number: shape (unknowns, waves)."""
+    """Values by state, and their derivatives by the amplitude of each unknown: shape (unknowns, states, waves)."""
 
-    value: float
+    value: np.ndarray
     tangent: np.ndarray
 
 
@@ -46,28 +46,30 @@ def eigenvalues(
         ranges: smallest and largest value of each unknown and coefficient field, of x, y, z and t; the states looked
             at are corners, edges and middles of this box.
         volume: of the domain, for integrals.
+
+    Returns:
+        Eigenvalues of shape (states, waves, unknowns), the wave of number 0 first; and the rate.
     """
     waves = np.array(list(itertools.product(*[SAMPLES] * len(program.axes)))) * np.pi
     theta = np.zeros((len(waves), 3))
     theta[:, [("z", "y", "x").index(axis) for axis in program.axes]] = waves
-    values = np.array(  # states, waves, unknowns
-        [_matrix_eigenvalues(program, coefficients, state, theta, volume) for state in _states(program, ranges)]
-    )
+    with np.errstate(all="ignore"):
+        matrix = _matrix(program, coefficients, _states(program, ranges), theta, volume)
+    values = np.linalg.eigvals(np.nan_to_num(matrix, nan=0.0, posinf=0.0, neginf=0.0))
     uniform = values[:, 0, :]
-    slow = float(max(np.abs(uniform.imag).max(initial=0.0), uniform.real.max(initial=0.0), 0.0))
-    return values, slow
+    return values, float(max(np.abs(uniform.imag).max(initial=0.0), uniform.real.max(initial=0.0), 0.0))
 
 
-def _states(program: Program, ranges: Mapping[str, tuple[float, float]]) -> list[dict[str, float]]:
+def _states(program: Program, ranges: Mapping[str, tuple[float, float]]) -> dict[str, np.ndarray]:
     """Corners, edges and middles of the box of ranges, or as many as MOST_STATES of them chosen at random."""
     names = sorted(_variables(program) & set(ranges))
     choices = [sorted({low, 0.5 * (low + high), high}) for low, high in (ranges[name] for name in names)]
-    total = math.prod(len(c) for c in choices)
     chosen: Iterable[tuple[float, ...]] = itertools.product(*choices)
-    if total > MOST_STATES:
+    if math.prod(len(c) for c in choices) > MOST_STATES:
         picks = np.random.default_rng(0).integers(0, [len(c) for c in choices], (MOST_STATES, len(choices)))
         chosen = (tuple(c[i] for c, i in zip(choices, row, strict=True)) for row in picks)
-    return [dict(zip(names, state, strict=True)) for state in chosen]
+    table = np.array(list(chosen), dtype=float).reshape(-1, len(names))
+    return {name: table[:, i] for i, name in enumerate(names)} | {"": np.zeros(len(table))}
 
 
 def _variables(program: Program) -> set[str]:
@@ -80,21 +82,21 @@ def _variables(program: Program) -> set[str]:
     return names
 
 
-def _matrix_eigenvalues(
+def _matrix(
     program: Program,
     coefficients: Mapping[str, Sequence[float]],
-    state: Mapping[str, float],
+    states: Mapping[str, np.ndarray],
     theta: np.ndarray,
     volume: float,
 ) -> np.ndarray:
-    unknowns = program.unknowns
-    identity = np.eye(len(unknowns), dtype=complex)
-    fields = {
-        name: _Dual(state.get(name, 0.0), np.repeat(identity[i][:, None], len(theta), axis=1))
-        for i, name in enumerate(unknowns)
-    }
-    still = np.zeros_like(next(iter(fields.values())).tangent)
-    fields |= {name: _Dual(state.get(name, 0.0), still) for name in (*program.arrays, "x", "y", "z", "t")}
+    """Derivatives of the rates by the amplitudes, shape (states, waves, rates, unknowns)."""
+    unknowns, zero = program.unknowns, states[""]
+    still = np.zeros((len(unknowns), len(zero), len(theta)), complex)
+    fields = {name: _Dual(states.get(name, zero), still) for name in (*program.arrays, "x", "y", "z", "t")}
+    for i, name in enumerate(unknowns):
+        tangent = still.copy()
+        tangent[i] = 1.0
+        fields[name] = _Dual(states.get(name, zero), tangent)
     for stage in program.defines:
         (value,) = _linearise(stage, coefficients[stage.name], fields, theta)
         if stage.integral is not None:  # no wave but the constant changes it
@@ -102,9 +104,7 @@ def _matrix_eigenvalues(
             fields[f"integral {stage.integral}"] = value
         fields[stage.outputs[0]] = value
     rates = _linearise(program.rate, coefficients[program.rate.name], fields, theta)
-    matrix = np.array([rate.tangent for rate in rates])  # rates, unknowns, waves
-    matrix = np.nan_to_num(matrix, nan=0.0, posinf=0.0, neginf=0.0)
-    return np.linalg.eigvals(np.moveaxis(matrix, 2, 0))
+    return np.array([rate.tangent for rate in rates]).transpose(2, 3, 0, 1)
 
 
 def _linearise(
@@ -125,7 +125,7 @@ def _linearise(
             values.append(fields[f"integral {op.data}"])
         elif op.name in ("constant", "coefficient"):
             number = op.data if op.name == "constant" else coefficients[op.data]
-            values.append(_Dual(float(number), zero))
+            values.append(_Dual(np.full(zero.shape[1], float(number)), zero))
         else:
             values.append(_apply(op.name, [values[a] for a in op.arguments]))
     return [values[n] for n in stage.results]
@@ -133,31 +133,33 @@ def _linearise(
 
 def _apply(name: str, arguments: Sequence[_Dual]) -> _Dual:
     """A function of duals: exact rules for arithmetic, central differences for the other functions."""
-    with np.errstate(all="ignore"):
-        function = FUNCTIONS[name]
-        value = float(function(*(a.value for a in arguments)))
-        tangent = np.zeros_like(arguments[0].tangent)
-        for i, partial in enumerate(_partials(name, function, [a.value for a in arguments], value)):
-            if np.isfinite(partial):
-                tangent = tangent + partial * arguments[i].tangent
+    function = FUNCTIONS[name]
+    value = np.asarray(function(*(a.value for a in arguments)), dtype=float)
+    tangent = np.zeros_like(arguments[0].tangent)
+    for argument, partial in zip(arguments, _partials(name, function, [a.value for a in arguments], value), strict=True):
+        if argument.tangent.any():
+            tangent = tangent + np.where(np.isfinite(partial), partial, 0.0)[:, None] * argument.tangent
     return _Dual(value, tangent)
 
 
-def _partials(name: str, function: Callable[..., np.ndarray], at: Sequence[float], value: float) -> list[float]:
+def _partials(
+    name: str, function: Callable[..., np.ndarray], at: Sequence[np.ndarray], value: np.ndarray
+) -> list[np.ndarray]:
+    one, zero = np.ones_like(value), np.zeros_like(value)
     if name in ("lt", "le", "eq", "ne", "and", "or", "not"):
-        return [0.0 for _ in at]
-    if name == "select":
-        return [0.0, float(bool(at[0])), float(not at[0])]
-    simple = {"add": [1.0, 1.0], "sub": [1.0, -1.0], "neg": [-1.0]}
+        return [zero for _ in at]
+    simple = {"add": [one, one], "sub": [one, -one], "neg": [-one]}
     if name in simple:
         return simple[name]
+    if name == "select":
+        return [zero, np.where(at[0], 1.0, 0.0), np.where(at[0], 0.0, 1.0)]
     if name == "mul":
         return [at[1], at[0]]
     if name == "div":
-        return [float(np.divide(1.0, at[1])), float(np.divide(-value, at[1]))]
+        return [1.0 / at[1], -value / at[1]]
     partials = []
     for i, s in enumerate(at):
-        h = 1e-6 * max(1.0, abs(s))
+        h = 1e-6 * np.maximum(1.0, np.abs(s))
         up, down = ([*at[:i], s + d, *at[i + 1 :]] for d in (h, -h))
-        partials.append(float((function(*up) - function(*down)) / (2 * h)))
+        partials.append((function(*up) - function(*down)) / (2 * h))
     return partials

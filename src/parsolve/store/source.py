@@ -2,7 +2,7 @@
 
 Images are grey, 0 (black) to 1 (white): 8 and 16 bit whole numbers are divided by 255 and 65535, floats stay.
 Colours become 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), transparency is ignored. Row 0, the top, is the
-largest y.
+largest y (on an x-z or y-z face: z).
 """
 
 from __future__ import annotations
@@ -154,23 +154,25 @@ def _read_npy(path: Path, grid: Grid, box: tuple[slice, ...]) -> NDArray[Any]:
 
 
 def _read_image(path: Path, grid: Grid, box: tuple[slice, ...]) -> NDArray[Any]:
-    """Return a box of an image; pages of a TIFF are z, from the lowest up."""
+    """Return a box of an image; rows and columns are the last two axes, pages of a TIFF the first, from below."""
     array = _open_tiff(path) if path.suffix.lower() in _TIFF else _open_png(path)
-    pages = 3 if "z" in grid.names else 2
-    colours = array.shape[-1] if array.ndim == pages + 1 and array.shape[-1] in (2, 3, 4) else 0
+    axes = grid.ndim
+    colours = array.shape[-1] if array.ndim == axes + 1 and array.shape[-1] in (2, 3, 4) else 0
     size = array.shape[:-1] if colours else array.shape
-    if size != grid.shape or grid.ndim == 1:
+    if size != grid.shape or axes < 2:
         raise CaseError(
             f"{path}: the image is {size} (rows last but one, columns last), the grid is {grid.shape}; "
             "give the grid as many cells, or scale the image"
         )
-    rows = slice(grid.cells[1] - box[1].stop, grid.cells[1] - box[1].start)
-    part = np.asarray(array[(box[0], rows, box[2])[3 - pages :]])
+    index = [part for part, axis in zip(box, AXES, strict=True) if axis in grid.names]
+    rows = index[axes - 2]
+    index[axes - 2] = slice(size[-2] - rows.stop, size[-2] - rows.start)
+    part = np.asarray(array[tuple(index)])
     if part.dtype.kind not in "buf":
         raise CaseError(f"{path}: pixels have type {part.dtype}, expected unsigned whole numbers or floats")
     scale = 1.0 if part.dtype.kind in "bf" else float(np.iinfo(part.dtype).max)
     grey = part[..., :3] @ _LUMINANCE if colours >= 3 else part[..., 0] if colours else part
-    return np.flip(grey / scale, axis=pages - 2)
+    return np.asarray(np.flip(grey / scale, axis=axes - 2))
 
 
 def _open_tiff(path: Path) -> NDArray[Any]:
