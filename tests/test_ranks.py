@@ -107,7 +107,7 @@ def test_collective_tests(mpirun: list[str], tmp_path: Path, ranks: int) -> None
 def test_more_ranks_than_cores(mpirun: list[str], tmp_path: Path) -> None:
     small = ["--set", "grid.x.cells=48", "--set", "grid.y.cells=40", "--set", "time.steps=60"]
     for ranks in (1, 16):
-        run = ["parsolve", "run", "gray-scott", *small, "--json", "-o", f"{ranks}.h5"]
+        run = ["parsolve", "run", "gray-scott", *small, "-q", "--json", "-o", f"{ranks}.h5"]
         text = output_of([*mpirun, "-n", str(ranks), sys.executable, "-m", *run], tmp_path, CASE_SECONDS)
         assert json.loads(text.splitlines()[-1])["steps"] == 60
     output_of([sys.executable, "-m", "parsolve", "compare", "1.h5", "16.h5"], tmp_path, CASE_SECONDS)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -146,6 +147,18 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def error(self, key: str, problem: str, choices: Collection[str] = ()) -> CaseError:
         """Return an error about a dotted key of this case, with file, line and nearest choice."""
         return self.origin.error(key, problem, choices)
+
+    @contextmanager
+    def located(self) -> Iterator[None]:
+        """Put file and line before an error that begins with a key of this case."""
+        try:
+            yield
+        except CaseError as error:
+            key = str(error).partition(":")[0]
+            place = self.origin.where(key)
+            if " " in key or place == f"--set {key}":
+                raise
+            raise type(error)(f"{place}: {error}") from None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the resolved case as plain tables, defaults written out, absent values left out."""

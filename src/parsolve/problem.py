@@ -119,7 +119,7 @@ class Problem:
         Raises:
             CaseError: an expression or file is wrong.
         """
-        if name.startswith("noise_"):
+        if name not in self.case.fields:
             return self._values(f"noise(seed={name.removeprefix('noise_')})", name, start, shape)
         return self._values(self.case.fields[name], f"fields.{name}", start, shape)
 
@@ -135,7 +135,8 @@ class Problem:
     def _values(self, value: Value, key: str, start: Triple, shape: Triple) -> np.ndarray:
         if isinstance(value, FileValue):
             return read_block(value.file, value.dataset, self.grid, start, shape, np.float64)
-        return fill(value, self.grid, start, shape, parameters=self.parameters, key=key)
+        with self.case.located():
+            return fill(value, self.grid, start, shape, parameters=self.parameters, key=key)
 
     def stable_dt(
         self, extrema: Mapping[str, tuple[float, float]], duration: float, measured: float | None = None
@@ -210,18 +211,16 @@ def pose(case: Case) -> Problem:
     Raises:
         CaseError: a name that the equation does not have, or settings that contradict each other.
     """
-    equation = (
-        user_equation(case.evolve, case.parameters, case.define, tuple(case.fields))
-        if case.evolve
-        else _known(case, "equation", case.equation, CATALOGUE)
-    )
+    grid = Grid.of(case.grid)
+    with case.located():
+        own = user_equation(case.evolve, case.parameters, case.define, case.fields, grid.names) if case.evolve else None
+    equation = own or _known(case, "equation", case.equation, CATALOGUE)
     scheme = _known(case, "time.scheme", case.time.scheme, SCHEMES)
     for name in case.parameters:
         if name not in equation.parameters:
             raise case.error(
                 f"parameters.{name}", f"{equation.name} has no such parameter", equation.parameters
             )
-    grid = Grid.of(case.grid)
     acceleration = isinstance(scheme, StormerVerlet)
     if acceleration and equation.time_order != 2:
         choices = [name for name, s in SCHEMES.items() if isinstance(s, RungeKutta)]
@@ -229,7 +228,8 @@ def pose(case: Case) -> Problem:
             "time.scheme",
             f"leapfrog is for equations that give u_tt; for {equation.name} use one of {', '.join(choices)}",
         )
-    program = build(equation, grid.names, case.run.order, acceleration=acceleration)
+    with case.located():
+        program = build(equation, grid.names, case.run.order, acceleration=acceleration)
     _check_time(case, scheme)
     _check_initial(case, equation)
     parameters = {name: p.default for name, p in equation.parameters.items()} | dict(case.parameters)
@@ -238,10 +238,11 @@ def pose(case: Case) -> Problem:
     for name, sides in case.boundary.items():
         if name not in fields:
             raise case.error(f"boundary.{name}", f"{equation.name} has no such field", fields)
-        conditions[name] = {
-            side: side_condition(case, grid, f"boundary.{name}.{side}", side, condition, parameters)
-            for side, condition in sides.items()
-        }
+        with case.located():
+            conditions[name] = {
+                side: side_condition(case, grid, f"boundary.{name}.{side}", side, condition, parameters)
+                for side, condition in sides.items()
+            }
     for name in case.output.fields or ():
         if name not in program.unknowns:
             raise case.error("output.fields", f"no field '{name}' is marched", program.unknowns)

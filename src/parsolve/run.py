@@ -106,6 +106,7 @@ def run(
     except BaseException:
         recorder.abandon()
         raise
+    stepper.free()
     return summarize(case, result, stepper.state, path)
 
 

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import IO, TYPE_CHECKING, NoReturn
 
-from parsolve.cli import catalog, doctor, equations, launch, results, solve
+from parsolve.cli import bench, catalog, doctor, equations, launch, results, solve
 from parsolve.errors import CaseError
 from parsolve.tables import DEFAULT_CASE, nearest, packaged
 
@@ -68,7 +68,7 @@ def build() -> tuple[Parser, dict[str, Parser]]:
         )
         return known[name]
 
-    for family in (solve, catalog, equations, results, doctor):
+    for family in (solve, catalog, equations, results, bench, doctor):
         family.register(add)
     return parser, known
 

@@ -15,7 +15,7 @@ from parsolve.equations.operators import INTEGRALS, OPERATORS, has_operator, nam
 from parsolve.errors import CaseError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 
 def symbol(name: str) -> sympy.Symbol:
@@ -31,11 +31,13 @@ class Levels:
         defines: named expressions that others may use.
         stages: the intermediate fields and integrands found so far.
         integrals: which stages are integrands, and whether their mean is meant.
+        taken: names of the case, which no stage may get but those of its definitions.
     """
 
     defines: Mapping[str, sympy.Expr]
     stages: dict[str, sympy.Expr] = field(default_factory=dict)
     integrals: dict[str, bool] = field(default_factory=dict)
+    taken: Collection[str] = ()
 
     def split(self, rates: Mapping[str, sympy.Expr]) -> dict[str, sympy.Expr]:
         """The rates with nested operators replaced by stages, and the definitions that are not stages put in place.
@@ -104,8 +106,9 @@ class Levels:
 
     def _name(self, e: sympy.Expr) -> str:
         """A readable name of an operand: laplace_u, or a number."""
-        if len(e.args) == 1 and e.args[0].is_Symbol:
-            return f"{name_of(e)}_{e.args[0].name}"
+        readable = f"{name_of(e)}_{e.args[0]}"
+        if len(e.args) == 1 and e.args[0].is_Symbol and readable not in self.taken:
+            return readable
         marked = self._mark(e)
         known = next((name for name, s in self.stages.items() if s == marked), None)
         return known or f"intermediate_{len(self.stages) + 1}"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import sympy
 
 from parsolve.equations import functions
-from parsolve.errors import CaseError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from parsolve.equations.syntax import Source
 
 AXES = ("z", "y", "x")
 SECOND_DERIVATIVES = {f"d{a}{a}": a for a in "xyz"}
@@ -43,14 +45,14 @@ def operands(e: sympy.Expr) -> tuple[sympy.Expr, ...]:
     return arguments[1:] if name_of(e) in functions.AXIS_ADVECTION else arguments
 
 
-def expand(e: sympy.Expr, axes: Sequence[str], key: str = "") -> sympy.Expr:
+def expand(e: sympy.Expr, axes: Sequence[str], source: Source) -> sympy.Expr:
     """The expression by OPERATORS alone, without derivatives along absent axes, which are zero.
 
     dot(grad(a), grad(b)) = sum_i d_i a d_i b, div(k grad(a)) = flux(k, a), div(grad(a)) = laplace(a),
     biharmonic(a) = laplace(laplace(a)), advect(v, a) = sum_i v_i d_i a.
 
     Raises:
-        CaseError: a vector where a number is due, or the other way round.
+        ExpressionError: a vector where a number is due, or the other way round.
     """
     if not e.args or name_of(e) == "noise":
         return e
@@ -58,59 +60,65 @@ def expand(e: sympy.Expr, axes: Sequence[str], key: str = "") -> sympy.Expr:
     if name in LINEAR and name != "laplace" and not set(name[1:]) <= set(axes):
         return sympy.S.Zero
     if name == "biharmonic":
-        return functions.laplace(functions.laplace(expand(e.args[0], axes, key)))
+        return functions.laplace(functions.laplace(expand(e.args[0], axes, source)))
     if name == "dot":
-        a, b = (_vector(s, axes, key) for s in e.args)
+        a, b = (_vector(s, axes, source, name) for s in e.args)
         return sympy.Add(*(p * q for p, q in zip(a, b, strict=True)))
     if name in ("advect", "upwind"):
-        wind, u = _vector(e.args[0], axes, key), expand(e.args[1], axes, key)
+        wind, u = _vector(e.args[0], axes, source, name), expand(e.args[1], axes, source)
         terms = (functions.AXIS_ADVECTION[f"{name}_{axis}"](v, u) for axis, v in zip(axes, wind, strict=True) if v != 0)
         return sympy.Add(*terms)
     if name == "div":
-        return _divergence(e.args[0], axes, key)
+        return _divergence(e.args[0], axes, source)
     if name in ("grad", "vector"):
-        raise CaseError(f"{key}: {name}(...) is a vector; the rate of a field is a number: use div or dot")
+        _fail(source, name, f"{name}(...) is a vector, and a number is due here: use div or dot")
     if name == "harmonic":
-        raise CaseError(f"{key}: harmonic(k) can stand only in div(harmonic(k)*grad(u))")
-    return e.func(*(expand(s, axes, key) for s in e.args))
+        _fail(source, name, "harmonic(k) can stand only in div(harmonic(k)*grad(u))")
+    return e.func(*(expand(s, axes, source) for s in e.args))
 
 
-def _divergence(vector: sympy.Expr, axes: Sequence[str], key: str) -> sympy.Expr:
+def _divergence(vector: sympy.Expr, axes: Sequence[str], source: Source) -> sympy.Expr:
     if vector.is_Add:
-        return sympy.Add(*(_divergence(v, axes, key) for v in vector.args))
+        return sympy.Add(*(_divergence(v, axes, source) for v in vector.args))
     gradients = [f for f in sympy.Mul.make_args(vector) if name_of(f) == "grad"]
     if len(gradients) != 1:
-        parts = _vector(vector, axes, key)
+        parts = _vector(vector, axes, source, "div")
         return sympy.Add(*(_first(axis)(part) for axis, part in zip(axes, parts, strict=True)))
-    u = expand(gradients[0].args[0], axes, key)
+    u = expand(gradients[0].args[0], axes, source)
     factors = [f for f in sympy.Mul.make_args(vector) if f is not gradients[0]]
     harmonic = [f for f in factors if name_of(f) == "harmonic"]
     outside, inside = sympy.Mul(*(f for f in factors if f.is_number)), [f for f in factors if not f.is_number]
     if harmonic:
         inside = [f.args[0] if f in harmonic else f for f in inside]
-    k = expand(sympy.Mul(*inside), axes, key)
+    k = expand(sympy.Mul(*inside), axes, source)
     if not k.free_symbols:
         return outside * k * functions.laplace(u)
     return outside * (functions.flux_harmonic if harmonic else functions.flux)(k, u)
 
 
-def _vector(e: sympy.Expr, axes: Sequence[str], key: str) -> list[sympy.Expr]:
-    """Components of a vector along the axes of the grid."""
+def _vector(e: sympy.Expr, axes: Sequence[str], source: Source, taker: str) -> list[sympy.Expr]:
+    """Components along the axes of the grid of a vector, which an operator takes."""
     if e.is_Add:
-        return [sympy.Add(*parts) for parts in zip(*(_vector(s, axes, key) for s in e.args), strict=True)]
+        return [sympy.Add(*parts) for parts in zip(*(_vector(s, axes, source, taker) for s in e.args), strict=True)]
     if e.is_Mul:
         vectors = [s for s in e.args if _is_vector(s)]
         if len(vectors) == 1:
-            scale = expand(sympy.Mul(*(s for s in e.args if s is not vectors[0])), axes, key)
-            return [scale * part for part in _vector(vectors[0], axes, key)]
+            scale = expand(sympy.Mul(*(s for s in e.args if s is not vectors[0])), axes, source)
+            return [scale * part for part in _vector(vectors[0], axes, source, taker)]
     if name_of(e) == "grad":
-        argument = expand(e.args[0], axes, key)
+        argument = expand(e.args[0], axes, source)
         return [_first(axis)(argument) for axis in axes]
     if name_of(e) == "vector":
         if len(e.args) < len(axes):
-            raise CaseError(f"{key}: vector(...) has {len(e.args)} components, the grid has {len(axes)} axes")
-        return [expand(s, axes, key) for s in e.args[: len(axes)]]
-    raise CaseError(f"{key}: a vector is due here: grad(u) or vector(...), not {str(e)[:40]}")
+            _fail(source, "vector", f"vector(...) has {len(e.args)} components, the grid has {len(axes)} axes")
+        return [expand(s, axes, source) for s in e.args[: len(axes)]]
+    _fail(source, taker, f"{taker} takes a vector, such as grad(u) or vector(...), and not {str(e)[:40]}")
+
+
+def _fail(source: Source, word: str, message: str) -> NoReturn:
+    """Raise with a caret at the first call of this name."""
+    found = re.search(rf"\b{word}\b", source.text)
+    source.fail(message, found.start() if found else 0)
 
 
 def _is_vector(e: sympy.Expr) -> bool:

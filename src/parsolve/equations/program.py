@@ -16,6 +16,8 @@ from parsolve.equations.levels import Levels, symbol
 from parsolve.equations.lowering import Lowering
 from parsolve.equations.operators import expand, name_of
 from parsolve.equations.parse import OPERATOR_FUNCTIONS, VALUE_FUNCTIONS, parse
+from parsolve.equations.syntax import Source
+from parsolve.errors import CaseError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -128,9 +130,9 @@ def build(equation: Equation, axes: Sequence[str], order: int, *, acceleration: 
     texts = {f"define.{name}": text for name, text in equation.define.items()}
     texts |= {f"evolve.{key}": text for key, text in equation.evolve.items()}
     parsed = {key: _noise_fields(_parse(text, names, key, axes)) for key, text in texts.items()}
-    levels = Levels({name: parsed[f"define.{name}"] for name in equation.define})
+    levels = Levels({name: parsed[f"define.{name}"] for name in equation.define}, taken=names)
     rates = levels.split(_rates(equation, parsed, acceleration))
-    noises = sorted({s.name for e in parsed.values() for s in e.free_symbols if s.name.startswith("noise_")})
+    noises = sorted({s.name for e in parsed.values() for s in e.free_symbols if s.name not in names})
     lower = _StageBuilder(
         tuple(axes),
         order,
@@ -142,12 +144,15 @@ def build(equation: Equation, axes: Sequence[str], order: int, *, acceleration: 
     defines = tuple(lower(name, {name: e}) for name, e in levels.stages.items())
     rate = lower("acceleration" if acceleration else "rate", rates, updates=True)
     read = {name for stage in (*defines, rate) for name in stage.inputs}
+    late = [name for name in equation.unknowns if name in read and name not in rate.outputs]
+    if late:
+        raise CaseError(f"time.scheme: leapfrog needs rates without {late[0]}; use scheme = 'rk4'")
     arrays = tuple(name for name in (*equation.arrays, *noises) if name in read)
     return Program(equation, tuple(axes), order, defines, rate, arrays)
 
 
 def _parse(text: str, names: Sequence[str], key: str, axes: Sequence[str]) -> sympy.Expr:
-    return expand(parse(text, names, functions=EQUATION_FUNCTIONS, key=key), axes, key)
+    return expand(parse(text, names, functions=EQUATION_FUNCTIONS, key=key), axes, Source(text, key))
 
 
 def _noise_fields(e: sympy.Expr) -> sympy.Expr:

@@ -6,14 +6,18 @@ import re
 from typing import TYPE_CHECKING
 
 from parsolve.equations.equation import Equation, Parameter
-from parsolve.equations.parse import CONSTANTS
+from parsolve.equations.parse import CONSTANTS, parse
 from parsolve.equations.program import EQUATION_FUNCTIONS
 from parsolve.errors import CaseError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from parsolve.case import Value
+
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
+MADE = re.compile(r"(noise|integral|mean|intermediate)_[0-9]+")
+STAGES = {"rate", "acceleration"}  # which name kernels, as definitions do
 RESERVED = {"x", "y", "z", "t", *CONSTANTS, *EQUATION_FUNCTIONS}
 
 
@@ -21,15 +25,19 @@ def user_equation(
     evolve: Mapping[str, str],
     parameters: Mapping[str, float],
     define: Mapping[str, str],
-    arrays: Collection[str],
+    fields: Mapping[str, Value],
+    axes: Collection[str],
 ) -> Equation:
     """The equation of the texts of ``[evolve]`` and ``[define]``.
+
+    A coefficient field that changes in time becomes a definition, so that it is computed where it is used.
 
     Args:
         evolve: du/dt by ``u``, or the second time derivative by ``u_tt``.
         parameters: constants.
         define: named expressions.
-        arrays: names of coefficient fields.
+        fields: coefficient fields.
+        axes: of the grid.
 
     Raises:
         CaseError: a name that cannot be one, stands for two things, or first and second order mixed.
@@ -41,31 +49,37 @@ def user_equation(
             f"evolve.{first}: {', '.join(second)} gives a second time derivative, so all must; "
             f"write {first}_tt, or both as first-order equations"
         )
-    fields = [key.removesuffix("_tt") for key in evolve]
+    unknowns = [key.removesuffix("_tt") for key in evolve]
+    moving = {name: v for name, v in fields.items() if isinstance(v, str) and _moves(name, v, [*axes, *parameters])}
     equation = Equation(
         name="user",
-        formula=",  ".join(f"{name}{'_tt' if second else '_t'} = {evolve[k]}" for name, k in zip(fields, evolve, strict=True)),
-        fields=dict.fromkeys(fields, "field"),
+        formula=",  ".join(f"{name}{'_tt' if second else '_t'} = {evolve[k]}" for name, k in zip(unknowns, evolve, strict=True)),
+        fields=dict.fromkeys(unknowns, "field"),
         parameters={name: Parameter(value, "1", "parameter") for name, value in parameters.items()},
         evolve=evolve,
         source="the case",
-        define=define,
-        arrays=tuple(arrays),
+        define={**define, **moving},
+        arrays=tuple(name for name in fields if name not in moving),
     )
     groups = {
-        "evolve": equation.unknowns, "parameters": tuple(parameters), "define": tuple(define), "fields": tuple(arrays),
+        "evolve": equation.unknowns, "parameters": tuple(parameters), "define": tuple(define), "fields": tuple(fields),
     }  # fmt: skip
     taken: dict[str, str] = {}
     for group, names in groups.items():
         for name in names:
-            if not NAME.fullmatch(name) or name.startswith(("noise_", "integral_", "mean_", "intermediate_", "laplace_")):
+            if not NAME.fullmatch(name) or MADE.fullmatch(name):
                 raise CaseError(
                     f"{group}.{name}: not a name that can be used: letters, digits and _, beginning with a letter, "
-                    "at most 32, and not one that the solver makes itself (noise_, integral_, ...)"
+                    "at most 32, and not one that the solver makes itself (noise_1, integral_1, ...)"
                 )
-            if name in RESERVED:
+            if name in RESERVED or (group in ("define", "fields") and name in STAGES):
                 raise CaseError(f"{group}.{name}: '{name}' is a name of the language; choose another")
             if name in taken:
                 raise CaseError(f"{group}.{name}: there is a '{name}' in [{taken[name]}] already; choose another name")
             taken[name] = group
     return equation
+
+
+def _moves(name: str, text: str, names: Collection[str]) -> bool:
+    """Whether the values of a coefficient field change in time."""
+    return any(s.name == "t" for s in parse(text, [*names, "t"], key=f"fields.{name}").free_symbols)

@@ -53,7 +53,7 @@ def _largest(polynomial: np.ndarray, values: np.ndarray, slow: float) -> float:
 
     def is_stable(dt: float) -> bool:
         r = np.polynomial.polynomial.polyval(dt * values, polynomial)
-        return bool(np.all(np.abs(r) <= (1 + allowed * dt) * np.exp(growing * dt) + 1e-10))
+        return bool(np.all(np.abs(r) <= (1 + allowed * dt) * np.exp(np.minimum(growing * dt, 700.0)) + 1e-10))
 
     largest = float(np.abs(values).max())
     low, high = 0.0, 1e-5 / largest

@@ -84,6 +84,11 @@ class RungeKuttaStepper:
         """The current fields."""
         return self.registers[self._register(0, self.parity)]
 
+    def free(self) -> None:
+        """Free the messages; no step can follow."""
+        for exchange in self.exchanges:
+            exchange.free()
+
     def step(self, time: float, dt: float) -> None:
         """Advance from time to time + dt."""
         if dt != self.dt:
@@ -186,6 +191,11 @@ class StormerVerletStepper:
     def state(self) -> State:
         """The current fields."""
         return self.registers[self.parity]
+
+    def free(self) -> None:
+        """Free the messages; no step can follow."""
+        for exchange in self.exchanges:
+            exchange.free()
 
     def start(self, velocity: Mapping[str, Field], dt: float) -> None:
         """Set the state before the current one from the velocities."""

@@ -30,6 +30,7 @@ def provenance(case: Case, comm: MPI.Intracomm) -> dict[str, str]:
     versions |= {"python": platform.python_version(), "hdf5": h5py.version.hdf5_version}
     return {
         "title": case.title,
+        "parsolve": versions["parsolve"],
         "case": case.to_toml(),
         "command": " ".join(sys.argv),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

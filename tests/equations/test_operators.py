@@ -1,0 +1,123 @@
+"""Stencils: the laws of their weights, their order of accuracy, and constants that they leave alone."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+import sympy
+
+from parsolve.equations.stencils import FIRST, MIDPOINT, ORDERS, SECOND, STAGGERED
+
+X, Y, Z = sympy.symbols("x y z")
+AXES = {1: (X,), 2: (X, Y), 3: (X, Y, Z)}
+LENGTHS = (1.0, 1.3, 0.8)  # of x, y, z: spacings differ
+HALF = Fraction(1, 2)
+
+
+def laplace(u: Any, axes: Any) -> Any:
+    return sum(sympy.diff(u, s, 2) for s in axes)
+
+
+LINEAR = {  # text -> (needs so many axes, what it is)
+    "laplace(u)": (1, laplace),
+    "dx(u)": (1, lambda u, axes: sympy.diff(u, X)),
+    "dy(u)": (2, lambda u, axes: sympy.diff(u, Y)),
+    "dz(u)": (3, lambda u, axes: sympy.diff(u, Z)),
+    "dxx(u)": (1, lambda u, axes: sympy.diff(u, X, 2)),
+    "dyy(u)": (2, lambda u, axes: sympy.diff(u, Y, 2)),
+    "dzz(u)": (3, lambda u, axes: sympy.diff(u, Z, 2)),
+    "dxy(u)": (2, lambda u, axes: sympy.diff(u, X, Y)),
+    "dxz(u)": (3, lambda u, axes: sympy.diff(u, X, Z)),
+    "dyz(u)": (3, lambda u, axes: sympy.diff(u, Y, Z)),
+    "biharmonic(u)": (1, lambda u, axes: laplace(laplace(u, axes), axes)),
+    "dx(laplace(u))": (1, lambda u, axes: sympy.diff(laplace(u, axes), X)),
+}
+NONLINEAR = {
+    "dot(grad(u), grad(u))": (1, lambda u, axes: sum(sympy.diff(u, s) ** 2 for s in axes)),
+    "dx(u**2)/2": (1, lambda u, axes: u * sympy.diff(u, X)),
+    "laplace(u**3 - u)": (1, lambda u, axes: laplace(u**3 - u, axes)),
+    "div(u*grad(u))": (1, lambda u, axes: sum(sympy.diff(u * sympy.diff(u, s), s) for s in axes)),
+    "u*dx(u)/(2 + u)": (1, lambda u, axes: u * sympy.diff(u, X) / (2 + u)),
+}
+OPERATORS = LINEAR | NONLINEAR
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_weights_are_exact_for_polynomials_up_to_the_order(order: int) -> None:
+    """Taylor's theorem: moments of the wanted derivative are 1, all others up to the order 0."""
+    for m in range(1, order // 2 + 1):  # even powers x^2m of the second difference
+        moment = sum(2 * a * Fraction(i) ** (2 * m) for i, a in enumerate(SECOND[order], start=1))
+        assert moment == (2 if m == 1 else 0)
+    for m in range(order // 2):  # odd powers x^(2m+1)
+        power = 2 * m + 1
+        assert sum(2 * b * Fraction(i) ** power for i, b in enumerate(FIRST[order], start=1)) == (m == 0)
+        assert sum(2 * b * (i - HALF) ** power for i, b in enumerate(STAGGERED[order], start=1)) == (m == 0)
+        assert sum(2 * b * (i - HALF) ** (2 * m) for i, b in enumerate(MIDPOINT[order], start=1)) == (m == 0)
+
+
+def wave(dimensions: int) -> Any:
+    """A smooth periodic function with no symmetry that could hide an error."""
+    u = sympy.Rational(3, 10)
+    for phase, (s, length) in enumerate(zip(AXES[dimensions], LENGTHS, strict=False), start=1):
+        k = 2 * sympy.pi / sympy.Float(length)
+        u = u * (1 + sympy.sin(k * s + sympy.Rational(phase, 5)) / 2)
+    return u
+
+
+def error(lab: Any, text: str, exact: Any, order: int, dimensions: int, cells: int) -> float:
+    """Largest error of an operator on `wave`."""
+    counts = [cells + 2 * d for d in range(dimensions)]
+    case = lab.case(
+        {"u": text}, *counts, length=LENGTHS[:dimensions], run={"order": order, "device": "numpy"}, time={"steps": 1}
+    )
+    axes, u = AXES[dimensions], wave(dimensions)
+    grid = lab.pose(case).grid
+    centres = np.meshgrid(*(grid.coordinates(a) for a in "zyx"[3 - dimensions :]), indexing="ij")[::-1]
+    value = sympy.lambdify(axes, u)(*centres)
+    wanted = sympy.lambdify(axes, exact(u, axes))(*centres)
+    return float(np.abs(lab.rate(case)(u=value)["u"] - wanted).max())
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("text", OPERATORS)
+def test_order_of_accuracy_is_as_declared(lab: Any, text: str, order: int) -> None:
+    least, exact = OPERATORS[text]
+    for dimensions in range(least, 4):
+        coarse, fine = (12, 24) if dimensions == 3 else (20, 40)
+        if text in NONLINEAR:  # harmonics of the wave want more cells
+            coarse, fine = (16, 32) if dimensions == 3 else (32, 64)
+        ratio = (fine + dimensions - 1) / (coarse + dimensions - 1)
+        e = [error(lab, text, exact, order, dimensions, n) for n in (coarse, fine)]
+        measured = math.log(e[0] / e[1]) / math.log(ratio)
+        assert measured == pytest.approx(order, abs=0.2), (text, dimensions, e)
+
+
+@pytest.mark.parametrize(("text", "order"), [("upwind(vector(-1, 2), u)", 1), ("advect(vector(-1, 2), u)", 5)])
+def test_one_sided_advection_has_its_own_order(lab: Any, text: str, order: int) -> None:
+    def exact(u: Any, axes: Any) -> Any:
+        return -sympy.diff(u, X) + 2 * sympy.diff(u, Y)
+
+    e = [error(lab, text, exact, 2, 2, n) for n in (48, 96)]
+    assert math.log2(e[0] / e[1]) == pytest.approx(order, abs=0.25)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+def test_a_constant_has_no_derivatives(lab: Any, dimensions: int, order: int) -> None:
+    """Exactly zero: the weights need not cancel in floating point."""
+    texts = [text for text, (least, _) in OPERATORS.items() if least <= dimensions]
+    evolve = {f"u{i}": text.replace("(u)", f"(u{i})").replace("u**", f"u{i}**") for i, text in enumerate(texts)}
+    evolve = {name: text.replace("u*", f"{name}*").replace("+ u)", f"+ {name})").replace("- u)", f"- {name})")
+              for name, text in evolve.items()}  # fmt: skip
+    counts = [9, 10, 11][:dimensions]
+    rate = lab.rate(
+        lab.case(evolve, *counts, length=LENGTHS[:dimensions], run={"order": order, "device": "numpy"})
+    )
+    for constant in (1 / 3, -0.1, 7e40, 5e-324):
+        found = rate(**dict.fromkeys(evolve, constant))
+        for (name, values), text in zip(found.items(), texts, strict=True):
+            assert not values.any(), (name, text, constant)
