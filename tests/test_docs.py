@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from argparse import ArgumentParser
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import TYPE_CHECKING, get_args, get_type_hints
 
 import msgspec
 import pytest
@@ -16,6 +15,9 @@ from parsolve.cli.parser import build
 from parsolve.equations.catalogue import CATALOGUE
 from parsolve.equations.functions import OPERATOR_FUNCTIONS, VALUE_FUNCTIONS
 from parsolve.solvers.tableaus import SCHEMES
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")

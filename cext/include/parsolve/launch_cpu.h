@@ -12,10 +12,22 @@
 #define PS_EXPORT __attribute__((visibility("default")))
 #define PS_INDEPENDENT _Pragma("GCC ivdep")
 
-#define PS_ROWS(a, row)                                                                                                \
-    for (int64_t k_ = (a).lo[0]; k_ < (a).hi[0]; k_++)                                                                 \
-        for (int64_t j_ = (a).lo[1], row = k_ * (a).stride[0] + j_ * (a).stride[1]; j_ < (a).hi[1];                    \
-             j_++, row += (a).stride[1])
+/* Rows in tiles along y that march through z, so that the planes a stencil reads stay in a cache of about TILE_BYTES. */
+#define PS_TILE_BYTES (256 * 1024)
+
+static inline int64_t ps_tile_rows(const ps_args *a, int fields)
+{
+    const int64_t bytes = (a->hi[2] - a->lo[2] + 1) * (int64_t)sizeof(ps_real) * fields;
+    const int64_t rows = PS_TILE_BYTES / bytes;
+    return rows < 8 ? 8 : rows;
+}
+
+#define PS_ROWS(a, row, fields)                                                                                        \
+    for (int64_t tile_ = ps_tile_rows(&(a), fields), first_ = (a).lo[1]; first_ < (a).hi[1]; first_ += tile_)          \
+        for (int64_t k_ = (a).lo[0], last_ = first_ + tile_ < (a).hi[1] ? first_ + tile_ : (a).hi[1]; k_ < (a).hi[0];  \
+             k_++)                                                                                                     \
+            for (int64_t j_ = first_, row = k_ * (a).stride[0] + j_ * (a).stride[1]; j_ < last_;                       \
+                 j_++, row += (a).stride[1])
 
 /* out += weight * term along the row, for the terms after the first; the row is in cache. */
 static inline __attribute__((always_inline)) void ps_add_terms(const ps_args *a, int64_t row, int inputs, int outputs)
@@ -38,7 +50,7 @@ static inline __attribute__((always_inline)) void ps_add_terms(const ps_args *a,
         const ps_args a = *args; /* a copy: nothing aliases it */                                                      \
         const ps_real w = (ps_real)a.weight[0], scale = (ps_real)a.scale;                                              \
         if (a.terms < 1 || inputs + (a.terms + 1) * outputs > PS_MAX_FIELDS) return PS_BAD_ARGUMENT;                   \
-        PS_ROWS(a, row)                                                                                                \
+        PS_ROWS(a, row, inputs + 2 * outputs)                                                                          \
         {                                                                                                              \
             PS_INDEPENDENT                                                                                             \
             for (int64_t i = a.lo[2]; i < a.hi[2]; i++) {                                                              \
@@ -59,7 +71,7 @@ static inline __attribute__((always_inline)) void ps_add_terms(const ps_args *a,
     int PS_NAME(cell)(const ps_args *args)                                                                             \
     {                                                                                                                  \
         const ps_args a = *args;                                                                                       \
-        PS_ROWS(a, row)                                                                                                \
+        PS_ROWS(a, row, inputs + 2 * outputs)                                                                          \
         {                                                                                                              \
             PS_INDEPENDENT                                                                                             \
             for (int64_t i = a.lo[2]; i < a.hi[2]; i++) {                                                              \

@@ -112,7 +112,7 @@ def _vector(e: sympy.Expr, axes: Sequence[str], source: Source, taker: str) -> l
         if len(e.args) < len(axes):
             _fail(source, "vector", f"vector(...) has {len(e.args)} components, the grid has {len(axes)} axes")
         return [expand(s, axes, source) for s in e.args[: len(axes)]]
-    _fail(source, taker, f"{taker} takes a vector, such as grad(u) or vector(...), and not {str(e)[:40]}")
+    return _fail(source, taker, f"{taker} takes a vector, such as grad(u) or vector(...), and not {str(e)[:40]}")
 
 
 def _fail(source: Source, word: str, message: str) -> NoReturn:

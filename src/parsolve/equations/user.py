@@ -53,7 +53,7 @@ def user_equation(
     moving = {name: v for name, v in fields.items() if isinstance(v, str) and _moves(name, v, [*axes, *parameters])}
     equation = Equation(
         name="user",
-        formula=",  ".join(f"{name}{'_tt' if second else '_t'} = {evolve[k]}" for name, k in zip(unknowns, evolve, strict=True)),
+        formula=",  ".join(f"{key if second else key + '_t'} = {text}" for key, text in evolve.items()),
         fields=dict.fromkeys(unknowns, "field"),
         parameters={name: Parameter(value, "1", "parameter") for name, value in parameters.items()},
         evolve=evolve,

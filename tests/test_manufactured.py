@@ -1,0 +1,208 @@
+"""Manufactured solutions by way of user equations: every operator and boundary has the order that it declares."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import sympy
+
+from parsolve.api import text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import Lab
+
+Formula = sympy.Expr
+x, y, z, t = sympy.symbols("x y z t", real=True)
+wave = sympy.sin(2 * sympy.pi * x + 0.3) * sympy.cos(2 * sympy.pi * y - 0.2)
+deep_wave = wave * sympy.cos(2 * sympy.pi * z + 0.5)
+k = 1 + sympy.sin(2 * sympy.pi * (x + y)) / 2
+ORDERS = (2, 4, 6, 8)
+
+
+def laplace(u: Formula) -> Formula:
+    return sum(u.diff(a, 2) for a in (x, y, z))
+
+
+def flux(c: Formula, u: Formula) -> Formula:
+    return sum((c * u.diff(a)).diff(a) for a in (x, y, z))
+
+
+def values(formula: Formula, solution: Any, time: float = 0.0) -> np.ndarray:
+    """A formula at the cell centres."""
+    grid = solution.problem.grid
+    mesh = np.meshgrid(*(grid.coordinates(a) for a in reversed(grid.names)), indexing="ij")
+    names = sympy.symbols([*reversed(grid.names), "t"], real=True)
+    return np.broadcast_to(sympy.lambdify(names, formula, "numpy")(*mesh, time), mesh[0].shape)
+
+
+def applied(lab: Lab, operator: str, u: Formula, cells: int, axes: str, order: int, **tables: Any) -> Any:
+    """The solution whose field w is the operator on u: one step of length 1 of w_t = operator."""
+    axis = {"cells": cells, "range": [0.0, 1.0], "periodic": tables.pop("periodic", True)}
+    case = {
+        "evolve": {"u": "0*u", "w": operator},
+        "grid": dict.fromkeys(axes, axis),
+        "initial": {"u": text(u), "w": 0.0},
+        "time": {"steps": 1, "dt": 1.0, "scheme": "euler"},
+        "run": {"order": order, "device": "numpy"},
+    }
+    return lab.solve(case | tables)
+
+
+def measured(error_of: Callable[[int], float], cells: int, ratio: int = 2) -> float:
+    """Order of accuracy from two grids."""
+    return float(np.log(error_of(cells) / error_of(cells * ratio)) / np.log(ratio))
+
+
+def operator_order(lab: Lab, operator: str, exact: Formula, u: Formula, cells: int, axes: str, order: int, **tables: Any) -> float:
+    def error(n: int) -> float:
+        solution = applied(lab, operator, u, n, axes, order, **tables)
+        return float(np.abs(solution.fields["w"] - values(exact, solution)).mean())
+
+    return measured(error, cells)
+
+
+OPERATORS = {
+    "laplace(u)": laplace(wave),
+    "dx(u)": wave.diff(x),
+    "dy(u)": wave.diff(y),
+    "dxx(u)": wave.diff(x, 2),
+    "dyy(u)": wave.diff(y, 2),
+    "dxy(u)": wave.diff(x, y),
+    "biharmonic(u)": laplace(laplace(wave)),
+    "div(grad(u))": laplace(wave),
+    "div(k*grad(u))": flux(k, wave),
+    "div((2 + u**2)*grad(u))": flux(2 + wave**2, wave),
+    "div(vector(u**2, x*y*u))": (wave**2).diff(x) + (x * y * wave).diff(y),
+    "dot(grad(u), grad(k))": wave.diff(x) * k.diff(x) + wave.diff(y) * k.diff(y),
+    "dx(dxx(u))": wave.diff(x, 3),
+    "laplace(u**3 - u - laplace(u)/100)": laplace(wave**3 - wave - laplace(wave) / 100),
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_order_of_an_operator(lab: Lab, operator: str, order: int) -> None:
+    fields = {"k": text(k)} if "k" in operator else {}
+    if "x*y" in operator:  # not periodic: look at the rate where no boundary is read
+        pytest.skip("not periodic")
+    assert operator_order(lab, operator, OPERATORS[operator], wave, 20, "xy", order, fields=fields) == pytest.approx(order, abs=0.25)
+
+
+@pytest.mark.parametrize(
+    ("operator", "exact"),
+    [
+        ("laplace(u)", laplace(deep_wave)),
+        ("dz(u)", deep_wave.diff(z)),
+        ("dzz(u)", deep_wave.diff(z, 2)),
+        ("dxz(u) + dyz(u)", deep_wave.diff(x, z) + deep_wave.diff(y, z)),
+        ("div(k*grad(u))", flux(k, deep_wave)),
+    ],
+)
+def test_order_in_space(lab: Lab, operator: str, exact: Formula) -> None:
+    fields = {"k": text(k)} if "k" in operator else {}
+    assert operator_order(lab, operator, exact, deep_wave, 12, "xyz", 4, fields=fields) == pytest.approx(4, abs=0.25)
+
+
+@pytest.mark.parametrize(("operator", "order"), [("upwind", 1), ("advect", 5)])
+def test_order_of_advection(lab: Lab, operator: str, order: int) -> None:
+    wind = 1 + sympy.cos(2 * sympy.pi * y) * 2
+    exact = wind * wave.diff(x) - wave * wave.diff(y)
+    rate = f"{operator}(vector({text(wind)}, -u), u)"
+    found = operator_order(lab, rate, exact, wave, 64, "xy", 2)
+    assert found == pytest.approx(order, abs=0.3)
+
+
+def test_harmonic_mean_is_second_order_where_smooth(lab: Lab) -> None:
+    for order in (2, 8):
+        found = operator_order(lab, "div(harmonic(k)*grad(u))", flux(k, wave), wave, 20, "xy", order, fields={"k": text(k)})
+        assert found == pytest.approx(2, abs=0.25)
+
+
+@pytest.mark.parametrize("jump", [10.0, 1000.0])
+def test_harmonic_mean_is_exact_at_a_jump(lab: Lab, jump: float) -> None:
+    """D14: k = 1 | jump at x = 1/2; the flux 1/(0.5/1 + 0.5/jump) is the same everywhere."""
+    flow = 1 / (0.5 + 0.5 / jump)
+    profile = sympy.Piecewise((flow * x, x < 0.5), (1 - flow / jump * (1 - x), True))
+    solution = applied(
+        lab, "div(harmonic(k)*grad(u))", profile, 16, "x", 2,
+        periodic=False, fields={"k": f"where(x < 0.5, 1, {jump})"},
+        boundary={"u": {"xmin": {"dirichlet": 0.0}, "xmax": {"dirichlet": 1.0}}},
+    )  # fmt: skip
+    assert np.abs(solution.fields["w"]).max() < 1e-14 * jump * 16**2
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("operator", ["div(k*grad(u))", "div((1 + u**2)*grad(u))", "div(harmonic(k)*grad(u))"])
+def test_fluxes_keep_the_sum(lab: Lab, operator: str, order: int) -> None:
+    fields = {"k": "1.5 + noise(seed=2)"} if "k" in operator else {}
+    rough = applied(lab, operator, sympy.Integer(0), 12, "xy", order, fields=fields, initial={"u": "noise(seed=1)", "w": 0.0})
+    rates = rough.fields["w"]
+    assert abs(rates.sum()) < 1e-14 * np.abs(rates).sum()
+
+
+def test_fluxes_keep_the_sum_in_a_closed_box(lab: Lab) -> None:
+    start = {"u": "noise(seed=1)", "w": 0.0}
+    tables = {"fields": {"k": "1.5 + noise(seed=2)"}, "initial": start, "periodic": False}
+    rates = applied(lab, "div(k*grad(u))", sympy.Integer(0), 12, "xy", 2, **tables).fields["w"]
+    assert abs(rates.sum()) < 1e-14 * np.abs(rates).sum()
+
+
+# boundaries
+
+solution_xy = sympy.exp(-t) * sympy.cos(x + 0.4) * sympy.sin(2 * y + 0.3) + x * y * t
+OUTWARD = {"xmin": (x, -1), "xmax": (x, 1), "ymin": (y, -1), "ymax": (y, 1)}
+A, B = "1 + y**2 + x", 0.5
+
+
+def condition(kind: str, u: Formula, side: str) -> dict[str, object]:
+    """A condition that u meets, as an expression of x, y and t on the side."""
+    axis, sign = OUTWARD[side]
+    slope = sign * u.diff(axis)
+    if kind == "dirichlet":
+        return {"dirichlet": text(u)}
+    if kind == "neumann":
+        return {"neumann": text(slope)}
+    if kind == "curvature":
+        return {"curvature": text(u.diff(axis, 2))}
+    a, b = (1 + y**2 + x, sympy.Float(B)) if kind == "robin" else (sympy.Piecewise((1, x + y < 0.7), (0, True)), None)
+    b = 1 - a if b is None else b
+    return {"robin": [text(a), text(b), f"({text(a)})*({text(u)}) + ({text(b)})*({text(slope)})"]}
+
+
+def boundary_order(lab: Lab, kind: str, order: int, axes: str, u: Formula, cells: int, end: float) -> float:
+    """Order of the error at the end of u_t = laplace(u) + source, with these conditions on all sides."""
+    sides = [s for s in OUTWARD if s[0] in axes]
+    space = [a for a in (x, y) if a.name in axes]
+    source = u.diff(t) - sum(u.diff(a, 2) for a in space)
+
+    def error(n: int) -> float:
+        case = {
+            "evolve": {"u": f"laplace(u) + {text(source)}"},
+            "grid": dict.fromkeys(axes, {"cells": n, "range": [0.0, 1.0]}),
+            "initial": {"u": text(u.subs(t, 0))},
+            "boundary": {"u": {side: condition(kind, u, side) for side in sides}},
+            "time": {"end": end, "dt": 0.15 / n**2},
+            "run": {"order": order, "device": "numpy"},
+        }
+        solution = lab.solve(case)
+        return float(np.abs(solution.fields["u"] - values(u, solution, end)).max())
+
+    return measured(error, cells)
+
+
+@pytest.mark.parametrize("order", [2, 4])
+@pytest.mark.parametrize("kind", ["dirichlet", "neumann", "robin", "curvature", "mixed"])
+def test_order_of_a_boundary(lab: Lab, kind: str, order: int) -> None:
+    found = boundary_order(lab, kind, order, "xy", solution_xy, 10, 0.05)
+    assert found > order - 0.3
+
+
+@pytest.mark.parametrize("order", [6, 8])
+@pytest.mark.parametrize("kind", ["dirichlet", "neumann", "robin", "curvature"])
+def test_boundaries_stay_at_order_4(lab: Lab, kind: str, order: int) -> None:
+    u = solution_xy.subs(y, 0.5)
+    assert boundary_order(lab, kind, order, "x", u, 16, 0.05) > 3.7
