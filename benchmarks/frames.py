@@ -18,7 +18,7 @@ from mpi4py import MPI
 
 from parsolve.bench import case_of
 from parsolve.domain.field import Field
-from parsolve.domain.grid import Grid, decompose
+from parsolve.domain.grid import Grid, Halo, decompose
 from parsolve.store.frames import FieldInfo, Recorder
 
 
@@ -31,7 +31,7 @@ def main() -> None:
     comm = MPI.COMM_WORLD
     scratch = Path(comm.bcast(tempfile.mkdtemp(dir=args.directory) if comm.rank == 0 else None))
     grid = Grid.of(case_of("heat3d", args.size).grid)
-    field = Field("u", decompose(grid, comm, ghost=1), np.float64)
+    field = Field("u", decompose(grid, comm, Halo(1)), np.float64)
     field.owned[...] = 1.0 + np.arange(field.owned.shape[2])
     recorder = Recorder(comm, scratch / "out.h5", grid, [FieldInfo("u", "u", "1")], np.float64, {}, keep_frames=True)
     plain, frames = [], []

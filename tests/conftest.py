@@ -39,10 +39,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_sessionfinish(exitstatus: int) -> Generator[None]:
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None]:
     """After a failure the other ranks end too, as they may wait for this one."""
     yield
     if exitstatus and MPI.COMM_WORLD.size > 1:
+        session.config.get_terminal_writer().flush()
         sleep(2)  # for what the others have to say
         MPI.COMM_WORLD.Abort(1)
 
@@ -141,13 +142,7 @@ class Lab:
     def subdomain(
         self, problem: Problem, comm: MPI.Intracomm | None = None, processes: dict[str, int] | None = None
     ) -> Subdomain:
-        return decompose(
-            problem.grid,
-            comm or self.comm,
-            ghost=problem.program.ghost,
-            closure=problem.points,
-            processes=processes or problem.case.run.processes,
-        )
+        return decompose(problem.grid, comm or self.comm, problem.halo, processes or problem.case.run.processes)
 
     def solve(
         self, case: dict[str, Any] | Problem, comm: MPI.Intracomm | None = None, processes: dict[str, int] | None = None
@@ -155,7 +150,8 @@ class Lab:
         """March a case on the ranks of a communicator (by default one) and gather what it did."""
         problem = case if isinstance(case, Problem) else self.pose(case)
         sub = self.subdomain(problem, comm, processes)
-        stepper, schedule, dt = prepare(problem, sub)
+        prepared = prepare(problem, sub)
+        stepper, schedule, dt = prepared.stepper, prepared.schedule, prepared.dt
         times, frames = [0.0], [assemble(stepper.state)]
 
         def record(time: float, step: int, state: State) -> None:

@@ -7,16 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parsolve.case import Case
-from parsolve.run import Summary
 from parsolve.run import run as run_case
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import sympy
     from mpi4py import MPI
 
-Text = "str | float | sympy.Expr"
+    from parsolve.summary import Summary
 
 
 @dataclass(frozen=True)

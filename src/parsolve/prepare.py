@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import warnings
 
@@ -16,11 +17,11 @@ from parsolve.equations.reference import NumpyKernel
 from parsolve.errors import agreed
 from parsolve.kernels.jit import NoCompiler, load
 from parsolve.kernels.library import core
-from parsolve.solvers.march import Schedule, check_finite
+from parsolve.solvers.march import Progress as StepProgress
+from parsolve.solvers.march import Record, Result, Schedule, check_finite, march, march_adaptive
 from parsolve.solvers.power import largest_rate
 from parsolve.solvers.stepper import RungeKuttaStepper, Stepper, StormerVerletStepper, Workspace
 from parsolve.solvers.tableaus import RungeKutta
-from parsolve.store.frames import FieldInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -34,18 +35,64 @@ if TYPE_CHECKING:
     from parsolve.problem import Problem
 
 
-def field_infos(problem: Problem) -> list[FieldInfo]:
-    """What the result says of each field that it holds."""
-    meanings = problem.equation.fields
-    names = problem.case.output.fields or problem.program.unknowns
-    return [
-        FieldInfo(name, meanings.get(name, f"rate of {meanings.get(name.removesuffix('_t'), name)}"), "1")
-        for name in names
-    ]
+class Progress(StepProgress, Protocol):
+    """Shows how far a run is; of rank 0 alone."""
+
+    def start(self, total_time: float | None, total_steps: int | None, cells: int) -> None:
+        """Tell what is ahead."""
+
+    def finish(self) -> None:
+        """Tell that the march is over."""
 
 
-def prepare(problem: Problem, sub: Subdomain) -> tuple[Stepper, Schedule | None, float]:
-    """The stepper with the initial state, its schedule (None if adaptive), and the (first) time step; collective.
+@dataclass(frozen=True)
+class March:
+    """A stepper that holds the initial state, and when to do what.
+
+    ``schedule`` is None if steps are adapted to the tolerance; ``dt`` is then the first to try.
+    """
+
+    problem: Problem
+    stepper: Stepper
+    schedule: Schedule | None
+    dt: float
+
+    @property
+    def state(self) -> State:
+        """The current fields."""
+        return self.stepper.state
+
+    def run(self, record: Record, progress: Progress | None = None) -> Result:
+        """March to the end; ``record`` is called at every frame after the first; collective.
+
+        Raises:
+            NumericalError: a value is not finite, or no step meets the tolerance.
+        """
+        case, schedule = self.problem.case, self.schedule
+        shown = progress if self._subdomain.comm.rank == 0 else None
+        if shown is not None:
+            shown.start(case.time.end, schedule.steps if schedule else None, self.problem.grid.size)
+        if schedule is not None:
+            result = march(self.stepper, schedule, record, check_every=case.run.check_every, progress=shown)
+        else:
+            assert isinstance(self.stepper, RungeKuttaStepper)
+            assert case.time.tolerance is not None
+            result = march_adaptive(
+                self.stepper, self.problem.record_times(), self.dt, case.time.tolerance, record,
+                check_every=case.run.check_every, progress=shown,
+            )  # fmt: skip
+        if shown is not None:
+            shown.finish()
+        self.stepper.free()
+        return result
+
+    @property
+    def _subdomain(self) -> Subdomain:
+        return next(iter(self.state.values())).subdomain
+
+
+def prepare(problem: Problem, sub: Subdomain) -> March:
+    """The march of a problem on a subdomain, ready to go; collective.
 
     Raises:
         ParsolveError: initial values are wrong, or there is no stable step; the same one on all ranks.
@@ -68,12 +115,12 @@ def prepare(problem: Problem, sub: Subdomain) -> tuple[Stepper, Schedule | None,
     time = case.time
     dt = _automatic_dt(problem, work, stepper.state, ranges) if time.dt == "auto" else float(time.dt)
     if problem.is_adaptive:
-        return stepper, None, dt
+        return March(problem, stepper, None, dt)
     schedule = problem.schedule(dt)
     if isinstance(stepper, StormerVerletStepper):
         renamed = {name.removesuffix("_t"): f for name, f in velocity.items()}
         stepper.start(renamed, schedule.dt)
-    return stepper, schedule, schedule.dt
+    return March(problem, stepper, schedule, schedule.dt)
 
 
 def _automatic_dt(

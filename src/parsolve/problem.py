@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 
 from parsolve.case import Case, FileValue, Value
-from parsolve.domain.boundary import Condition, closure_points
+from parsolve.domain.boundary import NO_FLUX, Condition, closure_points
 from parsolve.sides import side_condition
-from parsolve.domain.grid import AXES, Grid, Triple
+from parsolve.domain.grid import AXES, Grid, Halo, Triple
 from parsolve.equations.catalogue import CATALOGUE
 from parsolve.equations.operators import spacing
 from parsolve.equations.program import Program, Stage, build
@@ -23,6 +23,7 @@ from parsolve.solvers.evaluation import Rates, StageKernel
 from parsolve.solvers.march import Schedule, counted_schedule, even_schedule
 from parsolve.solvers.stability import closure_factor, stable_step
 from parsolve.solvers.tableaus import SCHEMES, RungeKutta, Scheme, StormerVerlet
+from parsolve.store.frames import FieldInfo
 from parsolve.store.source import read_block
 
 if TYPE_CHECKING:
@@ -72,10 +73,25 @@ class Problem:
         return self.case.time.tolerance is not None
 
     @property
+    def recorded(self) -> list[FieldInfo]:
+        """What the result says of each field that it holds."""
+        meanings = self.equation.fields
+        names = self.case.output.fields or self.program.unknowns
+        return [
+            FieldInfo(name, meanings.get(name, f"rate of {meanings.get(name.removesuffix('_t'), name)}"), "1")
+            for name in names
+        ]
+
+    @property
+    def halo(self) -> Halo:
+        """Depth of the ghost cells, and owned cells that a boundary condition reads."""
+        return Halo(self.program.ghost, self.points)
+
+    @property
     def points(self) -> int:
-        """Owned cells that a boundary condition reads."""
-        least = (c.points for sides in self.conditions.values() for c in sides.values())
-        return max(closure_points(self.case.run.order), *least, 1)
+        """Owned cells that the boundary conditions read."""
+        given = [c for sides in self.conditions.values() for c in sides.values()]
+        return max(c.points(closure_points(self.case.run.order)) for c in (NO_FLUX, *given))
 
     def coefficients(self, stage: Stage) -> tuple[float, ...]:
         """Values of the constants that a stage's kernel takes."""
@@ -101,7 +117,7 @@ class Problem:
             program.exchanged,
             program.ghost,
             program.radius,
-            self.points,
+            closure_points(self.case.run.order),
             self.conditions,
         )
 
@@ -190,11 +206,9 @@ class Problem:
             return counted_schedule(time.steps, dt, every)
         assert time.end is not None
         schedule = even_schedule(time.end, dt, output.every)
-        return (
-            schedule
-            if output.every_steps is None
-            else counted_schedule(schedule.steps, schedule.dt, output.every_steps)
-        )
+        if output.every_steps is None:
+            return schedule
+        return replace(schedule, records=counted_schedule(schedule.steps, dt, output.every_steps).records)
 
     def record_times(self) -> list[float]:
         """Times of the frames after the first, for adaptive steps."""

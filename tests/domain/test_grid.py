@@ -15,6 +15,7 @@ from parsolve.domain.grid import (
     Grid,
     Subdomain,
     best_processes,
+    Halo,
     choose_processes,
     decompose,
     factorizations,
@@ -122,15 +123,15 @@ def test_what_does_not_fit_is_refused(
     cells: tuple[int, ...], ranks: int, processes: Mapping[str, int] | None, kind: type[Exception], words: tuple[str, ...]
 ) -> None:
     with pytest.raises(kind) as caught:
-        choose_processes(grid(*cells), ranks, 2, 1, processes)
+        choose_processes(grid(*cells), ranks, Halo(2), processes)
     for word in words:
         assert word in str(caught.value)
 
 
 def test_a_boundary_needs_its_cells() -> None:
     with pytest.raises(CaseError, match=r"grid\.x\.cells.*at least 3 cells.*order = 2"):
-        choose_processes(grid(2, periodic=False), 1, 3, 3, None)
-    assert choose_processes(grid(2), 1, 3, 3, None) == (1, 1, 1)  # a periodic axis may be thinner than its ghosts
+        choose_processes(grid(2, periodic=False), 1, Halo(1, 3), None)
+    assert choose_processes(grid(2), 1, Halo(1, 3), None) == (1, 1, 1)  # a periodic axis may be thinner than its ghosts
 
 
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=3), st.integers(1, 24), st.booleans())
@@ -180,7 +181,7 @@ class Placed:
 
 
 def test_decompose_on_one_rank(solo: MPI.Intracomm) -> None:
-    sub = decompose(grid(6, 5), solo, ghost=2)
+    sub = decompose(grid(6, 5), solo, Halo(2))
     assert sub.shape == (1, 5, 6)
     assert sub.ghosts == (0, 2, 2)
     assert (sub.start, sub.stop, sub.coords) == ((0, 0, 0), (1, 5, 6), (0, 0, 0))
@@ -189,7 +190,7 @@ def test_decompose_on_one_rank(solo: MPI.Intracomm) -> None:
 
 @pytest.mark.mpi(min_size=2)
 def test_decompose_is_the_same_on_all_ranks(comm: MPI.Intracomm) -> None:
-    sub = decompose(grid(24, 20, periodic=False), comm, ghost=1)
+    sub = decompose(grid(24, 20, periodic=False), comm, Halo(1))
     assert len(set(comm.allgather(sub.processes))) == 1
     assert prod(sub.processes) == comm.size
     assert sum(comm.allgather(prod(sub.shape))) == sub.grid.size

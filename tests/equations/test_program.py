@@ -72,6 +72,7 @@ def test_each_stage_has_one_level_of_operators_and_uses_earlier_ones() -> None:
             assert not inner
     assert p.reach["u"] == p.ghost == 3 * 2
     assert p.radius == 2
+    assert program("dx(u*laplace(u)) + biharmonic(u)").intermediate == ("laplace_u", "intermediate_1")
 
 
 def _operators(e: Any) -> list[Any]:

@@ -98,5 +98,5 @@ def test_an_empty_box_is_no_work() -> None:
     for kernel in (core().kernel(stage.name, "float64"), NumpyKernel(stage)):
         f, out = Field("u", sub, "float64"), Field("u", sub, "float64")
         f.array[...] = 1.0
-        bind(kernel, Box((0, 0, 5), (1, 1, 5)), [f], [out], [out], weights=[1.0], coefficients=[1.0])()
+        bind(kernel, Box((0, 0, 5), (1, 1, 5)), [f], [out], [[out]], weights=[1.0], coefficients=[1.0])()
         assert not out.array.any()

@@ -57,7 +57,7 @@ def test_linear_equations_have_the_known_symbols(lab: Any, cells: tuple[int, ...
     assert slow == 0
     np.testing.assert_allclose(advection[0, :, 0], 0.02 * diffusion - 1j * np.array(wind), rtol=1e-13, atol=1e-10)
 
-    wave, slow = found(lab, lab.case("wave", *cells, parameters={"c": 2.0}, run=run))
+    wave, slow = found(lab, lab.case("wave", *cells, parameters={"c": 2.0}, run=run), u=(0.0, 1.0))
     frequency = 2 * np.sqrt(-diffusion)
     assert slow < 1e-6
     np.testing.assert_allclose(np.sort(wave[0].imag, axis=1), np.stack([-frequency, frequency], axis=1), atol=1e-5)

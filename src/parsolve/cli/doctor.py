@@ -69,7 +69,7 @@ def _markdown(report: dict[str, Section], problems: Sequence[str]) -> str:
 
 
 def _parsolve(problems: list[str]) -> Section:
-    from parsolve.cli.main import version
+    from parsolve.cli.words import version
 
     section = {"version": version(), "path": str(Path(__file__).parent.parent)}
     try:

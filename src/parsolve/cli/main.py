@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from parsolve.cli import launch
 from parsolve.cli.parser import World, parse
+from parsolve.cli.words import version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,14 +37,3 @@ def main(argv: Sequence[str], world: World) -> int:
         return 0
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
         return int(args.do(args, world))
-
-
-def version() -> str:
-    """Return the installed version of parsolve."""
-    from importlib.metadata import PackageNotFoundError
-    from importlib.metadata import version as installed
-
-    try:
-        return installed("parsolve")
-    except PackageNotFoundError:
-        return "unknown (run from source)"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from parsolve.domain.grid import Triple
     from parsolve.plan import Plan
-    from parsolve.run import Summary
+    from parsolve.summary import Summary
 
 
 def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:

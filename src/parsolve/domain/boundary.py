@@ -1,8 +1,8 @@
 """Physical ghosts: Dirichlet, Neumann, Robin and curvature conditions at a face.
 
 A ghost is the value of the polynomial through the condition at the face and the nearest owned cells.  With order - 1
-cells its error is O(h^order), which keeps the order of the scheme (Gustafsson, Math. Comp. 29 (1975) 396); beyond
-order 4 one-sided polynomials make explicit schemes unstable, so that the boundary stays at order 4.
+cells its error is O(h^order), which keeps the order of the scheme (Gustafsson, Math. Comp. 29 (1975) 396) if the value
+is given; where a derivative is given, a power of h is lost for each, and as many cells more are read.  Beyond order 4 one-sided polynomials make explicit schemes unstable, so that the boundary stays at order 4.
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ class Condition:
     c: float = 0.0
     varies: bool = False
 
-    @property
-    def points(self) -> int:
-        """Owned cells that it needs at least."""
-        return 2 if self.c else 1
+    def points(self, points: int) -> int:
+        """Owned cells that it reads where a Dirichlet condition reads ``points``; at order 2 a slope gains by symmetry."""
+        if self.c:
+            return points + 2
+        return points + 1 if points > 1 and (callable(self.b) or self.b != 0) else points
 
 
 NO_FLUX = Condition(0.0, 1.0, 0.0)
@@ -44,7 +45,7 @@ Conditions = Mapping[str, Mapping[str, Condition]]  # field -> side -> condition
 
 
 def closure_points(order: int) -> int:
-    """How many owned cells a physical boundary reads."""
+    """How many owned cells a Dirichlet condition reads."""
     return min(order, CLOSURE_ORDER) - 1
 
 

@@ -150,36 +150,39 @@ def split(cells: int, parts: int) -> list[int]:
     return [i * size + min(i, more) for i in range(parts + 1)]
 
 
+@dataclass(frozen=True)
+class Halo:
+    """What a subdomain needs: depth of ghost cells, and owned cells that a physical boundary reads."""
+
+    ghost: int
+    closure: int = 1
+
+
 def decompose(
-    grid: Grid,
-    comm: MPI.Intracomm,
-    *,
-    ghost: int,
-    closure: int = 1,
-    processes: Mapping[str, int] | None = None,
+    grid: Grid, comm: MPI.Intracomm, halo: Halo, processes: Mapping[str, int] | None = None
 ) -> Subdomain:
     """Subdomain of this rank.
 
     Args:
         grid: the global grid.
         comm: its ranks share the grid.
-        ghost: depth of the ghost cells.
-        closure: owned cells that a physical boundary reads.
+        halo: depth of the ghost cells.
         processes: ranks along each axis, or None: least halo surface, with x whole where that leaves no slivers.
 
     Raises:
         SetupError: more ranks than the grid can be split into.
         CaseError: a process grid that does not fit.
     """
-    return Subdomain(grid, comm, choose_processes(grid, comm.size, max(ghost, closure), closure, processes), ghost)
+    return Subdomain(grid, comm, choose_processes(grid, comm.size, halo, processes), halo.ghost)
 
 
-def choose_processes(grid: Grid, size: int, least: int, closure: int, processes: Mapping[str, int] | None) -> Triple:
-    """Process grid (z, y, x), given or the best, with at least ``least`` cells a rank along each split axis.
+def choose_processes(grid: Grid, size: int, halo: Halo, processes: Mapping[str, int] | None) -> Triple:
+    """Process grid (z, y, x), given or the best, with enough cells a rank along each split axis.
 
     Raises:
         SetupError, CaseError: as ``decompose``.
     """
+    least = max(halo.ghost, halo.closure)
     chosen = best_processes(grid, size, least) if processes is None else given_processes(grid, size, processes)
     for d, axis in enumerate(AXES):
         smallest = grid.cells[d] // chosen[d]
@@ -188,8 +191,8 @@ def choose_processes(grid: Grid, size: int, least: int, closure: int, processes:
                 f"axis {axis}: {grid.cells[d]} cells over {chosen[d]} ranks leave {smallest} a rank, but the ghost "
                 f"depth is {least}; use fewer ranks along {axis}"
             )
-        if grid.present[d] and not grid.periodic[d] and grid.cells[d] < closure:
-            raise CaseError(f"grid.{axis}.cells: the boundary condition needs at least {closure} cells; use order = 2")
+        if grid.present[d] and not grid.periodic[d] and grid.cells[d] < halo.closure:
+            raise CaseError(f"grid.{axis}.cells: the boundary condition needs at least {halo.closure} cells; use order = 2")
     return chosen
 
 

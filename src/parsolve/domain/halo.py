@@ -40,7 +40,7 @@ class BoundaryFill:
         conditions: by field and side; a side without one has no flux.
         axis: 0 = z, 1 = y, 2 = x.
         depth: how many ghosts.
-        points: how many owned cells a condition reads.
+        points: how many owned cells a Dirichlet condition reads.
         slab: tangential ranges (z, y, x) in owned indices; the one along the axis is not read.
     """
 
@@ -74,7 +74,7 @@ class BoundaryFill:
         self, f: Field, condition: Condition, axis: int, side: int, depth: int, points: int, slab: Slab
     ) -> Ghost:
         sub = f.subdomain
-        points = min(max(points, condition.points), sub.shape[axis])
+        points = min(condition.points(points), sub.shape[axis])
         ghost = Ghost(field=f.address, axis=axis, depth=depth, points=points)
         ghost.first = sub.shape[axis] - 1 if side else 0
         ghost.inward = -1 if side else 1

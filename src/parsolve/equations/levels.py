@@ -47,8 +47,17 @@ class Levels:
         """
         self._refuse_circles()
         marked = {name: self._mark(e) for name, e in rates.items()}
-        self.stages = {name: self._settle(e) for name, e in self.stages.items()}
+        self.stages = self._in_order({name: self._settle(e) for name, e in self.stages.items()})
         return {name: self._settle(e) for name, e in marked.items()}
+
+    def _in_order(self, stages: Mapping[str, sympy.Expr]) -> dict[str, sympy.Expr]:
+        """The stages with each after those that it uses: one that was found later may serve an earlier one."""
+        ordered: dict[str, sympy.Expr] = {}
+        while len(ordered) < len(stages):
+            for name, e in stages.items():
+                if name not in ordered and all(s.name in ordered for s in e.free_symbols if s.name in stages):
+                    ordered[name] = e
+        return ordered
 
     def _settle(self, e: sympy.Expr) -> sympy.Expr:
         """Definitions that are not stages in place; operators that are stages by their field."""

@@ -68,7 +68,8 @@ def _states(program: Program, ranges: Mapping[str, tuple[float, float]]) -> dict
     if math.prod(len(c) for c in choices) > MOST_STATES:
         picks = np.random.default_rng(0).integers(0, [len(c) for c in choices], (MOST_STATES, len(choices)))
         chosen = (tuple(c[i] for c, i in zip(choices, row, strict=True)) for row in picks)
-    table = np.array(list(chosen), dtype=float).reshape(-1, len(names))
+    rows = list(chosen)
+    table = np.array(rows, dtype=float).reshape(len(rows), len(names))
     return {name: table[:, i] for i, name in enumerate(names)} | {"": np.zeros(len(table))}
 
 

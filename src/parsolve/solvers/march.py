@@ -28,14 +28,16 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Schedule:
-    """Equal steps with frames at some of them.
-
-    ``records`` are step numbers in increasing order; the time of step n is n * dt, not a running sum.
-    """
+    """Equal steps with frames at some of them; ``records`` are step numbers in increasing order."""
 
     dt: float
     steps: int
     records: tuple[int, ...]
+    end: float
+
+    def time(self, n: int) -> float:
+        """Time after n steps: no running sum, and the end exactly."""
+        return n * self.end / self.steps
 
 
 @dataclass(frozen=True)
@@ -55,21 +57,22 @@ def even_schedule(end: float, dt: float, every: float | None) -> Schedule:
     """
     if every is None or every >= end:
         steps = max(1, math.ceil(end / dt * (1 - 1e-12)))
-        return Schedule(end / steps, steps, (steps,))
+        return Schedule(end / steps, steps, (steps,), end)
     frames = end / every
     if abs(frames - round(frames)) < 1e-9 * frames:
         each = max(1, math.ceil(every / dt * (1 - 1e-12)))
         steps = each * round(frames)
-        return Schedule(end / steps, steps, tuple(range(each, steps + 1, each)))
+        return Schedule(end / steps, steps, tuple(range(each, steps + 1, each)), end)
     steps = max(1, math.ceil(end / dt * (1 - 1e-12)))
     dt = end / steps
     records = sorted({max(1, round(i * every / dt)) for i in range(1, int(frames) + 1)} | {steps})
-    return Schedule(dt, steps, tuple(records))
+    return Schedule(dt, steps, tuple(records), end)
 
 
 def counted_schedule(steps: int, dt: float, every: int | None) -> Schedule:
     """A given number of steps, with a frame every so many and at the end."""
-    return Schedule(dt, steps, tuple(sorted({*range(every or steps, steps + 1, every or steps), steps})))
+    records = sorted({*range(every or steps, steps + 1, every or steps), steps})
+    return Schedule(dt, steps, tuple(records), steps * dt)
 
 
 def march(
@@ -89,15 +92,15 @@ def march(
     for stop in _stops(schedule, check_every):
         begin = perf_counter()
         for n in range(done, stop):
-            stepper.step(n * dt, dt)
+            stepper.step(schedule.time(n), dt)
             if progress is not None:
-                progress.update(n + 1, (n + 1) * dt, dt)
+                progress.update(n + 1, schedule.time(n + 1), dt)
         done = stop
-        check_finite(stepper.state, done, done * dt, dt)
+        check_finite(stepper.state, done, schedule.time(done), dt)
         seconds += perf_counter() - begin
         if done in schedule.records:
-            record(done * dt, done, stepper.state)
-    return Result(done, done * dt, seconds)
+            record(schedule.time(done), done, stepper.state)
+    return Result(done, schedule.time(done), seconds)
 
 
 def _stops(schedule: Schedule, check_every: int) -> Sequence[int]:
