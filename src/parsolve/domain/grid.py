@@ -92,6 +92,7 @@ class Subdomain:
     comm: MPI.Intracomm
     processes: Triple
     ghost: int
+    deep: int = 0
 
     @cached_property
     def coords(self) -> Triple:
@@ -122,9 +123,16 @@ class Subdomain:
 
     @property
     def ghosts(self) -> Triple:
-        """Depth of ghost cells (z, y, x): none on an absent axis."""
-        z, y, x = (self.ghost if present else 0 for present in self.grid.present)
+        """Depth of ghost cells (z, y, x): none on an absent axis, deep where they are exchanged."""
+        z, y, x = (
+            0 if not present else max(self.ghost, self.deep) if self.is_deep(d) else self.ghost
+            for d, present in enumerate(self.grid.present)
+        )
         return z, y, x
+
+    def is_deep(self, axis: int) -> bool:
+        """Whether ghosts along an axis come from other cells of the grid; along x only if it is split."""
+        return self.processes[axis] > 1 or (axis < 2 and self.grid.periodic[axis])
 
     def neighbour(self, axis: int, side: int) -> int | None:
         """Rank beyond the lower (side 0) or upper (1) face along an axis; None at the edge of the domain.
@@ -152,10 +160,14 @@ def split(cells: int, parts: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Halo:
-    """What a subdomain needs: depth of ghost cells, and owned cells that a physical boundary reads."""
+    """What a subdomain needs: depth of ghost cells, and owned cells that a physical boundary reads.
+
+    ``deep``: depth where several stages run between two exchanges; 0: as ``ghost``.
+    """
 
     ghost: int
     closure: int = 1
+    deep: int = 0
 
 
 def decompose(
@@ -173,7 +185,7 @@ def decompose(
         SetupError: more ranks than the grid can be split into.
         CaseError: a process grid that does not fit.
     """
-    return Subdomain(grid, comm, choose_processes(grid, comm.size, halo, processes), halo.ghost)
+    return Subdomain(grid, comm, choose_processes(grid, comm.size, halo, processes), halo.ghost, halo.deep)
 
 
 def choose_processes(grid: Grid, size: int, halo: Halo, processes: Mapping[str, int] | None) -> Triple:

@@ -64,6 +64,16 @@ class Extrema(ctypes.Structure):
     _fields_ = [("minimum", ctypes.c_double), ("maximum", ctypes.c_double), ("bad", Triple)]
 
 
+class StageEntry(ctypes.Structure):
+    """``ps_stage`` of pipeline.h."""
+
+    _fields_ = [
+        ("kind", ctypes.c_int64), ("function", ctypes.c_void_p), ("lag", Triple), ("lo", Triple), ("hi", Triple),
+        ("trigger", ctypes.c_int64), ("size", ctypes.c_int64), ("args", ctypes.POINTER(Args)),
+        ("copy", ctypes.POINTER(Copy)), ("ghost", ctypes.POINTER(Ghost)), ("count", ctypes.c_int64),
+    ]  # fmt: skip
+
+
 class Kernel(Protocol):
     """What can be bound to arguments and launched over a box."""
 
