@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import tomllib
 from typing import TYPE_CHECKING, Any
@@ -84,7 +85,9 @@ def test_an_error_elsewhere_has_its_own_key(table: str) -> None:
 
 
 @pytest.mark.parametrize("table", ["parameters", "define", "fields", "evolve"])
-@pytest.mark.parametrize("name", ["x", "t", "pi", "laplace", "where", "integral", "2k", "my name", "_k", "k" * 33, "noise_1", "mean_2"])
+@pytest.mark.parametrize(
+    "name", ["x", "t", "pi", "laplace", "where", "integral", "2k", "my name", "_k", "k" * 33, "noise_1", "mean_2"]
+)
 def test_names_that_cannot_be(table: str, name: str) -> None:
     tables: dict[str, Any] = {"evolve": {"u": "laplace(u)"}}
     tables[table] = {name: 1.0 if table == "parameters" else "1"}
@@ -107,10 +110,9 @@ def test_names_that_cannot_be(table: str, name: str) -> None:
         ({"define": {"a": "a"}}, "define.a: it is defined by itself"),
         ({"equation": "heat"}, "evolve: the case has equation = 'heat' already"),
         ({"boundary": {"v": {"xmin": {"dirichlet": 0.0}}}, "grid": CLOSED}, "boundary.v: user has no such field"),
-        ({"boundary": {"u": {"xmin": {"dirichlet": "yy"}}}, "grid": CLOSED}, "boundary.u.xmin.dirichlet: unknown name 'yy'"),
-        ({"boundary": {"u": {"xmin": {"dirichlet": "u"}}}, "grid": CLOSED}, "boundary.u.xmin.dirichlet: unknown name 'u'"),
+        ({"boundary": {"u": {"xmin": {"neumann": "yy"}}}, "grid": CLOSED}, "xmin.neumann: unknown name 'yy'"),
+        ({"boundary": {"u": {"xmin": {"neumann": "u"}}}, "grid": CLOSED}, "boundary.u.xmin.neumann: unknown name 'u'"),
         ({"initial": {"u": 1.0, "v": 1.0}}, "initial.v: user has no such field"),
-        ({"initial": {"u": "laplace(x)"}}, "it can stand only in equations"),
         ({"time": {"steps": 1, "scheme": "leapfrog"}}, "leapfrog is for equations that give u_tt"),
         (
             {"evolve": {"u_tt": "laplace(u) - u_t"}, "time": {"steps": 1, "scheme": "leapfrog"}},
@@ -132,7 +134,7 @@ def test_a_stencil_wider_than_the_grid(lab: Lab) -> None:
         "time": {"steps": 1, "dt": 1e-4},
         "run": {"order": 8, "device": "numpy"},
     }
-    with pytest.raises(CaseError, match=r"grid\.x\.cells: the boundary condition needs at least 4 cells; use order = 2"):
+    with pytest.raises(CaseError, match=r"grid\.x\.cells: .* needs at least 4 cells; use order = 2"):
         lab.solve(case)
 
 
@@ -140,9 +142,10 @@ def test_a_periodic_axis_thinner_than_the_stencil_is_its_own_neighbour(lab: Lab)
     """Three cells repeated are a grid of twelve: the same numbers."""
     short = {"cells": 3, "range": [0.0, 0.25], "periodic": True}
     long = {"cells": 12, "range": [0.0, 1.0], "periodic": True}
+    place = "floor(12*x) - 3*floor(4*x + 1e-9)"
     case = {
         "evolve": {"u": "dx(dxx(u)) + div((1 + u**2)*grad(u))"},
-        "initial": {"u": "where(floor(12*x) == 3*floor(4*x + 1e-9), 1, 0) + 0.5*where(floor(12*x) == 3*floor(4*x + 1e-9) + 1, 1, 0)"},
+        "initial": {"u": f"where({place} == 0, 1, 0) + where({place} == 1, 0.5, 0)"},
         "time": {"steps": 1, "dt": 1e-6},
         "run": {"order": 8, "device": "numpy"},
     }
@@ -214,10 +217,15 @@ def test_require_compiled_fails_without_a_compiler(lab: Lab, capfd: pytest.Captu
 
 
 @pytest.mark.usefixtures("no_compiler")
-@pytest.mark.filterwarnings("default")
 def test_the_command_line_warns_and_goes_on(capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["run", "case.toml", "-q"]) == 0
-    said = capfd.readouterr().err
-    assert "no C compiler" in said
-    assert "10 to 100 times slower" in said
-    assert sys.modules[main.__module__].__file__ not in said, "a warning shows no source"
+    run = [sys.executable, "-m", "parsolve", "run", "case.toml", "-q"]
+    done = subprocess.run(run, capture_output=True, text=True, check=True, timeout=60)
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("parsolve: warning: no C compiler: CC=/nonexistent: no such program; ")
+    assert line.endswith("10 to 100 times slower")
+
+
+@pytest.mark.usefixtures("no_compiler")
+def test_compile_fails_without_a_compiler(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["compile", "case.toml"]) == 3
+    assert "no C compiler" in capfd.readouterr().err

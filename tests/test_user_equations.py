@@ -83,7 +83,7 @@ CASES: dict[str, Tables] = {
         "run": {"order": 4},
     },
     "advection": {
-        "evolve": {"u": "-advect(vector(y - 0.4, 0.5 - x), u)", "v": "dot(grad(u), grad(v)) - upwind(vector(1, -u), v)"},
+        "evolve": {"u": "-advect(vector(y - 0.4, 0.5 - x), u)", "v": "dot(grad(u), grad(v)) - upwind(vector(1,-u), v)"},
         "grid": TORUS,
     },
     "second order in time": {

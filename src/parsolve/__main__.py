@@ -6,6 +6,7 @@ import os
 import sys
 import time
 import traceback
+import warnings
 from typing import TYPE_CHECKING
 
 from parsolve.cli import launch
@@ -14,6 +15,8 @@ from parsolve.errors import ParsolveError, ResourceError, SetupError, StorageErr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from typing import TextIO
 
     from mpi4py import MPI
 
@@ -88,6 +91,7 @@ class World:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return the exit code, the same on all ranks; no error passes as a traceback."""
     world = World()
+    warnings.showwarning = _show_warning
     try:
         code = run_command(sys.argv[1:] if argv is None else argv, world.open)
         sys.stdout.flush()
@@ -141,6 +145,18 @@ def _all_meet(meeting: MPI.Intracomm) -> bool:
             return False
         time.sleep(0.005)
     return True
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Show a warning as the user needs it: without the line of our source."""
+    _say(f"parsolve: warning: {message}")
 
 
 def _say(text: str) -> None:

@@ -64,8 +64,10 @@ def _expression_face(
         environment: dict[str, float | np.ndarray] = {**parameters, "t": time}
         for d, name in enumerate(AXES):
             if name in grid.names:
-                index = np.arange(start[d], start[d] + shape[d]) + 0.5
-                line = np.array([end]) if d == axis else grid.lower[d] + index * grid.spacing[d]
+                index = np.arange(start[d], start[d] + shape[d])
+                if grid.periodic[d]:
+                    index %= grid.cells[d]
+                line = np.array([end]) if d == axis else grid.lower[d] + (index + 0.5) * grid.spacing[d]
                 environment[name] = line.reshape([-1 if i == d else 1 for i in range(3)])
         result = np.broadcast_to(evaluate(expression, environment), shape)
         if not np.isfinite(result).all():

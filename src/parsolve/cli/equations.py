@@ -84,7 +84,7 @@ def compile_case(args: argparse.Namespace, world: object) -> int:
     from parsolve.prepare import kernels
     from parsolve.problem import pose
 
-    problem = pose(Case.load(args.case, args.set))
+    problem = pose(Case.load(args.case, [*args.set, "run.require_compiled=true"]))
     if not problem.case.evolve:
         print(f"{problem.equation.name} is in the catalogue: its kernels are installed already")
         return 0

@@ -2,7 +2,8 @@
 
 A ghost is the value of the polynomial through the condition at the face and the nearest owned cells.  With order - 1
 cells its error is O(h^order), which keeps the order of the scheme (Gustafsson, Math. Comp. 29 (1975) 396) if the value
-is given; where a derivative is given, a power of h is lost for each, and as many cells more are read.  Beyond order 4 one-sided polynomials make explicit schemes unstable, so that the boundary stays at order 4.
+is given; where a derivative is given, a power of h is lost for each, and as many cells more are read.  Beyond
+order 4 one-sided polynomials make explicit schemes unstable, so that the boundary stays at order 4.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Condition:
     varies: bool = False
 
     def points(self, points: int) -> int:
-        """Owned cells that it reads where a Dirichlet condition reads ``points``; at order 2 a slope gains by symmetry."""
+        """Owned cells that it reads where a Dirichlet condition reads ``points``; a slope at order 2 needs no more."""
         if self.c:
             return points + 2
         return points + 1 if points > 1 and (callable(self.b) or self.b != 0) else points

@@ -18,6 +18,7 @@ from parsolve.equations.operators import expand, name_of
 from parsolve.equations.parse import OPERATOR_FUNCTIONS, VALUE_FUNCTIONS, parse
 from parsolve.equations.syntax import Source
 from parsolve.errors import CaseError
+from parsolve.kernels.library import MAX_COEFFICIENTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -184,6 +185,12 @@ class _StageBuilder:
     def __call__(self, name: str, outputs: Mapping[str, sympy.Expr], *, updates: bool = False) -> Stage:
         lowering = Lowering(self.axes, self.order, self.fields, self.numbers)
         results = tuple(lowering.value(e) for e in outputs.values())
+        most = MAX_COEFFICIENTS - len(self.numbers)
+        if len(lowering.coefficients) > most:
+            raise CaseError(
+                f"evolve: {name} has {len(lowering.coefficients)} different constants, and a kernel takes {most}; "
+                "write some of them as numbers, or move a part into a coefficient field"
+            )
         return Stage(
             f"{self.prefix}_{name}",
             tuple(lowering.inputs),

@@ -37,7 +37,7 @@ class Schedule:
 
     def time(self, n: int) -> float:
         """Time after n steps: no running sum, and the end exactly."""
-        return n * self.end / self.steps
+        return n / self.steps * self.end
 
 
 @dataclass(frozen=True)
