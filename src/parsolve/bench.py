@@ -13,7 +13,8 @@ from parsolve.domain.grid import decompose
 from parsolve.errors import CaseError
 from parsolve.prepare import prepare
 from parsolve.problem import pose
-from parsolve.solvers.march import Schedule, march
+from parsolve.solvers.march import march
+from parsolve.solvers.schedule import Schedule
 from parsolve.tables import nearest
 
 if TYPE_CHECKING:
@@ -125,8 +126,8 @@ def best_time(problem: Problem, comm: MPI.Intracomm, seconds: float) -> tuple[in
     """Steps, and seconds of the fastest of REPEATS marches of that many steps; collective."""
     from mpi4py import MPI
 
-    prepared = prepare(problem, decompose(problem.grid, comm, problem.halo))
-    stepper, dt = prepared.stepper, prepared.dt
+    prepared = prepare(problem, decompose(problem.grid, comm, problem.halo(comm.size)))
+    stepper, dt = prepared.passes, prepared.dt
 
     def march_for(steps: int) -> float:
         comm.Barrier()

@@ -52,7 +52,7 @@ def check(case: Case, ranks: int) -> Plan:
     """
     problem = pose(case)
     grid, program = problem.grid, problem.program
-    processes = choose_processes(grid, ranks, problem.halo, case.run.processes)
+    processes = choose_processes(grid, ranks, problem.halo(ranks), case.run.processes)
     sizes = [sorted({b - a for a, b in itertools.pairwise(s)}) for s in map(split, grid.cells, processes)]
     least, most = ((s[0][i], s[1][i], s[2][i]) for s, i in ((sizes, 0), (sizes, -1)))
     extrema = {name: _extrema(problem, problem.initial, name) for name in program.unknowns}

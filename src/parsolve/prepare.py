@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import warnings
@@ -18,7 +19,8 @@ from parsolve.errors import agreed
 from parsolve.kernels.jit import NoCompiler, load
 from parsolve.kernels.library import core
 from parsolve.solvers.march import Progress as StepProgress
-from parsolve.solvers.march import Record, Result, Schedule, check_finite, march, march_adaptive
+from parsolve.solvers.march import Record, Result, check_finite, march, march_adaptive
+from parsolve.solvers.pipeline import Passes
 from parsolve.solvers.power import largest_rate
 from parsolve.solvers.stepper import RungeKuttaStepper, Stepper, StormerVerletStepper, Workspace
 from parsolve.solvers.tableaus import RungeKutta
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from parsolve.equations.program import Stage
     from parsolve.kernels.library import Kernel
     from parsolve.solvers.evaluation import State
+    from parsolve.solvers.schedule import Schedule
     from parsolve.problem import Problem
 
 
@@ -73,7 +76,7 @@ class March:
         if shown is not None:
             shown.start(case.time.end, schedule.steps if schedule else None, self.problem.grid.size)
         if schedule is not None:
-            result = march(self.stepper, schedule, record, check_every=case.run.check_every, progress=shown)
+            result = march(self.passes, schedule, record, check_every=case.run.check_every, progress=shown)
         else:
             assert isinstance(self.stepper, RungeKuttaStepper)
             assert case.time.tolerance is not None
@@ -83,8 +86,15 @@ class March:
             )  # fmt: skip
         if shown is not None:
             shown.finish()
-        self.stepper.free()
+        self.passes.free()
         return result
+
+    @cached_property
+    def passes(self) -> Passes | Stepper:
+        """What takes the steps: the stepper itself, or passes of several of its steps."""
+        steps = self.problem.pass_steps(self._subdomain.comm.size)
+        fused = steps and self._subdomain.deep and not isinstance(self.stepper.work.rates.rate.kernel, NumpyKernel)
+        return Passes(self.stepper, steps, self.dt) if fused else self.stepper
 
     @property
     def _subdomain(self) -> Subdomain:
@@ -169,7 +179,7 @@ def coefficient_fields(problem: Problem, sub: Subdomain, crowded: bool) -> dict[
             f.owned[...] = problem.array(name, sub.start, sub.shape)
     ghost = sub.ghost
     exchange = HaloExchange(
-        list(fields.values()), {}, depth=ghost, boundary_depth=ghost, points=1, yielding=crowded, signed=False
+        list(fields.values()), {}, depth=ghost, boundary_depth=ghost, points=1, yielding=crowded, signed=False, deep=True
     )
     exchange.fill(0.0)
     exchange.free()

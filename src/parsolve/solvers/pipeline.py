@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from parsolve.domain.field import Box, Field, bind
 from parsolve.domain.halo import BoundaryFill, HaloExchange, wrap_copies
+from parsolve.errors import SetupError
 from parsolve.kernels.library import CompiledKernel, Copy, StageEntry, core
 from parsolve.solvers.stepper import RungeKuttaStepper, Stepper, StormerVerletStepper
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from parsolve.domain.grid import Subdomain
     from parsolve.kernels.library import Args
     from parsolve.solvers.evaluation import StageKernel, State
-    from parsolve.solvers.stepper import Workspace
+    from parsolve.solvers.schedule import Schedule
 
 KERNEL, COPY, GHOST = 0, 1, 2
 TILE = (16, 16)
@@ -59,13 +61,14 @@ class Pipeline:
 
     Attributes:
         steps: how many; even where the stepper alternates between two registers.
+        parity: which of the two is current at the beginning.
         tile: rows of a tile along z and y.
     """
 
     stepper: Stepper
-    work: Workspace
     steps: int
     dt: float
+    parity: int = 0
     tile: tuple[int, int] = TILE
     _entries: list[StageEntry] = field(default_factory=list)
     _keep: list[object] = field(default_factory=list)
@@ -74,6 +77,7 @@ class Pipeline:
     _lag: int = 0
 
     def __post_init__(self) -> None:
+        self.work = self.stepper.work
         sub, rates = self.work.subdomain, self.work.rates
         both = [s[name] for s in self._carried() for name in self.work.unknowns]
         self.exchange = HaloExchange(
@@ -85,13 +89,15 @@ class Pipeline:
         kernels = self.steps * self._rows() * (len(rates.defines) + 1)
         self._left = kernels * self._radius
         for step in range(self.steps):
-            parity = step % 2 if self._alternates else 0
+            parity = (self.parity + step) % 2 if self._alternates else 0
             for update in updates_of_step(self.stepper, self.dt, parity):
                 self._add_update(update, step)
         array = (StageEntry * len(self._entries))(*self._entries)
         low, high = self._span(sub)
         tile = (ctypes.c_int64 * 3)(*self.tile, 1 << 40)
-        self._run = lambda: core().handle.ps_pipeline(array, ctypes.c_int64(len(array)), tile, low, high)
+        self._run: Callable[[], int] = partial(
+            core().handle.ps_pipeline, array, ctypes.c_int64(len(array)), tile, low, high
+        )
 
     @property
     def _alternates(self) -> bool:
@@ -102,7 +108,9 @@ class Pipeline:
 
     def _carried(self) -> list[State]:
         """Registers that hold the state between passes."""
-        return self.stepper.registers[:2] if isinstance(self.stepper, StormerVerletStepper) else self.stepper.registers[:1]
+        if isinstance(self.stepper, StormerVerletStepper):
+            return list(self.stepper.registers)
+        return [self.stepper.registers[self.parity]]
 
     def __call__(self, first: int, time: Callable[[int], float]) -> None:
         """Take the steps ``first``, ``first + 1``, ...; ``time(n)`` is the time before step n."""
@@ -111,7 +119,9 @@ class Pipeline:
             args.time = time(first + step) + c * self.dt
         for fill, step, c in self._fills:
             fill.evaluate(time(first + step) + c * self.dt)
-        self._run()
+        status = self._run()
+        if status:
+            raise SetupError(f"a kernel returned status {status}")
 
     def _add_update(self, update: Update, step: int) -> None:
         rates, others = self.work.rates, self.stepper.others
@@ -199,3 +209,35 @@ class Pipeline:
         low = [min(e.lo[d] for e in self._entries) for d in range(3)]
         high = [max(e.hi[d] + e.lag[d] for e in self._entries) for d in range(3)]
         return triple(*low), triple(*high)
+
+
+class Passes:
+    """Takes the steps of a stepper in passes of several, and one by one where fewer are due."""
+
+    def __init__(self, stepper: Stepper, steps: int, dt: float, tile: tuple[int, int] = TILE) -> None:
+        self.stepper = stepper
+        self.steps = steps
+        self.dt = dt
+        self.tile = tile
+        self._pipelines: dict[int, Pipeline] = {}
+
+    @property
+    def state(self) -> State:
+        """The current fields."""
+        return self.stepper.state
+
+    def advance(self, first: int, stop: int, schedule: Schedule) -> int:
+        """Take a pass from step number ``first``, or one step if a pass would go beyond ``stop``; how many were taken."""
+        if stop - first < self.steps:
+            return self.stepper.advance(first, stop, schedule)
+        parity = self.stepper.parity
+        if parity not in self._pipelines:
+            self._pipelines[parity] = Pipeline(self.stepper, self.steps, self.dt, parity, self.tile)
+        self._pipelines[parity](first, schedule.time)
+        return self.steps
+
+    def free(self) -> None:
+        """Free the messages; no step can follow."""
+        for pipeline in self._pipelines.values():
+            pipeline.exchange.free()
+        self.stepper.free()
