@@ -38,7 +38,9 @@ def test_an_example_runs(lab: Lab, block: str) -> None:
         assert not np.array_equal(solution.fields[name], solution.frames[0][name])
 
 
-def test_the_python_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_python_example(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     (block,) = re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
     exec(compile(block, "docs/equations.md", "exec"), {})
@@ -47,5 +49,5 @@ def test_the_python_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cap
 
 def test_it_names_every_operator_and_limit() -> None:
     assert all(f"`{name}(" in TEXT or f"({name}(" in TEXT for name in OPERATOR_FUNCTIONS)
-    limits = f"{MAX_LENGTH} characters, {MAX_NODES} numbers, names and operations, {MAX_DEPTH} levels, exponents to {MAX_EXPONENT}"
-    assert f"Limits: {limits}; {MAX_COEFFICIENTS} different constants" in TEXT
+    words = f"{MAX_NODES} numbers, names and operations, {MAX_DEPTH} levels, exponents to {MAX_EXPONENT}"
+    assert f"Limits: {MAX_LENGTH} characters, {words}; {MAX_COEFFICIENTS} different constants" in TEXT

@@ -214,8 +214,8 @@ def test_coefficients_and_boundaries_from_files(lab: Lab, comm: MPI.Intracomm, s
     assert_same(together.fields, lab.solve(files).fields)
     # Beyond the ends of x a formula goes on and a file stays at its last value: four stages see that four cells deep.
     formulas = lab.solve(case("1 + x*y", "y**2"), comm)
-    assert np.array_equal(together.fields["u"][:, 4:-4], formulas.fields["u"][:, 4:-4])
-    assert not np.array_equal(together.fields["u"], formulas.fields["u"])
+    difference = np.abs(together.fields["u"] - formulas.fields["u"])
+    assert difference[:, 4:-4].max() < 1e-14 < difference.max()
 
 
 def test_a_coefficient_of_time_is_evaluated_at_each_stage(lab: Lab) -> None:

@@ -126,7 +126,9 @@ def _start_mpi() -> tuple[MPI.Intracomm, str]:
         import mpi4py
 
         mpi4py.rc(thread_level="funneled")
-        from mpi4py import MPI
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of a foreign launcher: `open` says it better
+            from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise SetupError(
