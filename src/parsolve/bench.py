@@ -99,7 +99,7 @@ def case_of(name: str, size: int | None = None, precision: str = "float64") -> C
 def measure(
     name: str, comm: MPI.Intracomm, *, size: int | None = None, precision: str = "float64", seconds: float = 3.0
 ) -> Measurement:
-    """March a benchmark for about some seconds, best of REPEATS parts, after measuring the copy bandwidth; collective."""
+    """March a benchmark for about some seconds after measuring the copy bandwidth; best of REPEATS; collective."""
     bandwidth = copy_bandwidth(comm)
     problem = pose(case_of(name, size, precision))
     steps, best = best_time(problem, comm, seconds)

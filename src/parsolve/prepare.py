@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
-
-import warnings
 
 import numpy as np
 
@@ -33,9 +32,9 @@ if TYPE_CHECKING:
     from parsolve.domain.grid import Subdomain
     from parsolve.equations.program import Stage
     from parsolve.kernels.library import Kernel
+    from parsolve.problem import Problem
     from parsolve.solvers.evaluation import State
     from parsolve.solvers.schedule import Schedule
-    from parsolve.problem import Problem
 
 
 class Progress(StepProgress, Protocol):
@@ -133,9 +132,7 @@ def prepare(problem: Problem, sub: Subdomain) -> March:
     return March(problem, stepper, schedule, schedule.dt)
 
 
-def _automatic_dt(
-    problem: Problem, work: Workspace, state: State, ranges: Mapping[str, tuple[float, float]]
-) -> float:
+def _automatic_dt(problem: Problem, work: Workspace, state: State, ranges: Mapping[str, tuple[float, float]]) -> float:
     """The stable step; that of a user's equation is checked by a power iteration on the kernels themselves."""
     duration = problem.case.time.end or np.inf
     if not problem.case.evolve:
@@ -179,7 +176,14 @@ def coefficient_fields(problem: Problem, sub: Subdomain, crowded: bool) -> dict[
             f.owned[...] = problem.array(name, sub.start, sub.shape)
     ghost = sub.ghost
     exchange = HaloExchange(
-        list(fields.values()), {}, depth=ghost, boundary_depth=ghost, points=1, yielding=crowded, signed=False, deep=True
+        list(fields.values()),
+        {},
+        depth=ghost,
+        boundary_depth=ghost,
+        points=1,
+        yielding=crowded,
+        signed=False,
+        deep=True,
     )
     exchange.fill(0.0)
     exchange.free()

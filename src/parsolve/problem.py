@@ -10,7 +10,6 @@ import numpy as np
 
 from parsolve.case import Case, FileValue, Value
 from parsolve.domain.boundary import NO_FLUX, Condition, closure_points
-from parsolve.sides import side_condition
 from parsolve.domain.grid import AXES, Grid, Halo, Triple, choose_processes
 from parsolve.equations.catalogue import CATALOGUE
 from parsolve.equations.operators import spacing
@@ -18,7 +17,8 @@ from parsolve.equations.program import Program, Stage, build
 from parsolve.equations.symbol import eigenvalues
 from parsolve.equations.user import user_equation
 from parsolve.equations.values import evaluate, fill
-from parsolve.kernels.library import Kernel, core
+from parsolve.kernels.library import Kernel
+from parsolve.sides import side_condition
 from parsolve.solvers.evaluation import Rates, StageKernel
 from parsolve.solvers.schedule import Schedule, counted_schedule, even_schedule
 from parsolve.solvers.stability import closure_factor, stable_step
@@ -27,9 +27,7 @@ from parsolve.store.frames import FieldInfo
 from parsolve.store.source import read_block
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
-
-    import sympy
+    from collections.abc import Callable, Collection, Mapping
 
     from parsolve.equations.equation import Equation
 
@@ -65,9 +63,7 @@ class Problem:
     @property
     def velocities(self) -> tuple[str, ...]:
         """Initial velocities that a scheme for u_tt needs beside its unknowns."""
-        return (
-            () if isinstance(self.scheme, RungeKutta) else tuple(f"{name}_t" for name in self.equation.fields)
-        )
+        return () if isinstance(self.scheme, RungeKutta) else tuple(f"{name}_t" for name in self.equation.fields)
 
     @property
     def is_adaptive(self) -> bool:
@@ -158,9 +154,7 @@ class Problem:
             reach = 0 if stage.updates else program.reach[stage.outputs[0]]
             cell = 1 / self.grid.size if stage.is_mean else prod(self.grid.spacing)
             constants = self.coefficients(stage)
-            return StageKernel(
-                kernel_of(stage), stage.inputs, stage.outputs, constants, reach, stage.integral, cell
-            )
+            return StageKernel(kernel_of(stage), stage.inputs, stage.outputs, constants, reach, stage.integral, cell)
 
         return Rates(
             tuple(kernel(stage) for stage in program.defines),
@@ -283,9 +277,7 @@ def pose(case: Case) -> Problem:
     scheme = _known(case, "time.scheme", case.time.scheme, SCHEMES)
     for name in case.parameters:
         if name not in equation.parameters:
-            raise case.error(
-                f"parameters.{name}", f"{equation.name} has no such parameter", equation.parameters
-            )
+            raise case.error(f"parameters.{name}", f"{equation.name} has no such parameter", equation.parameters)
     acceleration = isinstance(scheme, StormerVerlet)
     if acceleration and equation.time_order != 2:
         choices = [name for name, s in SCHEMES.items() if isinstance(s, RungeKutta)]
@@ -329,9 +321,7 @@ def _check_time(case: Case, scheme: Scheme) -> None:
                 "time.tolerance", f"{scheme.name} has no error estimate; use scheme = {' or '.join(embedded)}"
             )
         if time.steps is not None or case.output.every_steps is not None:
-            raise case.error(
-                "time.tolerance", "adaptive steps need time.end and output.every, not numbers of steps"
-            )
+            raise case.error("time.tolerance", "adaptive steps need time.end and output.every, not numbers of steps")
 
 
 def _check_initial(case: Case, equation: Equation) -> None:

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from parsolve.solvers.evaluation import State
 
 
-def run(
-    case: Case, comm: MPI.Intracomm, out: Path, force: bool = False, progress: Progress | None = None
-) -> Summary:
+def run(case: Case, comm: MPI.Intracomm, out: Path, force: bool = False, progress: Progress | None = None) -> Summary:
     """Solve a case on the ranks of a communicator; collective.
 
     Returns:

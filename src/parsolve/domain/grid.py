@@ -47,14 +47,9 @@ class Grid:
     @classmethod
     def of(cls, axes: Mapping[str, Axis]) -> Grid:
         """Grid of the ``[grid]`` table of a case."""
-        z, y, x = (
-            (a.cells, float(a.range[0]), (float(a.range[1]) - float(a.range[0])) / a.cells, a.periodic is not False, a.periodic == "anti")
-            if (a := axes.get(name))
-            else (1, 0.0, 1.0, True, False)
-            for name in AXES
-        )
         names = tuple(name for name in "xyz" if name in axes)
-        return cls(names, (z[0], y[0], x[0]), (z[1], y[1], x[1]), (z[2], y[2], x[2]), (z[3], y[3], x[3]), (z[4], y[4], x[4]))
+        cells, lower, spacing, periodic, anti = zip(*(_numbers(axes.get(name)) for name in AXES), strict=True)
+        return cls(names, cells, lower, spacing, periodic, anti)
 
     @property
     def ndim(self) -> int:
@@ -82,6 +77,14 @@ class Grid:
         """Cell centres along an axis: lower + (i + 1/2) spacing."""
         d = AXES.index(axis)
         return self.lower[d] + (np.arange(self.cells[d]) + 0.5) * self.spacing[d]
+
+
+def _numbers(axis: Axis | None) -> tuple[int, float, float, bool, bool]:
+    """Cells, lower end, spacing, periodic and anti-periodic of an axis; of an absent one: a single cell."""
+    if axis is None:
+        return 1, 0.0, 1.0, True, False
+    low, high = map(float, axis.range)
+    return axis.cells, low, (high - low) / axis.cells, axis.periodic is not False, axis.periodic == "anti"
 
 
 @dataclass(frozen=True)
@@ -170,9 +173,7 @@ class Halo:
     deep: int = 0
 
 
-def decompose(
-    grid: Grid, comm: MPI.Intracomm, halo: Halo, processes: Mapping[str, int] | None = None
-) -> Subdomain:
+def decompose(grid: Grid, comm: MPI.Intracomm, halo: Halo, processes: Mapping[str, int] | None = None) -> Subdomain:
     """Subdomain of this rank.
 
     Args:
@@ -204,7 +205,8 @@ def choose_processes(grid: Grid, size: int, halo: Halo, processes: Mapping[str, 
                 f"depth is {least}; use fewer ranks along {axis}"
             )
         if grid.present[d] and not grid.periodic[d] and grid.cells[d] < halo.closure:
-            raise CaseError(f"grid.{axis}.cells: the boundary condition needs at least {halo.closure} cells; use order = 2")
+            needed = f"the boundary condition needs at least {halo.closure} cells"
+            raise CaseError(f"grid.{axis}.cells: {needed}; use order = 2")
     return chosen
 
 

@@ -82,9 +82,7 @@ class BoundaryFill:
                 values[...] = face(time, start, values.shape)
             self.time = time
 
-    def _side(
-        self, f: Field, condition: Condition, axis: int, side: int, depth: int, points: int, slab: Slab
-    ) -> Ghost:
+    def _side(self, f: Field, condition: Condition, axis: int, side: int, depth: int, points: int, slab: Slab) -> Ghost:
         sub = f.subdomain
         points = min(condition.points(points), sub.shape[axis])
         ghost = Ghost(field=f.address, axis=axis, depth=depth, points=points)
@@ -115,7 +113,15 @@ class BoundaryFill:
         return ghost
 
     def _set_face(
-        self, ghost: Ghost, name: str, face: float | Face, varies: bool, sub: Subdomain, axis: int, side: int, slab: Slab
+        self,
+        ghost: Ghost,
+        name: str,
+        face: float | Face,
+        varies: bool,
+        sub: Subdomain,
+        axis: int,
+        side: int,
+        slab: Slab,
     ) -> None:
         """Give the ghost an array over the face, to be evaluated now or at every new time."""
         if name == "value" and not callable(face):
@@ -289,9 +295,7 @@ class HaloExchange:
         return lambda time: launch()
 
 
-def wrap_copies(
-    fields: Sequence[Field], axis: int, depth: int, slab: Slab, *, signed: bool = True
-) -> list[Copy]:
+def wrap_copies(fields: Sequence[Field], axis: int, depth: int, slab: Slab, *, signed: bool = True) -> list[Copy]:
     """Copies of a periodic axis that a rank owns whole; plane by plane where it is thinner than its ghosts."""
     sub = fields[0].subdomain
     n = sub.shape[axis]

@@ -106,9 +106,7 @@ class Library:
         try:
             self.handle = ctypes.CDLL(str(path))
         except OSError as error:
-            raise SetupError(
-                f"{path}: cannot load the compiled kernels ({error}); reinstall parsolve"
-            ) from error
+            raise SetupError(f"{path}: cannot load the compiled kernels ({error}); reinstall parsolve") from error
         try:
             same = int(self.handle.ps_abi()) == ABI and self._layout() == _layout()
         except AttributeError as error:
@@ -185,7 +183,5 @@ def _library(directory: Path, name: str) -> Path:
 def describe() -> dict[str, str]:
     """The library in use and the instruction set it was built for."""
     name = core().path.stem
-    isa = {"v3": "x86-64-v3 (AVX2)", "v4": "x86-64-v4 (AVX-512)"}.get(
-        name.rpartition("_")[2], platform.machine()
-    )
+    isa = {"v3": "x86-64-v3 (AVX2)", "v4": "x86-64-v4 (AVX-512)"}.get(name.rpartition("_")[2], platform.machine())
     return {"library": str(core().path), "instruction set": isa, "ABI": str(ABI)}

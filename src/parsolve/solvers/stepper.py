@@ -15,12 +15,12 @@ from parsolve.kernels.library import core
 from parsolve.solvers.evaluation import Evaluation, Rates, State
 
 if TYPE_CHECKING:
-    from parsolve.solvers.schedule import Schedule
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import DTypeLike
 
     from parsolve.domain.grid import Subdomain
+    from parsolve.solvers.schedule import Schedule
     from parsolve.solvers.tableaus import Row, RungeKutta
 
 
