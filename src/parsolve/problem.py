@@ -17,7 +17,6 @@ from parsolve.equations.program import Program, Stage, build
 from parsolve.equations.symbol import eigenvalues
 from parsolve.equations.user import user_equation
 from parsolve.equations.values import evaluate, fill
-from parsolve.kernels.library import Kernel
 from parsolve.sides import side_condition
 from parsolve.solvers.evaluation import Rates, StageKernel
 from parsolve.solvers.schedule import Schedule, counted_schedule, even_schedule
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from parsolve.equations.equation import Equation
+    from parsolve.kernels.library import Kernel
 
 T = TypeVar("T")
 MOST_FUSED = 8  # kernels in one pass: their planes must stay in cache

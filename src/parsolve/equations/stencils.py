@@ -103,7 +103,7 @@ def upwind(tape: Tape, a: int, u: Neighbour, k: Constant) -> int:
 
 
 def weno(tape: Tape, a: int, u: Neighbour, k: Constant) -> int:
-    """Advection a du/dx by fifth-order WENO on the side of the wind (Jiang & Peng, SIAM J. Sci. Comput. 21 (2000) 2126)."""
+    """Advection a du/dx by fifth-order upwind WENO (Jiang & Peng, SIAM J. Sci. Comput. 21 (2000) 2126)."""
     downwind = tape.push("lt", tape.constant(0.0), a)
     v = []
     for m in range(-3, 2):

@@ -158,7 +158,7 @@ class Pipeline:
 
     def _add_ghosts(self, fields: Sequence[Field], step: int, c: float) -> None:
         """Ends of x that are periodic, then physical ghosts along x, y, z: as many as a stage reads."""
-        sub, rates = self.work.subdomain, self.work.rates
+        sub, _rates = self.work.subdomain, self.work.rates
         box = self._box()
         if sub.grid.present[2] and sub.grid.periodic[2] and sub.processes[2] == 1:
             wraps = wrap_copies(fields, 2, self._radius, [(0, 1), (0, 1), (0, 0)])
