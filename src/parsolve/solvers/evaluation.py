@@ -24,8 +24,8 @@ State = Mapping[str, Field]
 class StageKernel:
     """A kernel, the names of the fields it takes and gives, and its constants.
 
-    ``reach``: how far beyond the owned cells it is computed (0 for the rate).  A stage with ``integral`` gives the number
-    with that index: the sum of its output over the grid times ``factor``.
+    ``reach``: how far beyond the owned cells it is computed (0 for the rate).  A stage with ``integral`` gives the
+    number with that index: the sum of its output over the grid times ``factor``.
     """
 
     kernel: Kernel

@@ -227,7 +227,7 @@ class Passes:
         return self.stepper.state
 
     def advance(self, first: int, stop: int, schedule: Schedule) -> int:
-        """Take a pass from step number ``first``, or one step if a pass would go beyond ``stop``; how many were taken."""
+        """Take a pass from step number ``first``, or one step if a pass goes beyond ``stop``; how many were taken."""
         if stop - first < self.steps:
             return self.stepper.advance(first, stop, schedule)
         parity = self.stepper.parity
