@@ -15,7 +15,6 @@ from parsolve.errors import ParsolveError, ResourceError, SetupError, StorageErr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
     from typing import TextIO
 
     from mpi4py import MPI

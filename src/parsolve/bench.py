@@ -13,7 +13,8 @@ from parsolve.domain.grid import decompose
 from parsolve.errors import CaseError
 from parsolve.prepare import prepare
 from parsolve.problem import pose
-from parsolve.solvers.march import Schedule, march
+from parsolve.solvers.march import march
+from parsolve.solvers.schedule import Schedule
 from parsolve.tables import nearest
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def case_of(name: str, size: int | None = None, precision: str = "float64") -> C
 def measure(
     name: str, comm: MPI.Intracomm, *, size: int | None = None, precision: str = "float64", seconds: float = 3.0
 ) -> Measurement:
-    """March a benchmark for about some seconds, best of REPEATS parts, after measuring the copy bandwidth; collective."""
+    """March a benchmark for about some seconds after measuring the copy bandwidth; best of REPEATS; collective."""
     bandwidth = copy_bandwidth(comm)
     problem = pose(case_of(name, size, precision))
     steps, best = best_time(problem, comm, seconds)
@@ -125,8 +126,8 @@ def best_time(problem: Problem, comm: MPI.Intracomm, seconds: float) -> tuple[in
     """Steps, and seconds of the fastest of REPEATS marches of that many steps; collective."""
     from mpi4py import MPI
 
-    prepared = prepare(problem, decompose(problem.grid, comm, problem.halo))
-    stepper, dt = prepared.stepper, prepared.dt
+    prepared = prepare(problem, decompose(problem.grid, comm, problem.halo(comm.size)))
+    stepper, dt = prepared.passes, prepared.dt
 
     def march_for(steps: int) -> float:
         comm.Barrier()

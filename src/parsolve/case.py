@@ -86,6 +86,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     processes: dict[str, _Count] | None = None
     check_every: _Count = 100
     require_compiled: bool = False
+    pipeline: Literal["auto", "off"] = "auto"
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

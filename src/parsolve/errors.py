@@ -67,9 +67,7 @@ def agreed(comm: MPI.Comm) -> Iterator[None]:
     except ParsolveError as caught:
         error = caught
     except MemoryError as caught:
-        error = ResourceError(
-            f"rank {comm.rank}: not enough memory ({caught}); use more ranks or fewer cells"
-        )
+        error = ResourceError(f"rank {comm.rank}: not enough memory ({caught}); use more ranks or fewer cells")
     except OSError as caught:
         error = StorageError(f"{caught.filename or 'input/output'}: {caught.strerror or caught}")
     agree(comm, error)

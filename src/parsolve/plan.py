@@ -52,7 +52,7 @@ def check(case: Case, ranks: int) -> Plan:
     """
     problem = pose(case)
     grid, program = problem.grid, problem.program
-    processes = choose_processes(grid, ranks, problem.halo, case.run.processes)
+    processes = choose_processes(grid, ranks, problem.halo(ranks), case.run.processes)
     sizes = [sorted({b - a for a, b in itertools.pairwise(s)}) for s in map(split, grid.cells, processes)]
     least, most = ((s[0][i], s[1][i], s[2][i]) for s, i in ((sizes, 0), (sizes, -1)))
     extrema = {name: _extrema(problem, problem.initial, name) for name in program.unknowns}
@@ -107,9 +107,7 @@ def _halo_bytes(problem: Problem, processes: Triple, shape: Triple) -> int:
     for axis in (2, 1, 0):
         if processes[axis] > 1:
             others = (
-                n + 2 * g if d > axis else n
-                for d, (n, g) in enumerate(zip(shape, ghosts, strict=True))
-                if d != axis
+                n + 2 * g if d > axis else n for d, (n, g) in enumerate(zip(shape, ghosts, strict=True)) if d != axis
             )
             neighbours = 2 if processes[axis] > 2 or problem.grid.periodic[axis] else 1
             cells += neighbours * ghost * prod(others)
@@ -144,10 +142,7 @@ def _boundary_notes(problem: Problem) -> list[str]:
     given = problem.case.boundary
     for name in (*problem.program.exchanged, *problem.program.intermediate):
         missing = [
-            f"{axis}{end}"
-            for axis in physical
-            for end in ("min", "max")
-            if f"{axis}{end}" not in given.get(name, {})
+            f"{axis}{end}" for axis in physical for end in ("min", "max") if f"{axis}{end}" not in given.get(name, {})
         ]
         if missing:
             notes.append(f"{name}: no flux (the default) on {', '.join(missing)}")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
-
 import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -18,7 +18,8 @@ from parsolve.errors import agreed
 from parsolve.kernels.jit import NoCompiler, load
 from parsolve.kernels.library import core
 from parsolve.solvers.march import Progress as StepProgress
-from parsolve.solvers.march import Record, Result, Schedule, check_finite, march, march_adaptive
+from parsolve.solvers.march import Record, Result, check_finite, march, march_adaptive
+from parsolve.solvers.pipeline import Passes
 from parsolve.solvers.power import largest_rate
 from parsolve.solvers.stepper import RungeKuttaStepper, Stepper, StormerVerletStepper, Workspace
 from parsolve.solvers.tableaus import RungeKutta
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
     from parsolve.domain.grid import Subdomain
     from parsolve.equations.program import Stage
     from parsolve.kernels.library import Kernel
-    from parsolve.solvers.evaluation import State
     from parsolve.problem import Problem
+    from parsolve.solvers.evaluation import State
+    from parsolve.solvers.schedule import Schedule
 
 
 class Progress(StepProgress, Protocol):
@@ -73,7 +75,7 @@ class March:
         if shown is not None:
             shown.start(case.time.end, schedule.steps if schedule else None, self.problem.grid.size)
         if schedule is not None:
-            result = march(self.stepper, schedule, record, check_every=case.run.check_every, progress=shown)
+            result = march(self.passes, schedule, record, check_every=case.run.check_every, progress=shown)
         else:
             assert isinstance(self.stepper, RungeKuttaStepper)
             assert case.time.tolerance is not None
@@ -83,8 +85,15 @@ class March:
             )  # fmt: skip
         if shown is not None:
             shown.finish()
-        self.stepper.free()
+        self.passes.free()
         return result
+
+    @cached_property
+    def passes(self) -> Passes | Stepper:
+        """What takes the steps: the stepper itself, or passes of several of its steps."""
+        steps = self.problem.pass_steps(self._subdomain.comm.size)
+        fused = steps and self._subdomain.deep and not isinstance(self.stepper.work.rates.rate.kernel, NumpyKernel)
+        return Passes(self.stepper, steps, self.dt) if fused else self.stepper
 
     @property
     def _subdomain(self) -> Subdomain:
@@ -123,9 +132,7 @@ def prepare(problem: Problem, sub: Subdomain) -> March:
     return March(problem, stepper, schedule, schedule.dt)
 
 
-def _automatic_dt(
-    problem: Problem, work: Workspace, state: State, ranges: Mapping[str, tuple[float, float]]
-) -> float:
+def _automatic_dt(problem: Problem, work: Workspace, state: State, ranges: Mapping[str, tuple[float, float]]) -> float:
     """The stable step; that of a user's equation is checked by a power iteration on the kernels themselves."""
     duration = problem.case.time.end or np.inf
     if not problem.case.evolve:
@@ -169,7 +176,14 @@ def coefficient_fields(problem: Problem, sub: Subdomain, crowded: bool) -> dict[
             f.owned[...] = problem.array(name, sub.start, sub.shape)
     ghost = sub.ghost
     exchange = HaloExchange(
-        list(fields.values()), {}, depth=ghost, boundary_depth=ghost, points=1, yielding=crowded, signed=False
+        list(fields.values()),
+        {},
+        depth=ghost,
+        boundary_depth=ghost,
+        points=1,
+        yielding=crowded,
+        signed=False,
+        deep=True,
     )
     exchange.fill(0.0)
     exchange.free()

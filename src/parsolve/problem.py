@@ -10,30 +10,30 @@ import numpy as np
 
 from parsolve.case import Case, FileValue, Value
 from parsolve.domain.boundary import NO_FLUX, Condition, closure_points
-from parsolve.sides import side_condition
-from parsolve.domain.grid import AXES, Grid, Halo, Triple
+from parsolve.domain.grid import AXES, Grid, Halo, Triple, choose_processes
 from parsolve.equations.catalogue import CATALOGUE
 from parsolve.equations.operators import spacing
 from parsolve.equations.program import Program, Stage, build
 from parsolve.equations.symbol import eigenvalues
 from parsolve.equations.user import user_equation
 from parsolve.equations.values import evaluate, fill
-from parsolve.kernels.library import Kernel, core
+from parsolve.sides import side_condition
 from parsolve.solvers.evaluation import Rates, StageKernel
-from parsolve.solvers.march import Schedule, counted_schedule, even_schedule
+from parsolve.solvers.schedule import Schedule, counted_schedule, even_schedule
 from parsolve.solvers.stability import closure_factor, stable_step
 from parsolve.solvers.tableaus import SCHEMES, RungeKutta, Scheme, StormerVerlet
 from parsolve.store.frames import FieldInfo
 from parsolve.store.source import read_block
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
-
-    import sympy
+    from collections.abc import Callable, Collection, Mapping
 
     from parsolve.equations.equation import Equation
+    from parsolve.kernels.library import Kernel
 
 T = TypeVar("T")
+MOST_FUSED = 8  # kernels in one pass: their planes must stay in cache
+MOST_TWICE = 1.15  # cells computed over cells owned
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,7 @@ class Problem:
     @property
     def velocities(self) -> tuple[str, ...]:
         """Initial velocities that a scheme for u_tt needs beside its unknowns."""
-        return (
-            () if isinstance(self.scheme, RungeKutta) else tuple(f"{name}_t" for name in self.equation.fields)
-        )
+        return () if isinstance(self.scheme, RungeKutta) else tuple(f"{name}_t" for name in self.equation.fields)
 
     @property
     def is_adaptive(self) -> bool:
@@ -82,10 +80,59 @@ class Problem:
             for name in names
         ]
 
+    def halo(self, size: int) -> Halo:
+        """What the subdomains of so many ranks need: deep ghosts where several steps run in one pass."""
+        return Halo(self.program.ghost, self.points, self.pass_steps(size) * self._pass_radius)
+
     @property
-    def halo(self) -> Halo:
-        """Depth of the ghost cells, and owned cells that a boundary condition reads."""
-        return Halo(self.program.ghost, self.points)
+    def _kernels(self) -> int:
+        """Kernels that a step launches one after the other."""
+        rows = self.scheme.stages if isinstance(self.scheme, RungeKutta) else 1
+        return rows * len(self.program.stages)
+
+    @property
+    def _pass_radius(self) -> int:
+        """Ghosts that one step in a pass uses up."""
+        return self._kernels * self.program.radius
+
+    def pass_steps(self, size: int) -> int:
+        """How many steps run in one pass through memory on so many ranks; 0: step by step.
+
+        As many as keep the cells that are computed twice below a seventh, up to MOST_FUSED kernels.
+        """
+        if self.case.run.pipeline == "off" or not self._can_fuse():
+            return 0
+        plain = Halo(self.program.ghost, self.points)
+        processes = choose_processes(self.grid, size, plain, self.case.run.processes)
+        deep = [
+            n // p for d, (n, p) in enumerate(zip(self.grid.cells, processes, strict=True))
+            if self.grid.present[d] and (p > 1 or (d < 2 and self.grid.periodic[d]))
+        ]  # fmt: skip
+        if any(self.grid.periodic[d] and (processes[d] > 1 or d < 2) for d in self._coordinates()):
+            return 0
+        alternates = not isinstance(self.scheme, RungeKutta) or self.scheme.stages == 1
+        for steps in range(MOST_FUSED // self._kernels, 0, -1):
+            depth = steps * self._pass_radius
+            twice = prod(1 + (depth - self.program.radius) / n for n in deep)
+            if (steps % 2 == 0 or not alternates) and all(depth <= n for n in deep) and twice <= MOST_TWICE:
+                return steps
+        return 0
+
+    def _can_fuse(self) -> bool:
+        """Whether the stages can run tile by tile: compiled, with star-shaped stencils and no sums over the grid."""
+        program = self.program
+        return (
+            self.grid.ndim > 1
+            and self.case.run.device == "cpu"
+            and not self.is_adaptive
+            and not any(self.grid.anti)
+            and not any(stage.corners or stage.integral is not None for stage in program.stages)
+        )
+
+    def _coordinates(self) -> set[int]:
+        """Axes whose coordinate the stages use."""
+        operations = (op for stage in self.program.stages for op in stage.operations)
+        return {op.data[0] for op in operations if op.name == "coordinate"}
 
     @property
     def points(self) -> int:
@@ -107,9 +154,7 @@ class Problem:
             reach = 0 if stage.updates else program.reach[stage.outputs[0]]
             cell = 1 / self.grid.size if stage.is_mean else prod(self.grid.spacing)
             constants = self.coefficients(stage)
-            return StageKernel(
-                kernel_of(stage), stage.inputs, stage.outputs, constants, reach, stage.integral, cell
-            )
+            return StageKernel(kernel_of(stage), stage.inputs, stage.outputs, constants, reach, stage.integral, cell)
 
         return Rates(
             tuple(kernel(stage) for stage in program.defines),
@@ -232,9 +277,7 @@ def pose(case: Case) -> Problem:
     scheme = _known(case, "time.scheme", case.time.scheme, SCHEMES)
     for name in case.parameters:
         if name not in equation.parameters:
-            raise case.error(
-                f"parameters.{name}", f"{equation.name} has no such parameter", equation.parameters
-            )
+            raise case.error(f"parameters.{name}", f"{equation.name} has no such parameter", equation.parameters)
     acceleration = isinstance(scheme, StormerVerlet)
     if acceleration and equation.time_order != 2:
         choices = [name for name, s in SCHEMES.items() if isinstance(s, RungeKutta)]
@@ -278,9 +321,7 @@ def _check_time(case: Case, scheme: Scheme) -> None:
                 "time.tolerance", f"{scheme.name} has no error estimate; use scheme = {' or '.join(embedded)}"
             )
         if time.steps is not None or case.output.every_steps is not None:
-            raise case.error(
-                "time.tolerance", "adaptive steps need time.end and output.every, not numbers of steps"
-            )
+            raise case.error("time.tolerance", "adaptive steps need time.end and output.every, not numbers of steps")
 
 
 def _check_initial(case: Case, equation: Equation) -> None:

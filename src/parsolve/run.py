@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from parsolve.solvers.evaluation import State
 
 
-def run(
-    case: Case, comm: MPI.Intracomm, out: Path, force: bool = False, progress: Progress | None = None
-) -> Summary:
+def run(case: Case, comm: MPI.Intracomm, out: Path, force: bool = False, progress: Progress | None = None) -> Summary:
     """Solve a case on the ranks of a communicator; collective.
 
     Returns:
@@ -33,7 +31,7 @@ def run(
         ParsolveError: the same one on all ranks.
     """
     problem = pose(case)  # the case checked against its equation, the equation discretised
-    subdomain = decompose(problem.grid, comm, problem.halo, case.run.processes)  # who owns what
+    subdomain = decompose(problem.grid, comm, problem.halo(comm.size), case.run.processes)  # who owns what
     recorder = Recorder(
         comm, out, problem.grid, problem.recorded, problem.dtype, provenance(case, comm),
         keep_frames=case.output.keep_frames, force=force,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
 from parsolve.errors import NumericalError
-from parsolve.solvers.march import Schedule, counted_schedule, even_schedule
+from parsolve.solvers.schedule import Schedule, counted_schedule, even_schedule
 from parsolve.solvers.tableaus import SCHEMES, RungeKutta
 
 if TYPE_CHECKING:

@@ -74,7 +74,7 @@ def slope_weights(spacing: float, points: int) -> tuple[np.ndarray, float]:
 
 
 def _polynomial(a: float, b: float, c: float, spacing: float, points: int) -> list[list[Fraction]]:
-    """Coefficients c_m of p as combinations of u_0 ... and the value, in rational numbers: the same on every machine."""
+    """Coefficients c_m of p as combinations of u_0 ... and the value, in rational numbers: same on all machines."""
     h, n = Fraction(spacing), points + 1
     rows = [[(j + Fraction(1, 2)) ** m for m in range(n)] for j in range(points)]
     rows.append(([Fraction(a), -Fraction(b) / h, 2 * Fraction(c) / h**2] + [Fraction(0)] * n)[:n])

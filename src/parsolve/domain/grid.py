@@ -47,14 +47,9 @@ class Grid:
     @classmethod
     def of(cls, axes: Mapping[str, Axis]) -> Grid:
         """Grid of the ``[grid]`` table of a case."""
-        z, y, x = (
-            (a.cells, float(a.range[0]), (float(a.range[1]) - float(a.range[0])) / a.cells, a.periodic is not False, a.periodic == "anti")
-            if (a := axes.get(name))
-            else (1, 0.0, 1.0, True, False)
-            for name in AXES
-        )
         names = tuple(name for name in "xyz" if name in axes)
-        return cls(names, (z[0], y[0], x[0]), (z[1], y[1], x[1]), (z[2], y[2], x[2]), (z[3], y[3], x[3]), (z[4], y[4], x[4]))
+        cells, lower, spacing, periodic, anti = zip(*(_numbers(axes.get(name)) for name in AXES), strict=True)
+        return cls(names, cells, lower, spacing, periodic, anti)
 
     @property
     def ndim(self) -> int:
@@ -84,6 +79,14 @@ class Grid:
         return self.lower[d] + (np.arange(self.cells[d]) + 0.5) * self.spacing[d]
 
 
+def _numbers(axis: Axis | None) -> tuple[int, float, float, bool, bool]:
+    """Cells, lower end, spacing, periodic and anti-periodic of an axis; of an absent one: a single cell."""
+    if axis is None:
+        return 1, 0.0, 1.0, True, False
+    low, high = map(float, axis.range)
+    return axis.cells, low, (high - low) / axis.cells, axis.periodic is not False, axis.periodic == "anti"
+
+
 @dataclass(frozen=True)
 class Subdomain:
     """What a rank owns: cells [start, stop) of the grid, with ``ghost`` more around it on each axis present."""
@@ -92,6 +95,7 @@ class Subdomain:
     comm: MPI.Intracomm
     processes: Triple
     ghost: int
+    deep: int = 0
 
     @cached_property
     def coords(self) -> Triple:
@@ -122,9 +126,16 @@ class Subdomain:
 
     @property
     def ghosts(self) -> Triple:
-        """Depth of ghost cells (z, y, x): none on an absent axis."""
-        z, y, x = (self.ghost if present else 0 for present in self.grid.present)
+        """Depth of ghost cells (z, y, x): none on an absent axis, deep where they are exchanged."""
+        z, y, x = (
+            0 if not present else max(self.ghost, self.deep) if self.is_deep(d) else self.ghost
+            for d, present in enumerate(self.grid.present)
+        )
         return z, y, x
+
+    def is_deep(self, axis: int) -> bool:
+        """Whether ghosts along an axis come from other cells of the grid; along x only if it is split."""
+        return self.processes[axis] > 1 or (axis < 2 and self.grid.periodic[axis])
 
     def neighbour(self, axis: int, side: int) -> int | None:
         """Rank beyond the lower (side 0) or upper (1) face along an axis; None at the edge of the domain.
@@ -152,15 +163,17 @@ def split(cells: int, parts: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Halo:
-    """What a subdomain needs: depth of ghost cells, and owned cells that a physical boundary reads."""
+    """What a subdomain needs: depth of ghost cells, and owned cells that a physical boundary reads.
+
+    ``deep``: depth where several stages run between two exchanges; 0: as ``ghost``.
+    """
 
     ghost: int
     closure: int = 1
+    deep: int = 0
 
 
-def decompose(
-    grid: Grid, comm: MPI.Intracomm, halo: Halo, processes: Mapping[str, int] | None = None
-) -> Subdomain:
+def decompose(grid: Grid, comm: MPI.Intracomm, halo: Halo, processes: Mapping[str, int] | None = None) -> Subdomain:
     """Subdomain of this rank.
 
     Args:
@@ -173,7 +186,7 @@ def decompose(
         SetupError: more ranks than the grid can be split into.
         CaseError: a process grid that does not fit.
     """
-    return Subdomain(grid, comm, choose_processes(grid, comm.size, halo, processes), halo.ghost)
+    return Subdomain(grid, comm, choose_processes(grid, comm.size, halo, processes), halo.ghost, halo.deep)
 
 
 def choose_processes(grid: Grid, size: int, halo: Halo, processes: Mapping[str, int] | None) -> Triple:
@@ -192,7 +205,8 @@ def choose_processes(grid: Grid, size: int, halo: Halo, processes: Mapping[str, 
                 f"depth is {least}; use fewer ranks along {axis}"
             )
         if grid.present[d] and not grid.periodic[d] and grid.cells[d] < halo.closure:
-            raise CaseError(f"grid.{axis}.cells: the boundary condition needs at least {halo.closure} cells; use order = 2")
+            needed = f"the boundary condition needs at least {halo.closure} cells"
+            raise CaseError(f"grid.{axis}.cells: {needed}; use order = 2")
     return chosen
 
 

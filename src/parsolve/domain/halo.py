@@ -42,37 +42,47 @@ class BoundaryFill:
         depth: how many ghosts.
         points: how many owned cells a Dirichlet condition reads.
         slab: tangential ranges (z, y, x) in owned indices; the one along the axis is not read.
+        sides: 0 for the lower face, 1 for the upper.
     """
 
     def __init__(
-        self, fields: Sequence[Field], conditions: Conditions, axis: int, depth: int, points: int, slab: Slab
+        self,
+        fields: Sequence[Field],
+        conditions: Conditions,
+        axis: int,
+        depth: int,
+        points: int,
+        slab: Slab,
+        sides: Sequence[int] = (0, 1),
     ) -> None:
         self.keep: list[np.ndarray] = []
         self.varying: list[tuple[Face, np.ndarray, Triple]] = []
         self.time: float | None = None
         ghosts = []
         for f in fields:
-            for side, end in enumerate(ENDS):
+            for side in sides:
                 if f.subdomain.is_physical(axis, side):
-                    name = f"{AXES[axis]}{end}"
+                    name = f"{AXES[axis]}{ENDS[side]}"
                     condition = conditions.get(f.name, {}).get(name, NO_FLUX)
                     ghosts.append(self._side(f, condition, axis, side, depth, points, slab))
         self.count = len(ghosts)
-        self._list = (Ghost * len(ghosts))(*ghosts)
+        self.list = (Ghost * len(ghosts))(*ghosts)
         if ghosts:
-            self._fill = partial(core().function("ghost", fields[0].dtype.name), self._list, len(ghosts))
+            self._fill = partial(core().function("ghost", fields[0].dtype.name), self.list, len(ghosts))
 
     def __call__(self, time: float) -> None:
         """Fill the ghosts with the values of the conditions at a time."""
+        self.evaluate(time)
+        self._fill()
+
+    def evaluate(self, time: float) -> None:
+        """Evaluate the conditions that vary."""
         if time != self.time:
             for face, values, start in self.varying:
                 values[...] = face(time, start, values.shape)
             self.time = time
-        self._fill()
 
-    def _side(
-        self, f: Field, condition: Condition, axis: int, side: int, depth: int, points: int, slab: Slab
-    ) -> Ghost:
+    def _side(self, f: Field, condition: Condition, axis: int, side: int, depth: int, points: int, slab: Slab) -> Ghost:
         sub = f.subdomain
         points = min(condition.points(points), sub.shape[axis])
         ghost = Ghost(field=f.address, axis=axis, depth=depth, points=points)
@@ -103,7 +113,15 @@ class BoundaryFill:
         return ghost
 
     def _set_face(
-        self, ghost: Ghost, name: str, face: float | Face, varies: bool, sub: Subdomain, axis: int, side: int, slab: Slab
+        self,
+        ghost: Ghost,
+        name: str,
+        face: float | Face,
+        varies: bool,
+        sub: Subdomain,
+        axis: int,
+        side: int,
+        slab: Slab,
     ) -> None:
         """Give the ghost an array over the face, to be evaluated now or at every new time."""
         if name == "value" and not callable(face):
@@ -143,6 +161,7 @@ class HaloExchange:
         fields: fields of one layout and type.
         conditions: boundary conditions by field and side.
         depth: ghosts exchanged with neighbours.
+        deep: exchange all ghosts that there are instead.
         boundary_depth: ghosts beyond physical faces.
         points: owned cells that a boundary condition reads.
         yielding: give the core to other ranks while waiting, where there are more ranks than cores.
@@ -159,10 +178,12 @@ class HaloExchange:
         points: int,
         yielding: bool = False,
         signed: bool = True,
+        deep: bool = False,
     ) -> None:
         self.fields = list(fields)
         self.subdomain = fields[0].subdomain
-        self.depth = depth
+        self.depth = self.subdomain.ghosts if deep else (depth, depth, depth)
+        self.boundary_depth = boundary_depth
         self.yielding = yielding
         self.signed = signed
         self.bytes_sent = 0
@@ -178,7 +199,8 @@ class HaloExchange:
             if self.subdomain.processes[axis] > 1:
                 self._messages(axis, phase)
             elif self.subdomain.grid.periodic[axis]:
-                phase.before.append(self._copies(self._wrap(axis)))
+                wraps = wrap_copies(self.fields, axis, self.depth[axis], self._slab(axis), signed=self.signed)
+                phase.before.append(self._copies(wraps))
             self._phases.append(phase)
         self._first = next((i for i, axis in enumerate(axes) if self.subdomain.processes[axis] > 1), len(axes))
         self.late_axes = tuple(axes[self._first :])
@@ -230,12 +252,16 @@ class HaloExchange:
 
     def _slab(self, axis: int) -> Slab:
         """Tangential ranges: with ghosts along the axes served before, owned cells along the others."""
-        shape, ghosts = self.subdomain.shape, self.subdomain.ghosts
-        return [(-g, n + g) if d > axis else (0, n) for d, (n, g) in enumerate(zip(shape, ghosts, strict=True))]
+        slab = []
+        for d, n in enumerate(self.subdomain.shape):
+            physical = (self.subdomain.is_physical(d, side) for side in (0, 1))
+            low, high = (self.boundary_depth if p else self.depth[d] for p in physical)
+            slab.append((-low, n + high) if d > axis else (0, n))
+        return slab
 
     def _messages(self, axis: int, phase: _Phase) -> None:
         """Persistent messages with both neighbours, one buffer for all fields; tag = 2 axis + direction."""
-        comm, n, depth = self.subdomain.comm, self.subdomain.shape[axis], self.depth
+        comm, n, depth = self.subdomain.comm, self.subdomain.shape[axis], self.depth[axis]
         packs: list[Copy] = []
         unpacks: list[Copy] = []
         for side in (0, 1):
@@ -259,22 +285,6 @@ class HaloExchange:
         phase.before.append(self._copies(packs))
         phase.after.append(self._copies(unpacks))
 
-    def _wrap(self, axis: int) -> list[Copy]:
-        """Copies of a periodic axis that this rank owns whole; plane by plane, as it may be thinner than its ghosts."""
-        n, depth = self.subdomain.shape[axis], self.depth
-        if n >= depth:
-            pairs = [((n - depth, n), (-depth, 0), 1), ((0, depth), (n, n + depth), 1)]
-        else:
-            planes = [*range(-depth, 0), *range(n, n + depth)]
-            pairs = [((g % n, g % n + 1), (g, g + 1), abs(g // n)) for g in planes]
-        copies = []
-        for source, target, rounds in pairs:
-            a, b = self._slab(axis), self._slab(axis)
-            a[axis], b[axis] = source, target
-            factor = self._factor(axis, rounds % 2 == 1)
-            copies += [_copy(_Part.of(f, a), _Part.of(f, b), factor) for f in self.fields]
-        return copies
-
     def _factor(self, axis: int, crosses: bool) -> float:
         """-1 for values that come across the end of an anti-periodic axis, else 1."""
         return -1.0 if crosses and self.signed and self.subdomain.grid.anti[axis] else 1.0
@@ -283,6 +293,24 @@ class HaloExchange:
         array: ctypes.Array[Copy] = (Copy * len(copies))(*copies)
         launch = partial(self._copy, array, len(copies))
         return lambda time: launch()
+
+
+def wrap_copies(fields: Sequence[Field], axis: int, depth: int, slab: Slab, *, signed: bool = True) -> list[Copy]:
+    """Copies of a periodic axis that a rank owns whole; plane by plane where it is thinner than its ghosts."""
+    sub = fields[0].subdomain
+    n = sub.shape[axis]
+    if n >= depth:
+        pairs = [((n - depth, n), (-depth, 0), 1), ((0, depth), (n, n + depth), 1)]
+    else:
+        planes = [*range(-depth, 0), *range(n, n + depth)]
+        pairs = [((g % n, g % n + 1), (g, g + 1), abs(g // n)) for g in planes]
+    copies = []
+    for source, target, rounds in pairs:
+        a, b = list(slab), list(slab)
+        a[axis], b[axis] = source, target
+        factor = -1.0 if rounds % 2 and signed and sub.grid.anti[axis] else 1.0
+        copies += [_copy(_Part.of(f, a), _Part.of(f, b), factor) for f in fields]
+    return copies
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ upwind, advect = _opaque("upwind", 2), _opaque("advect", 2)
 integral, mean = _opaque("integral"), _opaque("mean")
 # What operators.py makes of div(k*grad(u)) and of advection, axis by axis.
 flux, flux_harmonic = _opaque("flux", 2), _opaque("flux_harmonic", 2)
-AXIS_ADVECTION = {name: _opaque(name, 2) for name in (f"{kind}_{axis}" for kind in ("upwind", "advect") for axis in "xyz")}
+AXIS_ADVECTION = {f"{kind}_{axis}": _opaque(f"{kind}_{axis}", 2) for kind in ("upwind", "advect") for axis in "xyz"}
 
 
 @dataclass(frozen=True)

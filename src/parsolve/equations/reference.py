@@ -71,9 +71,7 @@ class NumpyKernel:
             total = total + real(args.weight[t]) * term
         return total
 
-    def _values(
-        self, args: Args, views: Sequence[Callable[..., np.ndarray]], dtype: np.dtype
-    ) -> list[np.ndarray]:
+    def _values(self, args: Args, views: Sequence[Callable[..., np.ndarray]], dtype: np.dtype) -> list[np.ndarray]:
         values: list[np.ndarray] = []
         real = dtype.type
         for op in self.stage.operations:

@@ -95,7 +95,7 @@ def flux(tape: Tape, order: int, u: Neighbour, c: Neighbour, k: Constant, *, har
 
 
 def upwind(tape: Tape, a: int, u: Neighbour, k: Constant) -> int:
-    """a du/dx with the difference on the side that the wind a comes from; first order; k holds 1/h."""
+    """Advection a du/dx with the difference on the side that the wind a comes from; first order; k holds 1/h."""
     zero = tape.constant(0.0)
     left, right = tape.push("sub", u(0), u(-1)), tape.push("sub", u(1), u(0))
     difference = tape.push("select", tape.push("lt", zero, a), left, right)
@@ -103,7 +103,7 @@ def upwind(tape: Tape, a: int, u: Neighbour, k: Constant) -> int:
 
 
 def weno(tape: Tape, a: int, u: Neighbour, k: Constant) -> int:
-    """a du/dx by fifth-order WENO on the side of the wind (Jiang & Peng, SIAM J. Sci. Comput. 21 (2000) 2126)."""
+    """Advection a du/dx by fifth-order upwind WENO (Jiang & Peng, SIAM J. Sci. Comput. 21 (2000) 2126)."""
     downwind = tape.push("lt", tape.constant(0.0), a)
     v = []
     for m in range(-3, 2):

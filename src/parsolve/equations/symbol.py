@@ -137,7 +137,9 @@ def _apply(name: str, arguments: Sequence[_Dual]) -> _Dual:
     function = FUNCTIONS[name]
     value = np.asarray(function(*(a.value for a in arguments)), dtype=float)
     tangent = np.zeros_like(arguments[0].tangent)
-    for argument, partial in zip(arguments, _partials(name, function, [a.value for a in arguments], value), strict=True):
+    for argument, partial in zip(
+        arguments, _partials(name, function, [a.value for a in arguments], value), strict=True
+    ):
         if argument.tangent.any():
             tangent = tangent + np.where(np.isfinite(partial), partial, 0.0)[:, None] * argument.tangent
     return _Dual(value, tangent)

@@ -10,7 +10,7 @@ Offset = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Operation:
-    """One value: ``load`` (data = input, offset), ``constant``, ``coefficient`` (data = number), or a function of others.
+    """One value: load (data = input, offset), constant, coefficient (data = number), or a function of others.
 
     Functions: add sub mul div neg, pow, select (condition, then, else), lt le eq ne and or not, and one- and
     two-argument functions of C's <math.h> by name, with min, max and sign.

@@ -64,6 +64,16 @@ class Extrema(ctypes.Structure):
     _fields_ = [("minimum", ctypes.c_double), ("maximum", ctypes.c_double), ("bad", Triple)]
 
 
+class StageEntry(ctypes.Structure):
+    """``ps_stage`` of pipeline.h."""
+
+    _fields_ = [
+        ("kind", ctypes.c_int64), ("function", ctypes.c_void_p), ("lag", Triple), ("lo", Triple), ("hi", Triple),
+        ("trigger", ctypes.c_int64), ("size", ctypes.c_int64), ("args", ctypes.POINTER(Args)),
+        ("copy", ctypes.POINTER(Copy)), ("ghost", ctypes.POINTER(Ghost)), ("count", ctypes.c_int64),
+    ]  # fmt: skip
+
+
 class Kernel(Protocol):
     """What can be bound to arguments and launched over a box."""
 
@@ -96,9 +106,7 @@ class Library:
         try:
             self.handle = ctypes.CDLL(str(path))
         except OSError as error:
-            raise SetupError(
-                f"{path}: cannot load the compiled kernels ({error}); reinstall parsolve"
-            ) from error
+            raise SetupError(f"{path}: cannot load the compiled kernels ({error}); reinstall parsolve") from error
         try:
             same = int(self.handle.ps_abi()) == ABI and self._layout() == _layout()
         except AttributeError as error:
@@ -175,7 +183,5 @@ def _library(directory: Path, name: str) -> Path:
 def describe() -> dict[str, str]:
     """The library in use and the instruction set it was built for."""
     name = core().path.stem
-    isa = {"v3": "x86-64-v3 (AVX2)", "v4": "x86-64-v4 (AVX-512)"}.get(
-        name.rpartition("_")[2], platform.machine()
-    )
+    isa = {"v3": "x86-64-v3 (AVX2)", "v4": "x86-64-v4 (AVX-512)"}.get(name.rpartition("_")[2], platform.machine())
     return {"library": str(core().path), "instruction set": isa, "ABI": str(ABI)}

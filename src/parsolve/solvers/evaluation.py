@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from parsolve.domain.boundary import NO_FLUX
 from parsolve.domain.field import Bound, Box, Field, bind, owned
 from parsolve.domain.halo import BoundaryFill, HaloExchange
 from parsolve.domain.reduce import exact_sum
@@ -23,8 +24,8 @@ State = Mapping[str, Field]
 class StageKernel:
     """A kernel, the names of the fields it takes and gives, and its constants.
 
-    ``reach``: how far beyond the owned cells it is computed (0 for the rate).  A stage with ``integral`` gives the number
-    with that index: the sum of its output over the grid times ``factor``.
+    ``reach``: how far beyond the owned cells it is computed (0 for the rate).  A stage with ``integral`` gives the
+    number with that index: the sum of its output over the grid times ``factor``.
     """
 
     kernel: Kernel
@@ -56,6 +57,12 @@ class Rates:
     points: int
     conditions: Conditions
 
+    @property
+    def closure(self) -> int:
+        """Most owned cells that any boundary condition reads."""
+        given = (c for sides in self.conditions.values() for c in sides.values())
+        return max(c.points(self.points) for c in (NO_FLUX, *given))
+
 
 class Evaluation:
     """out = sum_j weights[j] terms[j] + scale * rate(state), bound once to its fields.
@@ -79,6 +86,7 @@ class Evaluation:
         weights: Sequence[float],
     ) -> None:
         self.exchange = exchange
+        self.state, self.out, self.terms, self.weights = state, out, terms, weights
         sub = exchange.subdomain
         fields = {**state, **others}
 

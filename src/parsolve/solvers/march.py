@@ -14,6 +14,8 @@ from parsolve.errors import NumericalError, agree
 from parsolve.solvers.evaluation import State
 
 if TYPE_CHECKING:
+    from parsolve.solvers.pipeline import Passes
+    from parsolve.solvers.schedule import Schedule
     from parsolve.solvers.stepper import RungeKuttaStepper, Stepper
 
 Record = Callable[[float, int, State], None]
@@ -27,20 +29,6 @@ class Progress(Protocol):
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """Equal steps with frames at some of them; ``records`` are step numbers in increasing order."""
-
-    dt: float
-    steps: int
-    records: tuple[int, ...]
-    end: float
-
-    def time(self, n: int) -> float:
-        """Time after n steps: no running sum, and the end exactly."""
-        return n / self.steps * self.end
-
-
-@dataclass(frozen=True)
 class Result:
     """What a march did: steps, time reached, seconds of marching alone (without output)."""
 
@@ -50,40 +38,15 @@ class Result:
     rejected: int = 0
 
 
-def even_schedule(end: float, dt: float, every: float | None) -> Schedule:
-    """Equal steps of at most dt that end at ``end`` and, where ``every`` divides it, hit every multiple exactly.
-
-    Where it does not, a frame is taken at the step nearest to each multiple.
-    """
-    if every is None or every >= end:
-        steps = max(1, math.ceil(end / dt * (1 - 1e-12)))
-        return Schedule(end / steps, steps, (steps,), end)
-    frames = end / every
-    if abs(frames - round(frames)) < 1e-9 * frames:
-        each = max(1, math.ceil(every / dt * (1 - 1e-12)))
-        steps = each * round(frames)
-        return Schedule(end / steps, steps, tuple(range(each, steps + 1, each)), end)
-    steps = max(1, math.ceil(end / dt * (1 - 1e-12)))
-    dt = end / steps
-    records = sorted({max(1, round(i * every / dt)) for i in range(1, int(frames) + 1)} | {steps})
-    return Schedule(dt, steps, tuple(records), end)
-
-
-def counted_schedule(steps: int, dt: float, every: int | None) -> Schedule:
-    """A given number of steps, with a frame every so many and at the end."""
-    records = sorted({*range(every or steps, steps + 1, every or steps), steps})
-    return Schedule(dt, steps, tuple(records), steps * dt)
-
-
 def march(
-    stepper: Stepper,
+    stepper: Stepper | Passes,
     schedule: Schedule,
     record: Record,
     *,
     check_every: int,
     progress: Progress | None = None,
 ) -> Result:
-    """Take the steps of a schedule; collective.
+    """Take the steps of a schedule, one by one or in passes of several; collective.
 
     Raises:
         NumericalError: a value is not finite; on all ranks, within ``check_every`` steps.
@@ -91,11 +54,10 @@ def march(
     dt, seconds, done = schedule.dt, 0.0, 0
     for stop in _stops(schedule, check_every):
         begin = perf_counter()
-        for n in range(done, stop):
-            stepper.step(schedule.time(n), dt)
+        while done < stop:
+            done += stepper.advance(done, stop, schedule)
             if progress is not None:
-                progress.update(n + 1, schedule.time(n + 1), dt)
-        done = stop
+                progress.update(done, schedule.time(done), dt)
         check_finite(stepper.state, done, schedule.time(done), dt)
         seconds += perf_counter() - begin
         if done in schedule.records:

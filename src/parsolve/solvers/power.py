@@ -1,7 +1,7 @@
 """The largest rate of a discretised equation by a short power iteration on its Jacobian at the initial state.
 
-J v ~ (f(u + e v) - f(u))/e, v <- J v/max|J v|: von Mises & Pollaczek-Geiringer, ZAMM 9 (1929) 152.  Norms are maxima and
-the first v depends on the global cell alone, so the result has the same bits on any number of ranks.
+J v ~ (f(u + e v) - f(u))/e, v <- J v/max|J v|: von Mises & Pollaczek-Geiringer, ZAMM 9 (1929) 152.  Norms are
+maxima and the first v depends on the global cell alone, so the result has the same bits on any number of ranks.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ def largest_rate(work: Workspace, state: State, first: Callable[[Field], np.ndar
     """Estimate of the largest |eigenvalue|, from below; NaN if it cannot be estimated; collective.
 
     Args:
+        work: makes the fields and evaluations.
         state: the initial state, left as it was.
         first: values in [-1, 1] of the first v on the owned cells of a field.
     """

@@ -50,7 +50,6 @@ def stable_step(scheme: Scheme, eigenvalues: np.ndarray, slow: float, duration: 
 
 def _largest(polynomial: np.ndarray, values: np.ndarray, slow: float) -> float:
     """Largest dt for which every smaller one is stable too: scan up, then bisect."""
-
     growing = np.maximum(values.real, 0.0)
     allowed = np.where(np.abs(values) <= 2 * slow, slow, growing)  # fast modes must not grow unless they should
 

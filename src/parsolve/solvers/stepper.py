@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
     from parsolve.domain.grid import Subdomain
+    from parsolve.solvers.schedule import Schedule
     from parsolve.solvers.tableaus import Row, RungeKutta
 
 
@@ -97,6 +98,11 @@ class RungeKuttaStepper:
             evaluate(time + c * dt)
         if not self.in_place and not self.errors:
             self.parity ^= 1
+
+    def advance(self, first: int, stop: int, schedule: Schedule) -> int:
+        """Take step number ``first``; how many steps were taken: 1."""
+        self.step(schedule.time(first), schedule.dt)
+        return 1
 
     def error(self, time: float, dt: float, absolute: float, relative: float) -> float:
         """Max |y_s - y_hat| / (absolute + relative max(|y_0|, |y_s|)) over cells and unknowns; collective."""
@@ -212,6 +218,11 @@ class StormerVerletStepper:
         """Advance from time to time + dt, the dt of ``start``."""
         self.plans[self.parity](time)
         self.parity ^= 1
+
+    def advance(self, first: int, stop: int, schedule: Schedule) -> int:
+        """Take step number ``first``; how many steps were taken: 1."""
+        self.step(schedule.time(first), schedule.dt)
+        return 1
 
 
 Stepper = RungeKuttaStepper | StormerVerletStepper

@@ -125,11 +125,7 @@ def _choose_times(result: Result, time: float | None, most: int) -> list[int]:
     """
     count = len(result.times)
     if time is None:
-        return (
-            [count - 1]
-            if most == 1
-            else sorted({round(i) for i in np.linspace(0, count - 1, min(most, count))})
-        )
+        return [count - 1] if most == 1 else sorted({round(i) for i in np.linspace(0, count - 1, min(most, count))})
     first, last = float(result.times[0]), float(result.times[-1])
     slack = 1e-9 * max(abs(first), abs(last))
     if not first - slack <= time <= last + slack:
@@ -168,9 +164,7 @@ def _draw_maps(
     (left, right), (bottom, top) = _range(result, horizontal), _range(result, vertical)
     ratio = (top - bottom) / (right - left)
     equal = 0.1 <= ratio <= 10.0  # a thinner domain would be a line
-    columns = (
-        math.ceil(math.sqrt(len(times))) if ratio <= 1.0 or len(times) < 4 else math.ceil(len(times) / 2)
-    )
+    columns = math.ceil(math.sqrt(len(times))) if ratio <= 1.0 or len(times) < 4 else math.ceil(len(times) / 2)
     rows = math.ceil(len(times) / columns)
     columns = math.ceil(len(times) / rows)
     width = 5.2 if len(times) == 1 else 2.2
