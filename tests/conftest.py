@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import sleep
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import pytest
 from mpi4py import MPI
@@ -16,7 +17,7 @@ from parsolve.equations.catalogue import CATALOGUE
 from parsolve.prepare import coefficient_fields, kernels, prepare
 from parsolve.problem import Problem, pose
 from parsolve.solvers.evaluation import Evaluation
-from parsolve.solvers.march import Result, march, march_adaptive
+from parsolve.solvers.march import Result
 from parsolve.solvers.stepper import Workspace
 
 if TYPE_CHECKING:
@@ -139,34 +140,28 @@ class Lab:
     def pose(case: dict[str, Any]) -> Problem:
         return pose(Case.from_dict(case))
 
-    def subdomain(
-        self, problem: Problem, comm: MPI.Intracomm | None = None, processes: dict[str, int] | None = None
-    ) -> Subdomain:
-        return decompose(problem.grid, comm or self.comm, problem.halo, processes or problem.case.run.processes)
+    def subdomain(self, problem: Problem, comm: MPI.Intracomm | None = None) -> Subdomain:
+        comm = comm or self.comm
+        return decompose(problem.grid, comm, problem.halo(comm.size), problem.case.run.processes)
 
     def solve(
         self, case: dict[str, Any] | Problem, comm: MPI.Intracomm | None = None, processes: dict[str, int] | None = None
     ) -> Solution:
         """March a case on the ranks of a communicator (by default one) and gather what it did."""
         problem = case if isinstance(case, Problem) else self.pose(case)
-        sub = self.subdomain(problem, comm, processes)
+        if processes is not None:
+            split = msgspec.structs.replace(problem.case.run, processes=processes)
+            problem = replace(problem, case=msgspec.structs.replace(problem.case, run=split))
+        sub = self.subdomain(problem, comm)
         prepared = prepare(problem, sub)
-        stepper, schedule, dt = prepared.stepper, prepared.schedule, prepared.dt
-        times, frames = [0.0], [assemble(stepper.state)]
+        times, frames = [0.0], [assemble(prepared.state)]
 
         def record(time: float, step: int, state: State) -> None:
             times.append(time)
             frames.append(assemble(state))
 
-        every = problem.case.run.check_every
-        if schedule is not None:
-            result = march(stepper, schedule, record, check_every=every)
-        else:
-            tolerance = problem.case.time.tolerance
-            result = march_adaptive(stepper, problem.record_times(), dt, tolerance, record, check_every=every)  # type: ignore[arg-type]
-        for exchange in stepper.exchanges:
-            exchange.free()
-        return Solution(problem, sub.processes, dt, result, times, frames)
+        result = prepared.run(record)
+        return Solution(problem, sub.processes, prepared.dt, result, times, frames)
 
     def rate(self, case: dict[str, Any] | Problem) -> Callable[..., Arrays]:
         """The rates of a case as a function of the arrays of its unknowns, on one rank."""

@@ -13,9 +13,9 @@ from mpi4py import MPI
 from parsolve.case import Axis
 from parsolve.domain.grid import (
     Grid,
+    Halo,
     Subdomain,
     best_processes,
-    Halo,
     choose_processes,
     decompose,
     factorizations,

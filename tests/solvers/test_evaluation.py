@@ -24,7 +24,7 @@ def test_interior_and_shell_are_the_owned_cells_once(shape: tuple[int, int, int]
     inner, shell = interior(SimpleNamespace(shape=shape), SimpleNamespace(late_axes=tuple(late)), radius)  # type: ignore[arg-type]
     count = np.zeros(shape, int)
     for box in (inner, *shell):
-        assert all(0 <= a and b <= n for a, b, n in zip(box.lo, box.hi, shape, strict=True))
+        assert all(a >= 0 and b <= n for a, b, n in zip(box.lo, box.hi, shape, strict=True))
         count[tuple(slice(a, max(a, b)) for a, b in zip(box.lo, box.hi, strict=True))] += 1
     assert (count == 1).all()
     for axis in late:  # no ghost along an axis that is still under way

@@ -1,0 +1,129 @@
+"""The door to compiled code: structs as in C, and libraries that are not ours refused with advice."""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import re
+from pathlib import Path
+
+import pytest
+
+from parsolve.errors import SetupError
+from parsolve.kernels import library
+from parsolve.kernels.library import Args, Copy, Extrema, Ghost, Library, core, describe
+
+HEADER = Path(__file__).parents[2] / "cext" / "include" / "parsolve" / "parsolve.h"
+STRUCTS = {"ps_args": Args, "ps_copy": Copy, "ps_ghost": Ghost, "ps_extrema": Extrema}
+
+
+def members(struct: str) -> list[str]:
+    """Names of the members of a struct in the header, in order."""
+    body = re.search(rf"typedef struct {struct} {{(.*?)}} {struct};", HEADER.read_text(), re.DOTALL)
+    assert body is not None
+    text = re.sub(r"/\*.*?\*/", "", body[1], flags=re.DOTALL)
+    names = []
+    for declaration in text.split(";"):
+        names += [re.sub(r"\[.*", "", part).replace("*", " ").split()[-1] for part in declaration.split(",") if part.strip()]
+    return names
+
+
+def constant(name: str) -> int:
+    found = re.search(rf"#define {name} (\d+)", HEADER.read_text())
+    assert found is not None
+    return int(found[1])
+
+
+@pytest.mark.parametrize("name", STRUCTS)
+def test_structs_have_the_members_of_the_header(name: str) -> None:
+    assert [field for field, *_ in STRUCTS[name]._fields_] == members(name)  # type: ignore[misc]
+
+
+def test_sizes_and_offsets_are_those_of_the_compiler() -> None:
+    """The library tells sizes, then offsets; a member that it does not tell would make the lists differ."""
+    offsets = (ctypes.c_int64 * 256)()
+    count = core().handle.ps_layout(offsets)
+    sizes = [ctypes.sizeof(s) for s in STRUCTS.values()]
+    wanted = sizes + [getattr(s, name).offset for s in STRUCTS.values() for name, *_ in s._fields_]  # type: ignore[misc]
+    assert list(offsets[:count]) == wanted
+
+
+def test_limits_are_those_of_the_header() -> None:
+    for name in ("MAX_FIELDS", "MAX_COEFFICIENTS", "MAX_TERMS", "MAX_DEPTH", "MAX_POINTS", "SUM_DIGITS", "ABI"):
+        assert getattr(library, name) == constant(f"PS_{name}"), name
+
+
+def test_a_missing_library_is_told_with_its_path(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match=r"none\.so: cannot load the compiled kernels .* reinstall parsolve"):
+        Library(tmp_path / "none.so")
+    with pytest.raises(SetupError, match=r"no compiled kernels \(libparsolve_cpu\); install parsolve with pip"):
+        library._library(tmp_path, "cpu")
+
+
+def test_a_file_that_is_no_library_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "libparsolve_cpu.so"
+    path.write_bytes(b"not a library")
+    with pytest.raises(SetupError, match="cannot load the compiled kernels"):
+        Library(path)
+
+
+def test_a_library_of_others_is_refused() -> None:
+    name = ctypes.util.find_library("m")
+    if name is None:
+        pytest.skip("no C library of mathematics by name")
+    with pytest.raises(SetupError, match="reinstall parsolve"):
+        Library(Path(name))
+
+
+def test_another_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "ABI", library.ABI + 1)
+    with pytest.raises(SetupError, match="compiled kernels of another version; reinstall parsolve"):
+        Library(core().path)
+
+
+def test_another_layout_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Shorter(ctypes.Structure):
+        _fields_ = Extrema._fields_[:-1]
+
+    monkeypatch.setattr(library, "Extrema", Shorter)
+    with pytest.raises(SetupError, match="another version"):
+        Library(core().path)
+
+
+def test_a_kernel_that_is_not_there() -> None:
+    with pytest.raises(KeyError):
+        core().kernel("no_such_stage", "float64")
+    with pytest.raises(KeyError):
+        core().kernel("heat_1d_o2_rate", "float16")
+
+
+def test_describe_names_the_library_in_use() -> None:
+    told = describe()
+    assert Path(told["library"]).is_file()
+    assert told["ABI"] == str(library.ABI)
+    assert told["instruction set"]
+
+
+@pytest.mark.parametrize("name", ["libparsolve_cpu.so", "libparsolve_cpu_v3.so", "libparsolve_cpu_v4.so"])
+def test_every_instruction_set_gives_the_same_bits(name: str) -> None:
+    """Not one operation is contracted or reassociated for the sake of a wider vector."""
+    import numpy as np
+
+    level = {"libparsolve_cpu_v3.so": 3, "libparsolve_cpu_v4.so": 4}.get(name, 0)
+    path = core().path.with_name(name)
+    base = core().path.with_name("libparsolve_cpu.so")
+    if not path.is_file() or Library(base).handle.ps_isa() < level:
+        pytest.skip(f"this CPU has no {name}")
+    results = []
+    for lib in (core(), Library(path)):
+        rng = np.random.default_rng(2)
+        u, out = (np.ascontiguousarray(rng.uniform(-1, 1, (12, 13, 31))) for _ in range(2))
+        args = Args(terms=1, scale=0.1)
+        args.lo[:], args.hi[:], args.stride[:] = (0, 0, 0), (4, 5, 23), (13 * 31, 31, 1)
+        args.weight[0] = 0.7
+        args.coefficient[:32] = rng.uniform(-1, 1, 32)
+        at = 4 * (13 * 31 + 31 + 1) * 8
+        args.field[:3] = [u.ctypes.data + at, out.ctypes.data + at, out.ctypes.data + at]
+        assert lib.function("burgers_3d_o8_rate", "float64")(ctypes.byref(args)) == 0
+        results.append(out.copy())
+    np.testing.assert_array_equal(*results)
