@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parsolve.domain.grid import AXES, Grid, Triple, choose_processes, split
+from parsolve.domain.grid import AXES, Triple, choose_processes, ghost_depths, split
 from parsolve.problem import Problem, pose
 from parsolve.solvers.tableaus import RungeKutta
 
@@ -53,6 +53,8 @@ def check(case: Case, ranks: int) -> Plan:
     problem = pose(case)
     grid, program = problem.grid, problem.program
     processes = choose_processes(grid, ranks, problem.halo(ranks), case.run.processes)
+    halo = problem.halo(ranks)
+    ghosts = ghost_depths(grid, processes, halo)
     sizes = [sorted({b - a for a, b in itertools.pairwise(s)}) for s in map(split, grid.cells, processes)]
     least, most = ((s[0][i], s[1][i], s[2][i]) for s, i in ((sizes, 0), (sizes, -1)))
     extrema = {name: _extrema(problem, problem.initial, name) for name in program.unknowns}
@@ -68,8 +70,8 @@ def check(case: Case, ranks: int) -> Plan:
         {axis: processes[AXES.index(axis)] for axis in grid.names},
         (least, most),
         prod(most) * ranks / grid.size,
-        _halo_bytes(problem, processes, most),
-        _memory(problem, most),
+        _halo_bytes(problem, processes, most, ghosts, problem.pass_steps(ranks)),
+        _memory(problem, most, ghosts),
         frames,
         grid.size * stored * problem.dtype.itemsize,
         schedule.dt if schedule else dt,
@@ -95,26 +97,25 @@ def _extrema(
     return low, high
 
 
-def _stages(problem: Problem) -> int:
-    return problem.scheme.stages if isinstance(problem.scheme, RungeKutta) else 1
+def _halo_bytes(problem: Problem, processes: Triple, shape: Triple, ghosts: Triple, steps: int) -> int:
+    """Bytes that a rank in the middle sends in a step: both sides of each split axis, with corners.
 
-
-def _halo_bytes(problem: Problem, processes: Triple, shape: Triple) -> int:
-    """Bytes that a rank in the middle sends in a step: all stages, both sides of each split axis, with corners."""
-    ghost = problem.program.ghost
-    ghosts = [ghost if present else 0 for present in problem.grid.present]
+    Without passes every stage exchanges what it reads; a pass of several steps exchanges the whole state once.
+    """
+    program, scheme = problem.program, problem.scheme
+    rows = scheme.stages if isinstance(scheme, RungeKutta) else 1
     cells = 0
     for axis in (2, 1, 0):
         if processes[axis] > 1:
-            others = (
-                n + 2 * g if d > axis else n for d, (n, g) in enumerate(zip(shape, ghosts, strict=True)) if d != axis
-            )
+            wide = [n + 2 * g if d > axis else n for d, (n, g) in enumerate(zip(shape, ghosts, strict=True))]
             neighbours = 2 if processes[axis] > 2 or problem.grid.periodic[axis] else 1
-            cells += neighbours * ghost * prod(others)
-    return cells * len(problem.program.exchanged) * problem.dtype.itemsize * _stages(problem)
+            cells += neighbours * ghosts[axis] * prod(n for d, n in enumerate(wide) if d != axis)
+    registers = 1 if isinstance(scheme, RungeKutta) else 2
+    fields = registers * len(program.unknowns) / steps if steps else rows * len(program.exchanged)
+    return int(cells * fields * problem.dtype.itemsize)
 
 
-def _memory(problem: Problem, shape: Triple) -> int:
+def _memory(problem: Problem, shape: Triple, ghosts: Triple) -> int:
     """Bytes of all fields of a rank with their ghosts and the padding of rows."""
     scheme = problem.scheme
     if isinstance(scheme, RungeKutta):
@@ -123,14 +124,9 @@ def _memory(problem: Problem, shape: Triple) -> int:
     else:
         registers = 3  # two of u and the initial velocity
     fields = registers * len(problem.program.unknowns) + len(problem.program.defines) + len(problem.program.arrays)
-    return fields * field_bytes(problem.grid, shape, problem.program.ghost, problem.dtype)
-
-
-def field_bytes(grid: Grid, shape: Triple, ghost: int, dtype: np.dtype) -> int:
-    """Bytes of one field of a subdomain."""
-    nz, ny, nx = (n + 2 * ghost * present for n, present in zip(shape, grid.present, strict=True))
-    lane = 64 // dtype.itemsize
-    return int(nz * ny * -(-(nx + lane) // lane) * lane * dtype.itemsize)
+    nz, ny, nx = (n + 2 * g for n, g in zip(shape, ghosts, strict=True))
+    lane = 64 // problem.dtype.itemsize
+    return int(fields * nz * ny * -(-(nx + lane) // lane) * lane * problem.dtype.itemsize)
 
 
 def _boundary_notes(problem: Problem) -> list[str]:

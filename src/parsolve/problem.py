@@ -10,7 +10,7 @@ import numpy as np
 
 from parsolve.case import Case, FileValue, Value
 from parsolve.domain.boundary import NO_FLUX, Condition, closure_points
-from parsolve.domain.grid import AXES, Grid, Halo, Triple, choose_processes
+from parsolve.domain.grid import AXES, Grid, Halo, Triple, choose_processes, has_deep_ghosts
 from parsolve.equations.catalogue import CATALOGUE
 from parsolve.equations.operators import spacing
 from parsolve.equations.program import Program, Stage, build
@@ -104,17 +104,15 @@ class Problem:
             return 0
         plain = Halo(self.program.ghost, self.points)
         processes = choose_processes(self.grid, size, plain, self.case.run.processes)
-        deep = [
-            n // p for d, (n, p) in enumerate(zip(self.grid.cells, processes, strict=True))
-            if self.grid.present[d] and (p > 1 or (d < 2 and self.grid.periodic[d]))
-        ]  # fmt: skip
-        if any(self.grid.periodic[d] and (processes[d] > 1 or d < 2) for d in self._coordinates()):
+        deep = [d for d in range(3) if has_deep_ghosts(self.grid, processes, d)]
+        if any(self.grid.periodic[d] for d in self._coordinates() & set(deep)):
             return 0
+        cells = [self.grid.cells[d] // processes[d] for d in deep]
         alternates = not isinstance(self.scheme, RungeKutta) or self.scheme.stages == 1
         for steps in range(MOST_FUSED // self._kernels, 0, -1):
             depth = steps * self._pass_radius
-            twice = prod(1 + (depth - self.program.radius) / n for n in deep)
-            if (steps % 2 == 0 or not alternates) and all(depth <= n for n in deep) and twice <= MOST_TWICE:
+            twice = prod(1 + (depth - self.program.radius) / n for n in cells)
+            if (steps % 2 == 0 or not alternates) and all(depth <= n for n in cells) and twice <= MOST_TWICE:
                 return steps
         return 0
 

@@ -126,16 +126,12 @@ class Subdomain:
 
     @property
     def ghosts(self) -> Triple:
-        """Depth of ghost cells (z, y, x): none on an absent axis, deep where they are exchanged."""
-        z, y, x = (
-            0 if not present else max(self.ghost, self.deep) if self.is_deep(d) else self.ghost
-            for d, present in enumerate(self.grid.present)
-        )
-        return z, y, x
+        """Depth of ghost cells (z, y, x)."""
+        return ghost_depths(self.grid, self.processes, Halo(self.ghost, deep=self.deep))
 
     def is_deep(self, axis: int) -> bool:
-        """Whether ghosts along an axis come from other cells of the grid; along x only if it is split."""
-        return self.processes[axis] > 1 or (axis < 2 and self.grid.periodic[axis])
+        """Whether ghosts along an axis come from other cells of the grid, as many as a pass needs."""
+        return has_deep_ghosts(self.grid, self.processes, axis)
 
     def neighbour(self, axis: int, side: int) -> int | None:
         """Rank beyond the lower (side 0) or upper (1) face along an axis; None at the edge of the domain.
@@ -171,6 +167,20 @@ class Halo:
     ghost: int
     closure: int = 1
     deep: int = 0
+
+
+def has_deep_ghosts(grid: Grid, processes: Triple, axis: int) -> bool:
+    """Whether ghosts along an axis come from other cells of the grid; along x only if it is split."""
+    return processes[axis] > 1 or (axis < 2 and grid.present[axis] and grid.periodic[axis])
+
+
+def ghost_depths(grid: Grid, processes: Triple, halo: Halo) -> Triple:
+    """Depth of ghost cells (z, y, x): none on an absent axis, deep where they are exchanged."""
+    z, y, x = (
+        0 if not present else max(halo.ghost, halo.deep) if has_deep_ghosts(grid, processes, d) else halo.ghost
+        for d, present in enumerate(grid.present)
+    )
+    return z, y, x
 
 
 def decompose(grid: Grid, comm: MPI.Intracomm, halo: Halo, processes: Mapping[str, int] | None = None) -> Subdomain:
