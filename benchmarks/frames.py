@@ -1,6 +1,6 @@
 """Writing frames: bytes a second beside one ndarray.tofile + fsync of the same bytes in the same run.
 
-    mpirun -n 2 python benchmarks/frames.py [--size 256] [--directory .] [--repeats 5]
+mpirun -n 2 python benchmarks/frames.py [--size 256] [--directory .] [--repeats 5]
 """
 
 from __future__ import annotations

@@ -30,7 +30,10 @@ def main() -> None:
     comm = MPI.COMM_WORLD
     bandwidth = copy_bandwidth(comm)
     named = case_of("gray-scott", args.size).to_dict()
-    text = {key: value for key, value in named.items() if key != "equation"} | {"evolve": EVOLVE, "parameters": PARAMETERS}
+    text = {key: value for key, value in named.items() if key != "equation"} | {
+        "evolve": EVOLVE,
+        "parameters": PARAMETERS,
+    }
     text["time"] = named["time"] | {"dt": 1e-3}
     rates = {}
     for name, data in (("catalogue", named), ("text", text)):

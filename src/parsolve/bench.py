@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 COPY_BYTES = 128 << 20
 REPEATS = 5
+LEAST_STEPS = 48  # as many as between two checks of a run, or so; whole passes
 
 
 @dataclass(frozen=True)
@@ -135,8 +136,10 @@ def best_time(problem: Problem, comm: MPI.Intracomm, seconds: float) -> tuple[in
         march(stepper, Schedule(dt, steps, (), steps * dt), lambda *_: None, check_every=10**9)
         return float(comm.allreduce(perf_counter() - begin, op=MPI.MAX))
 
-    march_for(2)
-    steps = max(2, int(seconds / REPEATS / max(march_for(4) / 4, 1e-7)) // 2 * 2)
+    march_for(LEAST_STEPS)
+    steps = max(
+        LEAST_STEPS, int(seconds / REPEATS / (march_for(LEAST_STEPS) / LEAST_STEPS)) // LEAST_STEPS * LEAST_STEPS
+    )
     steps = comm.bcast(steps)
     best = min(march_for(steps) for _ in range(REPEATS))
     stepper.free()

@@ -168,7 +168,7 @@ def coefficient_fields(problem: Problem, sub: Subdomain, crowded: bool) -> dict[
 
     Beyond a physical face a formula is evaluated as it is, anything else goes on with its last value.
     """
-    fields = {name: Field(name, sub, problem.dtype) for name in problem.program.arrays}
+    fields = {name: Field(name, sub, problem.dtype, -1 - i) for i, name in enumerate(problem.program.arrays)}
     if not fields:
         return fields
     with agreed(sub.comm):

@@ -128,7 +128,9 @@ def test_all_sides_and_corners_of_a_field(cells: tuple[int, ...], points: int, d
         for side, end in enumerate(("min", "max")):
             a, b = list(KINDS.values())[(2 * n + side) % 3]
 
-            def value(time: float, start: Any, shape: Any, d: int = d, side: int = side, a: float = a, b: float = b) -> Any:
+            def value(
+                time: float, start: Any, shape: Any, d: int = d, side: int = side, a: float = a, b: float = b
+            ) -> Any:
                 axes = centres(start, shape)
                 axes[d] = np.array(grid.lower[d] + side * grid.cells[d] * grid.spacing[d]).reshape(1, 1, 1)
                 u, slopes = polynomial(axes, points)

@@ -85,7 +85,14 @@ def test_bind_hands_on_what_a_kernel_needs() -> None:
     u, v, w = (Field(n, sub, "float64") for n in "uvw")
     kernel = Still()
     bound = bind(
-        kernel, Box((0, 1, 2), (1, 2, 4)), [u], [v], [[v], [w]], coefficients=[0.5, 7.0], weights=[1.0, -2.0], scale=0.25
+        kernel,
+        Box((0, 1, 2), (1, 2, 4)),
+        [u],
+        [v],
+        [[v], [w]],
+        coefficients=[0.5, 7.0],
+        weights=[1.0, -2.0],
+        scale=0.25,
     )
     bound()
     a = kernel.args

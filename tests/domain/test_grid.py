@@ -120,7 +120,11 @@ def test_a_process_grid_fits_or_is_refused_with_the_most_ranks_that_fit(
     ],
 )
 def test_what_does_not_fit_is_refused(
-    cells: tuple[int, ...], ranks: int, processes: Mapping[str, int] | None, kind: type[Exception], words: tuple[str, ...]
+    cells: tuple[int, ...],
+    ranks: int,
+    processes: Mapping[str, int] | None,
+    kind: type[Exception],
+    words: tuple[str, ...],
 ) -> None:
     with pytest.raises(kind) as caught:
         choose_processes(grid(*cells), ranks, Halo(2), processes)

@@ -69,7 +69,9 @@ def exchanged(sub: Subdomain, depth: int, dtype: str = "float64", *, split: bool
 def process_grids(grid: Grid, size: int, depth: int) -> Iterator[tuple[int, int, int]]:
     """Those that leave each rank at least its ghosts, and two cells where the boundary is fixed."""
     for p in factorizations(size):
-        if all(q == 1 or (present and n // q >= depth) for n, q, present in zip(grid.cells, p, grid.present, strict=True)):
+        if all(
+            q == 1 or (present and n // q >= depth) for n, q, present in zip(grid.cells, p, grid.present, strict=True)
+        ):
             yield p
 
 
@@ -96,7 +98,9 @@ def test_ghosts_of_one_rank_are_the_indices_beyond(name: str, depth: int) -> Non
 @pytest.mark.mpi(min_size=2)
 @pytest.mark.parametrize(("depth", "split"), [(1, False), (3, True)], ids=["fill", "start and finish"])
 @pytest.mark.parametrize("name", GRIDS)
-def test_ghosts_have_the_same_bits_on_every_process_grid(comm: MPI.Intracomm, name: str, depth: int, split: bool) -> None:
+def test_ghosts_have_the_same_bits_on_every_process_grid(
+    comm: MPI.Intracomm, name: str, depth: int, split: bool
+) -> None:
     grid = grid_of(name)
     dtype = "float32" if split else "float64"
     alone = exchanged(Subdomain(grid, MPI.COMM_SELF, (1, 1, 1), depth), depth, dtype)

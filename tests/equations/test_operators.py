@@ -109,9 +109,7 @@ def test_a_constant_has_no_derivatives(lab: Any, dimensions: int, order: int) ->
     evolve = {name: text.replace("u*", f"{name}*").replace("+ u)", f"+ {name})").replace("- u)", f"- {name})")
               for name, text in evolve.items()}  # fmt: skip
     counts = [9, 10, 11][:dimensions]
-    rate = lab.rate(
-        lab.case(evolve, *counts, length=LENGTHS[:dimensions], run={"order": order, "device": "numpy"})
-    )
+    rate = lab.rate(lab.case(evolve, *counts, length=LENGTHS[:dimensions], run={"order": order, "device": "numpy"}))
     for constant in (1 / 3, -0.1, 7e40, 5e-324):
         found = rate(**dict.fromkeys(evolve, constant))
         for (name, values), text in zip(found.items(), texts, strict=True):

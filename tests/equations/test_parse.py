@@ -23,9 +23,7 @@ X, Y, T, A = (sympy.Symbol(name, real=True) for name in NAMES)
 def chained(parts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     joined = st.tuples(parts, st.sampled_from(["+", "-", "*", "/", " - ", " * "]), parts).map("".join)
     signed = st.tuples(st.sampled_from(["-", "+", "- "]), parts).map("".join)
-    power = st.tuples(parts, st.just("**"), st.sampled_from(["2", "-1", "3", "-2", "2**2", "(1+1)"])).map(
-        "".join
-    )
+    power = st.tuples(parts, st.just("**"), st.sampled_from(["2", "-1", "3", "-2", "2**2", "(1+1)"])).map("".join)
     return joined | signed | power | parts.map(lambda text: f"({text})")
 
 
@@ -97,17 +95,13 @@ def test_every_function_keeps_its_head(name: str) -> None:
     if function.condition:
         arguments[0] = "x < 1"
     found = parse(f"{name}({', '.join(arguments)})", NAMES)
-    head = {"abs": "Abs", "ceil": "ceiling", "min": "minimum", "max": "maximum", "sqrt": "Pow"}.get(
-        name, name
-    )
+    head = {"abs": "Abs", "ceil": "ceiling", "min": "minimum", "max": "maximum", "sqrt": "Pow"}.get(name, name)
     assert type(found).__name__ == head
     assert pickle.loads(pickle.dumps(found)) == found
     assert function.signature in expression_error(f"{name}()")
 
 
-@pytest.mark.parametrize(
-    "text", ["exp(64*log(3*x))", "sin(asin(x))", "log(exp(x))", "abs(x**2)", "atan2(y, exp(x))"]
-)
+@pytest.mark.parametrize("text", ["exp(64*log(3*x))", "sin(asin(x))", "log(exp(x))", "abs(x**2)", "atan2(y, exp(x))"])
 def test_functions_are_not_rewritten(text: str) -> None:
     assert str(parse(text, NAMES)).lower() == text
 
@@ -351,9 +345,7 @@ def mutated(source: random.Random) -> str:
     for _ in range(source.randint(1, 6)):
         start = source.randrange(len(text) + 1)
         stop = min(len(text), start + source.choice([0, 0, 1, 2, 5, 20]))
-        piece = source.choice(
-            [source.choice(ALPHABET), text[start:stop] * 2, source.choice(SEEDS)[start:stop], ""]
-        )
+        piece = source.choice([source.choice(ALPHABET), text[start:stop] * 2, source.choice(SEEDS)[start:stop], ""])
         text = text[:start] + piece + text[stop:]
     return text
 

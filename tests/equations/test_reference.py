@@ -38,7 +38,9 @@ def subdomain(axes: tuple[str, ...], ghost: int) -> Subdomain:
     return Subdomain(grid, MPI.COMM_SELF, (1, 1, 1), ghost)
 
 
-def launch(kernel: Kernel, stage: Stage, sub: Subdomain, precision: str, terms: int, seed: int) -> dict[str, np.ndarray]:
+def launch(
+    kernel: Kernel, stage: Stage, sub: Subdomain, precision: str, terms: int, seed: int
+) -> dict[str, np.ndarray]:
     """All arrays after one launch on random data; the first term is the output itself, as in a march."""
     rng = np.random.default_rng(seed)
 
@@ -72,7 +74,9 @@ def test_compiled_kernels_equal_the_reference(name: str, axes: tuple[str, ...]) 
                     compiled = launch(core().kernel(stage.name, precision), stage, sub, precision, terms, seed)
                     reference = launch(NumpyKernel(stage), stage, sub, precision, terms, seed)
                     for key, values in reference.items():
-                        np.testing.assert_array_equal(compiled[key], values, f"{stage.name} {precision} {key}", strict=True)
+                        np.testing.assert_array_equal(
+                            compiled[key], values, f"{stage.name} {precision} {key}", strict=True
+                        )
 
 
 def test_a_launch_writes_its_box_alone() -> None:

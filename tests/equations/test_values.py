@@ -123,9 +123,7 @@ def test_an_absent_axis_is_named() -> None:
 
 def test_float32_stays_float32() -> None:
     u = np.linspace(0, 1, 5, dtype=np.float32)
-    found = evaluate(
-        parse("0.1*u**3 + sin(u)/a + max(u, 0.5) - where(u > a, 1, u)", "ua"), {"u": u, "a": 0.3}
-    )
+    found = evaluate(parse("0.1*u**3 + sin(u)/a + max(u, 0.5) - where(u > a, 1, u)", "ua"), {"u": u, "a": 0.3})
     assert isinstance(found, np.ndarray)
     assert found.dtype == np.float32
 

@@ -24,7 +24,9 @@ def members(struct: str) -> list[str]:
     text = re.sub(r"/\*.*?\*/", "", body[1], flags=re.DOTALL)
     names = []
     for declaration in text.split(";"):
-        names += [re.sub(r"\[.*", "", part).replace("*", " ").split()[-1] for part in declaration.split(",") if part.strip()]
+        names += [
+            re.sub(r"\[.*", "", part).replace("*", " ").split()[-1] for part in declaration.split(",") if part.strip()
+        ]
     return names
 
 

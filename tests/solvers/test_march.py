@@ -89,7 +89,11 @@ ODE = {"u": "-u*v*cos(3*t) + laplace(u)", "v": "u**2/(1 + t) - v*x*0"}
 
 def ode_error(lab: Any, scheme: str, steps: int) -> float:
     case = lab.case(
-        ODE, 2, initial={"u": 1.0, "v": 0.5}, run={"device": "numpy"}, time={"steps": steps, "dt": 1.5 / steps, "scheme": scheme}
+        ODE,
+        2,
+        initial={"u": 1.0, "v": 0.5},
+        run={"device": "numpy"},
+        time={"steps": steps, "dt": 1.5 / steps, "scheme": scheme},
     )
     found = lab.solve(case).fields
 
@@ -129,7 +133,11 @@ def test_order_of_leapfrog(lab: Any) -> None:
 def test_leapfrog_goes_back_the_way_it_came(lab: Any) -> None:
     """Stoermer-Verlet is reversible: the energy stays within a band for thousands of steps."""
     case = lab.case(
-        "wave", 12, initial={"u": "cos(2*pi*x)"}, time={"steps": 2000, "scheme": "leapfrog"}, output={"every_steps": 100}
+        "wave",
+        12,
+        initial={"u": "cos(2*pi*x)"},
+        time={"steps": 2000, "scheme": "leapfrog"},
+        output={"every_steps": 100},
     )
     sizes = [np.abs(frame["u"]).max() for frame in lab.solve(case).frames]
     assert max(sizes) < 1.02
@@ -170,7 +178,11 @@ def test_adaptive_steps_stay_stable_without_knowing_the_limit(lab: Any) -> None:
 def test_a_blow_up_ends_adaptive_steps_with_a_message(lab: Any) -> None:
     """u_t = u^2 reaches infinity at t = 1."""
     case = lab.case(
-        {"u": "u**2"}, 4, initial={"u": 1.0}, run={"device": "numpy"}, time={"end": 2.0, "scheme": "dp45", "tolerance": 1e-6}
+        {"u": "u**2"},
+        4,
+        initial={"u": 1.0},
+        run={"device": "numpy"},
+        time={"end": 2.0, "scheme": "dp45", "tolerance": 1e-6},
     )
     with pytest.raises(NumericalError, match=r"step \d+, t = (0\.99|1)\d*.*time\.tolerance = 1e-06") as caught:
         lab.solve(case)

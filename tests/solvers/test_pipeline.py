@@ -89,7 +89,11 @@ def test_ranks_and_tiles_give_the_bits_of_the_plain_order(lab: Any, comm: MPI.In
     cells = [int(n) for n in rng.integers(64, 72, 2)] if seed % 2 else [12, 64, 66]
 
     def draw(strategy: Any) -> Any:
-        return strategy.elements[rng.integers(len(strategy.elements))] if hasattr(strategy, "elements") else bool(rng.integers(2))
+        return (
+            strategy.elements[rng.integers(len(strategy.elements))]
+            if hasattr(strategy, "elements")
+            else bool(rng.integers(2))
+        )
 
     case, steps = tables(lab, draw, cells, orders=(2,))
     assert_same(lab, case, comm, min(steps, 2), (int(rng.integers(1, 20)), int(rng.integers(1, 20))))

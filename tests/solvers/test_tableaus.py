@@ -55,7 +55,9 @@ def test_rows_are_the_butcher_tableau(name: str) -> None:
         assert not scheme.b_hat
         return
     row = scheme.error
-    error = sum((w * stages[j] for j, w in row.weights.items()), F(0)) + row.beta * dt * rate(t + row.c * dt, stages[-1])
+    error = sum((w * stages[j] for j, w in row.weights.items()), F(0)) + row.beta * dt * rate(
+        t + row.c * dt, stages[-1]
+    )
     assert error == wanted - embedded
 
 
@@ -154,5 +156,3 @@ def test_every_scheme_is_cited_and_named_after_itself() -> None:
         assert scheme.name == name
         assert any(ch.isdigit() for ch in scheme.source)
     assert isinstance(SCHEMES["leapfrog"], StormerVerlet)
-
-

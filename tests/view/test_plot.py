@@ -24,9 +24,7 @@ pytest.importorskip("matplotlib")
 def make(path: Path, *shape: int, frames: int = 5, value: float | None = None) -> Path:
     """A result whose u grows with time and has a known centre; v is constant."""
     cells = (1,) * (3 - len(shape)) + shape
-    grid = Grid(
-        tuple("xyz"[: len(shape)]), cells, (0.0, 0.0, 0.0), tuple(1 / n for n in cells), (True, True, True)
-    )
+    grid = Grid(tuple("xyz"[: len(shape)]), cells, (0.0, 0.0, 0.0), tuple(1 / n for n in cells), (True, True, True))
     domain = Subdomain(grid, MPI.COMM_SELF, (1, 1, 1), 1)
     u, v = Field("u", domain, "f8"), Field("v", domain, "f8")
     infos = [FieldInfo("u", "temperature", "K"), FieldInfo("v", "speed", "m/s")]
@@ -34,9 +32,7 @@ def make(path: Path, *shape: int, frames: int = 5, value: float | None = None) -
     z, y, x = np.meshgrid(*(grid.coordinates(axis) for axis in "zyx"), indexing="ij")
     for frame in range(frames):
         u.owned[...] = (
-            frame * np.exp(-8 * ((x - 0.5) ** 2 + (y - 0.5) ** 2 + (z - 0.5) ** 2))
-            if value is None
-            else value
+            frame * np.exp(-8 * ((x - 0.5) ** 2 + (y - 0.5) ** 2 + (z - 0.5) ** 2)) if value is None else value
         )
         v.owned[...] = 2.0
         recorder.write(frame / 4, frame, [u, v])

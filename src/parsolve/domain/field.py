@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from parsolve.domain.grid import Subdomain, Triple
 
 LINE = 64  # bytes of a cache line
+PAGE = 4096
+COLOUR = 17 * LINE  # fields of one kernel begin so far apart within a page
 HUGE = 2 << 20  # bytes of a huge page
 
 
@@ -43,6 +45,8 @@ class Field:
 
     All fields of a subdomain and type share one layout: rows begin on a cache line at owned cell 0 and are padded to
     whole cache lines, not to a multiple of 4 KiB, where neighbouring rows would compete for the same cache sets.
+    A load is held up by a store before it whose address has the same last 12 bits, so the fields of a kernel are given
+    different ``colour``s: they begin at different places of a page.
 
     Attributes:
         array: with ghosts, shape owned + 2 ghosts (z, y, x); memory is zero at first.
@@ -50,7 +54,7 @@ class Field:
         origin: index of owned cell (0, 0, 0) in ``array``.
     """
 
-    def __init__(self, name: str, subdomain: Subdomain, dtype: str | np.dtype) -> None:
+    def __init__(self, name: str, subdomain: Subdomain, dtype: str | np.dtype, colour: int = 0) -> None:
         self.name = name
         self.subdomain = subdomain
         self.dtype = np.dtype(dtype)
@@ -62,7 +66,8 @@ class Field:
         if pitch * self.dtype.itemsize % 4096 == 0:
             pitch += lane
         rows = (nz + 2 * gz, ny + 2 * gy, pitch)
-        memory = _allocate(rows[0] * rows[1] * rows[2] * self.dtype.itemsize).view(self.dtype).reshape(rows)
+        size = rows[0] * rows[1] * rows[2] * self.dtype.itemsize
+        memory = _allocate(size, colour * COLOUR % PAGE).view(self.dtype).reshape(rows)
         self.array = memory[:, :, before - gx : before + nx + gx]
         self.owned = self.array[gz : gz + nz, gy : gy + ny, gx : gx + nx]
 
@@ -78,16 +83,16 @@ class Field:
         return self.owned.ctypes.data if self.owned.size else 0
 
 
-def _allocate(size: int) -> np.ndarray:
-    """Zeroed bytes, aligned to huge pages where they are large enough to profit."""
+def _allocate(size: int, offset: int) -> np.ndarray:
+    """Zeroed bytes, ``offset`` behind the begin of a page, of huge pages where they are large enough to profit."""
     try:
-        memory = mmap.mmap(-1, size + HUGE)
+        memory = mmap.mmap(-1, size + HUGE + PAGE)
     except (OSError, ValueError) as error:
         raise ResourceError(f"not enough memory for a field of {size / 2**20:.0f} MiB; use more ranks") from error
     if size >= 2 * HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
         memory.madvise(mmap.MADV_HUGEPAGE)
     array = np.frombuffer(memory, dtype=np.uint8)
-    skip = -array.ctypes.data % (HUGE if size >= 2 * HUGE else LINE)
+    skip = -array.ctypes.data % (HUGE if size >= 2 * HUGE else PAGE) + offset
     return array[skip : skip + size]
 
 

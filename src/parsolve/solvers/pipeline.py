@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from parsolve.solvers.schedule import Schedule
 
 KERNEL, COPY, GHOST = 0, 1, 2
-TILE = (16, 16)
+TILE = (16, 16)  # rows along z and y; a tile of all stages is to stay in the second-level cache
 
 
 @dataclass(frozen=True)

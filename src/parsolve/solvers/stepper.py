@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from parsolve.kernels.library import core
 from parsolve.solvers.evaluation import Evaluation, Rates, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import DTypeLike
 
@@ -33,6 +34,7 @@ class Workspace:
     dtype: DTypeLike
     yielding: bool = False
     arrays: State = field(default_factory=dict)
+    colours: Iterator[int] = field(default_factory=itertools.count)
 
     @property
     def unknowns(self) -> tuple[str, ...]:
@@ -41,7 +43,7 @@ class Workspace:
 
     def fields(self, names: Sequence[str]) -> dict[str, Field]:
         """New fields, zero."""
-        return {name: Field(name, self.subdomain, np.dtype(self.dtype)) for name in names}
+        return {name: Field(name, self.subdomain, np.dtype(self.dtype), next(self.colours)) for name in names}
 
     def exchange(self, state: State) -> HaloExchange:
         """The exchange of the ghosts of a state."""
