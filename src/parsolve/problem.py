@@ -26,14 +26,14 @@ from parsolve.store.frames import FieldInfo
 from parsolve.store.source import read_block
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from parsolve.equations.equation import Equation
     from parsolve.kernels.library import Kernel
 
 T = TypeVar("T")
 MOST_FUSED = 8  # kernels in one pass: their planes must stay in cache
-MOST_TWICE = 1.15  # cells computed over cells owned
+LATENCY, CELL, MEMORY = 2e-5, 6e-10, 1e-9  # seconds of an exchange, and of a cell; benchmarks/NOTES.md
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Problem:
     def pass_steps(self, size: int) -> int:
         """How many steps run in one pass through memory on so many ranks; 0: step by step.
 
-        As many as keep the cells that are computed twice below a seventh, up to MOST_FUSED kernels.
+        The number with the least modelled time, up to MOST_FUSED kernels.
         """
         if self.case.run.pipeline == "off" or not self._can_fuse():
             return 0
@@ -107,14 +107,27 @@ class Problem:
         deep = [d for d in range(3) if has_deep_ghosts(self.grid, processes, d)]
         if any(self.grid.periodic[d] for d in self._coordinates() & set(deep)):
             return 0
-        cells = [self.grid.cells[d] // processes[d] for d in deep]
+        shape = [n // p for n, p in zip(self.grid.cells, processes, strict=True)]
         alternates = not isinstance(self.scheme, RungeKutta) or self.scheme.stages == 1
-        for steps in range(MOST_FUSED // self._kernels, 0, -1):
-            depth = steps * self._pass_radius
-            twice = prod(1 + (depth - self.program.radius) / n for n in cells)
-            if (steps % 2 == 0 or not alternates) and all(depth <= n for n in cells) and twice <= MOST_TWICE:
-                return steps
-        return 0
+        best, least = 0, self._step_cost(0, shape, deep)
+        for steps in range(1, MOST_FUSED // self._kernels + 1):
+            fits = all(steps * self._pass_radius <= shape[d] for d in deep)
+            cost = self._step_cost(steps, shape, deep)
+            if fits and cost < least and not (alternates and steps % 2):
+                best, least = steps, cost
+        return best
+
+    def _step_cost(self, steps: int, shape: Sequence[int], deep: Sequence[int]) -> float:
+        """Modelled seconds of a step in a pass of so many, 0: of one by itself.
+
+        A pass costs LATENCY once; a cell costs CELL in cache and, once a pass, MEMORY to come and go; and cells in the
+        deep ghosts are computed by two ranks (or twice).
+        """
+        passes = max(steps, 1)
+        cells = prod(shape) * self._kernels * len(self.program.unknowns)
+        twice = prod(1 + (passes * self._pass_radius - self.program.radius) / shape[d] for d in deep) if steps else 1.0
+        fused = passes * self._kernels if steps else 1
+        return LATENCY / passes * (1 if steps else self._kernels) + cells * twice * (CELL + MEMORY / fused)
 
     def _can_fuse(self) -> bool:
         """Whether the stages can run tile by tile: compiled, with star-shaped stencils and no sums over the grid."""
