@@ -30,8 +30,8 @@ static int run_copy(const ps_stage *s, const range *r)
     for (int64_t i = 0; i < s->count; i++) {
         ps_copy *c = list + i;
         *c = s->copy[i];
-        c->source = (const char *)c->source
-                    + s->size * (r->lo[0] * c->source_stride[0] + r->lo[1] * c->source_stride[1]);
+        c->source =
+            (const char *)c->source + s->size * (r->lo[0] * c->source_stride[0] + r->lo[1] * c->source_stride[1]);
         c->target = (char *)c->target + s->size * (r->lo[0] * c->target_stride[0] + r->lo[1] * c->target_stride[1]);
         for (int d = 0; d < 2; d++) c->extent[d] = r->hi[d] - r->lo[d];
     }

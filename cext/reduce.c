@@ -41,7 +41,7 @@ static void add(int64_t *digits, double value)
     const int shift = exponent ? exponent - 1 : 0; /* value = mantissa * 2^(shift - 1074) */
     if (exponent) mantissa |= 1ULL << 52;
     const int d = shift / BASE_BITS, s = shift % BASE_BITS;
-    const uint64_t low = mantissa << s;                /* bits 0..63 of mantissa << s */
+    const uint64_t low = mantissa << s;                 /* bits 0..63 of mantissa << s */
     const uint64_t high = s ? mantissa >> (64 - s) : 0; /* the rest, below 2^21 */
     const int64_t sign = bits >> 63 ? -1 : 1;
     digits[d] += sign * (int64_t)(low & 0xffffffffULL);

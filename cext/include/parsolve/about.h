@@ -23,6 +23,7 @@ int64_t ps_abi(void) { return PS_ABI; }
 int64_t ps_layout(int64_t *offsets)
 {
 #define AT(type, member) (int64_t)offsetof(type, member)
+    /* clang-format off */
     const int64_t all[] = {
         sizeof(ps_args), sizeof(ps_copy), sizeof(ps_ghost), sizeof(ps_extrema),
         AT(ps_args, lo), AT(ps_args, hi), AT(ps_args, stride), AT(ps_args, offset), AT(ps_args, cells),
@@ -35,6 +36,7 @@ int64_t ps_layout(int64_t *offsets)
         AT(ps_ghost, a), AT(ps_ghost, b), AT(ps_ghost, slope), AT(ps_ghost, slope_value),
         AT(ps_extrema, minimum), AT(ps_extrema, maximum), AT(ps_extrema, bad),
     };
+    /* clang-format on */
 #undef AT
     const int64_t n = (int64_t)(sizeof all / sizeof *all);
     for (int64_t i = 0; i < n; i++) offsets[i] = all[i];

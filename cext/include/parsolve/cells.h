@@ -39,8 +39,7 @@ typedef PS_REAL ps_real;
 /* Integral n over the domain, known before the kernel is launched; from the end of the coefficients. */
 #define PS_INTEGRAL(a, n) ((ps_real)(a)->coefficient[PS_MAX_COEFFICIENTS - 1 - (n)])
 /* Coordinate of the centre of the cell with index n along axis d. */
-#define PS_COORDINATE(a, d, n)                                                                                         \
-    ((ps_real)((a)->lower[d] + ((double)((a)->offset[d] + (n)) + 0.5) * (a)->spacing[d]))
+#define PS_COORDINATE(a, d, n) ((ps_real)((a)->lower[d] + ((double)((a)->offset[d] + (n)) + 0.5) * (a)->spacing[d]))
 
 PS_CELL ps_real ps_min(ps_real s, ps_real t) { return s < t || s != s ? s : t; }
 PS_CELL ps_real ps_max(ps_real s, ps_real t) { return s > t || s != s ? s : t; }

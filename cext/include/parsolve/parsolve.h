@@ -26,10 +26,10 @@ enum { PS_OK = 0, PS_BAD_BOX = 1, PS_BAD_ARGUMENT = 2, PS_DEVICE = 3 };
  */
 typedef struct ps_args {
     int64_t lo[3], hi[3];
-    int64_t stride[3];  /* elements from a cell to its neighbour along z, y, x */
-    int64_t offset[3];  /* global index of owned cell (0, 0, 0) */
-    int64_t cells[3];   /* global cells */
-    double lower[3];    /* coordinate of the lower face of global cell 0 */
+    int64_t stride[3]; /* elements from a cell to its neighbour along z, y, x */
+    int64_t offset[3]; /* global index of owned cell (0, 0, 0) */
+    int64_t cells[3];  /* global cells */
+    double lower[3];   /* coordinate of the lower face of global cell 0 */
     double spacing[3];
     double time;
     double scale;
@@ -63,10 +63,10 @@ typedef struct ps_copy {
  * face value f, and f = (value + b sum_j slope[j] u_j) / (a - b slope_value), with -du/dn = sum_j slope[j] u_j + slope_value f.
  */
 typedef struct ps_ghost {
-    void *field;        /* owned cell (0, 0, 0) */
-    int64_t axis;       /* 0 = z, 1 = y, 2 = x */
-    int64_t first;      /* index along axis of the owned cell at the face */
-    int64_t inward;     /* +1 at a lower face, -1 at an upper one */
+    void *field;          /* owned cell (0, 0, 0) */
+    int64_t axis;         /* 0 = z, 1 = y, 2 = x */
+    int64_t first;        /* index along axis of the owned cell at the face */
+    int64_t inward;       /* +1 at a lower face, -1 at an upper one */
     int64_t lo[3], hi[3]; /* tangential range; not read on the axis itself */
     int64_t stride[3];
     int64_t depth, points;

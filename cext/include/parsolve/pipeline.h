@@ -20,8 +20,8 @@ typedef struct ps_stage {
     int64_t lag[3];
     int64_t lo[3], hi[3];
     int64_t trigger;
-    int64_t size;   /* bytes of a value, of a copy */
-    ps_args *args;  /* of a kernel; its box is overwritten */
+    int64_t size;        /* bytes of a value, of a copy */
+    ps_args *args;       /* of a kernel; its box is overwritten */
     const ps_copy *copy; /* of rows at (z, y) = (0, 0) */
     ps_ghost *ghost;     /* their tangential range is overwritten */
     int64_t count;       /* of copies or ghosts */

@@ -52,7 +52,9 @@ def march(
         NumericalError: a value is not finite; on all ranks, within ``check_every`` steps.
     """
     dt, seconds, done = schedule.dt, 0.0, 0
-    for stop in _stops(schedule, check_every):
+    interval = max(1, check_every - check_every % stepper.steps)  # whole passes
+    while done < schedule.steps:
+        stop = min(done + interval, next(n for n in (*schedule.records, schedule.steps) if n > done))
         begin = perf_counter()
         while done < stop:
             done += stepper.advance(done, stop, schedule)
@@ -63,10 +65,6 @@ def march(
         if done in schedule.records:
             record(schedule.time(done), done, stepper.state)
     return Result(done, schedule.time(done), seconds)
-
-
-def _stops(schedule: Schedule, check_every: int) -> Sequence[int]:
-    return sorted({*range(check_every, schedule.steps, check_every), *schedule.records, schedule.steps})
 
 
 def march_adaptive(

@@ -62,11 +62,13 @@ class Workspace:
 
 
 class RungeKuttaStepper:
-    """Explicit Runge-Kutta steps.
+    """Explicit Runge-Kutta steps, one at a time.
 
     ``state`` holds y(t) between steps.  With ``adaptive``, ``step`` leaves it alone and ``accept`` makes the new state
     current; without, a step of more than one stage overwrites y_0 in place, as only its own cell needs it.
     """
+
+    steps = 1
 
     def __init__(self, scheme: RungeKutta, work: Workspace, *, adaptive: bool = False) -> None:
         self.scheme = scheme
@@ -181,6 +183,8 @@ class StormerVerletStepper:
 
     ``start`` makes u(-dt) = u - dt u_t + dt^2/2 u_tt from the initial velocity.
     """
+
+    steps = 1
 
     def __init__(self, work: Workspace) -> None:
         self.work = work
