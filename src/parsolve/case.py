@@ -84,7 +84,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     precision: Literal["float64", "float32"] = "float64"
     device: Literal["cpu", "numpy"] = "cpu"
     processes: dict[str, _Count] | None = None
-    check_every: _Count = 100
+    check_every: _Count = 96
     require_compiled: bool = False
     pipeline: Literal["auto", "off"] = "auto"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,7 +26,7 @@ from parsolve.solvers.stepper import RungeKuttaStepper, Stepper, StormerVerletSt
 from parsolve.solvers.tableaus import RungeKutta
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from mpi4py import MPI
 
@@ -204,8 +205,24 @@ def _continue_formula(problem: Problem, f: Field) -> None:
                 shape[axis] = sub.ghost
                 start[axis] = sub.stop[axis] if side else sub.start[axis] - sub.ghost
                 index[axis] = slice(-sub.ghost, None) if side else slice(0, sub.ghost)
-                box = (start[0], start[1], start[2]), (shape[0], shape[1], shape[2])
-                f.array[tuple(index)] = problem.array(f.name, *box)
+                f.array[tuple(index)] = _periodic_image(problem, f.name, start, shape)
+
+
+def _periodic_image(problem: Problem, name: str, start: Sequence[int], shape: Sequence[int]) -> np.ndarray:
+    """Values of a coefficient field on a box; beyond a periodic axis those of the cells that are meant."""
+    values = np.empty(shape)
+    pieces = []
+    for first, extent, cells, periodic in zip(start, shape, problem.grid.cells, problem.grid.periodic, strict=True):
+        done, along = 0, []
+        while done < extent:
+            at = (first + done) % cells if periodic else first
+            length = min(cells - at, extent - done) if periodic else extent
+            along.append((at, length, slice(done, done + length)))
+            done += length
+        pieces.append(along)
+    for z, y, x in itertools.product(*pieces):
+        values[z[2], y[2], x[2]] = problem.array(name, (z[0], y[0], x[0]), (z[1], y[1], x[1]))
+    return values
 
 
 def _set_initial(problem: Problem, fields: Iterable[Field]) -> None:

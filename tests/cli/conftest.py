@@ -51,7 +51,13 @@ def shell(no_launcher: None, tmp_path: Path) -> Shell:
             mpirun = str(beside) if beside.exists() else shutil.which("mpirun")
             if mpirun is None:
                 pytest.skip("no mpirun")
-            environment = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"} | environment
+            open_mpi = {
+                "OMPI_ALLOW_RUN_AS_ROOT": "1",
+                "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+                "OMPI_MCA_rmaps_base_oversubscribe": "1",
+                "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+            }
+            environment = open_mpi | environment
             command = [mpirun, "-n", str(ranks), *command]
         return subprocess.run(
             command,

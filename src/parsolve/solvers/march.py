@@ -52,9 +52,9 @@ def march(
         NumericalError: a value is not finite; on all ranks, within ``check_every`` steps.
     """
     dt, seconds, done = schedule.dt, 0.0, 0
-    interval = max(1, check_every - check_every % stepper.steps)  # whole passes
     while done < schedule.steps:
-        stop = min(done + interval, next(n for n in (*schedule.records, schedule.steps) if n > done))
+        check = done + check_every - done % check_every
+        stop = min(check, next(n for n in (*schedule.records, schedule.steps) if n > done))
         begin = perf_counter()
         while done < stop:
             done += stepper.advance(done, stop, schedule)

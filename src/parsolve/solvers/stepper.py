@@ -68,8 +68,6 @@ class RungeKuttaStepper:
     current; without, a step of more than one stage overwrites y_0 in place, as only its own cell needs it.
     """
 
-    steps = 1
-
     def __init__(self, scheme: RungeKutta, work: Workspace, *, adaptive: bool = False) -> None:
         self.scheme = scheme
         self.work = work
@@ -183,8 +181,6 @@ class StormerVerletStepper:
 
     ``start`` makes u(-dt) = u - dt u_t + dt^2/2 u_tt from the initial velocity.
     """
-
-    steps = 1
 
     def __init__(self, work: Workspace) -> None:
         self.work = work

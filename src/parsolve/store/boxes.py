@@ -66,7 +66,10 @@ class BoxWriter:
             values = packed if size == 1 else self._exchange(packed, bounds)
             if values.size and error is None:
                 try:
-                    file.Write_at(offset + (self._start + first) * self._layer * values.itemsize, values)
+                    status = MPI.Status()
+                    file.Write_at(offset + (self._start + first) * self._layer * values.itemsize, values, status)
+                    if status.Get_count(MPI.BYTE) != values.nbytes:  # some libraries raise nothing
+                        raise MPI.Exception(MPI.ERR_IO)
                 except MPI.Exception as caught:
                     error = caught
         return error

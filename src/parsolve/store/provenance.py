@@ -35,7 +35,7 @@ def provenance(case: Case, comm: MPI.Intracomm) -> dict[str, str]:
         "command": " ".join(sys.argv),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": json.dumps(versions),
-        "mpi": " ".join(MPI.Get_library_version().split())[:200],
+        "mpi": " ".join(MPI.Get_library_version().replace("\0", "").split())[:200],
         "ranks": str(comm.size),
         "hosts": json.dumps(hosts),
         "kernels": json.dumps(describe()),
