@@ -201,10 +201,10 @@ def _continue_formula(problem: Problem, f: Field) -> None:
     for axis in range(3):
         for side in (0, 1):
             if sub.is_physical(axis, side):
-                start, shape, index = list(first), list(extent), [slice(None)] * 3
-                shape[axis] = sub.ghost
-                start[axis] = sub.stop[axis] if side else sub.start[axis] - sub.ghost
-                index[axis] = slice(-sub.ghost, None) if side else slice(0, sub.ghost)
+                start, shape, index, depth = list(first), list(extent), [slice(None)] * 3, sub.ghosts[axis]
+                shape[axis] = depth
+                start[axis] = sub.stop[axis] if side else sub.start[axis] - depth
+                index[axis] = slice(-depth, None) if side else slice(0, depth)
                 f.array[tuple(index)] = _periodic_image(problem, f.name, start, shape)
 
 
