@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from dataclasses import dataclass, replace
 from time import sleep
 from typing import TYPE_CHECKING, Any
@@ -29,6 +31,15 @@ if TYPE_CHECKING:
     from parsolve.solvers.evaluation import State
 
 Arrays = dict[str, np.ndarray]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Each rank has temporary files of its own: pytest on one rank would clear up beneath the others."""
+    if MPI.COMM_WORLD.size > 1 and config.option.basetemp is None:
+        folder = tempfile.mkdtemp(prefix=f"parsolve-tests-{MPI.COMM_WORLD.rank}-")
+        config.option.basetemp = folder
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
