@@ -103,7 +103,6 @@ def _halo_bytes(problem: Problem, processes: Triple, shape: Triple, ghosts: Trip
     Without passes every stage exchanges what it reads; a pass of several steps exchanges the whole state once.
     """
     program, scheme = problem.program, problem.scheme
-    rows = scheme.stages if isinstance(scheme, RungeKutta) else 1
     cells = 0
     for axis in (2, 1, 0):
         if processes[axis] > 1:
@@ -111,7 +110,7 @@ def _halo_bytes(problem: Problem, processes: Triple, shape: Triple, ghosts: Trip
             neighbours = 2 if processes[axis] > 2 or problem.grid.periodic[axis] else 1
             cells += neighbours * ghosts[axis] * prod(n for d, n in enumerate(wide) if d != axis)
     registers = 1 if isinstance(scheme, RungeKutta) else 2
-    fields = registers * len(program.unknowns) / steps if steps else rows * len(program.exchanged)
+    fields = registers * len(program.unknowns) / steps if steps else scheme.stages * len(program.exchanged)
     return int(cells * fields * problem.dtype.itemsize)
 
 

@@ -87,8 +87,7 @@ class Problem:
     @property
     def _kernels(self) -> int:
         """Kernels that a step launches one after the other."""
-        rows = self.scheme.stages if isinstance(self.scheme, RungeKutta) else 1
-        return rows * len(self.program.stages)
+        return self.scheme.stages * len(self.program.stages)
 
     @property
     def _pass_radius(self) -> int:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from parsolve.case import Axis
 
 AXES = ("z", "y", "x")
-SIDES = tuple(f"{axis}{end}" for axis in "xyz" for end in ("min", "max"))
 Triple = tuple[int, int, int]
 # A subdomain thinner than this along a split axis is mostly halo; x is split rather than going below it.
 THIN = 8

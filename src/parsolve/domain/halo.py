@@ -276,7 +276,8 @@ class HaloExchange:
             self._keep += [sent, received]
             self.bytes_sent += sent.nbytes
             packs += [_copy(_Part.of(f, inside), _Part.of_array(sent[i])) for i, f in enumerate(self.fields)]
-            factor = self._factor(axis, self.subdomain.coords[axis] == (self.subdomain.processes[axis] - 1) * side)
+            crosses = self.subdomain.coords[axis] == (self.subdomain.processes[axis] - 1) * side
+            factor = _sign(self.subdomain, axis, crosses and self.signed)
             unpacks += [
                 _copy(_Part.of_array(received[i]), _Part.of(f, outside), factor) for i, f in enumerate(self.fields)
             ]
@@ -284,10 +285,6 @@ class HaloExchange:
             phase.requests.append(comm.Send_init(sent, dest=peer, tag=2 * axis + side))
         phase.before.append(self._copies(packs))
         phase.after.append(self._copies(unpacks))
-
-    def _factor(self, axis: int, crosses: bool) -> float:
-        """-1 for values that come across the end of an anti-periodic axis, else 1."""
-        return -1.0 if crosses and self.signed and self.subdomain.grid.anti[axis] else 1.0
 
     def _copies(self, copies: Sequence[Copy]) -> Callable[[float], object]:
         array: ctypes.Array[Copy] = (Copy * len(copies))(*copies)
@@ -308,9 +305,14 @@ def wrap_copies(fields: Sequence[Field], axis: int, depth: int, slab: Slab, *, s
     for source, target, rounds in pairs:
         a, b = list(slab), list(slab)
         a[axis], b[axis] = source, target
-        factor = -1.0 if rounds % 2 and signed and sub.grid.anti[axis] else 1.0
+        factor = _sign(sub, axis, rounds % 2 == 1 and signed)
         copies += [_copy(_Part.of(f, a), _Part.of(f, b), factor) for f in fields]
     return copies
+
+
+def _sign(sub: Subdomain, axis: int, crosses: bool) -> float:
+    """-1 for values that come across the end of an anti-periodic axis, else 1."""
+    return -1.0 if crosses and sub.grid.anti[axis] else 1.0
 
 
 @dataclass(frozen=True)

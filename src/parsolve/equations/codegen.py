@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from parsolve.equations.catalogue import CATALOGUE
 from parsolve.equations.program import Program, Stage, build
+from parsolve.kernels.jit import PREAMBLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,8 +47,7 @@ def program_text(program: Program, *, without: Sequence[Stage] = ()) -> str:
 def library_text(program: Program) -> str:
     """C text of a library of one program: a translation unit of its own."""
     head = HEADER.format(subject="Kernels of one case.")
-    includes = "#include <parsolve/launch_cpu.h>\n#include <parsolve/about.h>\n"
-    return f"{head}\n{includes}\n{program_text(program)}"
+    return f"{head}\n{PREAMBLE}\n{program_text(program)}"
 
 
 def equation_text(equation: Equation, orders: Sequence[int] = CATALOGUE_ORDERS) -> str:

@@ -47,8 +47,8 @@ class Update:
 def updates_of_step(stepper: Stepper, dt: float, parity: int) -> list[Update]:
     """The rate stages of one step of a stepper."""
     if isinstance(stepper, StormerVerletStepper):
-        now, before = stepper.registers[parity], stepper.registers[1 - parity]
-        return [Update(now, before, [before, now], [-1.0, 2.0], dt * dt, 0.0)]
+        p = stepper.plans[parity]
+        return [Update(p.state, p.out, p.terms, p.weights, dt * dt, 0.0)]
     return [
         Update(p.state, p.out, p.terms, p.weights, float(row.beta) * dt, float(row.c))
         for row, p in zip(stepper.scheme.rows, stepper.plans[parity], strict=True)
@@ -86,12 +86,14 @@ class Pipeline:
         )  # fmt: skip
         self._radius = rates.radius
         self._step_lag = max(self._radius, rates.closure - 1)
-        kernels = self.steps * self._rows() * (len(rates.defines) + 1)
-        self._left = kernels * self._radius
-        for step in range(self.steps):
-            parity = (self.parity + step) % 2 if self._alternates else 0
-            for update in updates_of_step(self.stepper, self.dt, parity):
-                self._add_update(update, step)
+        updates = [
+            (update, step)
+            for step in range(self.steps)
+            for update in updates_of_step(self.stepper, self.dt, (self.parity + step) % 2 if self._alternates else 0)
+        ]
+        self._left = len(updates) * (len(rates.defines) + 1) * self._radius
+        for update, step in updates:
+            self._add_update(update, step)
         array = (StageEntry * len(self._entries))(*self._entries)
         low, high = self._span(sub)
         tile = (ctypes.c_int64 * 3)(*self.tile, 1 << 40)
@@ -102,9 +104,6 @@ class Pipeline:
     @property
     def _alternates(self) -> bool:
         return not (isinstance(self.stepper, RungeKuttaStepper) and self.stepper.in_place)
-
-    def _rows(self) -> int:
-        return self.stepper.scheme.stages if isinstance(self.stepper, RungeKuttaStepper) else 1
 
     def _carried(self) -> list[State]:
         """Registers that hold the state between passes."""
@@ -158,7 +157,7 @@ class Pipeline:
 
     def _add_ghosts(self, fields: Sequence[Field], step: int, c: float) -> None:
         """Ends of x that are periodic, then physical ghosts along x, y, z: as many as a stage reads."""
-        sub, _rates = self.work.subdomain, self.work.rates
+        sub = self.work.subdomain
         box = self._box()
         if sub.grid.present[2] and sub.grid.periodic[2] and sub.processes[2] == 1:
             wraps = wrap_copies(fields, 2, self._radius, [(0, 1), (0, 1), (0, 0)])

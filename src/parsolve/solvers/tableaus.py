@@ -112,6 +112,11 @@ class StormerVerlet:
     order: int
     source: str
 
+    @property
+    def stages(self) -> int:
+        """Number of evaluations of u_tt in a step."""
+        return 1
+
 
 EULER = RungeKutta("euler", 1, (), (F(1),), "Euler, Institutionum calculi integralis (1768)")
 SSPRK22 = RungeKutta("ssprk22", 2, ((F(1),),), (F(1, 2), F(1, 2)), "Gottlieb, Shu & Tadmor, SIAM Review 43 (2001) 89")
