@@ -1,41 +1,53 @@
 /* pipeline.c -- time-skewed tiles: a list of stages over a subdomain in one pass through memory.
  *
- * The subdomain is cut into tiles along z and y (x stays whole).  In each tile, stage s works on the tile shifted back by
- * its lag along both axes; a stage lags the one before by the radius of the stencil.  So all that a stage reads was made
- * in this tile or an earlier one, and nothing is overwritten that an earlier stage still has to read: two alternating
- * arrays are enough, and each cell is computed once, by the same kernel from the same values as in the plain order
- * (Wolf & Lam, PLDI 1991; Wonnacott, IPDPS 2000).  A tile is read from memory once and updated in cache by every stage.
+ * In each tile, stage s works on the tile shifted back by its lag; a stage lags the one before by the radius of the
+ * stencil.  So all that a stage reads was made in this tile or one before it along each axis, and nothing is overwritten
+ * that an earlier stage still has to read: two alternating arrays are enough, and each cell is computed once, by the same
+ * kernel from the same values as in the plain order (Wolf & Lam, PLDI 1991; Wonnacott, IPDPS 2000).
+ * The tiles of a strip march along one axis: what all stages need stays in cache, while the kernels fetch what the next
+ * tile needs.  A strip may follow the one before it as soon as that is a tile ahead, so threads take strips in turn
+ * (Wellein et al., COMPSAC 2009).
  */
 #include <parsolve/pipeline.h>
 
+#include <sched.h>
+
 #define PS_EXPORT __attribute__((visibility("default")))
 #define MAX_LIST 64
+#define SPINS 1000
 
-PS_EXPORT int ps_pipeline(const ps_stage *stages, int64_t n, const int64_t *tile, const int64_t *lo, const int64_t *hi);
+PS_EXPORT int ps_pipeline(const ps_pass *pass);
+PS_EXPORT int ps_launch(ps_kernel *kernel, const ps_args *args, int64_t threads);
 
 typedef struct range {
     int64_t lo[3], hi[3];
 } range;
 
-static int run_kernel(const ps_stage *s, const range *r)
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/* Let kernel number k fetch its share of what the next tile reads: of one field, a piece of a contiguous region. */
+static void fetch_ahead(const ps_pass *p, int64_t k, const range *tile, const range *box, ps_args *a)
 {
-    for (int d = 0; d < 3; d++) s->args->lo[d] = r->lo[d], s->args->hi[d] = r->hi[d];
-    return ((ps_kernel *)s->function)(s->args);
+    const int64_t shares = most(p->kernels / p->field_count, 1), share = k / p->field_count;
+    const int64_t m = p->march, s = p->strip, lag = p->stages[p->count - 1].lag[s];
+    int64_t first[3] = {p->lo[0], p->lo[1], p->lo[2]};
+    first[m] = tile->hi[m] + p->reach;
+    first[s] = most(tile->lo[s] - lag, p->lo[s]);
+    if (m == s || first[m] >= p->hi[m] || share >= shares) return;
+    const int64_t cells = (tile->hi[m] - tile->lo[m]) * (least(tile->hi[s] + p->reach, p->hi[s]) - first[s]) * a->stride[s];
+    const int64_t lines = cells * p->size / (shares * PS_LINE) + 1;
+    const int64_t c = first[0] * a->stride[0] + first[1] * a->stride[1] + first[2];
+    a->ahead = (const char *)p->fields[k % p->field_count] + c * p->size + share * lines * PS_LINE;
+    a->ahead_lines = lines / ((box->hi[0] - box->lo[0]) * (box->hi[1] - box->lo[1])) + 1;
 }
 
-static int run_copy(const ps_stage *s, const range *r)
+static int run_kernel(const ps_pass *p, const ps_stage *s, int64_t k, const range *tile, const range *box)
 {
-    ps_copy list[MAX_LIST];
-    if (s->count > MAX_LIST) return PS_BAD_ARGUMENT;
-    for (int64_t i = 0; i < s->count; i++) {
-        ps_copy *c = list + i;
-        *c = s->copy[i];
-        c->source =
-            (const char *)c->source + s->size * (r->lo[0] * c->source_stride[0] + r->lo[1] * c->source_stride[1]);
-        c->target = (char *)c->target + s->size * (r->lo[0] * c->target_stride[0] + r->lo[1] * c->target_stride[1]);
-        for (int d = 0; d < 2; d++) c->extent[d] = r->hi[d] - r->lo[d];
-    }
-    return ((ps_copy_function *)s->function)(list, s->count);
+    ps_args a = *s->args; /* a copy: other threads have theirs */
+    for (int d = 0; d < 3; d++) a.lo[d] = box->lo[d], a.hi[d] = box->hi[d];
+    fetch_ahead(p, k, tile, box, &a);
+    return ((ps_kernel *)s->function)(&a);
 }
 
 /* Arrays of boundary values begin at the lower end of the whole range; ps_ghost counts from that of its own. */
@@ -47,7 +59,7 @@ static int run_ghost(const ps_stage *s, const range *r)
         ps_ghost *g = list + i;
         *g = s->ghost[i];
         int64_t skip = 0;
-        for (int d = 0; d < 2; d++) {
+        for (int d = 0; d < 3; d++) {
             if (d == g->axis) continue;
             skip += (r->lo[d] - g->lo[d]) * g->value_stride[d];
             g->lo[d] = r->lo[d], g->hi[d] = r->hi[d];
@@ -58,38 +70,80 @@ static int run_ghost(const ps_stage *s, const range *r)
     return ((ps_ghost_function *)s->function)(list, s->count);
 }
 
-static int run_stage(const ps_stage *s, const int64_t *first, const int64_t *last)
+/* Stages of one tile. */
+static int run_tile(const ps_pass *p, const range *tile)
 {
-    range r;
-    const int64_t normal = s->kind == PS_STAGE_GHOST ? s->ghost->axis : 2;
-    for (int d = 0; d < 3; d++) {
-        const int64_t a = first[d] - s->lag[d], b = last[d] - s->lag[d];
-        if (d == normal && d < 2) {
-            if (s->trigger < a || s->trigger >= b) return PS_OK;
-            r.lo[d] = 0, r.hi[d] = 1;
-            continue;
+    int64_t k = -1;
+    int status = PS_OK;
+    for (const ps_stage *s = p->stages; s < p->stages + p->count && !status; s++) {
+        range box;
+        int empty = 0;
+        k += s->kind == PS_STAGE_KERNEL;
+        for (int d = 0; d < 3; d++) {
+            const int64_t a = tile->lo[d] - s->lag[d], b = tile->hi[d] - s->lag[d];
+            box.lo[d] = most(a, s->lo[d]), box.hi[d] = least(b, s->hi[d]);
+            if (s->kind == PS_STAGE_GHOST && d == s->ghost->axis)
+                empty |= s->trigger < a || s->trigger >= b;
+            else
+                empty |= box.lo[d] >= box.hi[d];
         }
-        r.lo[d] = d == 2 || a < s->lo[d] ? s->lo[d] : a;
-        r.hi[d] = d == 2 || b > s->hi[d] ? s->hi[d] : b;
-        if (r.lo[d] >= r.hi[d]) return PS_OK;
+        if (!empty) status = s->kind == PS_STAGE_KERNEL ? run_kernel(p, s, k, tile, &box) : run_ghost(s, &box);
     }
-    switch (s->kind) {
-    case PS_STAGE_KERNEL: return run_kernel(s, &r);
-    case PS_STAGE_COPY: return run_copy(s, &r);
-    default: return run_ghost(s, &r);
-    }
+    return status;
 }
 
-/* Run the stages over the tiles of [lo, hi), which is large enough for the most lagging stage to come to its end. */
-int ps_pipeline(const ps_stage *stages, int64_t n, const int64_t *tile, const int64_t *lo, const int64_t *hi)
+/* The tiles of strip n, each once the strip before has done its own. */
+static int run_strip(const ps_pass *p, int64_t n)
 {
-    for (int64_t z = lo[0]; z < hi[0]; z += tile[0])
-        for (int64_t y = lo[1]; y < hi[1]; y += tile[1]) {
-            const int64_t first[3] = {z, y, lo[2]}, last[3] = {z + tile[0], y + tile[1], hi[2]};
-            for (const ps_stage *s = stages; s < stages + n; s++) {
-                const int status = run_stage(s, first, last);
-                if (status) return status;
-            }
-        }
-    return PS_OK;
+    const int64_t m = p->march, s = p->strip;
+    range tile = {{p->lo[0], p->lo[1], p->lo[2]}, {p->hi[0], p->hi[1], p->hi[2]}};
+    int status = PS_OK;
+    if (s != m) {
+        tile.lo[s] = p->lo[s] + n * p->tile[s];
+        tile.hi[s] = tile.lo[s] + p->tile[s];
+    }
+    int64_t number = 0;
+    for (int64_t at = p->lo[m]; at < p->hi[m]; at += p->tile[m]) {
+        tile.lo[m] = at, tile.hi[m] = at + p->tile[m];
+        for (int64_t spins = 1; n && __atomic_load_n(p->done + n - 1, __ATOMIC_ACQUIRE) <= number; spins++)
+            if (spins % SPINS == 0) sched_yield();
+        if (!status) status = run_tile(p, &tile);
+        __atomic_store_n(p->done + n, ++number, __ATOMIC_RELEASE);
+    }
+    return status;
+}
+
+int ps_pipeline(const ps_pass *p)
+{
+    const int64_t s = p->strip, strips = s == p->march ? 1 : (p->hi[s] - p->lo[s] + p->tile[s] - 1) / p->tile[s];
+    int status = PS_OK;
+    for (int64_t n = 0; n < strips; n++) p->done[n] = 0;
+#ifdef _OPENMP
+#pragma omp parallel for schedule(static, 1) num_threads((int)p->threads) if (p->threads > 1) reduction(max : status)
+#endif
+    for (int64_t n = 0; n < strips; n++) {
+        const int found = run_strip(p, n);
+        if (found > status) status = found;
+    }
+    return status;
+}
+
+/* One kernel over its box by several threads, each of which has a piece along the first axis that is long enough. */
+int ps_launch(ps_kernel *kernel, const ps_args *args, int64_t threads)
+{
+    const int d = args->hi[0] - args->lo[0] >= threads ? 0 : 1;
+    const int64_t lo = args->lo[d], n = args->hi[d] - lo;
+    int status = PS_OK;
+    if (threads < 2 || n < threads) return kernel(args);
+#ifdef _OPENMP
+#pragma omp parallel for schedule(static, 1) num_threads((int)threads) reduction(max : status)
+#endif
+    for (int64_t t = 0; t < threads; t++) {
+        ps_args a = *args;
+        a.lo[d] = lo + n * t / threads;
+        a.hi[d] = lo + n * (t + 1) / threads;
+        const int found = kernel(&a);
+        if (found > status) status = found;
+    }
+    return status;
 }

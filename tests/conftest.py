@@ -153,7 +153,7 @@ class Lab:
 
     def subdomain(self, problem: Problem, comm: MPI.Intracomm | None = None) -> Subdomain:
         comm = comm or self.comm
-        return decompose(problem.grid, comm, problem.halo(comm.size), problem.case.run.processes)
+        return decompose(problem.grid, comm, problem.halo(comm.size), problem.case.run.processes, problem.threads)
 
     def solve(
         self, case: dict[str, Any] | Problem, comm: MPI.Intracomm | None = None, processes: dict[str, int] | None = None

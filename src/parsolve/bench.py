@@ -127,7 +127,7 @@ def best_time(problem: Problem, comm: MPI.Intracomm, seconds: float) -> tuple[in
     """Steps, and seconds of the fastest of REPEATS marches of that many steps; collective."""
     from mpi4py import MPI
 
-    prepared = prepare(problem, decompose(problem.grid, comm, problem.halo(comm.size)))
+    prepared = prepare(problem, decompose(problem.grid, comm, problem.halo(comm.size), threads=problem.threads))
     stepper, dt = prepared.passes, prepared.dt
 
     def march_for(steps: int) -> float:

@@ -87,6 +87,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     check_every: _Count = 96
     require_compiled: bool = False
     pipeline: Literal["auto", "off"] = "auto"
+    threads: _Count | None = None
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

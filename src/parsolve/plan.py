@@ -116,13 +116,7 @@ def _halo_bytes(problem: Problem, processes: Triple, shape: Triple, ghosts: Trip
 
 def _memory(problem: Problem, shape: Triple, ghosts: Triple) -> int:
     """Bytes of all fields of a rank with their ghosts and the padding of rows."""
-    scheme = problem.scheme
-    if isinstance(scheme, RungeKutta):
-        in_place = scheme.stages > 1 and not problem.is_adaptive
-        registers = scheme.stages + (not in_place) + problem.is_adaptive
-    else:
-        registers = 3  # two of u and the initial velocity
-    fields = registers * len(problem.program.unknowns) + len(problem.program.defines) + len(problem.program.arrays)
+    fields = problem.field_count + len(problem.velocities)
     nz, ny, nx = (n + 2 * g for n, g in zip(shape, ghosts, strict=True))
     lane = 64 // problem.dtype.itemsize
     return int(fields * nz * ny * -(-(nx + lane) // lane) * lane * problem.dtype.itemsize)

@@ -92,9 +92,10 @@ class March:
     @cached_property
     def passes(self) -> Passes | Stepper:
         """What takes the steps: the stepper itself, or passes of several of its steps."""
-        steps = self.problem.pass_steps(self._subdomain.comm.size)
+        size = self._subdomain.comm.size
+        steps = self.problem.pass_steps(size)
         fused = steps and self._subdomain.deep and not isinstance(self.stepper.work.rates.rate.kernel, NumpyKernel)
-        return Passes(self.stepper, steps, self.dt) if fused else self.stepper
+        return Passes(self.stepper, steps, self.dt, self.problem.load(size).tile(steps)) if fused else self.stepper
 
     @property
     def _subdomain(self) -> Subdomain:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -18,6 +19,7 @@ from parsolve.equations.symbol import eigenvalues
 from parsolve.equations.user import user_equation
 from parsolve.equations.values import evaluate, fill
 from parsolve.sides import side_condition
+from parsolve.solvers.blocking import Load
 from parsolve.solvers.evaluation import Rates, StageKernel
 from parsolve.solvers.schedule import Schedule, counted_schedule, even_schedule
 from parsolve.solvers.stability import closure_factor, stable_step
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
     from parsolve.kernels.library import Kernel
 
 T = TypeVar("T")
-MOST_FUSED = 8  # kernels in one pass: their planes must stay in cache
-LATENCY, CELL, MEMORY = 2e-5, 6e-10, 1e-9  # seconds of an exchange, and of a cell; benchmarks/NOTES.md
 
 
 @dataclass(frozen=True)
@@ -95,45 +95,45 @@ class Problem:
         return self._kernels * self.program.radius
 
     def pass_steps(self, size: int) -> int:
-        """How many steps run in one pass through memory on so many ranks; 0: step by step.
-
-        The number with the least modelled time, up to MOST_FUSED kernels.
-        """
+        """How many steps run in one pass through memory on so many ranks; 0: step by step."""
         if self.case.run.pipeline == "off" or not self._can_fuse():
             return 0
+        load = self.load(size)
+        return 0 if any(self.grid.periodic[d] for d in self._coordinates() if load.deep[d]) else load.steps()
+
+    def load(self, size: int) -> Load:
+        """What a step asks of each of so many ranks."""
         plain = Halo(self.program.ghost, self.points)
         processes = choose_processes(self.grid, size, plain, self.case.run.processes)
-        deep = [d for d in range(3) if has_deep_ghosts(self.grid, processes, d)]
-        if any(self.grid.periodic[d] for d in self._coordinates() & set(deep)):
-            return 0
-        shape = [n // p for n, p in zip(self.grid.cells, processes, strict=True)]
-        alternates = not isinstance(self.scheme, RungeKutta) or self.scheme.stages == 1
-        best, least = 0, self._step_cost(0, shape, deep)
-        for steps in range(1, MOST_FUSED // self._kernels + 1):
-            fits = all(steps * self._pass_radius <= shape[d] for d in deep)
-            cost = self._step_cost(steps, shape, deep)
-            if fits and cost < least and not (alternates and steps % 2):
-                best, least = steps, cost
-        return best
+        nz, ny, nx = (n // p for n, p in zip(self.grid.cells, processes, strict=True))
+        z, y, x = (has_deep_ghosts(self.grid, processes, d) for d in range(3))
+        return Load(
+            (nz, ny, nx), self.grid.present, (z, y, x), self._kernels, self.program.radius,
+            max(self.program.radius, self.points - 1), len(self.program.unknowns), self.field_count,
+            self.dtype.itemsize, self.threads, not isinstance(self.scheme, RungeKutta) or self.scheme.stages == 1,
+        )  # fmt: skip
 
-    def _step_cost(self, steps: int, shape: Sequence[int], deep: Sequence[int]) -> float:
-        """Modelled seconds of a step in a pass of so many, 0: of one by itself.
+    @property
+    def threads(self) -> int:
+        """Threads of a rank: as the case says, else as the launcher does."""
+        given = os.environ.get("OMP_NUM_THREADS", "1").split(",")[0]
+        return self.case.run.threads or (int(given) if given.isdecimal() and int(given) > 0 else 1)
 
-        A pass costs LATENCY once; a cell costs CELL in cache and, once a pass, MEMORY to come and go; and cells in the
-        deep ghosts are computed by two ranks (or twice).
-        """
-        passes = max(steps, 1)
-        cells = prod(shape) * self._kernels * len(self.program.unknowns)
-        twice = prod(1 + (passes * self._pass_radius - self.program.radius) / shape[d] for d in deep) if steps else 1.0
-        fused = passes * self._kernels if steps else 1
-        return LATENCY / passes * (1 if steps else self._kernels) + cells * twice * (CELL + MEMORY / fused)
+    @property
+    def field_count(self) -> int:
+        """Fields that a march holds: registers of the unknowns, intermediate and coefficient fields."""
+        if isinstance(self.scheme, RungeKutta):
+            in_place = self.scheme.stages > 1 and not self.is_adaptive
+            registers = self.scheme.stages + (not in_place) + self.is_adaptive
+        else:
+            registers = 2
+        return registers * len(self.program.unknowns) + len(self.program.defines) + len(self.program.arrays)
 
     def _can_fuse(self) -> bool:
         """Whether the stages can run tile by tile: compiled, with star-shaped stencils and no sums over the grid."""
         program = self.program
         return (
-            self.grid.ndim > 1
-            and self.case.run.device == "cpu"
+            self.case.run.device == "cpu"
             and not self.is_adaptive
             and not any(self.grid.anti)
             and not any(stage.corners or stage.integral is not None for stage in program.stages)
@@ -164,7 +164,10 @@ class Problem:
             reach = 0 if stage.updates else program.reach[stage.outputs[0]]
             cell = 1 / self.grid.size if stage.is_mean else prod(self.grid.spacing)
             constants = self.coefficients(stage)
-            return StageKernel(kernel_of(stage), stage.inputs, stage.outputs, constants, reach, stage.integral, cell)
+            timed = any(op.name == "time" for op in stage.operations)
+            return StageKernel(
+                kernel_of(stage), stage.inputs, stage.outputs, constants, reach, stage.integral, cell, timed
+            )
 
         return Rates(
             tuple(kernel(stage) for stage in program.defines),

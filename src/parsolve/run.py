@@ -31,7 +31,7 @@ def run(case: Case, comm: MPI.Intracomm, out: Path, force: bool = False, progres
         ParsolveError: the same one on all ranks.
     """
     problem = pose(case)  # the case checked against its equation, the equation discretised
-    subdomain = decompose(problem.grid, comm, problem.halo(comm.size), case.run.processes)  # who owns what
+    subdomain = decompose(problem.grid, comm, problem.halo(comm.size), case.run.processes, problem.threads)
     recorder = Recorder(
         comm, out, problem.grid, problem.recorded, problem.dtype, provenance(case, comm),
         keep_frames=case.output.keep_frames, force=force,

@@ -32,7 +32,8 @@ def marched(lab: Any, case: dict[str, Any], comm: MPI.Intracomm, steps: int, til
     problem = lab.pose(case)
     kernels = problem._kernels * problem.program.radius
     deep = steps * kernels if tile else 0
-    sub = decompose(problem.grid, comm, Halo(problem.program.ghost, problem.points, deep), problem.case.run.processes)
+    halo = Halo(problem.program.ghost, problem.points, deep)
+    sub = decompose(problem.grid, comm, halo, problem.case.run.processes, problem.threads if tile else 1)
     march = prepare(problem, sub)
     if tile:
         pipeline = Pipeline(march.stepper, steps, march.dt, 0, tile)
@@ -77,8 +78,9 @@ def tables(lab: Any, draw: Any, cells: list[int], orders: tuple[int, ...] = (2, 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_every_tile_gives_the_bits_of_the_plain_order(lab: Any, solo: MPI.Intracomm, data: Any) -> None:
-    cells = data.draw(st.lists(st.integers(5, 24), min_size=2, max_size=3))
+    cells = data.draw(st.lists(st.integers(5, 24), min_size=1, max_size=3))
     case, steps = tables(lab, data.draw, cells)
+    case["run"]["threads"] = data.draw(st.integers(1, 3))
     assert_same(lab, case, solo, steps, data.draw(st.tuples(st.integers(1, 20), st.integers(1, 20))))
 
 

@@ -22,6 +22,13 @@ static inline int64_t ps_tile_rows(const ps_args *a, int fields)
     return rows < 8 ? 8 : rows;
 }
 
+/* With each row, fetch lines that will be needed soon; it costs nothing where the kernel waits for its own arithmetic. */
+static inline void ps_fetch(const char **ahead, int64_t lines)
+{
+    for (int64_t n = 0; n < lines; n++) __builtin_prefetch(*ahead + n * PS_LINE, 1);
+    *ahead += lines * PS_LINE;
+}
+
 #define PS_ROWS(a, row, fields)                                                                                        \
     for (int64_t tile_ = ps_tile_rows(&(a), fields), first_ = (a).lo[1]; first_ < (a).hi[1]; first_ += tile_)          \
         for (int64_t k_ = (a).lo[0], last_ = first_ + tile_ < (a).hi[1] ? first_ + tile_ : (a).hi[1]; k_ < (a).hi[0];  \
@@ -49,9 +56,11 @@ static inline __attribute__((always_inline)) void ps_add_terms(const ps_args *a,
     {                                                                                                                  \
         const ps_args a = *args; /* a copy: nothing aliases it */                                                      \
         const ps_real w = (ps_real)a.weight[0], scale = (ps_real)a.scale;                                              \
+        const char *ahead = a.ahead;                                                                                   \
         if (a.terms < 1 || inputs + (a.terms + 1) * outputs > PS_MAX_FIELDS) return PS_BAD_ARGUMENT;                   \
         PS_ROWS(a, row, inputs + 2 * outputs)                                                                          \
         {                                                                                                              \
+            ps_fetch(&ahead, a.ahead_lines);                                                                           \
             PS_INDEPENDENT                                                                                             \
             for (int64_t i = a.lo[2]; i < a.hi[2]; i++) {                                                              \
                 ps_real value[outputs];                                                                                \
@@ -71,8 +80,10 @@ static inline __attribute__((always_inline)) void ps_add_terms(const ps_args *a,
     int PS_NAME(cell)(const ps_args *args)                                                                             \
     {                                                                                                                  \
         const ps_args a = *args;                                                                                       \
+        const char *ahead = a.ahead;                                                                                   \
         PS_ROWS(a, row, inputs + 2 * outputs)                                                                          \
         {                                                                                                              \
+            ps_fetch(&ahead, a.ahead_lines);                                                                           \
             PS_INDEPENDENT                                                                                             \
             for (int64_t i = a.lo[2]; i < a.hi[2]; i++) {                                                              \
                 ps_real value[outputs];                                                                                \

@@ -9,10 +9,11 @@
 
 #include <stdint.h>
 
-#define PS_ABI 1
+#define PS_ABI 2
 #define PS_MAX_FIELDS 64
 #define PS_MAX_COEFFICIENTS 128
 #define PS_MAX_TERMS 12
+#define PS_LINE 64 /* bytes of a cache line */
 
 /* Status of every entry point. */
 enum { PS_OK = 0, PS_BAD_BOX = 1, PS_BAD_ARGUMENT = 2, PS_DEVICE = 3 };
@@ -38,6 +39,8 @@ typedef struct ps_args {
     double coefficient[PS_MAX_COEFFICIENTS];
     void *field[PS_MAX_FIELDS]; /* address of owned cell (0, 0, 0) */
     void *stream;               /* CUDA stream; not used on a CPU */
+    const void *ahead;          /* what a CPU fetches into its cache meanwhile: so many lines with each row; or NULL */
+    int64_t ahead_lines;
 } ps_args;
 
 /* The only kernel signature: interior, shell, tile, ghost slab and subdomain are all boxes. */

@@ -61,8 +61,9 @@ class Field:
         self.origin = subdomain.ghosts
         (nz, ny, nx), (gz, gy, gx) = subdomain.shape, subdomain.ghosts
         lane = LINE // self.dtype.itemsize
-        before = -(-gx // lane) * lane
-        pitch = before + -(-(nx + gx) // lane) * lane
+        spare = lane if subdomain.deep and subdomain.is_deep(2) else 0  # boxes of passes fill whole lines
+        before = -(-gx // lane) * lane + spare
+        pitch = before + -(-(nx + gx) // lane) * lane + spare
         if pitch * self.dtype.itemsize % 4096 == 0:
             pitch += lane
         rows = (nz + 2 * gz, ny + 2 * gy, pitch)
@@ -140,7 +141,7 @@ def bind(
     args.weight[: len(weights)] = weights
     args.coefficient[: len(coefficients)] = coefficients
     args.field[: len(fields)] = [field.address for field in fields]
-    return Bound(args, kernel.bind(args, [field.array for field in fields], first.origin))
+    return Bound(args, kernel.bind(args, [field.array for field in fields], first.origin, first.subdomain.threads))
 
 
 def arguments(subdomain: Subdomain, stride: Triple, box: Box) -> Args:

@@ -88,13 +88,17 @@ def _numbers(axis: Axis | None) -> tuple[int, float, float, bool, bool]:
 
 @dataclass(frozen=True)
 class Subdomain:
-    """What a rank owns: cells [start, stop) of the grid, with ``ghost`` more around it on each axis present."""
+    """What a rank owns: cells [start, stop) of the grid, with ``ghost`` more around it on each axis present.
+
+    ``threads`` of the rank work on it together.
+    """
 
     grid: Grid
     comm: MPI.Intracomm
     processes: Triple
     ghost: int
     deep: int = 0
+    threads: int = 1
 
     @cached_property
     def coords(self) -> Triple:
@@ -169,8 +173,8 @@ class Halo:
 
 
 def has_deep_ghosts(grid: Grid, processes: Triple, axis: int) -> bool:
-    """Whether ghosts along an axis come from other cells of the grid; along x only if it is split."""
-    return processes[axis] > 1 or (axis < 2 and grid.present[axis] and grid.periodic[axis])
+    """Whether ghosts along an axis come from other cells of the grid."""
+    return processes[axis] > 1 or (grid.present[axis] and grid.periodic[axis])
 
 
 def ghost_depths(grid: Grid, processes: Triple, halo: Halo) -> Triple:
@@ -182,7 +186,9 @@ def ghost_depths(grid: Grid, processes: Triple, halo: Halo) -> Triple:
     return z, y, x
 
 
-def decompose(grid: Grid, comm: MPI.Intracomm, halo: Halo, processes: Mapping[str, int] | None = None) -> Subdomain:
+def decompose(
+    grid: Grid, comm: MPI.Intracomm, halo: Halo, processes: Mapping[str, int] | None = None, threads: int = 1
+) -> Subdomain:
     """Subdomain of this rank.
 
     Args:
@@ -190,12 +196,13 @@ def decompose(grid: Grid, comm: MPI.Intracomm, halo: Halo, processes: Mapping[st
         comm: its ranks share the grid.
         halo: depth of the ghost cells.
         processes: ranks along each axis, or None: least halo surface, with x whole where that leaves no slivers.
+        threads: that each rank works with.
 
     Raises:
         SetupError: more ranks than the grid can be split into.
         CaseError: a process grid that does not fit.
     """
-    return Subdomain(grid, comm, choose_processes(grid, comm.size, halo, processes), halo.ghost, halo.deep)
+    return Subdomain(grid, comm, choose_processes(grid, comm.size, halo, processes), halo.ghost, halo.deep, threads)
 
 
 def choose_processes(grid: Grid, size: int, halo: Halo, processes: Mapping[str, int] | None) -> Triple:

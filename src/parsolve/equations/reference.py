@@ -42,7 +42,9 @@ class NumpyKernel:
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
 
-    def bind(self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int]) -> Callable[[], int]:
+    def bind(
+        self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int], threads: int = 1
+    ) -> Callable[[], int]:
         """A launch without arguments; ``arrays`` are those of ``args.field`` with ghosts, ``origin`` owned cell 0."""
         return partial(self._launch, args, tuple(arrays), origin)
 

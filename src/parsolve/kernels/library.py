@@ -17,7 +17,7 @@ from parsolve.errors import SetupError
 if TYPE_CHECKING:
     import numpy as np
 
-ABI = 1
+ABI = 2
 MAX_FIELDS, MAX_COEFFICIENTS, MAX_TERMS, MAX_DEPTH, MAX_POINTS, SUM_DIGITS = 64, 128, 12, 8, 8, 70
 TYPES = {"float64": "f64", "float32": "f32"}
 Triple = ctypes.c_int64 * 3
@@ -32,7 +32,7 @@ class Args(ctypes.Structure):
         ("lower", ctypes.c_double * 3), ("spacing", ctypes.c_double * 3), ("time", ctypes.c_double),
         ("scale", ctypes.c_double), ("terms", ctypes.c_int64), ("weight", ctypes.c_double * MAX_TERMS),
         ("coefficient", ctypes.c_double * MAX_COEFFICIENTS), ("field", ctypes.c_void_p * MAX_FIELDS),
-        ("stream", ctypes.c_void_p),
+        ("stream", ctypes.c_void_p), ("ahead", ctypes.c_void_p), ("ahead_lines", ctypes.c_int64),
     ]  # fmt: skip
 
 
@@ -69,16 +69,32 @@ class StageEntry(ctypes.Structure):
 
     _fields_ = [
         ("kind", ctypes.c_int64), ("function", ctypes.c_void_p), ("lag", Triple), ("lo", Triple), ("hi", Triple),
-        ("trigger", ctypes.c_int64), ("size", ctypes.c_int64), ("args", ctypes.POINTER(Args)),
-        ("copy", ctypes.POINTER(Copy)), ("ghost", ctypes.POINTER(Ghost)), ("count", ctypes.c_int64),
+        ("trigger", ctypes.c_int64), ("args", ctypes.POINTER(Args)), ("ghost", ctypes.POINTER(Ghost)),
+        ("count", ctypes.c_int64),
     ]  # fmt: skip
+
+
+class PassEntry(ctypes.Structure):
+    """``ps_pass`` of pipeline.h."""
+
+    _fields_ = [
+        ("stages", ctypes.POINTER(StageEntry)), ("count", ctypes.c_int64), ("kernels", ctypes.c_int64),
+        ("lo", Triple), ("hi", Triple), ("tile", Triple), ("march", ctypes.c_int64), ("strip", ctypes.c_int64),
+        ("fields", ctypes.POINTER(ctypes.c_void_p)), ("field_count", ctypes.c_int64), ("reach", ctypes.c_int64),
+        ("size", ctypes.c_int64), ("threads", ctypes.c_int64), ("done", ctypes.POINTER(ctypes.c_int64)),
+    ]  # fmt: skip
+
+
+STRUCTS = (Args, Copy, Ghost, Extrema, StageEntry, PassEntry)
 
 
 class Kernel(Protocol):
     """What can be bound to arguments and launched over a box."""
 
-    def bind(self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int]) -> Launch:
-        """A launch without arguments; it returns a status, 0 if all is well."""
+    def bind(
+        self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int], threads: int = 1
+    ) -> Launch:
+        """A launch without arguments, by so many threads; it returns a status, 0 if all is well."""
 
 
 class CompiledKernel:
@@ -87,9 +103,14 @@ class CompiledKernel:
     def __init__(self, function: Callable[..., int]) -> None:
         self.function = function
 
-    def bind(self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int]) -> Launch:
+    def bind(
+        self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int], threads: int = 1
+    ) -> Launch:
         """A launch that costs one foreign call; it keeps args and arrays alive."""
-        launch = partial(self.function, ctypes.byref(args))
+        if threads > 1:
+            launch = partial(core().handle.ps_launch, self.function, ctypes.byref(args), ctypes.c_int64(threads))
+        else:
+            launch = partial(self.function, ctypes.byref(args))
         launch.keep = (args, tuple(arrays))  # type: ignore[attr-defined]
         return launch
 
@@ -133,8 +154,8 @@ class Library:
 
 def _layout() -> list[int]:
     """Sizes of the structs and offsets of their members, in the order of ``ps_layout``."""
-    sizes = [ctypes.sizeof(s) for s in (Args, Copy, Ghost, Extrema)]
-    return sizes + [getattr(s, name).offset for s in (Args, Copy, Ghost, Extrema) for name, *_ in s._fields_]
+    sizes = [ctypes.sizeof(s) for s in STRUCTS]
+    return sizes + [getattr(s, name).offset for s in STRUCTS for name, *_ in s._fields_]
 
 
 @cache

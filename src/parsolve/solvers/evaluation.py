@@ -25,7 +25,7 @@ class StageKernel:
     """A kernel, the names of the fields it takes and gives, and its constants.
 
     ``reach``: how far beyond the owned cells it is computed (0 for the rate).  A stage with ``integral`` gives the
-    number with that index: the sum of its output over the grid times ``factor``.
+    number with that index: the sum of its output over the grid times ``factor``.  ``timed``: it reads the time.
     """
 
     kernel: Kernel
@@ -35,6 +35,7 @@ class StageKernel:
     reach: int = 0
     integral: int | None = None
     factor: float = 1.0
+    timed: bool = False
 
 
 @dataclass(frozen=True)

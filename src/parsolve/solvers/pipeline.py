@@ -2,21 +2,26 @@
 
 Between two passes the ghosts are exchanged once, as deep as all stages reach together; along axes where ghosts come
 from other cells each stage is computed on a box that is smaller by a radius than that of the stage before.  Physical
-ghosts and the ends of x are stages themselves.  The same kernels compute the same cells from the same values as step by
-step, so the bits are the same.
+ghosts are stages themselves.  The same kernels compute the same cells from the same values as step by step, so the bits
+are the same.
 """
 
 from __future__ import annotations
 
 import ctypes
+import math
 from dataclasses import dataclass, field
 from functools import partial
+from time import perf_counter
 from typing import TYPE_CHECKING
 
-from parsolve.domain.field import Box, Field, bind
-from parsolve.domain.halo import BoundaryFill, HaloExchange, wrap_copies
+import numpy as np
+
+from parsolve.domain.field import LINE, Box, Field, bind
+from parsolve.domain.halo import BoundaryFill, HaloExchange
 from parsolve.errors import SetupError
-from parsolve.kernels.library import CompiledKernel, Copy, StageEntry, core
+from parsolve.kernels.library import CompiledKernel, PassEntry, StageEntry, core
+from parsolve.solvers.blocking import tiled_axes
 from parsolve.solvers.stepper import RungeKuttaStepper, Stepper, StormerVerletStepper
 
 if TYPE_CHECKING:
@@ -27,9 +32,10 @@ if TYPE_CHECKING:
     from parsolve.kernels.library import Args
     from parsolve.solvers.evaluation import StageKernel, State
     from parsolve.solvers.schedule import Schedule
+    from parsolve.solvers.stepper import Workspace
 
-KERNEL, COPY, GHOST = 0, 1, 2
-TILE = (16, 16)  # rows along z and y; a tile of all stages is to stay in the second-level cache
+KERNEL, GHOST = 0, 1
+TRIALS, FACTORS, LEAST_TRIAL = 2, (0.5, 0.75, 1, 1.5, 2), 1e-4  # trials of widths of strips; of passes of so many seconds
 
 
 @dataclass(frozen=True)
@@ -62,30 +68,33 @@ class Pipeline:
     Attributes:
         steps: how many; even where the stepper alternates between two registers.
         parity: which of the two is current at the beginning.
-        tile: rows of a tile along z and y.
+        tile: cells of a tile along the axes that it marches along and that is cut into strips.
+        seconds: of the last pass, without the exchange.
     """
 
     stepper: Stepper
     steps: int
     dt: float
-    parity: int = 0
-    tile: tuple[int, int] = TILE
+    parity: int
+    tile: tuple[int, int]
+    seconds: float = math.inf
     _entries: list[StageEntry] = field(default_factory=list)
     _keep: list[object] = field(default_factory=list)
     _timed: list[tuple[Args, int, float]] = field(default_factory=list)
     _fills: list[tuple[BoundaryFill, int, float]] = field(default_factory=list)
-    _lag: int = 0
 
     def __post_init__(self) -> None:
         self.work = self.stepper.work
-        sub, rates = self.work.subdomain, self.work.rates
+        rates = self.work.rates
         both = [s[name] for s in self._carried() for name in self.work.unknowns]
         self.exchange = HaloExchange(
             both, rates.conditions, depth=rates.ghost, boundary_depth=rates.radius, points=rates.points,
             yielding=self.work.yielding, deep=True,
         )  # fmt: skip
         self._radius = rates.radius
-        self._step_lag = max(self._radius, rates.closure - 1)
+        self._lane = LINE // both[0].dtype.itemsize
+        self._lag = [0, 0, 0]
+        self._touched: dict[int, None] = {}
         updates = [
             (update, step)
             for step in range(self.steps)
@@ -94,12 +103,23 @@ class Pipeline:
         self._left = len(updates) * (len(rates.defines) + 1) * self._radius
         for update, step in updates:
             self._add_update(update, step)
-        array = (StageEntry * len(self._entries))(*self._entries)
-        low, high = self._span(sub)
-        tile = (ctypes.c_int64 * 3)(*self.tile, 1 << 40)
-        self._run: Callable[[], int] = partial(
-            core().handle.ps_pipeline, array, ctypes.c_int64(len(array)), tile, low, high
-        )
+        self._pass = self._bound(both[0])
+        self._run: Callable[[], int] = partial(core().handle.ps_pipeline, ctypes.byref(self._pass))
+
+    def _bound(self, first: Field) -> PassEntry:
+        """What cext/pipeline.c is told."""
+        entries, sub = self._entries, self.work.subdomain
+        march, strip = tiled_axes(sub.grid.present)
+        p = PassEntry(
+            count=len(entries), kernels=sum(e.kind == KERNEL for e in entries), march=march, strip=strip,
+            field_count=len(self._touched), reach=self._radius, size=first.dtype.itemsize, threads=sub.threads,
+        )  # fmt: skip
+        p.stages, p.fields = (StageEntry * len(entries))(*entries), (ctypes.c_void_p * len(self._touched))(*self._touched)
+        p.lo[:] = [min(e.lo[d] for e in entries) for d in range(3)]
+        p.hi[:] = [max(e.hi[d] + e.lag[d] for e in entries) for d in range(3)]
+        p.tile[march], p.tile[strip] = self.tile
+        p.done = (ctypes.c_int64 * (p.hi[strip] - p.lo[strip]))()
+        return p
 
     @property
     def _alternates(self) -> bool:
@@ -118,9 +138,17 @@ class Pipeline:
             args.time = time(first + step) + c * self.dt
         for fill, step, c in self._fills:
             fill.evaluate(time(first + step) + c * self.dt)
+        begin = perf_counter()
         status = self._run()
+        self.seconds = perf_counter() - begin
         if status:
             raise SetupError(f"a kernel returned status {status}")
+
+    def set_tile(self, tile: tuple[int, int]) -> None:
+        """Change the tile; the bits stay."""
+        self.tile = tile
+        p = self._pass
+        p.tile[p.march], p.tile[p.strip] = tile
 
     def _add_update(self, update: Update, step: int) -> None:
         rates, others = self.work.rates, self.stepper.others
@@ -142,7 +170,7 @@ class Pipeline:
     ) -> None:  # fmt: skip
         self._left -= self._radius
         if self._entries:
-            self._lag += self._step_lag
+            self._lag = [lag + step for lag, step in zip(self._lag, self._lags, strict=True)]
         box = self._box()
         bound: Bound = bind(
             stage.kernel, box, [fields[name] for name in stage.inputs], outputs, terms,
@@ -152,20 +180,15 @@ class Pipeline:
         entry = self._entry(KERNEL, stage.kernel.function, box)
         entry.args = ctypes.pointer(bound.args)
         self._keep += [bound, stage.kernel]
-        self._timed.append((bound.args, step, c))
+        self._touched |= dict.fromkeys(bound.args.field[: len(stage.inputs) + len(outputs) * (1 + len(terms))])
+        if stage.timed:
+            self._timed.append((bound.args, step, c))
         self._entries.append(entry)
 
     def _add_ghosts(self, fields: Sequence[Field], step: int, c: float) -> None:
-        """Ends of x that are periodic, then physical ghosts along x, y, z: as many as a stage reads."""
+        """Physical ghosts along x, y, z: as many as a stage reads."""
         sub = self.work.subdomain
         box = self._box()
-        if sub.grid.present[2] and sub.grid.periodic[2] and sub.processes[2] == 1:
-            wraps = wrap_copies(fields, 2, self._radius, [(0, 1), (0, 1), (0, 0)])
-            copies = (Copy * len(wraps))(*wraps)
-            entry = self._entry(COPY, core().function("copy", fields[0].dtype.name), box)
-            entry.copy, entry.count, entry.size = copies, len(copies), fields[0].dtype.itemsize
-            self._keep.append(copies)
-            self._entries.append(entry)
         for axis in (2, 1, 0):
             for side in (0, 1):
                 if sub.is_physical(axis, side):
@@ -186,39 +209,49 @@ class Pipeline:
     def _entry(self, kind: int, function: Callable[..., int], box: Box) -> StageEntry:
         entry = StageEntry(kind=kind)
         entry.function = ctypes.cast(function, ctypes.c_void_p)  # type: ignore[arg-type]
-        entry.lag[:] = [self._lag if present else 0 for present in self.work.subdomain.grid.present]
+        entry.lag[:] = self._lag
         entry.lo[:], entry.hi[:] = box.lo, box.hi
         return entry
 
+    @property
+    def _lags(self) -> list[int]:
+        """How far a stage is behind the one before: what it reads; along x whole cache lines, so that rows stay aligned."""
+        reads = max(self._radius, self.work.rates.closure - 1)
+        z, y, x = (reads if present else 0 for present in self.work.subdomain.grid.present)
+        return [z, y, -(-x // self._lane) * self._lane]
+
     def _box(self) -> Box:
-        """Owned cells and, where ghosts come from other cells, as many beyond as later stages need."""
+        """Owned cells and, where ghosts come from other cells, as many beyond as later stages need.
+
+        Along x as many as fill whole cache lines: the values of those that are too many are not used.
+        """
         sub = self.work.subdomain
         lo, hi = [], []
         for d, n in enumerate(sub.shape):
-            beyond = [
+            lane = self._lane if d == 2 else 1
+            low, high = (
                 self._left if sub.grid.present[d] and sub.is_deep(d) and not sub.is_physical(d, side) else 0
                 for side in (0, 1)
-            ]
-            lo.append(-beyond[0])
-            hi.append(n + beyond[1])
+            )
+            lo.append(-low // lane * lane)
+            hi.append(-(-(n + high) // lane) * lane if high else n)
         return Box((lo[0], lo[1], lo[2]), (hi[0], hi[1], hi[2]))
-
-    def _span(self, sub: Subdomain) -> tuple[ctypes.Array[ctypes.c_int64], ctypes.Array[ctypes.c_int64]]:
-        triple = ctypes.c_int64 * 3
-        low = [min(e.lo[d] for e in self._entries) for d in range(3)]
-        high = [max(e.hi[d] + e.lag[d] for e in self._entries) for d in range(3)]
-        return triple(*low), triple(*high)
 
 
 class Passes:
-    """Takes the steps of a stepper in passes of several, and one by one where fewer are due."""
+    """Takes the steps of a stepper in passes of several, and one by one where fewer are due.
 
-    def __init__(self, stepper: Stepper, steps: int, dt: float, tile: tuple[int, int] = TILE) -> None:
+    The first passes try strips around the given width, each of which gives the same bits; the fastest is kept.
+    """
+
+    def __init__(self, stepper: Stepper, steps: int, dt: float, tile: tuple[int, int]) -> None:
         self.stepper = stepper
         self.steps = steps
         self.dt = dt
         self.tile = tile
         self._pipelines: dict[int, Pipeline] = {}
+        self._trials = [(tile[0], width) for _ in range(TRIALS) for width in _widths(tile, stepper.work)]
+        self._seconds: dict[tuple[int, int], float] = {}
 
     @property
     def state(self) -> State:
@@ -232,11 +265,35 @@ class Passes:
         parity = self.stepper.parity
         if parity not in self._pipelines:
             self._pipelines[parity] = Pipeline(self.stepper, self.steps, self.dt, parity, self.tile)
-        self._pipelines[parity](first, schedule.time)
+        pipeline = self._pipelines[parity]
+        if self._trials:
+            pipeline.set_tile(self._trials.pop())
+        pipeline(first, schedule.time)
+        if pipeline.tile != self.tile or self._trials:
+            self._compare(pipeline)
         return self.steps
+
+    def _compare(self, pipeline: Pipeline) -> None:
+        """After the last trial keep the fastest tile."""
+        self._seconds[pipeline.tile] = min(pipeline.seconds, self._seconds.get(pipeline.tile, math.inf))
+        if pipeline.seconds < LEAST_TRIAL:
+            self._trials = []
+        if not self._trials:
+            self.tile = min(self._seconds, key=lambda t: self._seconds[t])
+            for each in self._pipelines.values():
+                each.set_tile(self.tile)
 
     def free(self) -> None:
         """Free the messages; no step can follow."""
         for pipeline in self._pipelines.values():
             pipeline.exchange.free()
         self.stepper.free()
+
+
+def _widths(tile: tuple[int, int], work: Workspace) -> list[int]:
+    """Widths of strips to try: from half to twice the modelled one."""
+    sub = work.subdomain
+    march, strip = tiled_axes(sub.grid.present)
+    unit = LINE // np.dtype(work.dtype).itemsize if strip == 2 else 1
+    widths = {max(unit, round(tile[1] * factor / unit) * unit) for factor in FACTORS}
+    return sorted(w for w in widths if w <= max(sub.shape[strip], tile[1])) if march != strip else []
