@@ -35,7 +35,8 @@ static void fetch_ahead(const ps_pass *p, int64_t k, const range *tile, const ra
     first[m] = tile->hi[m] + p->reach;
     first[s] = most(tile->lo[s] - lag, p->lo[s]);
     if (m == s || first[m] >= p->hi[m] || share >= shares) return;
-    const int64_t cells = (tile->hi[m] - tile->lo[m]) * (least(tile->hi[s] + p->reach, p->hi[s]) - first[s]) * a->stride[s];
+    const int64_t cells =
+        (tile->hi[m] - tile->lo[m]) * (least(tile->hi[s] + p->reach, p->hi[s]) - first[s]) * a->stride[s];
     const int64_t lines = cells * p->size / (shares * PS_LINE) + 1;
     const int64_t c = first[0] * a->stride[0] + first[1] * a->stride[1] + first[2];
     a->ahead = (const char *)p->fields[k % p->field_count] + c * p->size + share * lines * PS_LINE;
@@ -48,6 +49,22 @@ static int run_kernel(const ps_pass *p, const ps_stage *s, int64_t k, const rang
     for (int d = 0; d < 3; d++) a.lo[d] = box->lo[d], a.hi[d] = box->hi[d];
     fetch_ahead(p, k, tile, box, &a);
     return ((ps_kernel *)s->function)(&a);
+}
+
+static int run_copy(const ps_stage *s, const range *r)
+{
+    ps_copy list[MAX_LIST];
+    if (s->count > MAX_LIST) return PS_BAD_ARGUMENT;
+    for (int64_t i = 0; i < s->count; i++) {
+        ps_copy *c = list + i;
+        *c = s->copy[i];
+        const int64_t from = r->lo[0] * c->source_stride[0] + r->lo[1] * c->source_stride[1];
+        const int64_t to = r->lo[0] * c->target_stride[0] + r->lo[1] * c->target_stride[1];
+        c->source = (const char *)c->source + s->size * from;
+        c->target = (char *)c->target + s->size * to;
+        for (int d = 0; d < 2; d++) c->extent[d] = r->hi[d] - r->lo[d];
+    }
+    return ((ps_copy_function *)s->function)(list, s->count);
 }
 
 /* Arrays of boundary values begin at the lower end of the whole range; ps_ghost counts from that of its own. */
@@ -70,15 +87,23 @@ static int run_ghost(const ps_stage *s, const range *r)
     return ((ps_ghost_function *)s->function)(list, s->count);
 }
 
-/* Stages of one tile. */
+/* A stage on a tile; k: how many kernels come before it. */
+static int run_stage(const ps_pass *p, const ps_stage *s, int64_t k, const range *tile, const range *box)
+{
+    switch (s->kind) {
+    case PS_STAGE_KERNEL: return run_kernel(p, s, k, tile, box);
+    case PS_STAGE_COPY: return run_copy(s, box);
+    default: return run_ghost(s, box);
+    }
+}
+
 static int run_tile(const ps_pass *p, const range *tile)
 {
-    int64_t k = -1;
+    int64_t k = 0;
     int status = PS_OK;
     for (const ps_stage *s = p->stages; s < p->stages + p->count && !status; s++) {
         range box;
         int empty = 0;
-        k += s->kind == PS_STAGE_KERNEL;
         for (int d = 0; d < 3; d++) {
             const int64_t a = tile->lo[d] - s->lag[d], b = tile->hi[d] - s->lag[d];
             box.lo[d] = most(a, s->lo[d]), box.hi[d] = least(b, s->hi[d]);
@@ -87,7 +112,8 @@ static int run_tile(const ps_pass *p, const range *tile)
             else
                 empty |= box.lo[d] >= box.hi[d];
         }
-        if (!empty) status = s->kind == PS_STAGE_KERNEL ? run_kernel(p, s, k, tile, &box) : run_ghost(s, &box);
+        if (!empty) status = run_stage(p, s, k, tile, &box);
+        k += s->kind == PS_STAGE_KERNEL;
     }
     return status;
 }

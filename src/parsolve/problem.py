@@ -19,7 +19,7 @@ from parsolve.equations.symbol import eigenvalues
 from parsolve.equations.user import user_equation
 from parsolve.equations.values import evaluate, fill
 from parsolve.sides import side_condition
-from parsolve.solvers.blocking import Load
+from parsolve.solvers.blocking import Load, lags
 from parsolve.solvers.evaluation import Rates, StageKernel
 from parsolve.solvers.schedule import Schedule, counted_schedule, even_schedule
 from parsolve.solvers.stability import closure_factor, stable_step
@@ -28,7 +28,7 @@ from parsolve.store.frames import FieldInfo
 from parsolve.store.source import read_block
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping
 
     from parsolve.equations.equation import Equation
     from parsolve.kernels.library import Kernel
@@ -109,7 +109,7 @@ class Problem:
         z, y, x = (has_deep_ghosts(self.grid, processes, d) for d in range(3))
         return Load(
             (nz, ny, nx), self.grid.present, (z, y, x), self._kernels, self.program.radius,
-            max(self.program.radius, self.points - 1), len(self.program.unknowns), self.field_count,
+            lags(self.grid, self.program.radius, self.points), len(self.program.unknowns), self.field_count,
             self.dtype.itemsize, self.threads, not isinstance(self.scheme, RungeKutta) or self.scheme.stages == 1,
         )  # fmt: skip
 

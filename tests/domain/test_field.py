@@ -31,7 +31,7 @@ def subdomain(*cells: int, ghost: int = 1) -> Subdomain:
 class Still:
     """A kernel that does nothing and remembers its arguments."""
 
-    def bind(self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int]) -> Launch:
+    def bind(self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int], threads: int = 1) -> Launch:
         self.args, self.arrays, self.origin = args, arrays, origin
         return lambda: 0
 
@@ -120,7 +120,9 @@ def test_bind_refuses_what_the_kernel_could_not_take() -> None:
 
 def test_a_status_that_is_not_zero_is_an_error() -> None:
     class Failing(Still):
-        def bind(self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int]) -> Launch:
+        def bind(
+            self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int], threads: int = 1
+        ) -> Launch:
             return lambda: 2
 
     u = Field("u", subdomain(5), "float64")

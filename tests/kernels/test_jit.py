@@ -19,7 +19,7 @@ from parsolve.equations.program import Stage, build
 from parsolve.errors import SetupError
 from parsolve.kernels import jit
 from parsolve.kernels.jit import PREAMBLE, NoCompiler, compile_text, load
-from parsolve.kernels.library import Args, Library, core, from_bytes
+from parsolve.kernels.library import ABI, Args, Library, core, from_bytes
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -151,7 +151,7 @@ def test_what_is_not_a_library_is_refused(data: bytes) -> None:
 
 
 def test_library_of_another_layout_is_refused() -> None:
-    plain = 'int ps_abi(void); __attribute__((visibility("default"))) int ps_abi(void) { return 1; }\n'
+    plain = f'int ps_abi(void); __attribute__((visibility("default"))) int ps_abi(void) {{ return {ABI}; }}\n'
     with pytest.raises(SetupError, match="without ps_abi"):
         from_bytes(compile_text(plain, "float64", ()))
     other = answer(8).replace(

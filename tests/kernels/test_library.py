@@ -11,15 +11,15 @@ import pytest
 
 from parsolve.errors import SetupError
 from parsolve.kernels import library
-from parsolve.kernels.library import Args, Copy, Extrema, Ghost, Library, core, describe
+from parsolve.kernels.library import STRUCTS, Args, Library, core, describe
 
-HEADER = Path(__file__).parents[2] / "cext" / "include" / "parsolve" / "parsolve.h"
-STRUCTS = {"ps_args": Args, "ps_copy": Copy, "ps_ghost": Ghost, "ps_extrema": Extrema}
+HEADERS = [Path(__file__).parents[2] / "cext" / "include" / "parsolve" / name for name in ("parsolve.h", "pipeline.h")]
+TEXT = "".join(header.read_text() for header in HEADERS)
 
 
 def members(struct: str) -> list[str]:
     """Names of the members of a struct in the header, in order."""
-    body = re.search(rf"typedef struct {struct} {{(.*?)}} {struct};", HEADER.read_text(), re.DOTALL)
+    body = re.search(rf"typedef struct {struct} {{(.*?)}} {struct};", TEXT, re.DOTALL)
     assert body is not None
     text = re.sub(r"/\*.*?\*/", "", body[1], flags=re.DOTALL)
     names = []
@@ -31,22 +31,23 @@ def members(struct: str) -> list[str]:
 
 
 def constant(name: str) -> int:
-    found = re.search(rf"#define {name} (\d+)", HEADER.read_text())
+    found = re.search(rf"#define {name} (\d+)", TEXT)
     assert found is not None
     return int(found[1])
 
 
-@pytest.mark.parametrize("name", STRUCTS)
-def test_structs_have_the_members_of_the_header(name: str) -> None:
-    assert [field for field, *_ in STRUCTS[name]._fields_] == members(name)  # type: ignore[misc]
+@pytest.mark.parametrize("struct", STRUCTS)
+def test_structs_have_the_members_of_the_header(struct: type[ctypes.Structure]) -> None:
+    name = (struct.__doc__ or "").split("``")[1]
+    assert [field for field, *_ in struct._fields_] == members(name)  # type: ignore[misc]
 
 
 def test_sizes_and_offsets_are_those_of_the_compiler() -> None:
     """The library tells sizes, then offsets; a member that it does not tell would make the lists differ."""
     offsets = (ctypes.c_int64 * 256)()
     count = core().handle.ps_layout(offsets)
-    sizes = [ctypes.sizeof(s) for s in STRUCTS.values()]
-    wanted = sizes + [getattr(s, name).offset for s in STRUCTS.values() for name, *_ in s._fields_]  # type: ignore[misc]
+    sizes = [ctypes.sizeof(s) for s in STRUCTS]
+    wanted = sizes + [getattr(s, name).offset for s in STRUCTS for name, *_ in s._fields_]  # type: ignore[misc]
     assert list(offsets[:count]) == wanted
 
 
@@ -85,9 +86,9 @@ def test_another_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_another_layout_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     class Shorter(ctypes.Structure):
-        _fields_ = Extrema._fields_[:-1]
+        _fields_ = STRUCTS[-1]._fields_[:-1]
 
-    monkeypatch.setattr(library, "Extrema", Shorter)
+    monkeypatch.setattr(library, "STRUCTS", (*STRUCTS[:-1], Shorter))
     with pytest.raises(SetupError, match="another version"):
         Library(core().path)
 

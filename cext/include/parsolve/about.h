@@ -36,7 +36,7 @@ int64_t ps_layout(int64_t *offsets)
         AT(ps_ghost, a), AT(ps_ghost, b), AT(ps_ghost, slope), AT(ps_ghost, slope_value),
         AT(ps_extrema, minimum), AT(ps_extrema, maximum), AT(ps_extrema, bad),
         AT(ps_stage, kind), AT(ps_stage, function), AT(ps_stage, lag), AT(ps_stage, lo), AT(ps_stage, hi), AT(ps_stage, trigger),
-        AT(ps_stage, args), AT(ps_stage, ghost), AT(ps_stage, count),
+        AT(ps_stage, args), AT(ps_stage, copy), AT(ps_stage, ghost), AT(ps_stage, count), AT(ps_stage, size),
         AT(ps_pass, stages), AT(ps_pass, count), AT(ps_pass, kernels), AT(ps_pass, lo), AT(ps_pass, hi), AT(ps_pass, tile),
         AT(ps_pass, march), AT(ps_pass, strip), AT(ps_pass, fields), AT(ps_pass, field_count), AT(ps_pass, reach), AT(ps_pass, size),
         AT(ps_pass, threads), AT(ps_pass, done),

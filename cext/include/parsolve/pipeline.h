@@ -4,24 +4,27 @@
 
 #include "parsolve.h"
 
-enum { PS_STAGE_KERNEL = 0, PS_STAGE_GHOST = 1 };
+enum { PS_STAGE_KERNEL = 0, PS_STAGE_COPY = 1, PS_STAGE_GHOST = 2 };
 
+typedef int ps_copy_function(const ps_copy *list, int64_t n);
 typedef int ps_ghost_function(const ps_ghost *list, int64_t n);
 
 /* One stage of a pass.
- * A kernel is launched over the part of its box [lo, hi) that lies in the tile.  Ghosts are filled over the tangential
- * part of theirs, once the tile has passed cell `trigger` of the axis they are normal to.
+ * A kernel is launched over the part of its box [lo, hi) that lies in the tile; a copy is done for its rows (z, y).
+ * Ghosts are filled over the tangential part of theirs, once the tile has passed cell `trigger` of the axis they are
+ * normal to.
  * lag: how many cells along each axis the stage is behind the front of the tile, so that what it reads is there already.
  */
 typedef struct ps_stage {
     int64_t kind;
-    void *function; /* ps_kernel or ps_ghost_function */
+    void *function; /* ps_kernel, ps_copy_function or ps_ghost_function */
     int64_t lag[3];
     int64_t lo[3], hi[3];
     int64_t trigger;
     const ps_args *args;   /* of a kernel; the tile's box replaces its own */
+    const ps_copy *copy;   /* of the row (z, y) = (0, 0) */
     const ps_ghost *ghost; /* the tile's tangential range replaces theirs */
-    int64_t count;         /* of ghosts */
+    int64_t count, size;   /* of copies or ghosts; bytes of a value of a copy */
 } ps_stage;
 
 /* A pass: stages over the tiles of [lo, hi), which is large enough for the most lagging stage to come to its end.
@@ -33,7 +36,7 @@ typedef struct ps_pass {
     int64_t count, kernels; /* stages, and how many of them are kernels */
     int64_t lo[3], hi[3], tile[3];
     int64_t march, strip;
-    const void *const *fields; /* addresses of owned cell (0, 0, 0) */
+    const void *const *fields;        /* addresses of owned cell (0, 0, 0) */
     int64_t field_count, reach, size; /* size: bytes of a value */
     int64_t threads;
     int64_t *done; /* for each strip: tiles done */

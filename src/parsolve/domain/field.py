@@ -49,7 +49,8 @@ class Field:
     different ``colour``s: they begin at different places of a page.
 
     Attributes:
-        array: with ghosts, shape owned + 2 ghosts (z, y, x); memory is zero at first.
+        memory: the rows with ghosts and padding, contiguous; zero at first.
+        array: the part with ghosts, shape owned + 2 ghosts (z, y, x).
         owned: the part without ghosts.
         origin: index of owned cell (0, 0, 0) in ``array``.
     """
@@ -68,8 +69,8 @@ class Field:
             pitch += lane
         rows = (nz + 2 * gz, ny + 2 * gy, pitch)
         size = rows[0] * rows[1] * rows[2] * self.dtype.itemsize
-        memory = _allocate(size, colour * COLOUR % PAGE).view(self.dtype).reshape(rows)
-        self.array = memory[:, :, before - gx : before + nx + gx]
+        self.memory = _allocate(size, colour * COLOUR % PAGE).view(self.dtype).reshape(rows)
+        self.array = self.memory[:, :, before - gx : before + nx + gx]
         self.owned = self.array[gz : gz + nz, gy : gy + ny, gx : gx + nx]
 
     @property

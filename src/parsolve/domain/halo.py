@@ -179,6 +179,7 @@ class HaloExchange:
         yielding: bool = False,
         signed: bool = True,
         deep: bool = False,
+        without: Sequence[int] = (),
     ) -> None:
         self.fields = list(fields)
         self.subdomain = fields[0].subdomain
@@ -190,7 +191,7 @@ class HaloExchange:
         self._copy = core().function("copy", fields[0].dtype.name)
         self._keep: list[object] = []
         self._phases: list[_Phase] = []
-        axes = [axis for axis in (2, 1, 0) if self.subdomain.grid.present[axis]]
+        axes = [axis for axis in (2, 1, 0) if self.subdomain.grid.present[axis] and axis not in without]
         for axis in axes:
             phase = _Phase()
             fill = BoundaryFill(fields, conditions, axis, boundary_depth, points, self._slab(axis))
@@ -260,7 +261,31 @@ class HaloExchange:
         return slab
 
     def _messages(self, axis: int, phase: _Phase) -> None:
-        """Persistent messages with both neighbours, one buffer for all fields; tag = 2 axis + direction."""
+        """Persistent messages with both neighbours; a slab that is contiguous is sent and received where it is."""
+        planes = axis < 2 and not any(self.subdomain.grid.present[:axis])
+        if planes and not (self.subdomain.grid.anti[axis] and self.signed):
+            self._plane_messages(axis, phase)
+        else:
+            self._packed_messages(axis, phase)
+
+    def _plane_messages(self, axis: int, phase: _Phase) -> None:
+        """Whole planes, with ghosts and padding, of each field; tag = 2 axis + direction + 6 number of the field."""
+        comm, n, depth = self.subdomain.comm, self.subdomain.shape[axis], self.depth[axis]
+        for side in (0, 1):
+            peer = self.subdomain.neighbour(axis, side)
+            if peer is None:
+                continue
+            for i, f in enumerate(self.fields):
+                planes = f.memory if axis == 0 else f.memory.reshape(-1, f.memory.shape[2])
+                first = f.origin[axis] + (n if side else 0)
+                received = planes[first : first + depth] if side else planes[first - depth : first]
+                sent = planes[first - depth : first] if side else planes[first : first + depth]
+                self.bytes_sent += sent.nbytes
+                phase.requests.append(comm.Recv_init(received, source=peer, tag=2 * axis + 1 - side + 6 * i))
+                phase.requests.append(comm.Send_init(sent, dest=peer, tag=2 * axis + side + 6 * i))
+
+    def _packed_messages(self, axis: int, phase: _Phase) -> None:
+        """One buffer for all fields; tag = 2 axis + direction."""
         comm, n, depth = self.subdomain.comm, self.subdomain.shape[axis], self.depth[axis]
         packs: list[Copy] = []
         unpacks: list[Copy] = []

@@ -69,8 +69,8 @@ class StageEntry(ctypes.Structure):
 
     _fields_ = [
         ("kind", ctypes.c_int64), ("function", ctypes.c_void_p), ("lag", Triple), ("lo", Triple), ("hi", Triple),
-        ("trigger", ctypes.c_int64), ("args", ctypes.POINTER(Args)), ("ghost", ctypes.POINTER(Ghost)),
-        ("count", ctypes.c_int64),
+        ("trigger", ctypes.c_int64), ("args", ctypes.POINTER(Args)), ("copy", ctypes.POINTER(Copy)),
+        ("ghost", ctypes.POINTER(Ghost)), ("count", ctypes.c_int64), ("size", ctypes.c_int64),
     ]  # fmt: skip
 
 
@@ -91,9 +91,7 @@ STRUCTS = (Args, Copy, Ghost, Extrema, StageEntry, PassEntry)
 class Kernel(Protocol):
     """What can be bound to arguments and launched over a box."""
 
-    def bind(
-        self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int], threads: int = 1
-    ) -> Launch:
+    def bind(self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int], threads: int = 1) -> Launch:
         """A launch without arguments, by so many threads; it returns a status, 0 if all is well."""
 
 
@@ -103,9 +101,7 @@ class CompiledKernel:
     def __init__(self, function: Callable[..., int]) -> None:
         self.function = function
 
-    def bind(
-        self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int], threads: int = 1
-    ) -> Launch:
+    def bind(self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int], threads: int = 1) -> Launch:
         """A launch that costs one foreign call; it keeps args and arrays alive."""
         if threads > 1:
             launch = partial(core().handle.ps_launch, self.function, ctypes.byref(args), ctypes.c_int64(threads))

@@ -6,8 +6,12 @@ import os
 from dataclasses import dataclass
 from functools import cache
 from math import prod
+from typing import TYPE_CHECKING
 
 from parsolve.domain.field import LINE
+
+if TYPE_CHECKING:
+    from parsolve.domain.grid import Grid
 
 MOST_FUSED = 8  # kernels in one pass: more gain little and their ghosts cost more
 LEAST_STRIP = 8  # rows
@@ -36,7 +40,7 @@ class Load:
         deep: axes along which ghosts come from other cells.
         kernels: launched one after the other in a step.
         radius: neighbours that a kernel reads.
-        lag: cells that a kernel stays behind the one before it.
+        lag: cells (z, y, x) that a kernel stays behind the one before it.
         unknowns, fields: how many are computed in a step, and touched.
         itemsize: bytes of a value.
         threads: of the rank.
@@ -48,7 +52,7 @@ class Load:
     deep: tuple[bool, bool, bool]
     kernels: int
     radius: int
-    lag: int
+    lag: tuple[int, int, int]
     unknowns: int
     fields: int
     itemsize: int
@@ -73,8 +77,8 @@ class Load:
     def cost(self, steps: int) -> float:
         """Modelled seconds of a step in a pass of so many, 0: of one by itself.
 
-        A pass costs LATENCY once and a step by itself once a kernel.  Cells in the deep ghosts are computed twice; along x
-        they fill cache lines.  Values come from memory and go back once a pass, those between two strips twice.
+        A pass costs LATENCY once, a step by itself once a kernel.  Cells in the deep ghosts are computed twice; along
+        x they fill cache lines.  Values come from memory and go back once a pass, those between two strips twice.
         """
         cells = prod(self.shape)
         if not steps:
@@ -87,7 +91,7 @@ class Load:
             for d, (n, w, deep) in enumerate(zip(self.shape, wide, self.deep, strict=True)) if deep
         )  # fmt: skip
         _, strip = self.tile(steps)
-        again = 1 + (steps * self.kernels * self.lag / strip if strip < self.shape[self.axes[1]] else 0)
+        again = 1 + (steps * self.kernels * self.lag[self.axes[1]] / strip if strip < self.shape[self.axes[1]] else 0)
         update = self.kernels * self.unknowns * twice * CELL
         return LATENCY / steps + cells * (update + self.fields * again * MEMORY / steps)
 
@@ -101,9 +105,9 @@ class Load:
         lane = LINE // self.itemsize
         if march == strip:
             return (n := max(lane, int(SHARE * cache_bytes()) // (self.fields * self.itemsize) // lane * lane), n)
-        lag = (steps * self.kernels - 1) * self.lag
+        behind, lag = ((steps * self.kernels - 1) * self.lag[d] for d in (march, strip))
         row = self.fields * self.itemsize * (self.shape[2] + 4 * lane if strip < 2 else 1)
-        fitting = int(SHARE * cache_bytes() / ((lag + 2 * self.radius + 1) * row)) - lag
+        fitting = int(SHARE * cache_bytes() / ((behind + 2 * self.radius + 1) * row)) - lag
         least, unit = (LEAST_STRIP, 1) if strip < 2 else (LEAST_STRIP * lane, lane)
         each = -(-(self.shape[strip] + 2 * lag) // self.threads) if self.threads > 1 else fitting
         return 1, max(least, min(fitting, each) // unit * unit)
@@ -113,3 +117,12 @@ def tiled_axes(present: tuple[bool, bool, bool]) -> tuple[int, int]:
     """Axes that the tiles of a pass march along and that is cut into strips: the first two; the only one is both."""
     first, second = ([d for d, there in enumerate(present) if there] * 2)[:2]
     return first, second
+
+
+def lags(grid: Grid, radius: int, closure: int) -> tuple[int, int, int]:
+    """Cells (z, y, x) that a stage stays behind the one before it: what it reads, and what makes physical ghosts."""
+    z, y, x = (
+        0 if not present else radius if periodic else max(radius, closure - 1)
+        for present, periodic in zip(grid.present, grid.periodic, strict=True)
+    )
+    return z, y, x

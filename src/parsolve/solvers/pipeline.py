@@ -18,24 +18,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from parsolve.domain.field import LINE, Box, Field, bind
-from parsolve.domain.halo import BoundaryFill, HaloExchange
+from parsolve.domain.halo import BoundaryFill, HaloExchange, wrap_copies
 from parsolve.errors import SetupError
-from parsolve.kernels.library import CompiledKernel, PassEntry, StageEntry, core
-from parsolve.solvers.blocking import tiled_axes
+from parsolve.kernels.library import CompiledKernel, Copy, PassEntry, StageEntry, core
+from parsolve.solvers.blocking import lags, tiled_axes
 from parsolve.solvers.stepper import RungeKuttaStepper, Stepper, StormerVerletStepper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from parsolve.domain.field import Bound
-    from parsolve.domain.grid import Subdomain
     from parsolve.kernels.library import Args
     from parsolve.solvers.evaluation import StageKernel, State
     from parsolve.solvers.schedule import Schedule
     from parsolve.solvers.stepper import Workspace
 
-KERNEL, GHOST = 0, 1
-TRIALS, FACTORS, LEAST_TRIAL = 2, (0.5, 0.75, 1, 1.5, 2), 1e-4  # trials of widths of strips; of passes of so many seconds
+KERNEL, COPY, GHOST = 0, 1, 2
+TRIALS, FACTORS, LEAST_TRIAL = (
+    2,
+    (0.5, 0.75, 1, 1.5, 2),
+    1e-4,
+)  # trials of widths of strips; of passes of so many seconds
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ class Pipeline:
         both = [s[name] for s in self._carried() for name in self.work.unknowns]
         self.exchange = HaloExchange(
             both, rates.conditions, depth=rates.ghost, boundary_depth=rates.radius, points=rates.points,
-            yielding=self.work.yielding, deep=True,
+            yielding=self.work.yielding, deep=True, without=(2,) if self._wraps_rows else (),
         )  # fmt: skip
         self._radius = rates.radius
         self._lane = LINE // both[0].dtype.itemsize
@@ -101,6 +104,8 @@ class Pipeline:
             for update in updates_of_step(self.stepper, self.dt, (self.parity + step) % 2 if self._alternates else 0)
         ]
         self._left = len(updates) * (len(rates.defines) + 1) * self._radius
+        if self._wraps_rows:
+            self._add_wraps(both)
         for update, step in updates:
             self._add_update(update, step)
         self._pass = self._bound(both[0])
@@ -114,7 +119,10 @@ class Pipeline:
             count=len(entries), kernels=sum(e.kind == KERNEL for e in entries), march=march, strip=strip,
             field_count=len(self._touched), reach=self._radius, size=first.dtype.itemsize, threads=sub.threads,
         )  # fmt: skip
-        p.stages, p.fields = (StageEntry * len(entries))(*entries), (ctypes.c_void_p * len(self._touched))(*self._touched)
+        p.stages, p.fields = (
+            (StageEntry * len(entries))(*entries),
+            (ctypes.c_void_p * len(self._touched))(*self._touched),
+        )
         p.lo[:] = [min(e.lo[d] for e in entries) for d in range(3)]
         p.hi[:] = [max(e.hi[d] + e.lag[d] for e in entries) for d in range(3)]
         p.tile[march], p.tile[strip] = self.tile
@@ -150,10 +158,30 @@ class Pipeline:
         p = self._pass
         p.tile[p.march], p.tile[p.strip] = tile
 
+    @property
+    def _wraps_rows(self) -> bool:
+        """Whether rows have periodic ends that a tile, in which rows are whole, can copy itself."""
+        sub = self.work.subdomain
+        closed = sub.grid.periodic[2] and sub.processes[2] == 1
+        return sub.grid.ndim == 3 and closed and sub.shape[2] >= sub.ghosts[2]
+
+    def _add_wraps(self, fields: Sequence[Field]) -> None:
+        sub = self.work.subdomain
+        wraps = wrap_copies(fields, 2, sub.ghosts[2], [(0, 1), (0, 1), (0, 0)])
+        copies = (Copy * len(wraps))(*wraps)
+        entry = self._entry(COPY, core().function("copy", fields[0].dtype.name), self._box())
+        entry.copy, entry.count, entry.size = copies, len(copies), fields[0].dtype.itemsize
+        for d in (0, 1):
+            deep = sub.is_deep(d)
+            low, high = (sub.ghosts[d] if deep and not sub.is_physical(d, s) else self._radius for s in (0, 1))
+            entry.lo[d], entry.hi[d] = -low, sub.shape[d] + high
+        self._keep.append(copies)
+        self._entries.append(entry)
+
     def _add_update(self, update: Update, step: int) -> None:
         rates, others = self.work.rates, self.stepper.others
         fields = {**update.source, **others}
-        if self._entries:
+        if any(entry.kind == KERNEL for entry in self._entries):
             self._add_ghosts([update.source[name] for name in rates.exchanged], step, update.c)
         for define in rates.defines:
             outputs = [fields[name] for name in define.outputs]
@@ -215,9 +243,8 @@ class Pipeline:
 
     @property
     def _lags(self) -> list[int]:
-        """How far a stage is behind the one before: what it reads; along x whole cache lines, so that rows stay aligned."""
-        reads = max(self._radius, self.work.rates.closure - 1)
-        z, y, x = (reads if present else 0 for present in self.work.subdomain.grid.present)
+        """How far a stage is behind the one before: what it reads; along x whole cache lines, to keep rows aligned."""
+        z, y, x = lags(self.work.subdomain.grid, self._radius, self.work.rates.closure)
         return [z, y, -(-x // self._lane) * self._lane]
 
     def _box(self) -> Box:
