@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from time import perf_counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from time import perf_counter, sleep
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from parsolve.case import Case
@@ -14,22 +16,26 @@ from parsolve.errors import CaseError
 from parsolve.prepare import prepare
 from parsolve.problem import pose
 from parsolve.solvers.march import march
+from parsolve.solvers.pipeline import Passes
 from parsolve.solvers.schedule import Schedule
 from parsolve.tables import nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mpi4py import MPI
 
+    from parsolve.prepare import March
     from parsolve.problem import Problem
 
 COPY_BYTES = 128 << 20
 REPEATS = 5
-LEAST_STEPS = 48  # as many as between two checks of a run, or so; whole passes
+LEAST_STEPS = 96  # as many as between two checks of a run; whole passes
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A problem of the catalogue with periodic axes.
+    """A problem of the catalogue with periodic axes and initial values that are constant near the ends.
 
     ``traffic``: values that must move between memory and cache a cell and step, each counted once in each direction.
     """
@@ -44,8 +50,8 @@ class Benchmark:
 
 
 BENCHMARKS: dict[str, Benchmark] = {
-    "heat3d": Benchmark("heat", "xyz", 256, "euler", 2, 2, {"u": "sin(2*pi*x)*sin(2*pi*y)*sin(2*pi*z)"}),
-    "wave3d": Benchmark("wave", "xyz", 256, "leapfrog", 8, 3, {"u": "exp(-100*((x-0.5)**2+(y-0.5)**2+(z-0.5)**2))"}),
+    "heat3d": Benchmark("heat", "xyz", 256, "euler", 2, 2, {"u": "exp(-r2)"}),
+    "wave3d": Benchmark("wave", "xyz", 256, "leapfrog", 8, 3, {"u": "exp(-r2)"}),
     "gray-scott": Benchmark("gray-scott", "xy", 2048, "euler", 2, 4, {"u": "1 - 0.5*v0", "v": "0.25*v0"}),
     "gray-scott3d": Benchmark("gray-scott", "xyz", 256, "euler", 2, 4, {"u": "1 - 0.5*v0", "v": "0.25*v0"}),
 }
@@ -55,13 +61,19 @@ BENCHMARKS: dict[str, Benchmark] = {
 class Measurement:
     """What a benchmark measured; bandwidths in bytes a second over all ranks.
 
-    ``roofline``: cell updates a second if ``traffic`` values a cell moved at the copy bandwidth.
+    Attributes:
+        steps_a_pass, tile: of the pipeline, as chosen; 0 and (): step by step.
+        roofline: cell updates a second if ``traffic`` values a cell moved at the copy bandwidth.
+        ratio_to_off: to marching step by step; None if that was not measured.
     """
 
     name: str
     cells: dict[str, int]
     precision: str
     ranks: int
+    threads: int
+    steps_a_pass: int
+    tile: tuple[int, ...]
     steps: int
     seconds: float
     updates_per_s: float
@@ -70,14 +82,18 @@ class Measurement:
     effective_bandwidth: float
     roofline: float
     ratio_to_roofline: float
+    ratio_to_off: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The measurement as plain data."""
         return asdict(self)
 
 
-def case_of(name: str, size: int | None = None, precision: str = "float64") -> Case:
-    """The case of a benchmark on a cube or square of ``size`` cells an axis.
+def case_of(
+    name: str, size: int | None = None, precision: str = "float64", threads: int | None = None,
+    cells: Mapping[str, int] | None = None,
+) -> Case:  # fmt: skip
+    """The case of a benchmark on a cube or square of ``size`` cells an axis, or on a box of ``cells`` of that spacing.
 
     Raises:
         CaseError: an unknown name.
@@ -85,49 +101,78 @@ def case_of(name: str, size: int | None = None, precision: str = "float64") -> C
     if name not in BENCHMARKS:
         raise CaseError(f"bench: unknown benchmark '{name}'{nearest(name, BENCHMARKS)}")
     b = BENCHMARKS[name]
-    blob = "*".join(f"box({axis}, 0.4, 0.6)" for axis in b.axes)
+    size = size or b.size
+    cells = dict.fromkeys(b.axes, size) if cells is None else cells
+    box = "*".join(f"box({axis}, 0.4, 0.6)" for axis in b.axes)
+    squares = "200*(" + "+".join(f"({axis}-0.5)**2" for axis in b.axes) + ")"
+    run = {"order": b.order, "precision": precision} | ({"threads": threads} if threads else {})
     return Case.from_dict(
         {
             "equation": b.equation,
-            "grid": {a: {"cells": size or b.size, "range": [0.0, 1.0], "periodic": True} for a in b.axes},
-            "initial": {field: text.replace("v0", blob) for field, text in b.initial.items()},
+            "grid": {a: {"cells": n, "range": [0.0, n / size], "periodic": True} for a, n in cells.items()},
+            "initial": {field: text.replace("v0", box).replace("r2", squares) for field, text in b.initial.items()},
             "time": {"steps": 1, "scheme": b.scheme},
-            "run": {"order": b.order, "precision": precision},
+            "run": run,
         }
     )
 
 
 def measure(
-    name: str, comm: MPI.Intracomm, *, size: int | None = None, precision: str = "float64", seconds: float = 3.0
-) -> Measurement:
-    """March a benchmark for about some seconds after measuring the copy bandwidth; best of REPEATS; collective."""
-    bandwidth = copy_bandwidth(comm)
-    problem = pose(case_of(name, size, precision))
-    steps, best = best_time(problem, comm, seconds)
-    b, cells = BENCHMARKS[name], problem.grid.size
-    traffic = b.traffic * problem.dtype.itemsize
-    rate = steps * cells / best
-    return Measurement(
-        name,
-        dict(zip(problem.grid.names, reversed(problem.grid.shape), strict=True)),
-        precision,
-        comm.size,
-        steps,
-        best,
-        rate,
-        1e6 * best / steps,
-        bandwidth,
-        rate * traffic,
-        bandwidth / traffic,
-        rate * traffic / bandwidth,
+    name: str, comm: MPI.Intracomm, *, size: int | None = None, precision: str = "float64", seconds: float = 3.0,
+    threads: int | None = None, cells: Mapping[str, int] | None = None, off: bool = True,
+) -> Measurement:  # fmt: skip
+    """March a benchmark for about some seconds after measuring the copy bandwidth; best of REPEATS; collective.
+
+    With ``off`` it is marched step by step too, for comparison.
+    """
+    problem = pose(case_of(name, size, precision, threads, cells))
+    bandwidth = copy_bandwidth(comm, problem.threads)
+    prepared = ready(problem, comm)
+    steps, best = best_time(prepared, comm, seconds)
+    passes = prepared.passes
+    prepared.passes.free()
+    traffic = BENCHMARKS[name].traffic * problem.dtype.itemsize
+    rate = steps * problem.grid.size / best
+    found = Measurement(
+        name=name,
+        cells=dict(zip(problem.grid.names, reversed(problem.grid.shape), strict=True)),
+        precision=precision,
+        ranks=comm.size,
+        threads=problem.threads,
+        steps_a_pass=passes.steps if isinstance(passes, Passes) else 0,
+        tile=passes.tile if isinstance(passes, Passes) else (),
+        steps=steps,
+        seconds=best,
+        updates_per_s=rate,
+        step_us=1e6 * best / steps,
+        copy_bandwidth=bandwidth,
+        effective_bandwidth=rate * traffic,
+        roofline=bandwidth / traffic,
+        ratio_to_roofline=rate * traffic / bandwidth,
     )
+    if not off:
+        return found
+    plain = ready(step_by_step(problem), comm)
+    steps, best = best_time(plain, comm, seconds / 3)
+    plain.passes.free()
+    return replace(found, ratio_to_off=rate * best / (steps * problem.grid.size))
 
 
-def best_time(problem: Problem, comm: MPI.Intracomm, seconds: float) -> tuple[int, float]:
+def step_by_step(problem: Problem) -> Problem:
+    """The problem with the pipeline off."""
+    case = problem.case
+    return replace(problem, case=msgspec.structs.replace(case, run=msgspec.structs.replace(case.run, pipeline="off")))
+
+
+def ready(problem: Problem, comm: MPI.Intracomm) -> March:
+    """A march of the problem on the ranks of a communicator; collective."""
+    return prepare(problem, decompose(problem.grid, comm, problem.halo(comm.size), threads=problem.threads))
+
+
+def best_time(prepared: March, comm: MPI.Intracomm, seconds: float) -> tuple[int, float]:
     """Steps, and seconds of the fastest of REPEATS marches of that many steps; collective."""
     from mpi4py import MPI
 
-    prepared = prepare(problem, decompose(problem.grid, comm, problem.halo(comm.size), threads=problem.threads))
     stepper, dt = prepared.passes, prepared.dt
 
     def march_for(steps: int) -> float:
@@ -137,25 +182,29 @@ def best_time(problem: Problem, comm: MPI.Intracomm, seconds: float) -> tuple[in
         return float(comm.allreduce(perf_counter() - begin, op=MPI.MAX))
 
     march_for(LEAST_STEPS)
-    steps = max(
-        LEAST_STEPS, int(seconds / REPEATS / (march_for(LEAST_STEPS) / LEAST_STEPS)) // LEAST_STEPS * LEAST_STEPS
-    )
-    steps = comm.bcast(steps)
-    best = min(march_for(steps) for _ in range(REPEATS))
-    stepper.free()
-    return steps, best
+    once = march_for(LEAST_STEPS) / LEAST_STEPS
+    steps = comm.bcast(max(LEAST_STEPS, int(seconds / REPEATS / once) // LEAST_STEPS * LEAST_STEPS))
+    return steps, min(march_for(steps) for _ in range(REPEATS))
 
 
-def copy_bandwidth(comm: MPI.Intracomm) -> float:
-    """Bytes read and written a second by all ranks that copy large arrays at once, the best of several; collective."""
+def copy_bandwidth(comm: MPI.Intracomm, threads: int = 1) -> float:
+    """Bytes read and written a second by all threads of all ranks that copy large arrays, the best of several."""
     from mpi4py import MPI
 
-    source = np.ones(COPY_BYTES // 8)
-    target = np.zeros_like(source)
+    sources = [np.ones(COPY_BYTES // 8) for _ in range(threads)]
+    targets = [np.zeros_like(source) for source in sources]
     best = np.inf
-    for _ in range(2 * REPEATS):
-        comm.Barrier()
-        begin = perf_counter()
-        np.copyto(target, source)
-        best = min(best, float(comm.allreduce(perf_counter() - begin, op=MPI.MAX)))
-    return 2 * source.nbytes * comm.size / best
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(2 * REPEATS):
+            comm.Barrier()
+            begin = perf_counter()
+            list(pool.map(np.copyto, targets, sources))
+            best = min(best, float(comm.allreduce(perf_counter() - begin, op=MPI.MAX)))
+    return 2 * COPY_BYTES * threads * comm.size / best
+
+
+def wait_asleep(comm: MPI.Intracomm) -> None:
+    """A barrier that leaves the core to others; collective."""
+    request = comm.Ibarrier()
+    while not request.Test():
+        sleep(0.01)

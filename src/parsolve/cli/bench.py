@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parsolve.cli.words import by_axis, table
+from parsolve.errors import agreed
 
 if TYPE_CHECKING:
     import argparse
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
     from parsolve.bench import Measurement
+    from parsolve.peers import Peer
+    from parsolve.scaling import Row
 
 
 def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
@@ -24,7 +29,13 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("--size", type=int, metavar="N", help="cells along each axis")
     parser.add_argument("--precision", choices=("float64", "float32"), default="float64")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads of each rank")
     parser.add_argument("--seconds", type=float, default=3.0, help="about how long to march (default: 3)")
+    parser.add_argument("--peers", action="store_true", help="run Devito, numba and NumPy on the same problem too")
+    parser.add_argument(
+        "--scaling", action="store_true", help="measure on 1, 2, 4, ... ranks and threads; write a table and a figure"
+    )
+    parser.add_argument("-o", "--output", metavar="NAME", help="of --scaling: NAME.csv and NAME.png")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(do=bench, parallel=True, writes=False)
 
@@ -32,22 +43,75 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
 def bench(args: argparse.Namespace, world: Callable[[], MPI.Intracomm]) -> int:
     """Measure and print."""
     from parsolve.bench import measure
+    from parsolve.peers import run_peers
 
     comm = world()
-    found = measure(args.name, comm, size=args.size, precision=args.precision, seconds=args.seconds)
+    if args.scaling:
+        return scale(args, comm)
+    options = {"size": args.size, "precision": args.precision, "seconds": args.seconds}
+    found = measure(args.name, comm, threads=args.threads, **options)
+    peers = run_peers(args.name, comm, threads=found.threads, **options) if args.peers else []
     if comm.rank == 0:
-        print(json.dumps(found.to_dict()) if args.json else text(found), flush=True)
+        if args.json:
+            print(json.dumps(found.to_dict() | {"peers": [asdict(peer) for peer in peers]}), flush=True)
+        else:
+            print("\n".join([text(found), *table([_peer(found, peer) for peer in peers], "  ")]), flush=True)
     return 0
+
+
+def scale(args: argparse.Namespace, comm: MPI.Intracomm) -> int:
+    """Measure the scaling; print, write and draw the table."""
+    from parsolve.scaling import scaling, write_table
+
+    rows = scaling(args.name, comm, size=args.size, precision=args.precision, seconds=args.seconds,
+                   threads=args.threads or 1)  # fmt: skip
+    name = args.output or f"{args.name}-scaling"
+    write_table(rows, Path(f"{name}.csv"), comm)
+    with agreed(comm):
+        if comm.rank == 0:
+            from parsolve.view.scaling import plot_scaling
+
+            picture = plot_scaling(rows, f"{args.name}, {args.precision}", Path(f"{name}.png"))
+            if args.json:
+                print(json.dumps({"rows": [asdict(row) for row in rows]}), flush=True)
+            else:
+                lines = table([HEAD, *(_cells(row) for row in rows)], "  ")
+                print("\n".join([*lines, f"written: {name}.csv, {picture}"]), flush=True)
+    return 0
+
+
+HEAD = ("scaling", "ranks", "threads", "cells", "updates/s", "speedup", "efficiency")
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    return (row.kind, str(row.ranks), str(row.threads), row.cells, f"{row.updates_per_s:.3g}", f"{row.speedup:.2f}",
+            f"{row.efficiency:.2f}")  # fmt: skip
+
+
+def _peer(m: Measurement, peer: Peer) -> tuple[str, str]:
+    if peer.problem:
+        return peer.name, peer.problem
+    ratio = m.updates_per_s / peer.updates_per_s
+    return (
+        f"{peer.name} {peer.version}",
+        f"{peer.updates_per_s:.3g} cell updates/s: parsolve is {ratio:.2f} times as fast; "
+        f"largest difference of u {peer.difference:.0e}",
+    )
 
 
 def text(m: Measurement) -> str:
     """The measurement in plain words."""
+    workers = f"{m.ranks} ranks x {m.threads} threads" if m.threads > 1 else f"{m.ranks} ranks"
+    order = f"{m.steps_a_pass} steps a pass, tiles of {' x '.join(map(str, m.tile))}" if m.tile else "step by step"
     rows = [
-        ("grid", f"{by_axis(m.cells)}, {m.precision}, {m.ranks} ranks, {m.steps} steps in {m.seconds:.3f} s"),
+        ("grid", f"{by_axis(m.cells)}, {m.precision}, {workers}, {m.steps} steps in {m.seconds:.3f} s"),
         ("speed", f"{m.updates_per_s:.3g} cell updates/s, {m.step_us:.3g} us a step"),
+        ("order", order),
         ("copy bandwidth", f"{m.copy_bandwidth / 1e9:.1f} GB/s, measured in this run"),
         ("effective bandwidth", f"{m.effective_bandwidth / 1e9:.1f} GB/s: each value once in and once out"),
         ("streaming roofline", f"{m.roofline:.3g} cell updates/s"),
         ("ratio to roofline", f"{m.ratio_to_roofline:.3f}"),
     ]
+    if m.ratio_to_off is not None:
+        rows.append(("ratio to step by step", f"{m.ratio_to_off:.2f}"))
     return "\n".join([m.name, *table(rows, "  ")])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import cache
 from math import prod
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parsolve.domain.field import LINE
@@ -25,7 +25,8 @@ CACHE = 1 << 20  # bytes of that cache where the system does not tell
 def cache_bytes() -> int:
     """Size of the second-level cache of a core."""
     try:
-        return os.sysconf("SC_LEVEL2_CACHE_SIZE") or CACHE
+        text = Path("/sys/devices/system/cpu/cpu0/cache/index2/size").read_text().strip()
+        return int(text.removesuffix("K")) * 1024
     except (ValueError, OSError):
         return CACHE
 

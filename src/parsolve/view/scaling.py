@@ -1,0 +1,53 @@
+"""The figure of a scaling table: speedup over workers, strong and weak, beside the ideal line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from parsolve.errors import SetupError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from parsolve.scaling import Row
+
+
+def plot_scaling(rows: Sequence[Row], title: str, out: Path) -> Path:
+    """Draw speedup (strong) and scaled speedup (weak) over ranks x threads; return the picture's path.
+
+    Raises:
+        SetupError: matplotlib is not installed.
+        StorageError: the picture cannot be written.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as caught:
+        raise SetupError('plots need matplotlib: pip install "parsolve[plot]"') from caught
+    figure = Figure(figsize=(8, 3.6), layout="constrained", dpi=150)
+    figure.suptitle(title)
+    panels = figure.subplots(1, 2, sharey=True)
+    most = max(row.ranks * row.threads for row in rows)
+    for axes, kind in zip(panels, ("strong", "weak"), strict=True):
+        chosen = [row for row in rows if row.kind == kind]
+        for threads in sorted({row.threads for row in chosen}):
+            line = [row for row in chosen if row.threads == threads]
+            workers = [row.ranks * row.threads for row in line]
+            axes.plot(
+                workers, [row.speedup for row in line], "o-", label=f"{threads} thread{'s'[: threads > 1]} a rank"
+            )
+        axes.plot([1, most], [1, most], "--", color="grey", label="ideal")
+        axes.set(title=f"{kind} scaling: {chosen[0].cells} cells{' a worker' if kind == 'weak' else ''}")
+        axes.set(xlabel="ranks x threads", xscale="log", yscale="log")
+        ticks = sorted({row.ranks * row.threads for row in chosen})
+        axes.set_xticks(ticks, [str(n) for n in ticks], minor=False)
+        axes.set_xticks([], minor=True)
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("speed over one worker")
+    panels[0].set_yticks(ticks, [str(n) for n in ticks])
+    panels[0].legend(frameon=False)
+    try:
+        figure.savefig(out)
+    except OSError as error:
+        raise StorageError(f"{out}: cannot be written ({error.strerror})") from None
+    return out
