@@ -9,6 +9,7 @@ PS_EXPORT int PS_NAME(copy)(const ps_copy *list, int64_t n);
 PS_EXPORT int PS_NAME(ghost)(const ps_ghost *list, int64_t n);
 PS_EXPORT int PS_NAME(extrema)(const ps_args *args, ps_extrema *result);
 PS_EXPORT int PS_NAME(error_norm)(const ps_args *args, double *result);
+PS_EXPORT int PS_NAME(fma)(const ps_real *a, const ps_real *b, const ps_real *c, ps_real *out, int64_t n);
 
 /* A row of a copy; the ends of rows are a few values, for which a call of memcpy would cost more than the copy. */
 static inline void copy_row(ps_real *t, int64_t dt, const ps_real *s, int64_t ds, int64_t n, ps_real factor)
@@ -119,5 +120,12 @@ int PS_NAME(error_norm)(const ps_args *args, double *result)
             }
         }
     *result = worst;
+    return PS_OK;
+}
+
+/* out = a b + c with one rounding, of arrays of n values. */
+int PS_NAME(fma)(const ps_real *a, const ps_real *b, const ps_real *c, ps_real *out, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) out[i] = fma(a[i], b[i], c[i]);
     return PS_OK;
 }

@@ -377,3 +377,12 @@ def test_the_automatic_step_is_stable_between_boundaries(lab: Any, name: str) ->
         if not (size := growth(lab, name, cells, order, scheme, closure)) <= 1
     }
     assert found == {}
+
+
+@pytest.mark.parametrize("pipeline", ["auto", "off"])
+def test_threads_change_no_bits(lab: Any, pipeline: str) -> None:
+    """Strips taken in turn, or pieces of one kernel."""
+    case = lab.case("gray-scott", 40, 36, 34, time={"steps": 8, "scheme": "ssprk22"})
+    one, three = (lab.solve(case | {"run": {"pipeline": pipeline, "threads": n}}) for n in (1, 3))
+    for name, values in one.fields.items():
+        np.testing.assert_array_equal(three.fields[name], values, name)

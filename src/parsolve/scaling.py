@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from parsolve.bench import BENCHMARKS, measure, wait_asleep
 from parsolve.errors import StorageError, agreed
@@ -65,7 +65,7 @@ def _rate(
     seconds: float,
 ) -> float:  # fmt: skip
     """Cell updates a second on the first ``count`` ranks, while the others sleep; collective."""
-    part = comm.Split(int(comm.rank >= count))
+    part = cast("MPI.Intracomm", comm.Split(int(comm.rank >= count)))
     rate = 0.0
     if comm.rank < count:
         found = measure(name, part, size=size, cells=cells, precision=precision, seconds=seconds, threads=threads,

@@ -7,7 +7,7 @@ PS_BODY(allen_cahn_1d_o2_rate)
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* hx**(-2) */
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* eps**(-2) */
     const ps_real t0 = f_u[0];
-    out[0] = (k0 * ((f_u[-1] + f_u[1]) - (t0 + t0))) - (k1 * ((t0 * (t0 * t0)) - t0));
+    out[0] = (k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])) - (k1 * fma(t0, t0 * t0, -t0));
 }
 PS_UPDATE(allen_cahn_1d_o2_rate, 1, 1)
 
@@ -18,8 +18,7 @@ PS_BODY(allen_cahn_1d_o4_rate)
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* -1/(12*hx**2) */
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* eps**(-2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = ((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) - (k2 * ((t0 * (t0 * t0)) - t0));
+    out[0] = fma(-k2, fma(t0, t0 * t0, -t0), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])));
 }
 PS_UPDATE(allen_cahn_1d_o4_rate, 1, 1)
 
@@ -31,8 +30,7 @@ PS_BODY(allen_cahn_1d_o6_rate)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 1/(90*hx**2) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* eps**(-2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = (((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) - (k3 * ((t0 * (t0 * t0)) - t0));
+    out[0] = fma(-k3, fma(t0, t0 * t0, -t0), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))));
 }
 PS_UPDATE(allen_cahn_1d_o6_rate, 1, 1)
 
@@ -45,8 +43,7 @@ PS_BODY(allen_cahn_1d_o8_rate)
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* -1/(560*hx**2) */
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* eps**(-2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = ((((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) + (k3 * ((f_u[-4] + f_u[4]) - t1))) - (k4 * ((t0 * (t0 * t0)) - t0));
+    out[0] = fma(-k4, fma(t0, t0 * t0, -t0), fma(k3, fma((ps_real)-2.0, t0, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])))));
 }
 PS_UPDATE(allen_cahn_1d_o8_rate, 1, 1)
 
@@ -58,8 +55,7 @@ PS_BODY(allen_cahn_2d_o2_rate)
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* hy**(-2) */
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* eps**(-2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = ((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-sy] + f_u[sy]) - t1))) - (k2 * ((t0 * (t0 * t0)) - t0));
+    out[0] = fma(-k2, fma(t0, t0 * t0, -t0), fma(k1, fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])));
 }
 PS_UPDATE(allen_cahn_2d_o2_rate, 1, 1)
 
@@ -73,8 +69,7 @@ PS_BODY(allen_cahn_2d_o4_rate)
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* -1/(12*hy**2) */
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* eps**(-2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = (((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + ((k2 * ((f_u[-sy] + f_u[sy]) - t1)) + (k3 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1)))) - (k4 * ((t0 * (t0 * t0)) - t0));
+    out[0] = fma(-k4, fma(t0, t0 * t0, -t0), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])) + fma(k3, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k2 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy])));
 }
 PS_UPDATE(allen_cahn_2d_o4_rate, 1, 1)
 
@@ -90,8 +85,7 @@ PS_BODY(allen_cahn_2d_o6_rate)
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* 1/(90*hy**2) */
     const ps_real k6 = PS_COEFFICIENT(a, 6); /* eps**(-2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = ((((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) + (((k3 * ((f_u[-sy] + f_u[sy]) - t1)) + (k4 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1))) + (k5 * ((f_u[-3 * sy] + f_u[3 * sy]) - t1)))) - (k6 * ((t0 * (t0 * t0)) - t0));
+    out[0] = fma(-k6, fma(t0, t0 * t0, -t0), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))) + fma(k5, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k4, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k3 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))));
 }
 PS_UPDATE(allen_cahn_2d_o6_rate, 1, 1)
 
@@ -109,8 +103,7 @@ PS_BODY(allen_cahn_2d_o8_rate)
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* -1/(560*hy**2) */
     const ps_real k8 = PS_COEFFICIENT(a, 8); /* eps**(-2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = (((((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) + (k3 * ((f_u[-4] + f_u[4]) - t1))) + ((((k4 * ((f_u[-sy] + f_u[sy]) - t1)) + (k5 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1))) + (k6 * ((f_u[-3 * sy] + f_u[3 * sy]) - t1))) + (k7 * ((f_u[-4 * sy] + f_u[4 * sy]) - t1)))) - (k8 * ((t0 * (t0 * t0)) - t0));
+    out[0] = fma(-k8, fma(t0, t0 * t0, -t0), fma(k3, fma((ps_real)-2.0, t0, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])))) + fma(k7, fma((ps_real)-2.0, t0, f_u[-4 * sy] + f_u[4 * sy]), fma(k6, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k5, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k4 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy])))));
 }
 PS_UPDATE(allen_cahn_2d_o8_rate, 1, 1)
 
@@ -124,8 +117,7 @@ PS_BODY(allen_cahn_3d_o2_rate)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* hz**(-2) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* eps**(-2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = (((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-sy] + f_u[sy]) - t1))) + (k2 * ((f_u[-sz] + f_u[sz]) - t1))) - (k3 * ((t0 * (t0 * t0)) - t0));
+    out[0] = fma(-k3, fma(t0, t0 * t0, -t0), fma(k2, fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz]), fma(k1, fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))));
 }
 PS_UPDATE(allen_cahn_3d_o2_rate, 1, 1)
 
@@ -142,8 +134,7 @@ PS_BODY(allen_cahn_3d_o4_rate)
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* -1/(12*hz**2) */
     const ps_real k6 = PS_COEFFICIENT(a, 6); /* eps**(-2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = ((((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + ((k2 * ((f_u[-sy] + f_u[sy]) - t1)) + (k3 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1)))) + ((k4 * ((f_u[-sz] + f_u[sz]) - t1)) + (k5 * ((f_u[-2 * sz] + f_u[2 * sz]) - t1)))) - (k6 * ((t0 * (t0 * t0)) - t0));
+    out[0] = fma(-k6, fma(t0, t0 * t0, -t0), (fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])) + fma(k3, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k2 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))) + fma(k5, fma((ps_real)-2.0, t0, f_u[-2 * sz] + f_u[2 * sz]), k4 * fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz])));
 }
 PS_UPDATE(allen_cahn_3d_o4_rate, 1, 1)
 
@@ -163,8 +154,7 @@ PS_BODY(allen_cahn_3d_o6_rate)
     const ps_real k8 = PS_COEFFICIENT(a, 8); /* 1/(90*hz**2) */
     const ps_real k9 = PS_COEFFICIENT(a, 9); /* eps**(-2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = (((((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) + (((k3 * ((f_u[-sy] + f_u[sy]) - t1)) + (k4 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1))) + (k5 * ((f_u[-3 * sy] + f_u[3 * sy]) - t1)))) + (((k6 * ((f_u[-sz] + f_u[sz]) - t1)) + (k7 * ((f_u[-2 * sz] + f_u[2 * sz]) - t1))) + (k8 * ((f_u[-3 * sz] + f_u[3 * sz]) - t1)))) - (k9 * ((t0 * (t0 * t0)) - t0));
+    out[0] = fma(-k9, fma(t0, t0 * t0, -t0), (fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))) + fma(k5, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k4, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k3 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy])))) + fma(k8, fma((ps_real)-2.0, t0, f_u[-3 * sz] + f_u[3 * sz]), fma(k7, fma((ps_real)-2.0, t0, f_u[-2 * sz] + f_u[2 * sz]), k6 * fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz]))));
 }
 PS_UPDATE(allen_cahn_3d_o6_rate, 1, 1)
 
@@ -187,7 +177,6 @@ PS_BODY(allen_cahn_3d_o8_rate)
     const ps_real k11 = PS_COEFFICIENT(a, 11); /* -1/(560*hz**2) */
     const ps_real k12 = PS_COEFFICIENT(a, 12); /* eps**(-2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = ((((((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) + (k3 * ((f_u[-4] + f_u[4]) - t1))) + ((((k4 * ((f_u[-sy] + f_u[sy]) - t1)) + (k5 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1))) + (k6 * ((f_u[-3 * sy] + f_u[3 * sy]) - t1))) + (k7 * ((f_u[-4 * sy] + f_u[4 * sy]) - t1)))) + ((((k8 * ((f_u[-sz] + f_u[sz]) - t1)) + (k9 * ((f_u[-2 * sz] + f_u[2 * sz]) - t1))) + (k10 * ((f_u[-3 * sz] + f_u[3 * sz]) - t1))) + (k11 * ((f_u[-4 * sz] + f_u[4 * sz]) - t1)))) - (k12 * ((t0 * (t0 * t0)) - t0));
+    out[0] = fma(-k12, fma(t0, t0 * t0, -t0), (fma(k3, fma((ps_real)-2.0, t0, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])))) + fma(k7, fma((ps_real)-2.0, t0, f_u[-4 * sy] + f_u[4 * sy]), fma(k6, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k5, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k4 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))))) + fma(k11, fma((ps_real)-2.0, t0, f_u[-4 * sz] + f_u[4 * sz]), fma(k10, fma((ps_real)-2.0, t0, f_u[-3 * sz] + f_u[3 * sz]), fma(k9, fma((ps_real)-2.0, t0, f_u[-2 * sz] + f_u[2 * sz]), k8 * fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz])))));
 }
 PS_UPDATE(allen_cahn_3d_o8_rate, 1, 1)

@@ -6,10 +6,9 @@ PS_BODY(burgers_1d_o2_rate)
     const ps_real *f_u = PS_INPUT(a, 0) + c;
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* nu/hx**2 */
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* 1/(4*hx) */
-    const ps_real t0 = f_u[0];
-    const ps_real t2 = f_u[-1];
-    const ps_real t3 = f_u[1];
-    out[0] = (k0 * ((t2 + t3) - (t0 + t0))) - (k1 * ((t3 * t3) - (t2 * t2)));
+    const ps_real t1 = f_u[-1];
+    const ps_real t2 = f_u[1];
+    out[0] = (k0 * fma((ps_real)-2.0, f_u[0], t1 + t2)) - (k1 * ((t2 * t2) - (t1 * t1)));
 }
 PS_UPDATE(burgers_1d_o2_rate, 1, 1)
 
@@ -21,12 +20,11 @@ PS_BODY(burgers_1d_o4_rate)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 1/(3*hx) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* -1/(24*hx) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    const ps_real t2 = f_u[-1];
-    const ps_real t3 = f_u[1];
+    const ps_real t1 = f_u[-1];
+    const ps_real t2 = f_u[1];
     const ps_real t8 = f_u[-2];
     const ps_real t9 = f_u[2];
-    out[0] = ((k0 * ((t2 + t3) - t1)) + (k1 * ((t8 + t9) - t1))) - ((k2 * ((t3 * t3) - (t2 * t2))) + (k3 * ((t9 * t9) - (t8 * t8))));
+    out[0] = fma(k1, fma((ps_real)-2.0, t0, t8 + t9), k0 * fma((ps_real)-2.0, t0, t1 + t2)) - fma(k3, (t9 * t9) - (t8 * t8), k2 * ((t2 * t2) - (t1 * t1)));
 }
 PS_UPDATE(burgers_1d_o4_rate, 1, 1)
 
@@ -40,14 +38,13 @@ PS_BODY(burgers_1d_o6_rate)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* -3/(40*hx) */
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* 1/(120*hx) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    const ps_real t2 = f_u[-1];
-    const ps_real t3 = f_u[1];
+    const ps_real t1 = f_u[-1];
+    const ps_real t2 = f_u[1];
     const ps_real t8 = f_u[-2];
     const ps_real t9 = f_u[2];
-    const ps_real t14 = f_u[-3];
-    const ps_real t15 = f_u[3];
-    out[0] = (((k0 * ((t2 + t3) - t1)) + (k1 * ((t8 + t9) - t1))) + (k2 * ((t14 + t15) - t1))) - (((k3 * ((t3 * t3) - (t2 * t2))) + (k4 * ((t9 * t9) - (t8 * t8)))) + (k5 * ((t15 * t15) - (t14 * t14))));
+    const ps_real t13 = f_u[-3];
+    const ps_real t14 = f_u[3];
+    out[0] = fma(k2, fma((ps_real)-2.0, t0, t13 + t14), fma(k1, fma((ps_real)-2.0, t0, t8 + t9), k0 * fma((ps_real)-2.0, t0, t1 + t2))) - fma(k5, (t14 * t14) - (t13 * t13), fma(k4, (t9 * t9) - (t8 * t8), k3 * ((t2 * t2) - (t1 * t1))));
 }
 PS_UPDATE(burgers_1d_o6_rate, 1, 1)
 
@@ -63,16 +60,15 @@ PS_BODY(burgers_1d_o8_rate)
     const ps_real k6 = PS_COEFFICIENT(a, 6); /* 2/(105*hx) */
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* -1/(560*hx) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    const ps_real t2 = f_u[-1];
-    const ps_real t3 = f_u[1];
+    const ps_real t1 = f_u[-1];
+    const ps_real t2 = f_u[1];
     const ps_real t8 = f_u[-2];
     const ps_real t9 = f_u[2];
-    const ps_real t14 = f_u[-3];
-    const ps_real t15 = f_u[3];
-    const ps_real t20 = f_u[-4];
-    const ps_real t21 = f_u[4];
-    out[0] = ((((k0 * ((t2 + t3) - t1)) + (k1 * ((t8 + t9) - t1))) + (k2 * ((t14 + t15) - t1))) + (k3 * ((t20 + t21) - t1))) - ((((k4 * ((t3 * t3) - (t2 * t2))) + (k5 * ((t9 * t9) - (t8 * t8)))) + (k6 * ((t15 * t15) - (t14 * t14)))) + (k7 * ((t21 * t21) - (t20 * t20))));
+    const ps_real t13 = f_u[-3];
+    const ps_real t14 = f_u[3];
+    const ps_real t18 = f_u[-4];
+    const ps_real t19 = f_u[4];
+    out[0] = fma(k3, fma((ps_real)-2.0, t0, t18 + t19), fma(k2, fma((ps_real)-2.0, t0, t13 + t14), fma(k1, fma((ps_real)-2.0, t0, t8 + t9), k0 * fma((ps_real)-2.0, t0, t1 + t2)))) - fma(k7, (t19 * t19) - (t18 * t18), fma(k6, (t14 * t14) - (t13 * t13), fma(k5, (t9 * t9) - (t8 * t8), k4 * ((t2 * t2) - (t1 * t1)))));
 }
 PS_UPDATE(burgers_1d_o8_rate, 1, 1)
 
@@ -85,12 +81,11 @@ PS_BODY(burgers_2d_o2_rate)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 1/(4*hx) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* 1/(4*hy) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    const ps_real t2 = f_u[-1];
-    const ps_real t3 = f_u[1];
+    const ps_real t1 = f_u[-1];
+    const ps_real t2 = f_u[1];
     const ps_real t8 = f_u[-sy];
     const ps_real t9 = f_u[sy];
-    out[0] = (((k0 * ((t2 + t3) - t1)) + (k1 * ((t8 + t9) - t1))) - (k2 * ((t3 * t3) - (t2 * t2)))) - (k3 * ((t9 * t9) - (t8 * t8)));
+    out[0] = fma(-k3, (t9 * t9) - (t8 * t8), fma(-k2, (t2 * t2) - (t1 * t1), fma(k1, fma((ps_real)-2.0, t0, t8 + t9), k0 * fma((ps_real)-2.0, t0, t1 + t2))));
 }
 PS_UPDATE(burgers_2d_o2_rate, 1, 1)
 
@@ -107,16 +102,15 @@ PS_BODY(burgers_2d_o4_rate)
     const ps_real k6 = PS_COEFFICIENT(a, 6); /* 1/(3*hy) */
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* -1/(24*hy) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    const ps_real t2 = f_u[-1];
-    const ps_real t3 = f_u[1];
+    const ps_real t1 = f_u[-1];
+    const ps_real t2 = f_u[1];
     const ps_real t8 = f_u[-2];
     const ps_real t9 = f_u[2];
-    const ps_real t15 = f_u[-sy];
-    const ps_real t16 = f_u[sy];
-    const ps_real t21 = f_u[-2 * sy];
-    const ps_real t22 = f_u[2 * sy];
-    out[0] = ((((k0 * ((t2 + t3) - t1)) + (k1 * ((t8 + t9) - t1))) + ((k2 * ((t15 + t16) - t1)) + (k3 * ((t21 + t22) - t1)))) - ((k4 * ((t3 * t3) - (t2 * t2))) + (k5 * ((t9 * t9) - (t8 * t8))))) - ((k6 * ((t16 * t16) - (t15 * t15))) + (k7 * ((t22 * t22) - (t21 * t21))));
+    const ps_real t14 = f_u[-sy];
+    const ps_real t15 = f_u[sy];
+    const ps_real t20 = f_u[-2 * sy];
+    const ps_real t21 = f_u[2 * sy];
+    out[0] = ((fma(k1, fma((ps_real)-2.0, t0, t8 + t9), k0 * fma((ps_real)-2.0, t0, t1 + t2)) + fma(k3, fma((ps_real)-2.0, t0, t20 + t21), k2 * fma((ps_real)-2.0, t0, t14 + t15))) - fma(k5, (t9 * t9) - (t8 * t8), k4 * ((t2 * t2) - (t1 * t1)))) - fma(k7, (t21 * t21) - (t20 * t20), k6 * ((t15 * t15) - (t14 * t14)));
 }
 PS_UPDATE(burgers_2d_o4_rate, 1, 1)
 
@@ -137,20 +131,19 @@ PS_BODY(burgers_2d_o6_rate)
     const ps_real k10 = PS_COEFFICIENT(a, 10); /* -3/(40*hy) */
     const ps_real k11 = PS_COEFFICIENT(a, 11); /* 1/(120*hy) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    const ps_real t2 = f_u[-1];
-    const ps_real t3 = f_u[1];
+    const ps_real t1 = f_u[-1];
+    const ps_real t2 = f_u[1];
     const ps_real t8 = f_u[-2];
     const ps_real t9 = f_u[2];
-    const ps_real t14 = f_u[-3];
-    const ps_real t15 = f_u[3];
-    const ps_real t22 = f_u[-sy];
-    const ps_real t23 = f_u[sy];
-    const ps_real t28 = f_u[-2 * sy];
-    const ps_real t29 = f_u[2 * sy];
-    const ps_real t34 = f_u[-3 * sy];
-    const ps_real t35 = f_u[3 * sy];
-    out[0] = (((((k0 * ((t2 + t3) - t1)) + (k1 * ((t8 + t9) - t1))) + (k2 * ((t14 + t15) - t1))) + (((k3 * ((t22 + t23) - t1)) + (k4 * ((t28 + t29) - t1))) + (k5 * ((t34 + t35) - t1)))) - (((k6 * ((t3 * t3) - (t2 * t2))) + (k7 * ((t9 * t9) - (t8 * t8)))) + (k8 * ((t15 * t15) - (t14 * t14))))) - (((k9 * ((t23 * t23) - (t22 * t22))) + (k10 * ((t29 * t29) - (t28 * t28)))) + (k11 * ((t35 * t35) - (t34 * t34))));
+    const ps_real t13 = f_u[-3];
+    const ps_real t14 = f_u[3];
+    const ps_real t20 = f_u[-sy];
+    const ps_real t21 = f_u[sy];
+    const ps_real t26 = f_u[-2 * sy];
+    const ps_real t27 = f_u[2 * sy];
+    const ps_real t31 = f_u[-3 * sy];
+    const ps_real t32 = f_u[3 * sy];
+    out[0] = ((fma(k2, fma((ps_real)-2.0, t0, t13 + t14), fma(k1, fma((ps_real)-2.0, t0, t8 + t9), k0 * fma((ps_real)-2.0, t0, t1 + t2))) + fma(k5, fma((ps_real)-2.0, t0, t31 + t32), fma(k4, fma((ps_real)-2.0, t0, t26 + t27), k3 * fma((ps_real)-2.0, t0, t20 + t21)))) - fma(k8, (t14 * t14) - (t13 * t13), fma(k7, (t9 * t9) - (t8 * t8), k6 * ((t2 * t2) - (t1 * t1))))) - fma(k11, (t32 * t32) - (t31 * t31), fma(k10, (t27 * t27) - (t26 * t26), k9 * ((t21 * t21) - (t20 * t20))));
 }
 PS_UPDATE(burgers_2d_o6_rate, 1, 1)
 
@@ -175,24 +168,23 @@ PS_BODY(burgers_2d_o8_rate)
     const ps_real k14 = PS_COEFFICIENT(a, 14); /* 2/(105*hy) */
     const ps_real k15 = PS_COEFFICIENT(a, 15); /* -1/(560*hy) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    const ps_real t2 = f_u[-1];
-    const ps_real t3 = f_u[1];
+    const ps_real t1 = f_u[-1];
+    const ps_real t2 = f_u[1];
     const ps_real t8 = f_u[-2];
     const ps_real t9 = f_u[2];
-    const ps_real t14 = f_u[-3];
-    const ps_real t15 = f_u[3];
-    const ps_real t20 = f_u[-4];
-    const ps_real t21 = f_u[4];
-    const ps_real t29 = f_u[-sy];
-    const ps_real t30 = f_u[sy];
-    const ps_real t35 = f_u[-2 * sy];
-    const ps_real t36 = f_u[2 * sy];
-    const ps_real t41 = f_u[-3 * sy];
-    const ps_real t42 = f_u[3 * sy];
-    const ps_real t47 = f_u[-4 * sy];
-    const ps_real t48 = f_u[4 * sy];
-    out[0] = ((((((k0 * ((t2 + t3) - t1)) + (k1 * ((t8 + t9) - t1))) + (k2 * ((t14 + t15) - t1))) + (k3 * ((t20 + t21) - t1))) + ((((k4 * ((t29 + t30) - t1)) + (k5 * ((t35 + t36) - t1))) + (k6 * ((t41 + t42) - t1))) + (k7 * ((t47 + t48) - t1)))) - ((((k8 * ((t3 * t3) - (t2 * t2))) + (k9 * ((t9 * t9) - (t8 * t8)))) + (k10 * ((t15 * t15) - (t14 * t14)))) + (k11 * ((t21 * t21) - (t20 * t20))))) - ((((k12 * ((t30 * t30) - (t29 * t29))) + (k13 * ((t36 * t36) - (t35 * t35)))) + (k14 * ((t42 * t42) - (t41 * t41)))) + (k15 * ((t48 * t48) - (t47 * t47))));
+    const ps_real t13 = f_u[-3];
+    const ps_real t14 = f_u[3];
+    const ps_real t18 = f_u[-4];
+    const ps_real t19 = f_u[4];
+    const ps_real t26 = f_u[-sy];
+    const ps_real t27 = f_u[sy];
+    const ps_real t32 = f_u[-2 * sy];
+    const ps_real t33 = f_u[2 * sy];
+    const ps_real t37 = f_u[-3 * sy];
+    const ps_real t38 = f_u[3 * sy];
+    const ps_real t42 = f_u[-4 * sy];
+    const ps_real t43 = f_u[4 * sy];
+    out[0] = ((fma(k3, fma((ps_real)-2.0, t0, t18 + t19), fma(k2, fma((ps_real)-2.0, t0, t13 + t14), fma(k1, fma((ps_real)-2.0, t0, t8 + t9), k0 * fma((ps_real)-2.0, t0, t1 + t2)))) + fma(k7, fma((ps_real)-2.0, t0, t42 + t43), fma(k6, fma((ps_real)-2.0, t0, t37 + t38), fma(k5, fma((ps_real)-2.0, t0, t32 + t33), k4 * fma((ps_real)-2.0, t0, t26 + t27))))) - fma(k11, (t19 * t19) - (t18 * t18), fma(k10, (t14 * t14) - (t13 * t13), fma(k9, (t9 * t9) - (t8 * t8), k8 * ((t2 * t2) - (t1 * t1)))))) - fma(k15, (t43 * t43) - (t42 * t42), fma(k14, (t38 * t38) - (t37 * t37), fma(k13, (t33 * t33) - (t32 * t32), k12 * ((t27 * t27) - (t26 * t26)))));
 }
 PS_UPDATE(burgers_2d_o8_rate, 1, 1)
 
@@ -208,14 +200,13 @@ PS_BODY(burgers_3d_o2_rate)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* 1/(4*hy) */
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* 1/(4*hz) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    const ps_real t2 = f_u[-1];
-    const ps_real t3 = f_u[1];
+    const ps_real t1 = f_u[-1];
+    const ps_real t2 = f_u[1];
     const ps_real t8 = f_u[-sy];
     const ps_real t9 = f_u[sy];
-    const ps_real t14 = f_u[-sz];
-    const ps_real t15 = f_u[sz];
-    out[0] = (((((k0 * ((t2 + t3) - t1)) + (k1 * ((t8 + t9) - t1))) + (k2 * ((t14 + t15) - t1))) - (k3 * ((t3 * t3) - (t2 * t2)))) - (k4 * ((t9 * t9) - (t8 * t8)))) - (k5 * ((t15 * t15) - (t14 * t14)));
+    const ps_real t13 = f_u[-sz];
+    const ps_real t14 = f_u[sz];
+    out[0] = fma(-k5, (t14 * t14) - (t13 * t13), fma(-k4, (t9 * t9) - (t8 * t8), fma(-k3, (t2 * t2) - (t1 * t1), fma(k2, fma((ps_real)-2.0, t0, t13 + t14), fma(k1, fma((ps_real)-2.0, t0, t8 + t9), k0 * fma((ps_real)-2.0, t0, t1 + t2))))));
 }
 PS_UPDATE(burgers_3d_o2_rate, 1, 1)
 
@@ -237,20 +228,19 @@ PS_BODY(burgers_3d_o4_rate)
     const ps_real k10 = PS_COEFFICIENT(a, 10); /* 1/(3*hz) */
     const ps_real k11 = PS_COEFFICIENT(a, 11); /* -1/(24*hz) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    const ps_real t2 = f_u[-1];
-    const ps_real t3 = f_u[1];
+    const ps_real t1 = f_u[-1];
+    const ps_real t2 = f_u[1];
     const ps_real t8 = f_u[-2];
     const ps_real t9 = f_u[2];
-    const ps_real t15 = f_u[-sy];
-    const ps_real t16 = f_u[sy];
-    const ps_real t21 = f_u[-2 * sy];
-    const ps_real t22 = f_u[2 * sy];
-    const ps_real t28 = f_u[-sz];
-    const ps_real t29 = f_u[sz];
-    const ps_real t34 = f_u[-2 * sz];
-    const ps_real t35 = f_u[2 * sz];
-    out[0] = ((((((k0 * ((t2 + t3) - t1)) + (k1 * ((t8 + t9) - t1))) + ((k2 * ((t15 + t16) - t1)) + (k3 * ((t21 + t22) - t1)))) + ((k4 * ((t28 + t29) - t1)) + (k5 * ((t34 + t35) - t1)))) - ((k6 * ((t3 * t3) - (t2 * t2))) + (k7 * ((t9 * t9) - (t8 * t8))))) - ((k8 * ((t16 * t16) - (t15 * t15))) + (k9 * ((t22 * t22) - (t21 * t21))))) - ((k10 * ((t29 * t29) - (t28 * t28))) + (k11 * ((t35 * t35) - (t34 * t34))));
+    const ps_real t14 = f_u[-sy];
+    const ps_real t15 = f_u[sy];
+    const ps_real t20 = f_u[-2 * sy];
+    const ps_real t21 = f_u[2 * sy];
+    const ps_real t26 = f_u[-sz];
+    const ps_real t27 = f_u[sz];
+    const ps_real t32 = f_u[-2 * sz];
+    const ps_real t33 = f_u[2 * sz];
+    out[0] = ((((fma(k1, fma((ps_real)-2.0, t0, t8 + t9), k0 * fma((ps_real)-2.0, t0, t1 + t2)) + fma(k3, fma((ps_real)-2.0, t0, t20 + t21), k2 * fma((ps_real)-2.0, t0, t14 + t15))) + fma(k5, fma((ps_real)-2.0, t0, t32 + t33), k4 * fma((ps_real)-2.0, t0, t26 + t27))) - fma(k7, (t9 * t9) - (t8 * t8), k6 * ((t2 * t2) - (t1 * t1)))) - fma(k9, (t21 * t21) - (t20 * t20), k8 * ((t15 * t15) - (t14 * t14)))) - fma(k11, (t33 * t33) - (t32 * t32), k10 * ((t27 * t27) - (t26 * t26)));
 }
 PS_UPDATE(burgers_3d_o4_rate, 1, 1)
 
@@ -278,26 +268,25 @@ PS_BODY(burgers_3d_o6_rate)
     const ps_real k16 = PS_COEFFICIENT(a, 16); /* -3/(40*hz) */
     const ps_real k17 = PS_COEFFICIENT(a, 17); /* 1/(120*hz) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    const ps_real t2 = f_u[-1];
-    const ps_real t3 = f_u[1];
+    const ps_real t1 = f_u[-1];
+    const ps_real t2 = f_u[1];
     const ps_real t8 = f_u[-2];
     const ps_real t9 = f_u[2];
-    const ps_real t14 = f_u[-3];
-    const ps_real t15 = f_u[3];
-    const ps_real t22 = f_u[-sy];
-    const ps_real t23 = f_u[sy];
-    const ps_real t28 = f_u[-2 * sy];
-    const ps_real t29 = f_u[2 * sy];
-    const ps_real t34 = f_u[-3 * sy];
-    const ps_real t35 = f_u[3 * sy];
-    const ps_real t42 = f_u[-sz];
-    const ps_real t43 = f_u[sz];
-    const ps_real t48 = f_u[-2 * sz];
-    const ps_real t49 = f_u[2 * sz];
-    const ps_real t54 = f_u[-3 * sz];
-    const ps_real t55 = f_u[3 * sz];
-    out[0] = (((((((k0 * ((t2 + t3) - t1)) + (k1 * ((t8 + t9) - t1))) + (k2 * ((t14 + t15) - t1))) + (((k3 * ((t22 + t23) - t1)) + (k4 * ((t28 + t29) - t1))) + (k5 * ((t34 + t35) - t1)))) + (((k6 * ((t42 + t43) - t1)) + (k7 * ((t48 + t49) - t1))) + (k8 * ((t54 + t55) - t1)))) - (((k9 * ((t3 * t3) - (t2 * t2))) + (k10 * ((t9 * t9) - (t8 * t8)))) + (k11 * ((t15 * t15) - (t14 * t14))))) - (((k12 * ((t23 * t23) - (t22 * t22))) + (k13 * ((t29 * t29) - (t28 * t28)))) + (k14 * ((t35 * t35) - (t34 * t34))))) - (((k15 * ((t43 * t43) - (t42 * t42))) + (k16 * ((t49 * t49) - (t48 * t48)))) + (k17 * ((t55 * t55) - (t54 * t54))));
+    const ps_real t13 = f_u[-3];
+    const ps_real t14 = f_u[3];
+    const ps_real t20 = f_u[-sy];
+    const ps_real t21 = f_u[sy];
+    const ps_real t26 = f_u[-2 * sy];
+    const ps_real t27 = f_u[2 * sy];
+    const ps_real t31 = f_u[-3 * sy];
+    const ps_real t32 = f_u[3 * sy];
+    const ps_real t38 = f_u[-sz];
+    const ps_real t39 = f_u[sz];
+    const ps_real t44 = f_u[-2 * sz];
+    const ps_real t45 = f_u[2 * sz];
+    const ps_real t49 = f_u[-3 * sz];
+    const ps_real t50 = f_u[3 * sz];
+    out[0] = ((((fma(k2, fma((ps_real)-2.0, t0, t13 + t14), fma(k1, fma((ps_real)-2.0, t0, t8 + t9), k0 * fma((ps_real)-2.0, t0, t1 + t2))) + fma(k5, fma((ps_real)-2.0, t0, t31 + t32), fma(k4, fma((ps_real)-2.0, t0, t26 + t27), k3 * fma((ps_real)-2.0, t0, t20 + t21)))) + fma(k8, fma((ps_real)-2.0, t0, t49 + t50), fma(k7, fma((ps_real)-2.0, t0, t44 + t45), k6 * fma((ps_real)-2.0, t0, t38 + t39)))) - fma(k11, (t14 * t14) - (t13 * t13), fma(k10, (t9 * t9) - (t8 * t8), k9 * ((t2 * t2) - (t1 * t1))))) - fma(k14, (t32 * t32) - (t31 * t31), fma(k13, (t27 * t27) - (t26 * t26), k12 * ((t21 * t21) - (t20 * t20))))) - fma(k17, (t50 * t50) - (t49 * t49), fma(k16, (t45 * t45) - (t44 * t44), k15 * ((t39 * t39) - (t38 * t38))));
 }
 PS_UPDATE(burgers_3d_o6_rate, 1, 1)
 
@@ -331,31 +320,30 @@ PS_BODY(burgers_3d_o8_rate)
     const ps_real k22 = PS_COEFFICIENT(a, 22); /* 2/(105*hz) */
     const ps_real k23 = PS_COEFFICIENT(a, 23); /* -1/(560*hz) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    const ps_real t2 = f_u[-1];
-    const ps_real t3 = f_u[1];
+    const ps_real t1 = f_u[-1];
+    const ps_real t2 = f_u[1];
     const ps_real t8 = f_u[-2];
     const ps_real t9 = f_u[2];
-    const ps_real t14 = f_u[-3];
-    const ps_real t15 = f_u[3];
-    const ps_real t20 = f_u[-4];
-    const ps_real t21 = f_u[4];
-    const ps_real t29 = f_u[-sy];
-    const ps_real t30 = f_u[sy];
-    const ps_real t35 = f_u[-2 * sy];
-    const ps_real t36 = f_u[2 * sy];
-    const ps_real t41 = f_u[-3 * sy];
-    const ps_real t42 = f_u[3 * sy];
-    const ps_real t47 = f_u[-4 * sy];
-    const ps_real t48 = f_u[4 * sy];
-    const ps_real t56 = f_u[-sz];
-    const ps_real t57 = f_u[sz];
-    const ps_real t62 = f_u[-2 * sz];
-    const ps_real t63 = f_u[2 * sz];
-    const ps_real t68 = f_u[-3 * sz];
-    const ps_real t69 = f_u[3 * sz];
-    const ps_real t74 = f_u[-4 * sz];
-    const ps_real t75 = f_u[4 * sz];
-    out[0] = ((((((((k0 * ((t2 + t3) - t1)) + (k1 * ((t8 + t9) - t1))) + (k2 * ((t14 + t15) - t1))) + (k3 * ((t20 + t21) - t1))) + ((((k4 * ((t29 + t30) - t1)) + (k5 * ((t35 + t36) - t1))) + (k6 * ((t41 + t42) - t1))) + (k7 * ((t47 + t48) - t1)))) + ((((k8 * ((t56 + t57) - t1)) + (k9 * ((t62 + t63) - t1))) + (k10 * ((t68 + t69) - t1))) + (k11 * ((t74 + t75) - t1)))) - ((((k12 * ((t3 * t3) - (t2 * t2))) + (k13 * ((t9 * t9) - (t8 * t8)))) + (k14 * ((t15 * t15) - (t14 * t14)))) + (k15 * ((t21 * t21) - (t20 * t20))))) - ((((k16 * ((t30 * t30) - (t29 * t29))) + (k17 * ((t36 * t36) - (t35 * t35)))) + (k18 * ((t42 * t42) - (t41 * t41)))) + (k19 * ((t48 * t48) - (t47 * t47))))) - ((((k20 * ((t57 * t57) - (t56 * t56))) + (k21 * ((t63 * t63) - (t62 * t62)))) + (k22 * ((t69 * t69) - (t68 * t68)))) + (k23 * ((t75 * t75) - (t74 * t74))));
+    const ps_real t13 = f_u[-3];
+    const ps_real t14 = f_u[3];
+    const ps_real t18 = f_u[-4];
+    const ps_real t19 = f_u[4];
+    const ps_real t26 = f_u[-sy];
+    const ps_real t27 = f_u[sy];
+    const ps_real t32 = f_u[-2 * sy];
+    const ps_real t33 = f_u[2 * sy];
+    const ps_real t37 = f_u[-3 * sy];
+    const ps_real t38 = f_u[3 * sy];
+    const ps_real t42 = f_u[-4 * sy];
+    const ps_real t43 = f_u[4 * sy];
+    const ps_real t50 = f_u[-sz];
+    const ps_real t51 = f_u[sz];
+    const ps_real t56 = f_u[-2 * sz];
+    const ps_real t57 = f_u[2 * sz];
+    const ps_real t61 = f_u[-3 * sz];
+    const ps_real t62 = f_u[3 * sz];
+    const ps_real t66 = f_u[-4 * sz];
+    const ps_real t67 = f_u[4 * sz];
+    out[0] = ((((fma(k3, fma((ps_real)-2.0, t0, t18 + t19), fma(k2, fma((ps_real)-2.0, t0, t13 + t14), fma(k1, fma((ps_real)-2.0, t0, t8 + t9), k0 * fma((ps_real)-2.0, t0, t1 + t2)))) + fma(k7, fma((ps_real)-2.0, t0, t42 + t43), fma(k6, fma((ps_real)-2.0, t0, t37 + t38), fma(k5, fma((ps_real)-2.0, t0, t32 + t33), k4 * fma((ps_real)-2.0, t0, t26 + t27))))) + fma(k11, fma((ps_real)-2.0, t0, t66 + t67), fma(k10, fma((ps_real)-2.0, t0, t61 + t62), fma(k9, fma((ps_real)-2.0, t0, t56 + t57), k8 * fma((ps_real)-2.0, t0, t50 + t51))))) - fma(k15, (t19 * t19) - (t18 * t18), fma(k14, (t14 * t14) - (t13 * t13), fma(k13, (t9 * t9) - (t8 * t8), k12 * ((t2 * t2) - (t1 * t1)))))) - fma(k19, (t43 * t43) - (t42 * t42), fma(k18, (t38 * t38) - (t37 * t37), fma(k17, (t33 * t33) - (t32 * t32), k16 * ((t27 * t27) - (t26 * t26)))))) - fma(k23, (t67 * t67) - (t66 * t66), fma(k22, (t62 * t62) - (t61 * t61), fma(k21, (t57 * t57) - (t56 * t56), k20 * ((t51 * t51) - (t50 * t50)))));
 }
 PS_UPDATE(burgers_3d_o8_rate, 1, 1)

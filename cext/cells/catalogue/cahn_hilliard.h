@@ -6,7 +6,7 @@ PS_BODY(cahn_hilliard_1d_o2_mu)
     const ps_real *f_c = PS_INPUT(a, 0) + c;
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* kappa/hx**2 */
     const ps_real t0 = f_c[0];
-    out[0] = ((t0 * (t0 * t0)) - t0) - (k0 * ((f_c[-1] + f_c[1]) - (t0 + t0)));
+    out[0] = fma(-k0, fma((ps_real)-2.0, t0, f_c[-1] + f_c[1]), fma(t0, t0 * t0, -t0));
 }
 PS_DEFINE(cahn_hilliard_1d_o2_mu, 1, 1)
 
@@ -14,8 +14,7 @@ PS_BODY(cahn_hilliard_1d_o2_rate)
 {
     const ps_real *f_mu = PS_INPUT(a, 0) + c;
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* M/hx**2 */
-    const ps_real t0 = f_mu[0];
-    out[0] = k0 * ((f_mu[-1] + f_mu[1]) - (t0 + t0));
+    out[0] = k0 * fma((ps_real)-2.0, f_mu[0], f_mu[-1] + f_mu[1]);
 }
 PS_UPDATE(cahn_hilliard_1d_o2_rate, 1, 1)
 
@@ -25,8 +24,7 @@ PS_BODY(cahn_hilliard_1d_o4_mu)
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* 4*kappa/(3*hx**2) */
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* -kappa/(12*hx**2) */
     const ps_real t0 = f_c[0];
-    const ps_real t4 = t0 + t0;
-    out[0] = ((t0 * (t0 * t0)) - t0) - ((k0 * ((f_c[-1] + f_c[1]) - t4)) + (k1 * ((f_c[-2] + f_c[2]) - t4)));
+    out[0] = fma(t0, t0 * t0, -t0) - fma(k1, fma((ps_real)-2.0, t0, f_c[-2] + f_c[2]), k0 * fma((ps_real)-2.0, t0, f_c[-1] + f_c[1]));
 }
 PS_DEFINE(cahn_hilliard_1d_o4_mu, 1, 1)
 
@@ -36,8 +34,7 @@ PS_BODY(cahn_hilliard_1d_o4_rate)
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* 4*M/(3*hx**2) */
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* -M/(12*hx**2) */
     const ps_real t0 = f_mu[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = (k0 * ((f_mu[-1] + f_mu[1]) - t1)) + (k1 * ((f_mu[-2] + f_mu[2]) - t1));
+    out[0] = fma(k1, fma((ps_real)-2.0, t0, f_mu[-2] + f_mu[2]), k0 * fma((ps_real)-2.0, t0, f_mu[-1] + f_mu[1]));
 }
 PS_UPDATE(cahn_hilliard_1d_o4_rate, 1, 1)
 
@@ -48,8 +45,7 @@ PS_BODY(cahn_hilliard_1d_o6_mu)
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* -3*kappa/(20*hx**2) */
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* kappa/(90*hx**2) */
     const ps_real t0 = f_c[0];
-    const ps_real t4 = t0 + t0;
-    out[0] = ((t0 * (t0 * t0)) - t0) - (((k0 * ((f_c[-1] + f_c[1]) - t4)) + (k1 * ((f_c[-2] + f_c[2]) - t4))) + (k2 * ((f_c[-3] + f_c[3]) - t4)));
+    out[0] = fma(t0, t0 * t0, -t0) - fma(k2, fma((ps_real)-2.0, t0, f_c[-3] + f_c[3]), fma(k1, fma((ps_real)-2.0, t0, f_c[-2] + f_c[2]), k0 * fma((ps_real)-2.0, t0, f_c[-1] + f_c[1])));
 }
 PS_DEFINE(cahn_hilliard_1d_o6_mu, 1, 1)
 
@@ -60,8 +56,7 @@ PS_BODY(cahn_hilliard_1d_o6_rate)
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* -3*M/(20*hx**2) */
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* M/(90*hx**2) */
     const ps_real t0 = f_mu[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = ((k0 * ((f_mu[-1] + f_mu[1]) - t1)) + (k1 * ((f_mu[-2] + f_mu[2]) - t1))) + (k2 * ((f_mu[-3] + f_mu[3]) - t1));
+    out[0] = fma(k2, fma((ps_real)-2.0, t0, f_mu[-3] + f_mu[3]), fma(k1, fma((ps_real)-2.0, t0, f_mu[-2] + f_mu[2]), k0 * fma((ps_real)-2.0, t0, f_mu[-1] + f_mu[1])));
 }
 PS_UPDATE(cahn_hilliard_1d_o6_rate, 1, 1)
 
@@ -73,8 +68,7 @@ PS_BODY(cahn_hilliard_1d_o8_mu)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 8*kappa/(315*hx**2) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* -kappa/(560*hx**2) */
     const ps_real t0 = f_c[0];
-    const ps_real t4 = t0 + t0;
-    out[0] = ((t0 * (t0 * t0)) - t0) - ((((k0 * ((f_c[-1] + f_c[1]) - t4)) + (k1 * ((f_c[-2] + f_c[2]) - t4))) + (k2 * ((f_c[-3] + f_c[3]) - t4))) + (k3 * ((f_c[-4] + f_c[4]) - t4)));
+    out[0] = fma(t0, t0 * t0, -t0) - fma(k3, fma((ps_real)-2.0, t0, f_c[-4] + f_c[4]), fma(k2, fma((ps_real)-2.0, t0, f_c[-3] + f_c[3]), fma(k1, fma((ps_real)-2.0, t0, f_c[-2] + f_c[2]), k0 * fma((ps_real)-2.0, t0, f_c[-1] + f_c[1]))));
 }
 PS_DEFINE(cahn_hilliard_1d_o8_mu, 1, 1)
 
@@ -86,8 +80,7 @@ PS_BODY(cahn_hilliard_1d_o8_rate)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 8*M/(315*hx**2) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* -M/(560*hx**2) */
     const ps_real t0 = f_mu[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = (((k0 * ((f_mu[-1] + f_mu[1]) - t1)) + (k1 * ((f_mu[-2] + f_mu[2]) - t1))) + (k2 * ((f_mu[-3] + f_mu[3]) - t1))) + (k3 * ((f_mu[-4] + f_mu[4]) - t1));
+    out[0] = fma(k3, fma((ps_real)-2.0, t0, f_mu[-4] + f_mu[4]), fma(k2, fma((ps_real)-2.0, t0, f_mu[-3] + f_mu[3]), fma(k1, fma((ps_real)-2.0, t0, f_mu[-2] + f_mu[2]), k0 * fma((ps_real)-2.0, t0, f_mu[-1] + f_mu[1]))));
 }
 PS_UPDATE(cahn_hilliard_1d_o8_rate, 1, 1)
 
@@ -98,8 +91,7 @@ PS_BODY(cahn_hilliard_2d_o2_mu)
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* kappa/hx**2 */
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* kappa/hy**2 */
     const ps_real t0 = f_c[0];
-    const ps_real t4 = t0 + t0;
-    out[0] = ((t0 * (t0 * t0)) - t0) - ((k0 * ((f_c[-1] + f_c[1]) - t4)) + (k1 * ((f_c[-sy] + f_c[sy]) - t4)));
+    out[0] = fma(t0, t0 * t0, -t0) - fma(k1, fma((ps_real)-2.0, t0, f_c[-sy] + f_c[sy]), k0 * fma((ps_real)-2.0, t0, f_c[-1] + f_c[1]));
 }
 PS_DEFINE(cahn_hilliard_2d_o2_mu, 1, 1)
 
@@ -110,8 +102,7 @@ PS_BODY(cahn_hilliard_2d_o2_rate)
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* M/hx**2 */
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* M/hy**2 */
     const ps_real t0 = f_mu[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = (k0 * ((f_mu[-1] + f_mu[1]) - t1)) + (k1 * ((f_mu[-sy] + f_mu[sy]) - t1));
+    out[0] = fma(k1, fma((ps_real)-2.0, t0, f_mu[-sy] + f_mu[sy]), k0 * fma((ps_real)-2.0, t0, f_mu[-1] + f_mu[1]));
 }
 PS_UPDATE(cahn_hilliard_2d_o2_rate, 1, 1)
 
@@ -124,8 +115,7 @@ PS_BODY(cahn_hilliard_2d_o4_mu)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 4*kappa/(3*hy**2) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* -kappa/(12*hy**2) */
     const ps_real t0 = f_c[0];
-    const ps_real t4 = t0 + t0;
-    out[0] = ((t0 * (t0 * t0)) - t0) - (((k0 * ((f_c[-1] + f_c[1]) - t4)) + (k1 * ((f_c[-2] + f_c[2]) - t4))) + ((k2 * ((f_c[-sy] + f_c[sy]) - t4)) + (k3 * ((f_c[-2 * sy] + f_c[2 * sy]) - t4))));
+    out[0] = fma(t0, t0 * t0, -t0) - (fma(k1, fma((ps_real)-2.0, t0, f_c[-2] + f_c[2]), k0 * fma((ps_real)-2.0, t0, f_c[-1] + f_c[1])) + fma(k3, fma((ps_real)-2.0, t0, f_c[-2 * sy] + f_c[2 * sy]), k2 * fma((ps_real)-2.0, t0, f_c[-sy] + f_c[sy])));
 }
 PS_DEFINE(cahn_hilliard_2d_o4_mu, 1, 1)
 
@@ -138,8 +128,7 @@ PS_BODY(cahn_hilliard_2d_o4_rate)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 4*M/(3*hy**2) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* -M/(12*hy**2) */
     const ps_real t0 = f_mu[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = ((k0 * ((f_mu[-1] + f_mu[1]) - t1)) + (k1 * ((f_mu[-2] + f_mu[2]) - t1))) + ((k2 * ((f_mu[-sy] + f_mu[sy]) - t1)) + (k3 * ((f_mu[-2 * sy] + f_mu[2 * sy]) - t1)));
+    out[0] = fma(k1, fma((ps_real)-2.0, t0, f_mu[-2] + f_mu[2]), k0 * fma((ps_real)-2.0, t0, f_mu[-1] + f_mu[1])) + fma(k3, fma((ps_real)-2.0, t0, f_mu[-2 * sy] + f_mu[2 * sy]), k2 * fma((ps_real)-2.0, t0, f_mu[-sy] + f_mu[sy]));
 }
 PS_UPDATE(cahn_hilliard_2d_o4_rate, 1, 1)
 
@@ -154,8 +143,7 @@ PS_BODY(cahn_hilliard_2d_o6_mu)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* -3*kappa/(20*hy**2) */
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* kappa/(90*hy**2) */
     const ps_real t0 = f_c[0];
-    const ps_real t4 = t0 + t0;
-    out[0] = ((t0 * (t0 * t0)) - t0) - ((((k0 * ((f_c[-1] + f_c[1]) - t4)) + (k1 * ((f_c[-2] + f_c[2]) - t4))) + (k2 * ((f_c[-3] + f_c[3]) - t4))) + (((k3 * ((f_c[-sy] + f_c[sy]) - t4)) + (k4 * ((f_c[-2 * sy] + f_c[2 * sy]) - t4))) + (k5 * ((f_c[-3 * sy] + f_c[3 * sy]) - t4))));
+    out[0] = fma(t0, t0 * t0, -t0) - (fma(k2, fma((ps_real)-2.0, t0, f_c[-3] + f_c[3]), fma(k1, fma((ps_real)-2.0, t0, f_c[-2] + f_c[2]), k0 * fma((ps_real)-2.0, t0, f_c[-1] + f_c[1]))) + fma(k5, fma((ps_real)-2.0, t0, f_c[-3 * sy] + f_c[3 * sy]), fma(k4, fma((ps_real)-2.0, t0, f_c[-2 * sy] + f_c[2 * sy]), k3 * fma((ps_real)-2.0, t0, f_c[-sy] + f_c[sy]))));
 }
 PS_DEFINE(cahn_hilliard_2d_o6_mu, 1, 1)
 
@@ -170,8 +158,7 @@ PS_BODY(cahn_hilliard_2d_o6_rate)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* -3*M/(20*hy**2) */
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* M/(90*hy**2) */
     const ps_real t0 = f_mu[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = (((k0 * ((f_mu[-1] + f_mu[1]) - t1)) + (k1 * ((f_mu[-2] + f_mu[2]) - t1))) + (k2 * ((f_mu[-3] + f_mu[3]) - t1))) + (((k3 * ((f_mu[-sy] + f_mu[sy]) - t1)) + (k4 * ((f_mu[-2 * sy] + f_mu[2 * sy]) - t1))) + (k5 * ((f_mu[-3 * sy] + f_mu[3 * sy]) - t1)));
+    out[0] = fma(k2, fma((ps_real)-2.0, t0, f_mu[-3] + f_mu[3]), fma(k1, fma((ps_real)-2.0, t0, f_mu[-2] + f_mu[2]), k0 * fma((ps_real)-2.0, t0, f_mu[-1] + f_mu[1]))) + fma(k5, fma((ps_real)-2.0, t0, f_mu[-3 * sy] + f_mu[3 * sy]), fma(k4, fma((ps_real)-2.0, t0, f_mu[-2 * sy] + f_mu[2 * sy]), k3 * fma((ps_real)-2.0, t0, f_mu[-sy] + f_mu[sy])));
 }
 PS_UPDATE(cahn_hilliard_2d_o6_rate, 1, 1)
 
@@ -188,8 +175,7 @@ PS_BODY(cahn_hilliard_2d_o8_mu)
     const ps_real k6 = PS_COEFFICIENT(a, 6); /* 8*kappa/(315*hy**2) */
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* -kappa/(560*hy**2) */
     const ps_real t0 = f_c[0];
-    const ps_real t4 = t0 + t0;
-    out[0] = ((t0 * (t0 * t0)) - t0) - (((((k0 * ((f_c[-1] + f_c[1]) - t4)) + (k1 * ((f_c[-2] + f_c[2]) - t4))) + (k2 * ((f_c[-3] + f_c[3]) - t4))) + (k3 * ((f_c[-4] + f_c[4]) - t4))) + ((((k4 * ((f_c[-sy] + f_c[sy]) - t4)) + (k5 * ((f_c[-2 * sy] + f_c[2 * sy]) - t4))) + (k6 * ((f_c[-3 * sy] + f_c[3 * sy]) - t4))) + (k7 * ((f_c[-4 * sy] + f_c[4 * sy]) - t4))));
+    out[0] = fma(t0, t0 * t0, -t0) - (fma(k3, fma((ps_real)-2.0, t0, f_c[-4] + f_c[4]), fma(k2, fma((ps_real)-2.0, t0, f_c[-3] + f_c[3]), fma(k1, fma((ps_real)-2.0, t0, f_c[-2] + f_c[2]), k0 * fma((ps_real)-2.0, t0, f_c[-1] + f_c[1])))) + fma(k7, fma((ps_real)-2.0, t0, f_c[-4 * sy] + f_c[4 * sy]), fma(k6, fma((ps_real)-2.0, t0, f_c[-3 * sy] + f_c[3 * sy]), fma(k5, fma((ps_real)-2.0, t0, f_c[-2 * sy] + f_c[2 * sy]), k4 * fma((ps_real)-2.0, t0, f_c[-sy] + f_c[sy])))));
 }
 PS_DEFINE(cahn_hilliard_2d_o8_mu, 1, 1)
 
@@ -206,8 +192,7 @@ PS_BODY(cahn_hilliard_2d_o8_rate)
     const ps_real k6 = PS_COEFFICIENT(a, 6); /* 8*M/(315*hy**2) */
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* -M/(560*hy**2) */
     const ps_real t0 = f_mu[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = ((((k0 * ((f_mu[-1] + f_mu[1]) - t1)) + (k1 * ((f_mu[-2] + f_mu[2]) - t1))) + (k2 * ((f_mu[-3] + f_mu[3]) - t1))) + (k3 * ((f_mu[-4] + f_mu[4]) - t1))) + ((((k4 * ((f_mu[-sy] + f_mu[sy]) - t1)) + (k5 * ((f_mu[-2 * sy] + f_mu[2 * sy]) - t1))) + (k6 * ((f_mu[-3 * sy] + f_mu[3 * sy]) - t1))) + (k7 * ((f_mu[-4 * sy] + f_mu[4 * sy]) - t1)));
+    out[0] = fma(k3, fma((ps_real)-2.0, t0, f_mu[-4] + f_mu[4]), fma(k2, fma((ps_real)-2.0, t0, f_mu[-3] + f_mu[3]), fma(k1, fma((ps_real)-2.0, t0, f_mu[-2] + f_mu[2]), k0 * fma((ps_real)-2.0, t0, f_mu[-1] + f_mu[1])))) + fma(k7, fma((ps_real)-2.0, t0, f_mu[-4 * sy] + f_mu[4 * sy]), fma(k6, fma((ps_real)-2.0, t0, f_mu[-3 * sy] + f_mu[3 * sy]), fma(k5, fma((ps_real)-2.0, t0, f_mu[-2 * sy] + f_mu[2 * sy]), k4 * fma((ps_real)-2.0, t0, f_mu[-sy] + f_mu[sy]))));
 }
 PS_UPDATE(cahn_hilliard_2d_o8_rate, 1, 1)
 
@@ -220,8 +205,7 @@ PS_BODY(cahn_hilliard_3d_o2_mu)
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* kappa/hy**2 */
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* kappa/hz**2 */
     const ps_real t0 = f_c[0];
-    const ps_real t4 = t0 + t0;
-    out[0] = ((t0 * (t0 * t0)) - t0) - (((k0 * ((f_c[-1] + f_c[1]) - t4)) + (k1 * ((f_c[-sy] + f_c[sy]) - t4))) + (k2 * ((f_c[-sz] + f_c[sz]) - t4)));
+    out[0] = fma(t0, t0 * t0, -t0) - fma(k2, fma((ps_real)-2.0, t0, f_c[-sz] + f_c[sz]), fma(k1, fma((ps_real)-2.0, t0, f_c[-sy] + f_c[sy]), k0 * fma((ps_real)-2.0, t0, f_c[-1] + f_c[1])));
 }
 PS_DEFINE(cahn_hilliard_3d_o2_mu, 1, 1)
 
@@ -234,8 +218,7 @@ PS_BODY(cahn_hilliard_3d_o2_rate)
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* M/hy**2 */
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* M/hz**2 */
     const ps_real t0 = f_mu[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = ((k0 * ((f_mu[-1] + f_mu[1]) - t1)) + (k1 * ((f_mu[-sy] + f_mu[sy]) - t1))) + (k2 * ((f_mu[-sz] + f_mu[sz]) - t1));
+    out[0] = fma(k2, fma((ps_real)-2.0, t0, f_mu[-sz] + f_mu[sz]), fma(k1, fma((ps_real)-2.0, t0, f_mu[-sy] + f_mu[sy]), k0 * fma((ps_real)-2.0, t0, f_mu[-1] + f_mu[1])));
 }
 PS_UPDATE(cahn_hilliard_3d_o2_rate, 1, 1)
 
@@ -251,8 +234,7 @@ PS_BODY(cahn_hilliard_3d_o4_mu)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* 4*kappa/(3*hz**2) */
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* -kappa/(12*hz**2) */
     const ps_real t0 = f_c[0];
-    const ps_real t4 = t0 + t0;
-    out[0] = ((t0 * (t0 * t0)) - t0) - ((((k0 * ((f_c[-1] + f_c[1]) - t4)) + (k1 * ((f_c[-2] + f_c[2]) - t4))) + ((k2 * ((f_c[-sy] + f_c[sy]) - t4)) + (k3 * ((f_c[-2 * sy] + f_c[2 * sy]) - t4)))) + ((k4 * ((f_c[-sz] + f_c[sz]) - t4)) + (k5 * ((f_c[-2 * sz] + f_c[2 * sz]) - t4))));
+    out[0] = fma(t0, t0 * t0, -t0) - ((fma(k1, fma((ps_real)-2.0, t0, f_c[-2] + f_c[2]), k0 * fma((ps_real)-2.0, t0, f_c[-1] + f_c[1])) + fma(k3, fma((ps_real)-2.0, t0, f_c[-2 * sy] + f_c[2 * sy]), k2 * fma((ps_real)-2.0, t0, f_c[-sy] + f_c[sy]))) + fma(k5, fma((ps_real)-2.0, t0, f_c[-2 * sz] + f_c[2 * sz]), k4 * fma((ps_real)-2.0, t0, f_c[-sz] + f_c[sz])));
 }
 PS_DEFINE(cahn_hilliard_3d_o4_mu, 1, 1)
 
@@ -268,8 +250,7 @@ PS_BODY(cahn_hilliard_3d_o4_rate)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* 4*M/(3*hz**2) */
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* -M/(12*hz**2) */
     const ps_real t0 = f_mu[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = (((k0 * ((f_mu[-1] + f_mu[1]) - t1)) + (k1 * ((f_mu[-2] + f_mu[2]) - t1))) + ((k2 * ((f_mu[-sy] + f_mu[sy]) - t1)) + (k3 * ((f_mu[-2 * sy] + f_mu[2 * sy]) - t1)))) + ((k4 * ((f_mu[-sz] + f_mu[sz]) - t1)) + (k5 * ((f_mu[-2 * sz] + f_mu[2 * sz]) - t1)));
+    out[0] = (fma(k1, fma((ps_real)-2.0, t0, f_mu[-2] + f_mu[2]), k0 * fma((ps_real)-2.0, t0, f_mu[-1] + f_mu[1])) + fma(k3, fma((ps_real)-2.0, t0, f_mu[-2 * sy] + f_mu[2 * sy]), k2 * fma((ps_real)-2.0, t0, f_mu[-sy] + f_mu[sy]))) + fma(k5, fma((ps_real)-2.0, t0, f_mu[-2 * sz] + f_mu[2 * sz]), k4 * fma((ps_real)-2.0, t0, f_mu[-sz] + f_mu[sz]));
 }
 PS_UPDATE(cahn_hilliard_3d_o4_rate, 1, 1)
 
@@ -288,8 +269,7 @@ PS_BODY(cahn_hilliard_3d_o6_mu)
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* -3*kappa/(20*hz**2) */
     const ps_real k8 = PS_COEFFICIENT(a, 8); /* kappa/(90*hz**2) */
     const ps_real t0 = f_c[0];
-    const ps_real t4 = t0 + t0;
-    out[0] = ((t0 * (t0 * t0)) - t0) - (((((k0 * ((f_c[-1] + f_c[1]) - t4)) + (k1 * ((f_c[-2] + f_c[2]) - t4))) + (k2 * ((f_c[-3] + f_c[3]) - t4))) + (((k3 * ((f_c[-sy] + f_c[sy]) - t4)) + (k4 * ((f_c[-2 * sy] + f_c[2 * sy]) - t4))) + (k5 * ((f_c[-3 * sy] + f_c[3 * sy]) - t4)))) + (((k6 * ((f_c[-sz] + f_c[sz]) - t4)) + (k7 * ((f_c[-2 * sz] + f_c[2 * sz]) - t4))) + (k8 * ((f_c[-3 * sz] + f_c[3 * sz]) - t4))));
+    out[0] = fma(t0, t0 * t0, -t0) - ((fma(k2, fma((ps_real)-2.0, t0, f_c[-3] + f_c[3]), fma(k1, fma((ps_real)-2.0, t0, f_c[-2] + f_c[2]), k0 * fma((ps_real)-2.0, t0, f_c[-1] + f_c[1]))) + fma(k5, fma((ps_real)-2.0, t0, f_c[-3 * sy] + f_c[3 * sy]), fma(k4, fma((ps_real)-2.0, t0, f_c[-2 * sy] + f_c[2 * sy]), k3 * fma((ps_real)-2.0, t0, f_c[-sy] + f_c[sy])))) + fma(k8, fma((ps_real)-2.0, t0, f_c[-3 * sz] + f_c[3 * sz]), fma(k7, fma((ps_real)-2.0, t0, f_c[-2 * sz] + f_c[2 * sz]), k6 * fma((ps_real)-2.0, t0, f_c[-sz] + f_c[sz]))));
 }
 PS_DEFINE(cahn_hilliard_3d_o6_mu, 1, 1)
 
@@ -308,8 +288,7 @@ PS_BODY(cahn_hilliard_3d_o6_rate)
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* -3*M/(20*hz**2) */
     const ps_real k8 = PS_COEFFICIENT(a, 8); /* M/(90*hz**2) */
     const ps_real t0 = f_mu[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = ((((k0 * ((f_mu[-1] + f_mu[1]) - t1)) + (k1 * ((f_mu[-2] + f_mu[2]) - t1))) + (k2 * ((f_mu[-3] + f_mu[3]) - t1))) + (((k3 * ((f_mu[-sy] + f_mu[sy]) - t1)) + (k4 * ((f_mu[-2 * sy] + f_mu[2 * sy]) - t1))) + (k5 * ((f_mu[-3 * sy] + f_mu[3 * sy]) - t1)))) + (((k6 * ((f_mu[-sz] + f_mu[sz]) - t1)) + (k7 * ((f_mu[-2 * sz] + f_mu[2 * sz]) - t1))) + (k8 * ((f_mu[-3 * sz] + f_mu[3 * sz]) - t1)));
+    out[0] = (fma(k2, fma((ps_real)-2.0, t0, f_mu[-3] + f_mu[3]), fma(k1, fma((ps_real)-2.0, t0, f_mu[-2] + f_mu[2]), k0 * fma((ps_real)-2.0, t0, f_mu[-1] + f_mu[1]))) + fma(k5, fma((ps_real)-2.0, t0, f_mu[-3 * sy] + f_mu[3 * sy]), fma(k4, fma((ps_real)-2.0, t0, f_mu[-2 * sy] + f_mu[2 * sy]), k3 * fma((ps_real)-2.0, t0, f_mu[-sy] + f_mu[sy])))) + fma(k8, fma((ps_real)-2.0, t0, f_mu[-3 * sz] + f_mu[3 * sz]), fma(k7, fma((ps_real)-2.0, t0, f_mu[-2 * sz] + f_mu[2 * sz]), k6 * fma((ps_real)-2.0, t0, f_mu[-sz] + f_mu[sz])));
 }
 PS_UPDATE(cahn_hilliard_3d_o6_rate, 1, 1)
 
@@ -331,8 +310,7 @@ PS_BODY(cahn_hilliard_3d_o8_mu)
     const ps_real k10 = PS_COEFFICIENT(a, 10); /* 8*kappa/(315*hz**2) */
     const ps_real k11 = PS_COEFFICIENT(a, 11); /* -kappa/(560*hz**2) */
     const ps_real t0 = f_c[0];
-    const ps_real t4 = t0 + t0;
-    out[0] = ((t0 * (t0 * t0)) - t0) - ((((((k0 * ((f_c[-1] + f_c[1]) - t4)) + (k1 * ((f_c[-2] + f_c[2]) - t4))) + (k2 * ((f_c[-3] + f_c[3]) - t4))) + (k3 * ((f_c[-4] + f_c[4]) - t4))) + ((((k4 * ((f_c[-sy] + f_c[sy]) - t4)) + (k5 * ((f_c[-2 * sy] + f_c[2 * sy]) - t4))) + (k6 * ((f_c[-3 * sy] + f_c[3 * sy]) - t4))) + (k7 * ((f_c[-4 * sy] + f_c[4 * sy]) - t4)))) + ((((k8 * ((f_c[-sz] + f_c[sz]) - t4)) + (k9 * ((f_c[-2 * sz] + f_c[2 * sz]) - t4))) + (k10 * ((f_c[-3 * sz] + f_c[3 * sz]) - t4))) + (k11 * ((f_c[-4 * sz] + f_c[4 * sz]) - t4))));
+    out[0] = fma(t0, t0 * t0, -t0) - ((fma(k3, fma((ps_real)-2.0, t0, f_c[-4] + f_c[4]), fma(k2, fma((ps_real)-2.0, t0, f_c[-3] + f_c[3]), fma(k1, fma((ps_real)-2.0, t0, f_c[-2] + f_c[2]), k0 * fma((ps_real)-2.0, t0, f_c[-1] + f_c[1])))) + fma(k7, fma((ps_real)-2.0, t0, f_c[-4 * sy] + f_c[4 * sy]), fma(k6, fma((ps_real)-2.0, t0, f_c[-3 * sy] + f_c[3 * sy]), fma(k5, fma((ps_real)-2.0, t0, f_c[-2 * sy] + f_c[2 * sy]), k4 * fma((ps_real)-2.0, t0, f_c[-sy] + f_c[sy]))))) + fma(k11, fma((ps_real)-2.0, t0, f_c[-4 * sz] + f_c[4 * sz]), fma(k10, fma((ps_real)-2.0, t0, f_c[-3 * sz] + f_c[3 * sz]), fma(k9, fma((ps_real)-2.0, t0, f_c[-2 * sz] + f_c[2 * sz]), k8 * fma((ps_real)-2.0, t0, f_c[-sz] + f_c[sz])))));
 }
 PS_DEFINE(cahn_hilliard_3d_o8_mu, 1, 1)
 
@@ -354,7 +332,6 @@ PS_BODY(cahn_hilliard_3d_o8_rate)
     const ps_real k10 = PS_COEFFICIENT(a, 10); /* 8*M/(315*hz**2) */
     const ps_real k11 = PS_COEFFICIENT(a, 11); /* -M/(560*hz**2) */
     const ps_real t0 = f_mu[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = (((((k0 * ((f_mu[-1] + f_mu[1]) - t1)) + (k1 * ((f_mu[-2] + f_mu[2]) - t1))) + (k2 * ((f_mu[-3] + f_mu[3]) - t1))) + (k3 * ((f_mu[-4] + f_mu[4]) - t1))) + ((((k4 * ((f_mu[-sy] + f_mu[sy]) - t1)) + (k5 * ((f_mu[-2 * sy] + f_mu[2 * sy]) - t1))) + (k6 * ((f_mu[-3 * sy] + f_mu[3 * sy]) - t1))) + (k7 * ((f_mu[-4 * sy] + f_mu[4 * sy]) - t1)))) + ((((k8 * ((f_mu[-sz] + f_mu[sz]) - t1)) + (k9 * ((f_mu[-2 * sz] + f_mu[2 * sz]) - t1))) + (k10 * ((f_mu[-3 * sz] + f_mu[3 * sz]) - t1))) + (k11 * ((f_mu[-4 * sz] + f_mu[4 * sz]) - t1)));
+    out[0] = (fma(k3, fma((ps_real)-2.0, t0, f_mu[-4] + f_mu[4]), fma(k2, fma((ps_real)-2.0, t0, f_mu[-3] + f_mu[3]), fma(k1, fma((ps_real)-2.0, t0, f_mu[-2] + f_mu[2]), k0 * fma((ps_real)-2.0, t0, f_mu[-1] + f_mu[1])))) + fma(k7, fma((ps_real)-2.0, t0, f_mu[-4 * sy] + f_mu[4 * sy]), fma(k6, fma((ps_real)-2.0, t0, f_mu[-3 * sy] + f_mu[3 * sy]), fma(k5, fma((ps_real)-2.0, t0, f_mu[-2 * sy] + f_mu[2 * sy]), k4 * fma((ps_real)-2.0, t0, f_mu[-sy] + f_mu[sy]))))) + fma(k11, fma((ps_real)-2.0, t0, f_mu[-4 * sz] + f_mu[4 * sz]), fma(k10, fma((ps_real)-2.0, t0, f_mu[-3 * sz] + f_mu[3 * sz]), fma(k9, fma((ps_real)-2.0, t0, f_mu[-2 * sz] + f_mu[2 * sz]), k8 * fma((ps_real)-2.0, t0, f_mu[-sz] + f_mu[sz]))));
 }
 PS_UPDATE(cahn_hilliard_3d_o8_rate, 1, 1)

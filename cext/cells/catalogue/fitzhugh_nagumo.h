@@ -11,9 +11,9 @@ PS_BODY(fitzhugh_nagumo_1d_o2_rate)
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* a */
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* b */
     const ps_real t0 = f_u[0];
-    const ps_real t9 = f_v[0];
-    out[0] = ((t0 + (k0 * ((f_u[-1] + f_u[1]) - (t0 + t0)))) - t9) - ((ps_real)0.3333333333333333 * (t0 * (t0 * t0)));
-    out[1] = (k1 * ((f_v[-1] + f_v[1]) - (t9 + t9))) + (k2 * ((k3 + t0) - (k4 * t9)));
+    const ps_real t8 = f_v[0];
+    out[0] = fma((ps_real)-0.3333333333333333, t0 * (t0 * t0), fma(k0, fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]), t0) - t8);
+    out[1] = fma(k2, fma(-k4, t8, k3 + t0), k1 * fma((ps_real)-2.0, t8, f_v[-1] + f_v[1]));
 }
 PS_UPDATE(fitzhugh_nagumo_1d_o2_rate, 2, 2)
 
@@ -29,11 +29,9 @@ PS_BODY(fitzhugh_nagumo_1d_o4_rate)
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* a */
     const ps_real k6 = PS_COEFFICIENT(a, 6); /* b */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    const ps_real t16 = f_v[0];
-    const ps_real t23 = t16 + t16;
-    out[0] = ((t0 + ((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1)))) - t16) - ((ps_real)0.3333333333333333 * (t0 * (t0 * t0)));
-    out[1] = ((k2 * ((f_v[-1] + f_v[1]) - t23)) + (k3 * ((f_v[-2] + f_v[2]) - t23))) + (k4 * ((k5 + t0) - (k6 * t16)));
+    const ps_real t15 = f_v[0];
+    out[0] = fma((ps_real)-0.3333333333333333, t0 * (t0 * t0), (t0 + fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))) - t15);
+    out[1] = fma(k4, fma(-k6, t15, k5 + t0), fma(k3, fma((ps_real)-2.0, t15, f_v[-2] + f_v[2]), k2 * fma((ps_real)-2.0, t15, f_v[-1] + f_v[1])));
 }
 PS_UPDATE(fitzhugh_nagumo_1d_o4_rate, 2, 2)
 
@@ -51,11 +49,9 @@ PS_BODY(fitzhugh_nagumo_1d_o6_rate)
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* a */
     const ps_real k8 = PS_COEFFICIENT(a, 8); /* b */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    const ps_real t23 = f_v[0];
-    const ps_real t30 = t23 + t23;
-    out[0] = ((t0 + (((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1)))) - t23) - ((ps_real)0.3333333333333333 * (t0 * (t0 * t0)));
-    out[1] = (((k3 * ((f_v[-1] + f_v[1]) - t30)) + (k4 * ((f_v[-2] + f_v[2]) - t30))) + (k5 * ((f_v[-3] + f_v[3]) - t30))) + (k6 * ((k7 + t0) - (k8 * t23)));
+    const ps_real t21 = f_v[0];
+    out[0] = fma((ps_real)-0.3333333333333333, t0 * (t0 * t0), (t0 + fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])))) - t21);
+    out[1] = fma(k6, fma(-k8, t21, k7 + t0), fma(k5, fma((ps_real)-2.0, t21, f_v[-3] + f_v[3]), fma(k4, fma((ps_real)-2.0, t21, f_v[-2] + f_v[2]), k3 * fma((ps_real)-2.0, t21, f_v[-1] + f_v[1]))));
 }
 PS_UPDATE(fitzhugh_nagumo_1d_o6_rate, 2, 2)
 
@@ -75,11 +71,9 @@ PS_BODY(fitzhugh_nagumo_1d_o8_rate)
     const ps_real k9 = PS_COEFFICIENT(a, 9); /* a */
     const ps_real k10 = PS_COEFFICIENT(a, 10); /* b */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    const ps_real t30 = f_v[0];
-    const ps_real t37 = t30 + t30;
-    out[0] = ((t0 + ((((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) + (k3 * ((f_u[-4] + f_u[4]) - t1)))) - t30) - ((ps_real)0.3333333333333333 * (t0 * (t0 * t0)));
-    out[1] = ((((k4 * ((f_v[-1] + f_v[1]) - t37)) + (k5 * ((f_v[-2] + f_v[2]) - t37))) + (k6 * ((f_v[-3] + f_v[3]) - t37))) + (k7 * ((f_v[-4] + f_v[4]) - t37))) + (k8 * ((k9 + t0) - (k10 * t30)));
+    const ps_real t27 = f_v[0];
+    out[0] = fma((ps_real)-0.3333333333333333, t0 * (t0 * t0), (t0 + fma(k3, fma((ps_real)-2.0, t0, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))))) - t27);
+    out[1] = fma(k8, fma(-k10, t27, k9 + t0), fma(k7, fma((ps_real)-2.0, t27, f_v[-4] + f_v[4]), fma(k6, fma((ps_real)-2.0, t27, f_v[-3] + f_v[3]), fma(k5, fma((ps_real)-2.0, t27, f_v[-2] + f_v[2]), k4 * fma((ps_real)-2.0, t27, f_v[-1] + f_v[1])))));
 }
 PS_UPDATE(fitzhugh_nagumo_1d_o8_rate, 2, 2)
 
@@ -96,11 +90,9 @@ PS_BODY(fitzhugh_nagumo_2d_o2_rate)
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* a */
     const ps_real k6 = PS_COEFFICIENT(a, 6); /* b */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    const ps_real t16 = f_v[0];
-    const ps_real t23 = t16 + t16;
-    out[0] = ((t0 + ((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-sy] + f_u[sy]) - t1)))) - t16) - ((ps_real)0.3333333333333333 * (t0 * (t0 * t0)));
-    out[1] = ((k2 * ((f_v[-1] + f_v[1]) - t23)) + (k3 * ((f_v[-sy] + f_v[sy]) - t23))) + (k4 * ((k5 + t0) - (k6 * t16)));
+    const ps_real t15 = f_v[0];
+    out[0] = fma((ps_real)-0.3333333333333333, t0 * (t0 * t0), (t0 + fma(k1, fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))) - t15);
+    out[1] = fma(k4, fma(-k6, t15, k5 + t0), fma(k3, fma((ps_real)-2.0, t15, f_v[-sy] + f_v[sy]), k2 * fma((ps_real)-2.0, t15, f_v[-1] + f_v[1])));
 }
 PS_UPDATE(fitzhugh_nagumo_2d_o2_rate, 2, 2)
 
@@ -121,11 +113,9 @@ PS_BODY(fitzhugh_nagumo_2d_o4_rate)
     const ps_real k9 = PS_COEFFICIENT(a, 9); /* a */
     const ps_real k10 = PS_COEFFICIENT(a, 10); /* b */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    const ps_real t30 = f_v[0];
-    const ps_real t37 = t30 + t30;
-    out[0] = ((t0 + (((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + ((k2 * ((f_u[-sy] + f_u[sy]) - t1)) + (k3 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1))))) - t30) - ((ps_real)0.3333333333333333 * (t0 * (t0 * t0)));
-    out[1] = (((k4 * ((f_v[-1] + f_v[1]) - t37)) + (k5 * ((f_v[-2] + f_v[2]) - t37))) + ((k6 * ((f_v[-sy] + f_v[sy]) - t37)) + (k7 * ((f_v[-2 * sy] + f_v[2 * sy]) - t37)))) + (k8 * ((k9 + t0) - (k10 * t30)));
+    const ps_real t28 = f_v[0];
+    out[0] = fma((ps_real)-0.3333333333333333, t0 * (t0 * t0), (t0 + (fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])) + fma(k3, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k2 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy])))) - t28);
+    out[1] = fma(k8, fma(-k10, t28, k9 + t0), fma(k5, fma((ps_real)-2.0, t28, f_v[-2] + f_v[2]), k4 * fma((ps_real)-2.0, t28, f_v[-1] + f_v[1])) + fma(k7, fma((ps_real)-2.0, t28, f_v[-2 * sy] + f_v[2 * sy]), k6 * fma((ps_real)-2.0, t28, f_v[-sy] + f_v[sy])));
 }
 PS_UPDATE(fitzhugh_nagumo_2d_o4_rate, 2, 2)
 
@@ -150,11 +140,9 @@ PS_BODY(fitzhugh_nagumo_2d_o6_rate)
     const ps_real k13 = PS_COEFFICIENT(a, 13); /* a */
     const ps_real k14 = PS_COEFFICIENT(a, 14); /* b */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    const ps_real t44 = f_v[0];
-    const ps_real t51 = t44 + t44;
-    out[0] = ((t0 + ((((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) + (((k3 * ((f_u[-sy] + f_u[sy]) - t1)) + (k4 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1))) + (k5 * ((f_u[-3 * sy] + f_u[3 * sy]) - t1))))) - t44) - ((ps_real)0.3333333333333333 * (t0 * (t0 * t0)));
-    out[1] = ((((k6 * ((f_v[-1] + f_v[1]) - t51)) + (k7 * ((f_v[-2] + f_v[2]) - t51))) + (k8 * ((f_v[-3] + f_v[3]) - t51))) + (((k9 * ((f_v[-sy] + f_v[sy]) - t51)) + (k10 * ((f_v[-2 * sy] + f_v[2 * sy]) - t51))) + (k11 * ((f_v[-3 * sy] + f_v[3 * sy]) - t51)))) + (k12 * ((k13 + t0) - (k14 * t44)));
+    const ps_real t40 = f_v[0];
+    out[0] = fma((ps_real)-0.3333333333333333, t0 * (t0 * t0), (t0 + (fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))) + fma(k5, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k4, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k3 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))))) - t40);
+    out[1] = fma(k12, fma(-k14, t40, k13 + t0), fma(k8, fma((ps_real)-2.0, t40, f_v[-3] + f_v[3]), fma(k7, fma((ps_real)-2.0, t40, f_v[-2] + f_v[2]), k6 * fma((ps_real)-2.0, t40, f_v[-1] + f_v[1]))) + fma(k11, fma((ps_real)-2.0, t40, f_v[-3 * sy] + f_v[3 * sy]), fma(k10, fma((ps_real)-2.0, t40, f_v[-2 * sy] + f_v[2 * sy]), k9 * fma((ps_real)-2.0, t40, f_v[-sy] + f_v[sy]))));
 }
 PS_UPDATE(fitzhugh_nagumo_2d_o6_rate, 2, 2)
 
@@ -183,11 +171,9 @@ PS_BODY(fitzhugh_nagumo_2d_o8_rate)
     const ps_real k17 = PS_COEFFICIENT(a, 17); /* a */
     const ps_real k18 = PS_COEFFICIENT(a, 18); /* b */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    const ps_real t58 = f_v[0];
-    const ps_real t65 = t58 + t58;
-    out[0] = ((t0 + (((((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) + (k3 * ((f_u[-4] + f_u[4]) - t1))) + ((((k4 * ((f_u[-sy] + f_u[sy]) - t1)) + (k5 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1))) + (k6 * ((f_u[-3 * sy] + f_u[3 * sy]) - t1))) + (k7 * ((f_u[-4 * sy] + f_u[4 * sy]) - t1))))) - t58) - ((ps_real)0.3333333333333333 * (t0 * (t0 * t0)));
-    out[1] = (((((k8 * ((f_v[-1] + f_v[1]) - t65)) + (k9 * ((f_v[-2] + f_v[2]) - t65))) + (k10 * ((f_v[-3] + f_v[3]) - t65))) + (k11 * ((f_v[-4] + f_v[4]) - t65))) + ((((k12 * ((f_v[-sy] + f_v[sy]) - t65)) + (k13 * ((f_v[-2 * sy] + f_v[2 * sy]) - t65))) + (k14 * ((f_v[-3 * sy] + f_v[3 * sy]) - t65))) + (k15 * ((f_v[-4 * sy] + f_v[4 * sy]) - t65)))) + (k16 * ((k17 + t0) - (k18 * t58)));
+    const ps_real t52 = f_v[0];
+    out[0] = fma((ps_real)-0.3333333333333333, t0 * (t0 * t0), (t0 + (fma(k3, fma((ps_real)-2.0, t0, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])))) + fma(k7, fma((ps_real)-2.0, t0, f_u[-4 * sy] + f_u[4 * sy]), fma(k6, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k5, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k4 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy])))))) - t52);
+    out[1] = fma(k16, fma(-k18, t52, k17 + t0), fma(k11, fma((ps_real)-2.0, t52, f_v[-4] + f_v[4]), fma(k10, fma((ps_real)-2.0, t52, f_v[-3] + f_v[3]), fma(k9, fma((ps_real)-2.0, t52, f_v[-2] + f_v[2]), k8 * fma((ps_real)-2.0, t52, f_v[-1] + f_v[1])))) + fma(k15, fma((ps_real)-2.0, t52, f_v[-4 * sy] + f_v[4 * sy]), fma(k14, fma((ps_real)-2.0, t52, f_v[-3 * sy] + f_v[3 * sy]), fma(k13, fma((ps_real)-2.0, t52, f_v[-2 * sy] + f_v[2 * sy]), k12 * fma((ps_real)-2.0, t52, f_v[-sy] + f_v[sy])))));
 }
 PS_UPDATE(fitzhugh_nagumo_2d_o8_rate, 2, 2)
 
@@ -207,11 +193,9 @@ PS_BODY(fitzhugh_nagumo_3d_o2_rate)
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* a */
     const ps_real k8 = PS_COEFFICIENT(a, 8); /* b */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    const ps_real t23 = f_v[0];
-    const ps_real t30 = t23 + t23;
-    out[0] = ((t0 + (((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-sy] + f_u[sy]) - t1))) + (k2 * ((f_u[-sz] + f_u[sz]) - t1)))) - t23) - ((ps_real)0.3333333333333333 * (t0 * (t0 * t0)));
-    out[1] = (((k3 * ((f_v[-1] + f_v[1]) - t30)) + (k4 * ((f_v[-sy] + f_v[sy]) - t30))) + (k5 * ((f_v[-sz] + f_v[sz]) - t30))) + (k6 * ((k7 + t0) - (k8 * t23)));
+    const ps_real t21 = f_v[0];
+    out[0] = fma((ps_real)-0.3333333333333333, t0 * (t0 * t0), (t0 + fma(k2, fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz]), fma(k1, fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])))) - t21);
+    out[1] = fma(k6, fma(-k8, t21, k7 + t0), fma(k5, fma((ps_real)-2.0, t21, f_v[-sz] + f_v[sz]), fma(k4, fma((ps_real)-2.0, t21, f_v[-sy] + f_v[sy]), k3 * fma((ps_real)-2.0, t21, f_v[-1] + f_v[1]))));
 }
 PS_UPDATE(fitzhugh_nagumo_3d_o2_rate, 2, 2)
 
@@ -237,11 +221,9 @@ PS_BODY(fitzhugh_nagumo_3d_o4_rate)
     const ps_real k13 = PS_COEFFICIENT(a, 13); /* a */
     const ps_real k14 = PS_COEFFICIENT(a, 14); /* b */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    const ps_real t44 = f_v[0];
-    const ps_real t51 = t44 + t44;
-    out[0] = ((t0 + ((((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + ((k2 * ((f_u[-sy] + f_u[sy]) - t1)) + (k3 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1)))) + ((k4 * ((f_u[-sz] + f_u[sz]) - t1)) + (k5 * ((f_u[-2 * sz] + f_u[2 * sz]) - t1))))) - t44) - ((ps_real)0.3333333333333333 * (t0 * (t0 * t0)));
-    out[1] = ((((k6 * ((f_v[-1] + f_v[1]) - t51)) + (k7 * ((f_v[-2] + f_v[2]) - t51))) + ((k8 * ((f_v[-sy] + f_v[sy]) - t51)) + (k9 * ((f_v[-2 * sy] + f_v[2 * sy]) - t51)))) + ((k10 * ((f_v[-sz] + f_v[sz]) - t51)) + (k11 * ((f_v[-2 * sz] + f_v[2 * sz]) - t51)))) + (k12 * ((k13 + t0) - (k14 * t44)));
+    const ps_real t41 = f_v[0];
+    out[0] = fma((ps_real)-0.3333333333333333, t0 * (t0 * t0), (t0 + ((fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])) + fma(k3, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k2 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))) + fma(k5, fma((ps_real)-2.0, t0, f_u[-2 * sz] + f_u[2 * sz]), k4 * fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz])))) - t41);
+    out[1] = fma(k12, fma(-k14, t41, k13 + t0), (fma(k7, fma((ps_real)-2.0, t41, f_v[-2] + f_v[2]), k6 * fma((ps_real)-2.0, t41, f_v[-1] + f_v[1])) + fma(k9, fma((ps_real)-2.0, t41, f_v[-2 * sy] + f_v[2 * sy]), k8 * fma((ps_real)-2.0, t41, f_v[-sy] + f_v[sy]))) + fma(k11, fma((ps_real)-2.0, t41, f_v[-2 * sz] + f_v[2 * sz]), k10 * fma((ps_real)-2.0, t41, f_v[-sz] + f_v[sz])));
 }
 PS_UPDATE(fitzhugh_nagumo_3d_o4_rate, 2, 2)
 
@@ -273,11 +255,9 @@ PS_BODY(fitzhugh_nagumo_3d_o6_rate)
     const ps_real k19 = PS_COEFFICIENT(a, 19); /* a */
     const ps_real k20 = PS_COEFFICIENT(a, 20); /* b */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    const ps_real t65 = f_v[0];
-    const ps_real t72 = t65 + t65;
-    out[0] = ((t0 + (((((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) + (((k3 * ((f_u[-sy] + f_u[sy]) - t1)) + (k4 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1))) + (k5 * ((f_u[-3 * sy] + f_u[3 * sy]) - t1)))) + (((k6 * ((f_u[-sz] + f_u[sz]) - t1)) + (k7 * ((f_u[-2 * sz] + f_u[2 * sz]) - t1))) + (k8 * ((f_u[-3 * sz] + f_u[3 * sz]) - t1))))) - t65) - ((ps_real)0.3333333333333333 * (t0 * (t0 * t0)));
-    out[1] = (((((k9 * ((f_v[-1] + f_v[1]) - t72)) + (k10 * ((f_v[-2] + f_v[2]) - t72))) + (k11 * ((f_v[-3] + f_v[3]) - t72))) + (((k12 * ((f_v[-sy] + f_v[sy]) - t72)) + (k13 * ((f_v[-2 * sy] + f_v[2 * sy]) - t72))) + (k14 * ((f_v[-3 * sy] + f_v[3 * sy]) - t72)))) + (((k15 * ((f_v[-sz] + f_v[sz]) - t72)) + (k16 * ((f_v[-2 * sz] + f_v[2 * sz]) - t72))) + (k17 * ((f_v[-3 * sz] + f_v[3 * sz]) - t72)))) + (k18 * ((k19 + t0) - (k20 * t65)));
+    const ps_real t59 = f_v[0];
+    out[0] = fma((ps_real)-0.3333333333333333, t0 * (t0 * t0), (t0 + ((fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))) + fma(k5, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k4, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k3 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy])))) + fma(k8, fma((ps_real)-2.0, t0, f_u[-3 * sz] + f_u[3 * sz]), fma(k7, fma((ps_real)-2.0, t0, f_u[-2 * sz] + f_u[2 * sz]), k6 * fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz]))))) - t59);
+    out[1] = fma(k18, fma(-k20, t59, k19 + t0), (fma(k11, fma((ps_real)-2.0, t59, f_v[-3] + f_v[3]), fma(k10, fma((ps_real)-2.0, t59, f_v[-2] + f_v[2]), k9 * fma((ps_real)-2.0, t59, f_v[-1] + f_v[1]))) + fma(k14, fma((ps_real)-2.0, t59, f_v[-3 * sy] + f_v[3 * sy]), fma(k13, fma((ps_real)-2.0, t59, f_v[-2 * sy] + f_v[2 * sy]), k12 * fma((ps_real)-2.0, t59, f_v[-sy] + f_v[sy])))) + fma(k17, fma((ps_real)-2.0, t59, f_v[-3 * sz] + f_v[3 * sz]), fma(k16, fma((ps_real)-2.0, t59, f_v[-2 * sz] + f_v[2 * sz]), k15 * fma((ps_real)-2.0, t59, f_v[-sz] + f_v[sz]))));
 }
 PS_UPDATE(fitzhugh_nagumo_3d_o6_rate, 2, 2)
 
@@ -315,10 +295,8 @@ PS_BODY(fitzhugh_nagumo_3d_o8_rate)
     const ps_real k25 = PS_COEFFICIENT(a, 25); /* a */
     const ps_real k26 = PS_COEFFICIENT(a, 26); /* b */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    const ps_real t86 = f_v[0];
-    const ps_real t93 = t86 + t86;
-    out[0] = ((t0 + ((((((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) + (k3 * ((f_u[-4] + f_u[4]) - t1))) + ((((k4 * ((f_u[-sy] + f_u[sy]) - t1)) + (k5 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1))) + (k6 * ((f_u[-3 * sy] + f_u[3 * sy]) - t1))) + (k7 * ((f_u[-4 * sy] + f_u[4 * sy]) - t1)))) + ((((k8 * ((f_u[-sz] + f_u[sz]) - t1)) + (k9 * ((f_u[-2 * sz] + f_u[2 * sz]) - t1))) + (k10 * ((f_u[-3 * sz] + f_u[3 * sz]) - t1))) + (k11 * ((f_u[-4 * sz] + f_u[4 * sz]) - t1))))) - t86) - ((ps_real)0.3333333333333333 * (t0 * (t0 * t0)));
-    out[1] = ((((((k12 * ((f_v[-1] + f_v[1]) - t93)) + (k13 * ((f_v[-2] + f_v[2]) - t93))) + (k14 * ((f_v[-3] + f_v[3]) - t93))) + (k15 * ((f_v[-4] + f_v[4]) - t93))) + ((((k16 * ((f_v[-sy] + f_v[sy]) - t93)) + (k17 * ((f_v[-2 * sy] + f_v[2 * sy]) - t93))) + (k18 * ((f_v[-3 * sy] + f_v[3 * sy]) - t93))) + (k19 * ((f_v[-4 * sy] + f_v[4 * sy]) - t93)))) + ((((k20 * ((f_v[-sz] + f_v[sz]) - t93)) + (k21 * ((f_v[-2 * sz] + f_v[2 * sz]) - t93))) + (k22 * ((f_v[-3 * sz] + f_v[3 * sz]) - t93))) + (k23 * ((f_v[-4 * sz] + f_v[4 * sz]) - t93)))) + (k24 * ((k25 + t0) - (k26 * t86)));
+    const ps_real t77 = f_v[0];
+    out[0] = fma((ps_real)-0.3333333333333333, t0 * (t0 * t0), (t0 + ((fma(k3, fma((ps_real)-2.0, t0, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])))) + fma(k7, fma((ps_real)-2.0, t0, f_u[-4 * sy] + f_u[4 * sy]), fma(k6, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k5, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k4 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))))) + fma(k11, fma((ps_real)-2.0, t0, f_u[-4 * sz] + f_u[4 * sz]), fma(k10, fma((ps_real)-2.0, t0, f_u[-3 * sz] + f_u[3 * sz]), fma(k9, fma((ps_real)-2.0, t0, f_u[-2 * sz] + f_u[2 * sz]), k8 * fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz])))))) - t77);
+    out[1] = fma(k24, fma(-k26, t77, k25 + t0), (fma(k15, fma((ps_real)-2.0, t77, f_v[-4] + f_v[4]), fma(k14, fma((ps_real)-2.0, t77, f_v[-3] + f_v[3]), fma(k13, fma((ps_real)-2.0, t77, f_v[-2] + f_v[2]), k12 * fma((ps_real)-2.0, t77, f_v[-1] + f_v[1])))) + fma(k19, fma((ps_real)-2.0, t77, f_v[-4 * sy] + f_v[4 * sy]), fma(k18, fma((ps_real)-2.0, t77, f_v[-3 * sy] + f_v[3 * sy]), fma(k17, fma((ps_real)-2.0, t77, f_v[-2 * sy] + f_v[2 * sy]), k16 * fma((ps_real)-2.0, t77, f_v[-sy] + f_v[sy]))))) + fma(k23, fma((ps_real)-2.0, t77, f_v[-4 * sz] + f_v[4 * sz]), fma(k22, fma((ps_real)-2.0, t77, f_v[-3 * sz] + f_v[3 * sz]), fma(k21, fma((ps_real)-2.0, t77, f_v[-2 * sz] + f_v[2 * sz]), k20 * fma((ps_real)-2.0, t77, f_v[-sz] + f_v[sz])))));
 }
 PS_UPDATE(fitzhugh_nagumo_3d_o8_rate, 2, 2)

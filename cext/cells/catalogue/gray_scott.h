@@ -10,10 +10,10 @@ PS_BODY(gray_scott_1d_o2_rate)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* Dv/hx**2 */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* F + k */
     const ps_real t0 = f_u[0];
-    const ps_real t13 = f_v[0];
-    const ps_real t15 = t0 * (t13 * t13);
-    out[0] = ((k0 * ((f_u[-1] + f_u[1]) - (t0 + t0))) + (k1 * ((ps_real)1.0 - t0))) - t15;
-    out[1] = ((k2 * ((f_v[-1] + f_v[1]) - (t13 + t13))) + t15) - (k3 * t13);
+    const ps_real t12 = f_v[0];
+    const ps_real t14 = t0 * (t12 * t12);
+    out[0] = fma(k1, (ps_real)1.0 - t0, k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])) - t14;
+    out[1] = fma(-k3, t12, fma(k2, fma((ps_real)-2.0, t12, f_v[-1] + f_v[1]), t14));
 }
 PS_UPDATE(gray_scott_1d_o2_rate, 2, 2)
 
@@ -28,12 +28,10 @@ PS_BODY(gray_scott_1d_o4_rate)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* -Dv/(12*hx**2) */
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* F + k */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    const ps_real t20 = f_v[0];
-    const ps_real t22 = t0 * (t20 * t20);
-    const ps_real t24 = t20 + t20;
-    out[0] = (((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((ps_real)1.0 - t0))) - t22;
-    out[1] = (((k3 * ((f_v[-1] + f_v[1]) - t24)) + (k4 * ((f_v[-2] + f_v[2]) - t24))) + t22) - (k5 * t20);
+    const ps_real t18 = f_v[0];
+    const ps_real t20 = t0 * (t18 * t18);
+    out[0] = fma(k2, (ps_real)1.0 - t0, fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))) - t20;
+    out[1] = fma(-k5, t18, fma(k4, fma((ps_real)-2.0, t18, f_v[-2] + f_v[2]), k3 * fma((ps_real)-2.0, t18, f_v[-1] + f_v[1])) + t20);
 }
 PS_UPDATE(gray_scott_1d_o4_rate, 2, 2)
 
@@ -50,12 +48,10 @@ PS_BODY(gray_scott_1d_o6_rate)
     const ps_real k6 = PS_COEFFICIENT(a, 6); /* Dv/(90*hx**2) */
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* F + k */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    const ps_real t27 = f_v[0];
-    const ps_real t29 = t0 * (t27 * t27);
-    const ps_real t31 = t27 + t27;
-    out[0] = ((((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) + (k3 * ((ps_real)1.0 - t0))) - t29;
-    out[1] = ((((k4 * ((f_v[-1] + f_v[1]) - t31)) + (k5 * ((f_v[-2] + f_v[2]) - t31))) + (k6 * ((f_v[-3] + f_v[3]) - t31))) + t29) - (k7 * t27);
+    const ps_real t24 = f_v[0];
+    const ps_real t26 = t0 * (t24 * t24);
+    out[0] = fma(k3, (ps_real)1.0 - t0, fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])))) - t26;
+    out[1] = fma(-k7, t24, fma(k6, fma((ps_real)-2.0, t24, f_v[-3] + f_v[3]), fma(k5, fma((ps_real)-2.0, t24, f_v[-2] + f_v[2]), k4 * fma((ps_real)-2.0, t24, f_v[-1] + f_v[1]))) + t26);
 }
 PS_UPDATE(gray_scott_1d_o6_rate, 2, 2)
 
@@ -74,12 +70,10 @@ PS_BODY(gray_scott_1d_o8_rate)
     const ps_real k8 = PS_COEFFICIENT(a, 8); /* -Dv/(560*hx**2) */
     const ps_real k9 = PS_COEFFICIENT(a, 9); /* F + k */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    const ps_real t34 = f_v[0];
-    const ps_real t36 = t0 * (t34 * t34);
-    const ps_real t38 = t34 + t34;
-    out[0] = (((((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) + (k3 * ((f_u[-4] + f_u[4]) - t1))) + (k4 * ((ps_real)1.0 - t0))) - t36;
-    out[1] = (((((k5 * ((f_v[-1] + f_v[1]) - t38)) + (k6 * ((f_v[-2] + f_v[2]) - t38))) + (k7 * ((f_v[-3] + f_v[3]) - t38))) + (k8 * ((f_v[-4] + f_v[4]) - t38))) + t36) - (k9 * t34);
+    const ps_real t30 = f_v[0];
+    const ps_real t32 = t0 * (t30 * t30);
+    out[0] = fma(k4, (ps_real)1.0 - t0, fma(k3, fma((ps_real)-2.0, t0, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))))) - t32;
+    out[1] = fma(-k9, t30, fma(k8, fma((ps_real)-2.0, t30, f_v[-4] + f_v[4]), fma(k7, fma((ps_real)-2.0, t30, f_v[-3] + f_v[3]), fma(k6, fma((ps_real)-2.0, t30, f_v[-2] + f_v[2]), k5 * fma((ps_real)-2.0, t30, f_v[-1] + f_v[1])))) + t32);
 }
 PS_UPDATE(gray_scott_1d_o8_rate, 2, 2)
 
@@ -95,12 +89,10 @@ PS_BODY(gray_scott_2d_o2_rate)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* Dv/hy**2 */
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* F + k */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    const ps_real t20 = f_v[0];
-    const ps_real t22 = t0 * (t20 * t20);
-    const ps_real t24 = t20 + t20;
-    out[0] = (((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-sy] + f_u[sy]) - t1))) + (k2 * ((ps_real)1.0 - t0))) - t22;
-    out[1] = (((k3 * ((f_v[-1] + f_v[1]) - t24)) + (k4 * ((f_v[-sy] + f_v[sy]) - t24))) + t22) - (k5 * t20);
+    const ps_real t18 = f_v[0];
+    const ps_real t20 = t0 * (t18 * t18);
+    out[0] = fma(k2, (ps_real)1.0 - t0, fma(k1, fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))) - t20;
+    out[1] = fma(-k5, t18, fma(k4, fma((ps_real)-2.0, t18, f_v[-sy] + f_v[sy]), k3 * fma((ps_real)-2.0, t18, f_v[-1] + f_v[1])) + t20);
 }
 PS_UPDATE(gray_scott_2d_o2_rate, 2, 2)
 
@@ -120,12 +112,10 @@ PS_BODY(gray_scott_2d_o4_rate)
     const ps_real k8 = PS_COEFFICIENT(a, 8); /* -Dv/(12*hy**2) */
     const ps_real k9 = PS_COEFFICIENT(a, 9); /* F + k */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    const ps_real t34 = f_v[0];
-    const ps_real t36 = t0 * (t34 * t34);
-    const ps_real t38 = t34 + t34;
-    out[0] = ((((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + ((k2 * ((f_u[-sy] + f_u[sy]) - t1)) + (k3 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1)))) + (k4 * ((ps_real)1.0 - t0))) - t36;
-    out[1] = ((((k5 * ((f_v[-1] + f_v[1]) - t38)) + (k6 * ((f_v[-2] + f_v[2]) - t38))) + ((k7 * ((f_v[-sy] + f_v[sy]) - t38)) + (k8 * ((f_v[-2 * sy] + f_v[2 * sy]) - t38)))) + t36) - (k9 * t34);
+    const ps_real t31 = f_v[0];
+    const ps_real t33 = t0 * (t31 * t31);
+    out[0] = fma(k4, (ps_real)1.0 - t0, fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])) + fma(k3, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k2 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))) - t33;
+    out[1] = fma(-k9, t31, (fma(k6, fma((ps_real)-2.0, t31, f_v[-2] + f_v[2]), k5 * fma((ps_real)-2.0, t31, f_v[-1] + f_v[1])) + fma(k8, fma((ps_real)-2.0, t31, f_v[-2 * sy] + f_v[2 * sy]), k7 * fma((ps_real)-2.0, t31, f_v[-sy] + f_v[sy]))) + t33);
 }
 PS_UPDATE(gray_scott_2d_o4_rate, 2, 2)
 
@@ -149,12 +139,10 @@ PS_BODY(gray_scott_2d_o6_rate)
     const ps_real k12 = PS_COEFFICIENT(a, 12); /* Dv/(90*hy**2) */
     const ps_real k13 = PS_COEFFICIENT(a, 13); /* F + k */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    const ps_real t48 = f_v[0];
-    const ps_real t50 = t0 * (t48 * t48);
-    const ps_real t52 = t48 + t48;
-    out[0] = (((((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) + (((k3 * ((f_u[-sy] + f_u[sy]) - t1)) + (k4 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1))) + (k5 * ((f_u[-3 * sy] + f_u[3 * sy]) - t1)))) + (k6 * ((ps_real)1.0 - t0))) - t50;
-    out[1] = (((((k7 * ((f_v[-1] + f_v[1]) - t52)) + (k8 * ((f_v[-2] + f_v[2]) - t52))) + (k9 * ((f_v[-3] + f_v[3]) - t52))) + (((k10 * ((f_v[-sy] + f_v[sy]) - t52)) + (k11 * ((f_v[-2 * sy] + f_v[2 * sy]) - t52))) + (k12 * ((f_v[-3 * sy] + f_v[3 * sy]) - t52)))) + t50) - (k13 * t48);
+    const ps_real t43 = f_v[0];
+    const ps_real t45 = t0 * (t43 * t43);
+    out[0] = fma(k6, (ps_real)1.0 - t0, fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))) + fma(k5, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k4, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k3 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy])))) - t45;
+    out[1] = fma(-k13, t43, (fma(k9, fma((ps_real)-2.0, t43, f_v[-3] + f_v[3]), fma(k8, fma((ps_real)-2.0, t43, f_v[-2] + f_v[2]), k7 * fma((ps_real)-2.0, t43, f_v[-1] + f_v[1]))) + fma(k12, fma((ps_real)-2.0, t43, f_v[-3 * sy] + f_v[3 * sy]), fma(k11, fma((ps_real)-2.0, t43, f_v[-2 * sy] + f_v[2 * sy]), k10 * fma((ps_real)-2.0, t43, f_v[-sy] + f_v[sy])))) + t45);
 }
 PS_UPDATE(gray_scott_2d_o6_rate, 2, 2)
 
@@ -182,12 +170,10 @@ PS_BODY(gray_scott_2d_o8_rate)
     const ps_real k16 = PS_COEFFICIENT(a, 16); /* -Dv/(560*hy**2) */
     const ps_real k17 = PS_COEFFICIENT(a, 17); /* F + k */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    const ps_real t62 = f_v[0];
-    const ps_real t64 = t0 * (t62 * t62);
-    const ps_real t66 = t62 + t62;
-    out[0] = ((((((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) + (k3 * ((f_u[-4] + f_u[4]) - t1))) + ((((k4 * ((f_u[-sy] + f_u[sy]) - t1)) + (k5 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1))) + (k6 * ((f_u[-3 * sy] + f_u[3 * sy]) - t1))) + (k7 * ((f_u[-4 * sy] + f_u[4 * sy]) - t1)))) + (k8 * ((ps_real)1.0 - t0))) - t64;
-    out[1] = ((((((k9 * ((f_v[-1] + f_v[1]) - t66)) + (k10 * ((f_v[-2] + f_v[2]) - t66))) + (k11 * ((f_v[-3] + f_v[3]) - t66))) + (k12 * ((f_v[-4] + f_v[4]) - t66))) + ((((k13 * ((f_v[-sy] + f_v[sy]) - t66)) + (k14 * ((f_v[-2 * sy] + f_v[2 * sy]) - t66))) + (k15 * ((f_v[-3 * sy] + f_v[3 * sy]) - t66))) + (k16 * ((f_v[-4 * sy] + f_v[4 * sy]) - t66)))) + t64) - (k17 * t62);
+    const ps_real t55 = f_v[0];
+    const ps_real t57 = t0 * (t55 * t55);
+    out[0] = fma(k8, (ps_real)1.0 - t0, fma(k3, fma((ps_real)-2.0, t0, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])))) + fma(k7, fma((ps_real)-2.0, t0, f_u[-4 * sy] + f_u[4 * sy]), fma(k6, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k5, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k4 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))))) - t57;
+    out[1] = fma(-k17, t55, (fma(k12, fma((ps_real)-2.0, t55, f_v[-4] + f_v[4]), fma(k11, fma((ps_real)-2.0, t55, f_v[-3] + f_v[3]), fma(k10, fma((ps_real)-2.0, t55, f_v[-2] + f_v[2]), k9 * fma((ps_real)-2.0, t55, f_v[-1] + f_v[1])))) + fma(k16, fma((ps_real)-2.0, t55, f_v[-4 * sy] + f_v[4 * sy]), fma(k15, fma((ps_real)-2.0, t55, f_v[-3 * sy] + f_v[3 * sy]), fma(k14, fma((ps_real)-2.0, t55, f_v[-2 * sy] + f_v[2 * sy]), k13 * fma((ps_real)-2.0, t55, f_v[-sy] + f_v[sy]))))) + t57);
 }
 PS_UPDATE(gray_scott_2d_o8_rate, 2, 2)
 
@@ -206,12 +192,10 @@ PS_BODY(gray_scott_3d_o2_rate)
     const ps_real k6 = PS_COEFFICIENT(a, 6); /* Dv/hz**2 */
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* F + k */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    const ps_real t27 = f_v[0];
-    const ps_real t29 = t0 * (t27 * t27);
-    const ps_real t31 = t27 + t27;
-    out[0] = ((((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-sy] + f_u[sy]) - t1))) + (k2 * ((f_u[-sz] + f_u[sz]) - t1))) + (k3 * ((ps_real)1.0 - t0))) - t29;
-    out[1] = ((((k4 * ((f_v[-1] + f_v[1]) - t31)) + (k5 * ((f_v[-sy] + f_v[sy]) - t31))) + (k6 * ((f_v[-sz] + f_v[sz]) - t31))) + t29) - (k7 * t27);
+    const ps_real t24 = f_v[0];
+    const ps_real t26 = t0 * (t24 * t24);
+    out[0] = fma(k3, (ps_real)1.0 - t0, fma(k2, fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz]), fma(k1, fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])))) - t26;
+    out[1] = fma(-k7, t24, fma(k6, fma((ps_real)-2.0, t24, f_v[-sz] + f_v[sz]), fma(k5, fma((ps_real)-2.0, t24, f_v[-sy] + f_v[sy]), k4 * fma((ps_real)-2.0, t24, f_v[-1] + f_v[1]))) + t26);
 }
 PS_UPDATE(gray_scott_3d_o2_rate, 2, 2)
 
@@ -236,12 +220,10 @@ PS_BODY(gray_scott_3d_o4_rate)
     const ps_real k12 = PS_COEFFICIENT(a, 12); /* -Dv/(12*hz**2) */
     const ps_real k13 = PS_COEFFICIENT(a, 13); /* F + k */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    const ps_real t48 = f_v[0];
-    const ps_real t50 = t0 * (t48 * t48);
-    const ps_real t52 = t48 + t48;
-    out[0] = (((((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + ((k2 * ((f_u[-sy] + f_u[sy]) - t1)) + (k3 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1)))) + ((k4 * ((f_u[-sz] + f_u[sz]) - t1)) + (k5 * ((f_u[-2 * sz] + f_u[2 * sz]) - t1)))) + (k6 * ((ps_real)1.0 - t0))) - t50;
-    out[1] = (((((k7 * ((f_v[-1] + f_v[1]) - t52)) + (k8 * ((f_v[-2] + f_v[2]) - t52))) + ((k9 * ((f_v[-sy] + f_v[sy]) - t52)) + (k10 * ((f_v[-2 * sy] + f_v[2 * sy]) - t52)))) + ((k11 * ((f_v[-sz] + f_v[sz]) - t52)) + (k12 * ((f_v[-2 * sz] + f_v[2 * sz]) - t52)))) + t50) - (k13 * t48);
+    const ps_real t44 = f_v[0];
+    const ps_real t46 = t0 * (t44 * t44);
+    out[0] = fma(k6, (ps_real)1.0 - t0, (fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])) + fma(k3, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k2 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))) + fma(k5, fma((ps_real)-2.0, t0, f_u[-2 * sz] + f_u[2 * sz]), k4 * fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz]))) - t46;
+    out[1] = fma(-k13, t44, ((fma(k8, fma((ps_real)-2.0, t44, f_v[-2] + f_v[2]), k7 * fma((ps_real)-2.0, t44, f_v[-1] + f_v[1])) + fma(k10, fma((ps_real)-2.0, t44, f_v[-2 * sy] + f_v[2 * sy]), k9 * fma((ps_real)-2.0, t44, f_v[-sy] + f_v[sy]))) + fma(k12, fma((ps_real)-2.0, t44, f_v[-2 * sz] + f_v[2 * sz]), k11 * fma((ps_real)-2.0, t44, f_v[-sz] + f_v[sz]))) + t46);
 }
 PS_UPDATE(gray_scott_3d_o4_rate, 2, 2)
 
@@ -272,12 +254,10 @@ PS_BODY(gray_scott_3d_o6_rate)
     const ps_real k18 = PS_COEFFICIENT(a, 18); /* Dv/(90*hz**2) */
     const ps_real k19 = PS_COEFFICIENT(a, 19); /* F + k */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    const ps_real t69 = f_v[0];
-    const ps_real t71 = t0 * (t69 * t69);
-    const ps_real t73 = t69 + t69;
-    out[0] = ((((((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) + (((k3 * ((f_u[-sy] + f_u[sy]) - t1)) + (k4 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1))) + (k5 * ((f_u[-3 * sy] + f_u[3 * sy]) - t1)))) + (((k6 * ((f_u[-sz] + f_u[sz]) - t1)) + (k7 * ((f_u[-2 * sz] + f_u[2 * sz]) - t1))) + (k8 * ((f_u[-3 * sz] + f_u[3 * sz]) - t1)))) + (k9 * ((ps_real)1.0 - t0))) - t71;
-    out[1] = ((((((k10 * ((f_v[-1] + f_v[1]) - t73)) + (k11 * ((f_v[-2] + f_v[2]) - t73))) + (k12 * ((f_v[-3] + f_v[3]) - t73))) + (((k13 * ((f_v[-sy] + f_v[sy]) - t73)) + (k14 * ((f_v[-2 * sy] + f_v[2 * sy]) - t73))) + (k15 * ((f_v[-3 * sy] + f_v[3 * sy]) - t73)))) + (((k16 * ((f_v[-sz] + f_v[sz]) - t73)) + (k17 * ((f_v[-2 * sz] + f_v[2 * sz]) - t73))) + (k18 * ((f_v[-3 * sz] + f_v[3 * sz]) - t73)))) + t71) - (k19 * t69);
+    const ps_real t62 = f_v[0];
+    const ps_real t64 = t0 * (t62 * t62);
+    out[0] = fma(k9, (ps_real)1.0 - t0, (fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))) + fma(k5, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k4, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k3 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy])))) + fma(k8, fma((ps_real)-2.0, t0, f_u[-3 * sz] + f_u[3 * sz]), fma(k7, fma((ps_real)-2.0, t0, f_u[-2 * sz] + f_u[2 * sz]), k6 * fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz])))) - t64;
+    out[1] = fma(-k19, t62, ((fma(k12, fma((ps_real)-2.0, t62, f_v[-3] + f_v[3]), fma(k11, fma((ps_real)-2.0, t62, f_v[-2] + f_v[2]), k10 * fma((ps_real)-2.0, t62, f_v[-1] + f_v[1]))) + fma(k15, fma((ps_real)-2.0, t62, f_v[-3 * sy] + f_v[3 * sy]), fma(k14, fma((ps_real)-2.0, t62, f_v[-2 * sy] + f_v[2 * sy]), k13 * fma((ps_real)-2.0, t62, f_v[-sy] + f_v[sy])))) + fma(k18, fma((ps_real)-2.0, t62, f_v[-3 * sz] + f_v[3 * sz]), fma(k17, fma((ps_real)-2.0, t62, f_v[-2 * sz] + f_v[2 * sz]), k16 * fma((ps_real)-2.0, t62, f_v[-sz] + f_v[sz])))) + t64);
 }
 PS_UPDATE(gray_scott_3d_o6_rate, 2, 2)
 
@@ -314,11 +294,9 @@ PS_BODY(gray_scott_3d_o8_rate)
     const ps_real k24 = PS_COEFFICIENT(a, 24); /* -Dv/(560*hz**2) */
     const ps_real k25 = PS_COEFFICIENT(a, 25); /* F + k */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    const ps_real t90 = f_v[0];
-    const ps_real t92 = t0 * (t90 * t90);
-    const ps_real t94 = t90 + t90;
-    out[0] = (((((((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) + (k3 * ((f_u[-4] + f_u[4]) - t1))) + ((((k4 * ((f_u[-sy] + f_u[sy]) - t1)) + (k5 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1))) + (k6 * ((f_u[-3 * sy] + f_u[3 * sy]) - t1))) + (k7 * ((f_u[-4 * sy] + f_u[4 * sy]) - t1)))) + ((((k8 * ((f_u[-sz] + f_u[sz]) - t1)) + (k9 * ((f_u[-2 * sz] + f_u[2 * sz]) - t1))) + (k10 * ((f_u[-3 * sz] + f_u[3 * sz]) - t1))) + (k11 * ((f_u[-4 * sz] + f_u[4 * sz]) - t1)))) + (k12 * ((ps_real)1.0 - t0))) - t92;
-    out[1] = (((((((k13 * ((f_v[-1] + f_v[1]) - t94)) + (k14 * ((f_v[-2] + f_v[2]) - t94))) + (k15 * ((f_v[-3] + f_v[3]) - t94))) + (k16 * ((f_v[-4] + f_v[4]) - t94))) + ((((k17 * ((f_v[-sy] + f_v[sy]) - t94)) + (k18 * ((f_v[-2 * sy] + f_v[2 * sy]) - t94))) + (k19 * ((f_v[-3 * sy] + f_v[3 * sy]) - t94))) + (k20 * ((f_v[-4 * sy] + f_v[4 * sy]) - t94)))) + ((((k21 * ((f_v[-sz] + f_v[sz]) - t94)) + (k22 * ((f_v[-2 * sz] + f_v[2 * sz]) - t94))) + (k23 * ((f_v[-3 * sz] + f_v[3 * sz]) - t94))) + (k24 * ((f_v[-4 * sz] + f_v[4 * sz]) - t94)))) + t92) - (k25 * t90);
+    const ps_real t80 = f_v[0];
+    const ps_real t82 = t0 * (t80 * t80);
+    out[0] = fma(k12, (ps_real)1.0 - t0, (fma(k3, fma((ps_real)-2.0, t0, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])))) + fma(k7, fma((ps_real)-2.0, t0, f_u[-4 * sy] + f_u[4 * sy]), fma(k6, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k5, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k4 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))))) + fma(k11, fma((ps_real)-2.0, t0, f_u[-4 * sz] + f_u[4 * sz]), fma(k10, fma((ps_real)-2.0, t0, f_u[-3 * sz] + f_u[3 * sz]), fma(k9, fma((ps_real)-2.0, t0, f_u[-2 * sz] + f_u[2 * sz]), k8 * fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz]))))) - t82;
+    out[1] = fma(-k25, t80, ((fma(k16, fma((ps_real)-2.0, t80, f_v[-4] + f_v[4]), fma(k15, fma((ps_real)-2.0, t80, f_v[-3] + f_v[3]), fma(k14, fma((ps_real)-2.0, t80, f_v[-2] + f_v[2]), k13 * fma((ps_real)-2.0, t80, f_v[-1] + f_v[1])))) + fma(k20, fma((ps_real)-2.0, t80, f_v[-4 * sy] + f_v[4 * sy]), fma(k19, fma((ps_real)-2.0, t80, f_v[-3 * sy] + f_v[3 * sy]), fma(k18, fma((ps_real)-2.0, t80, f_v[-2 * sy] + f_v[2 * sy]), k17 * fma((ps_real)-2.0, t80, f_v[-sy] + f_v[sy]))))) + fma(k24, fma((ps_real)-2.0, t80, f_v[-4 * sz] + f_v[4 * sz]), fma(k23, fma((ps_real)-2.0, t80, f_v[-3 * sz] + f_v[3 * sz]), fma(k22, fma((ps_real)-2.0, t80, f_v[-2 * sz] + f_v[2 * sz]), k21 * fma((ps_real)-2.0, t80, f_v[-sz] + f_v[sz]))))) + t82);
 }
 PS_UPDATE(gray_scott_3d_o8_rate, 2, 2)

@@ -5,8 +5,7 @@ PS_BODY(heat_1d_o2_rate)
 {
     const ps_real *f_u = PS_INPUT(a, 0) + c;
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* D/hx**2 */
-    const ps_real t0 = f_u[0];
-    out[0] = k0 * ((f_u[-1] + f_u[1]) - (t0 + t0));
+    out[0] = k0 * fma((ps_real)-2.0, f_u[0], f_u[-1] + f_u[1]);
 }
 PS_UPDATE(heat_1d_o2_rate, 1, 1)
 
@@ -16,8 +15,7 @@ PS_BODY(heat_1d_o4_rate)
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* 4*D/(3*hx**2) */
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* -D/(12*hx**2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = (k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1));
+    out[0] = fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]));
 }
 PS_UPDATE(heat_1d_o4_rate, 1, 1)
 
@@ -28,8 +26,7 @@ PS_BODY(heat_1d_o6_rate)
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* -3*D/(20*hx**2) */
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* D/(90*hx**2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = ((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1));
+    out[0] = fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])));
 }
 PS_UPDATE(heat_1d_o6_rate, 1, 1)
 
@@ -41,8 +38,7 @@ PS_BODY(heat_1d_o8_rate)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 8*D/(315*hx**2) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* -D/(560*hx**2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = (((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) + (k3 * ((f_u[-4] + f_u[4]) - t1));
+    out[0] = fma(k3, fma((ps_real)-2.0, t0, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))));
 }
 PS_UPDATE(heat_1d_o8_rate, 1, 1)
 
@@ -53,8 +49,7 @@ PS_BODY(heat_2d_o2_rate)
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* D/hx**2 */
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* D/hy**2 */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = (k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-sy] + f_u[sy]) - t1));
+    out[0] = fma(k1, fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]));
 }
 PS_UPDATE(heat_2d_o2_rate, 1, 1)
 
@@ -67,8 +62,7 @@ PS_BODY(heat_2d_o4_rate)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 4*D/(3*hy**2) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* -D/(12*hy**2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = ((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + ((k2 * ((f_u[-sy] + f_u[sy]) - t1)) + (k3 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1)));
+    out[0] = fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])) + fma(k3, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k2 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]));
 }
 PS_UPDATE(heat_2d_o4_rate, 1, 1)
 
@@ -83,8 +77,7 @@ PS_BODY(heat_2d_o6_rate)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* -3*D/(20*hy**2) */
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* D/(90*hy**2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = (((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) + (((k3 * ((f_u[-sy] + f_u[sy]) - t1)) + (k4 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1))) + (k5 * ((f_u[-3 * sy] + f_u[3 * sy]) - t1)));
+    out[0] = fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))) + fma(k5, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k4, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k3 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy])));
 }
 PS_UPDATE(heat_2d_o6_rate, 1, 1)
 
@@ -101,8 +94,7 @@ PS_BODY(heat_2d_o8_rate)
     const ps_real k6 = PS_COEFFICIENT(a, 6); /* 8*D/(315*hy**2) */
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* -D/(560*hy**2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = ((((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) + (k3 * ((f_u[-4] + f_u[4]) - t1))) + ((((k4 * ((f_u[-sy] + f_u[sy]) - t1)) + (k5 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1))) + (k6 * ((f_u[-3 * sy] + f_u[3 * sy]) - t1))) + (k7 * ((f_u[-4 * sy] + f_u[4 * sy]) - t1)));
+    out[0] = fma(k3, fma((ps_real)-2.0, t0, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])))) + fma(k7, fma((ps_real)-2.0, t0, f_u[-4 * sy] + f_u[4 * sy]), fma(k6, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k5, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k4 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))));
 }
 PS_UPDATE(heat_2d_o8_rate, 1, 1)
 
@@ -115,8 +107,7 @@ PS_BODY(heat_3d_o2_rate)
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* D/hy**2 */
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* D/hz**2 */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = ((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-sy] + f_u[sy]) - t1))) + (k2 * ((f_u[-sz] + f_u[sz]) - t1));
+    out[0] = fma(k2, fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz]), fma(k1, fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])));
 }
 PS_UPDATE(heat_3d_o2_rate, 1, 1)
 
@@ -132,8 +123,7 @@ PS_BODY(heat_3d_o4_rate)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* 4*D/(3*hz**2) */
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* -D/(12*hz**2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = (((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + ((k2 * ((f_u[-sy] + f_u[sy]) - t1)) + (k3 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1)))) + ((k4 * ((f_u[-sz] + f_u[sz]) - t1)) + (k5 * ((f_u[-2 * sz] + f_u[2 * sz]) - t1)));
+    out[0] = (fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])) + fma(k3, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k2 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))) + fma(k5, fma((ps_real)-2.0, t0, f_u[-2 * sz] + f_u[2 * sz]), k4 * fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz]));
 }
 PS_UPDATE(heat_3d_o4_rate, 1, 1)
 
@@ -152,8 +142,7 @@ PS_BODY(heat_3d_o6_rate)
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* -3*D/(20*hz**2) */
     const ps_real k8 = PS_COEFFICIENT(a, 8); /* D/(90*hz**2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = ((((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) + (((k3 * ((f_u[-sy] + f_u[sy]) - t1)) + (k4 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1))) + (k5 * ((f_u[-3 * sy] + f_u[3 * sy]) - t1)))) + (((k6 * ((f_u[-sz] + f_u[sz]) - t1)) + (k7 * ((f_u[-2 * sz] + f_u[2 * sz]) - t1))) + (k8 * ((f_u[-3 * sz] + f_u[3 * sz]) - t1)));
+    out[0] = (fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))) + fma(k5, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k4, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k3 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy])))) + fma(k8, fma((ps_real)-2.0, t0, f_u[-3 * sz] + f_u[3 * sz]), fma(k7, fma((ps_real)-2.0, t0, f_u[-2 * sz] + f_u[2 * sz]), k6 * fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz])));
 }
 PS_UPDATE(heat_3d_o6_rate, 1, 1)
 
@@ -175,7 +164,6 @@ PS_BODY(heat_3d_o8_rate)
     const ps_real k10 = PS_COEFFICIENT(a, 10); /* 8*D/(315*hz**2) */
     const ps_real k11 = PS_COEFFICIENT(a, 11); /* -D/(560*hz**2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = (((((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) + (k3 * ((f_u[-4] + f_u[4]) - t1))) + ((((k4 * ((f_u[-sy] + f_u[sy]) - t1)) + (k5 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1))) + (k6 * ((f_u[-3 * sy] + f_u[3 * sy]) - t1))) + (k7 * ((f_u[-4 * sy] + f_u[4 * sy]) - t1)))) + ((((k8 * ((f_u[-sz] + f_u[sz]) - t1)) + (k9 * ((f_u[-2 * sz] + f_u[2 * sz]) - t1))) + (k10 * ((f_u[-3 * sz] + f_u[3 * sz]) - t1))) + (k11 * ((f_u[-4 * sz] + f_u[4 * sz]) - t1)));
+    out[0] = (fma(k3, fma((ps_real)-2.0, t0, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])))) + fma(k7, fma((ps_real)-2.0, t0, f_u[-4 * sy] + f_u[4 * sy]), fma(k6, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k5, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k4 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))))) + fma(k11, fma((ps_real)-2.0, t0, f_u[-4 * sz] + f_u[4 * sz]), fma(k10, fma((ps_real)-2.0, t0, f_u[-3 * sz] + f_u[3 * sz]), fma(k9, fma((ps_real)-2.0, t0, f_u[-2 * sz] + f_u[2 * sz]), k8 * fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz]))));
 }
 PS_UPDATE(heat_3d_o8_rate, 1, 1)

@@ -5,8 +5,7 @@ PS_BODY(kuramoto_sivashinsky_1d_o2_laplace_u)
 {
     const ps_real *f_u = PS_INPUT(a, 0) + c;
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* hx**(-2) */
-    const ps_real t0 = f_u[0];
-    out[0] = k0 * ((f_u[-1] + f_u[1]) - (t0 + t0));
+    out[0] = k0 * fma((ps_real)-2.0, f_u[0], f_u[-1] + f_u[1]);
 }
 PS_DEFINE(kuramoto_sivashinsky_1d_o2_laplace_u, 1, 1)
 
@@ -17,8 +16,8 @@ PS_BODY(kuramoto_sivashinsky_1d_o2_rate)
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* hx**(-2) */
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* 1/(2*hx) */
     const ps_real t0 = f_laplace_u[0];
-    const ps_real t15 = k1 * (f_u[1] - f_u[-1]);
-    out[0] = ((-t0) - (k0 * ((f_laplace_u[-1] + f_laplace_u[1]) - (t0 + t0)))) - ((ps_real)0.5 * (t15 * t15));
+    const ps_real t14 = k1 * (f_u[1] - f_u[-1]);
+    out[0] = fma((ps_real)-0.5, t14 * t14, fma(-k0, fma((ps_real)-2.0, t0, f_laplace_u[-1] + f_laplace_u[1]), -t0));
 }
 PS_UPDATE(kuramoto_sivashinsky_1d_o2_rate, 2, 1)
 
@@ -28,8 +27,7 @@ PS_BODY(kuramoto_sivashinsky_1d_o4_laplace_u)
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* 4/(3*hx**2) */
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* -1/(12*hx**2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = (k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1));
+    out[0] = fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]));
 }
 PS_DEFINE(kuramoto_sivashinsky_1d_o4_laplace_u, 1, 1)
 
@@ -42,9 +40,8 @@ PS_BODY(kuramoto_sivashinsky_1d_o4_rate)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 2/(3*hx) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* -1/(12*hx) */
     const ps_real t0 = f_laplace_u[0];
-    const ps_real t2 = t0 + t0;
-    const ps_real t28 = (k2 * (f_u[1] - f_u[-1])) + (k3 * (f_u[2] - f_u[-2]));
-    out[0] = ((-t0) - ((k0 * ((f_laplace_u[-1] + f_laplace_u[1]) - t2)) + (k1 * ((f_laplace_u[-2] + f_laplace_u[2]) - t2)))) - ((ps_real)0.5 * (t28 * t28));
+    const ps_real t25 = fma(k3, f_u[2] - f_u[-2], k2 * (f_u[1] - f_u[-1]));
+    out[0] = fma((ps_real)-0.5, t25 * t25, (-t0) - fma(k1, fma((ps_real)-2.0, t0, f_laplace_u[-2] + f_laplace_u[2]), k0 * fma((ps_real)-2.0, t0, f_laplace_u[-1] + f_laplace_u[1])));
 }
 PS_UPDATE(kuramoto_sivashinsky_1d_o4_rate, 2, 1)
 
@@ -55,8 +52,7 @@ PS_BODY(kuramoto_sivashinsky_1d_o6_laplace_u)
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* -3/(20*hx**2) */
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 1/(90*hx**2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = ((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1));
+    out[0] = fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])));
 }
 PS_DEFINE(kuramoto_sivashinsky_1d_o6_laplace_u, 1, 1)
 
@@ -71,9 +67,8 @@ PS_BODY(kuramoto_sivashinsky_1d_o6_rate)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* -3/(20*hx) */
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* 1/(60*hx) */
     const ps_real t0 = f_laplace_u[0];
-    const ps_real t2 = t0 + t0;
-    const ps_real t41 = ((k3 * (f_u[1] - f_u[-1])) + (k4 * (f_u[2] - f_u[-2]))) + (k5 * (f_u[3] - f_u[-3]));
-    out[0] = ((-t0) - (((k0 * ((f_laplace_u[-1] + f_laplace_u[1]) - t2)) + (k1 * ((f_laplace_u[-2] + f_laplace_u[2]) - t2))) + (k2 * ((f_laplace_u[-3] + f_laplace_u[3]) - t2)))) - ((ps_real)0.5 * (t41 * t41));
+    const ps_real t36 = fma(k5, f_u[3] - f_u[-3], fma(k4, f_u[2] - f_u[-2], k3 * (f_u[1] - f_u[-1])));
+    out[0] = fma((ps_real)-0.5, t36 * t36, (-t0) - fma(k2, fma((ps_real)-2.0, t0, f_laplace_u[-3] + f_laplace_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_laplace_u[-2] + f_laplace_u[2]), k0 * fma((ps_real)-2.0, t0, f_laplace_u[-1] + f_laplace_u[1]))));
 }
 PS_UPDATE(kuramoto_sivashinsky_1d_o6_rate, 2, 1)
 
@@ -85,8 +80,7 @@ PS_BODY(kuramoto_sivashinsky_1d_o8_laplace_u)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 8/(315*hx**2) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* -1/(560*hx**2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = (((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) + (k3 * ((f_u[-4] + f_u[4]) - t1));
+    out[0] = fma(k3, fma((ps_real)-2.0, t0, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))));
 }
 PS_DEFINE(kuramoto_sivashinsky_1d_o8_laplace_u, 1, 1)
 
@@ -103,9 +97,8 @@ PS_BODY(kuramoto_sivashinsky_1d_o8_rate)
     const ps_real k6 = PS_COEFFICIENT(a, 6); /* 4/(105*hx) */
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* -1/(280*hx) */
     const ps_real t0 = f_laplace_u[0];
-    const ps_real t2 = t0 + t0;
-    const ps_real t54 = (((k4 * (f_u[1] - f_u[-1])) + (k5 * (f_u[2] - f_u[-2]))) + (k6 * (f_u[3] - f_u[-3]))) + (k7 * (f_u[4] - f_u[-4]));
-    out[0] = ((-t0) - ((((k0 * ((f_laplace_u[-1] + f_laplace_u[1]) - t2)) + (k1 * ((f_laplace_u[-2] + f_laplace_u[2]) - t2))) + (k2 * ((f_laplace_u[-3] + f_laplace_u[3]) - t2))) + (k3 * ((f_laplace_u[-4] + f_laplace_u[4]) - t2)))) - ((ps_real)0.5 * (t54 * t54));
+    const ps_real t47 = fma(k7, f_u[4] - f_u[-4], fma(k6, f_u[3] - f_u[-3], fma(k5, f_u[2] - f_u[-2], k4 * (f_u[1] - f_u[-1]))));
+    out[0] = fma((ps_real)-0.5, t47 * t47, (-t0) - fma(k3, fma((ps_real)-2.0, t0, f_laplace_u[-4] + f_laplace_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_laplace_u[-3] + f_laplace_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_laplace_u[-2] + f_laplace_u[2]), k0 * fma((ps_real)-2.0, t0, f_laplace_u[-1] + f_laplace_u[1])))));
 }
 PS_UPDATE(kuramoto_sivashinsky_1d_o8_rate, 2, 1)
 
@@ -116,8 +109,7 @@ PS_BODY(kuramoto_sivashinsky_2d_o2_laplace_u)
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* hx**(-2) */
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* hy**(-2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = (k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-sy] + f_u[sy]) - t1));
+    out[0] = fma(k1, fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]));
 }
 PS_DEFINE(kuramoto_sivashinsky_2d_o2_laplace_u, 1, 1)
 
@@ -131,10 +123,9 @@ PS_BODY(kuramoto_sivashinsky_2d_o2_rate)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 1/(2*hx) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* 1/(2*hy) */
     const ps_real t0 = f_laplace_u[0];
-    const ps_real t2 = t0 + t0;
-    const ps_real t22 = k2 * (f_u[1] - f_u[-1]);
-    const ps_real t30 = k3 * (f_u[sy] - f_u[-sy]);
-    out[0] = (((-t0) - ((k0 * ((f_laplace_u[-1] + f_laplace_u[1]) - t2)) + (k1 * ((f_laplace_u[-sy] + f_laplace_u[sy]) - t2)))) - ((ps_real)0.5 * (t22 * t22))) - ((ps_real)0.5 * (t30 * t30));
+    const ps_real t20 = k2 * (f_u[1] - f_u[-1]);
+    const ps_real t28 = k3 * (f_u[sy] - f_u[-sy]);
+    out[0] = fma((ps_real)-0.5, t28 * t28, fma((ps_real)-0.5, t20 * t20, (-t0) - fma(k1, fma((ps_real)-2.0, t0, f_laplace_u[-sy] + f_laplace_u[sy]), k0 * fma((ps_real)-2.0, t0, f_laplace_u[-1] + f_laplace_u[1]))));
 }
 PS_UPDATE(kuramoto_sivashinsky_2d_o2_rate, 2, 1)
 
@@ -147,8 +138,7 @@ PS_BODY(kuramoto_sivashinsky_2d_o4_laplace_u)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 4/(3*hy**2) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* -1/(12*hy**2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = ((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + ((k2 * ((f_u[-sy] + f_u[sy]) - t1)) + (k3 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1)));
+    out[0] = fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])) + fma(k3, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k2 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]));
 }
 PS_DEFINE(kuramoto_sivashinsky_2d_o4_laplace_u, 1, 1)
 
@@ -166,10 +156,9 @@ PS_BODY(kuramoto_sivashinsky_2d_o4_rate)
     const ps_real k6 = PS_COEFFICIENT(a, 6); /* 2/(3*hy) */
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* -1/(12*hy) */
     const ps_real t0 = f_laplace_u[0];
-    const ps_real t2 = t0 + t0;
-    const ps_real t42 = (k4 * (f_u[1] - f_u[-1])) + (k5 * (f_u[2] - f_u[-2]));
-    const ps_real t56 = (k6 * (f_u[sy] - f_u[-sy])) + (k7 * (f_u[2 * sy] - f_u[-2 * sy]));
-    out[0] = (((-t0) - (((k0 * ((f_laplace_u[-1] + f_laplace_u[1]) - t2)) + (k1 * ((f_laplace_u[-2] + f_laplace_u[2]) - t2))) + ((k2 * ((f_laplace_u[-sy] + f_laplace_u[sy]) - t2)) + (k3 * ((f_laplace_u[-2 * sy] + f_laplace_u[2 * sy]) - t2))))) - ((ps_real)0.5 * (t42 * t42))) - ((ps_real)0.5 * (t56 * t56));
+    const ps_real t38 = fma(k5, f_u[2] - f_u[-2], k4 * (f_u[1] - f_u[-1]));
+    const ps_real t51 = fma(k7, f_u[2 * sy] - f_u[-2 * sy], k6 * (f_u[sy] - f_u[-sy]));
+    out[0] = fma((ps_real)-0.5, t51 * t51, fma((ps_real)-0.5, t38 * t38, (-t0) - (fma(k1, fma((ps_real)-2.0, t0, f_laplace_u[-2] + f_laplace_u[2]), k0 * fma((ps_real)-2.0, t0, f_laplace_u[-1] + f_laplace_u[1])) + fma(k3, fma((ps_real)-2.0, t0, f_laplace_u[-2 * sy] + f_laplace_u[2 * sy]), k2 * fma((ps_real)-2.0, t0, f_laplace_u[-sy] + f_laplace_u[sy])))));
 }
 PS_UPDATE(kuramoto_sivashinsky_2d_o4_rate, 2, 1)
 
@@ -184,8 +173,7 @@ PS_BODY(kuramoto_sivashinsky_2d_o6_laplace_u)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* -3/(20*hy**2) */
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* 1/(90*hy**2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = (((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) + (((k3 * ((f_u[-sy] + f_u[sy]) - t1)) + (k4 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1))) + (k5 * ((f_u[-3 * sy] + f_u[3 * sy]) - t1)));
+    out[0] = fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))) + fma(k5, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k4, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k3 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy])));
 }
 PS_DEFINE(kuramoto_sivashinsky_2d_o6_laplace_u, 1, 1)
 
@@ -207,10 +195,9 @@ PS_BODY(kuramoto_sivashinsky_2d_o6_rate)
     const ps_real k10 = PS_COEFFICIENT(a, 10); /* -3/(20*hy) */
     const ps_real k11 = PS_COEFFICIENT(a, 11); /* 1/(60*hy) */
     const ps_real t0 = f_laplace_u[0];
-    const ps_real t2 = t0 + t0;
-    const ps_real t62 = ((k6 * (f_u[1] - f_u[-1])) + (k7 * (f_u[2] - f_u[-2]))) + (k8 * (f_u[3] - f_u[-3]));
-    const ps_real t82 = ((k9 * (f_u[sy] - f_u[-sy])) + (k10 * (f_u[2 * sy] - f_u[-2 * sy]))) + (k11 * (f_u[3 * sy] - f_u[-3 * sy]));
-    out[0] = (((-t0) - ((((k0 * ((f_laplace_u[-1] + f_laplace_u[1]) - t2)) + (k1 * ((f_laplace_u[-2] + f_laplace_u[2]) - t2))) + (k2 * ((f_laplace_u[-3] + f_laplace_u[3]) - t2))) + (((k3 * ((f_laplace_u[-sy] + f_laplace_u[sy]) - t2)) + (k4 * ((f_laplace_u[-2 * sy] + f_laplace_u[2 * sy]) - t2))) + (k5 * ((f_laplace_u[-3 * sy] + f_laplace_u[3 * sy]) - t2))))) - ((ps_real)0.5 * (t62 * t62))) - ((ps_real)0.5 * (t82 * t82));
+    const ps_real t55 = fma(k8, f_u[3] - f_u[-3], fma(k7, f_u[2] - f_u[-2], k6 * (f_u[1] - f_u[-1])));
+    const ps_real t73 = fma(k11, f_u[3 * sy] - f_u[-3 * sy], fma(k10, f_u[2 * sy] - f_u[-2 * sy], k9 * (f_u[sy] - f_u[-sy])));
+    out[0] = fma((ps_real)-0.5, t73 * t73, fma((ps_real)-0.5, t55 * t55, (-t0) - (fma(k2, fma((ps_real)-2.0, t0, f_laplace_u[-3] + f_laplace_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_laplace_u[-2] + f_laplace_u[2]), k0 * fma((ps_real)-2.0, t0, f_laplace_u[-1] + f_laplace_u[1]))) + fma(k5, fma((ps_real)-2.0, t0, f_laplace_u[-3 * sy] + f_laplace_u[3 * sy]), fma(k4, fma((ps_real)-2.0, t0, f_laplace_u[-2 * sy] + f_laplace_u[2 * sy]), k3 * fma((ps_real)-2.0, t0, f_laplace_u[-sy] + f_laplace_u[sy]))))));
 }
 PS_UPDATE(kuramoto_sivashinsky_2d_o6_rate, 2, 1)
 
@@ -227,8 +214,7 @@ PS_BODY(kuramoto_sivashinsky_2d_o8_laplace_u)
     const ps_real k6 = PS_COEFFICIENT(a, 6); /* 8/(315*hy**2) */
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* -1/(560*hy**2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = ((((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) + (k3 * ((f_u[-4] + f_u[4]) - t1))) + ((((k4 * ((f_u[-sy] + f_u[sy]) - t1)) + (k5 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1))) + (k6 * ((f_u[-3 * sy] + f_u[3 * sy]) - t1))) + (k7 * ((f_u[-4 * sy] + f_u[4 * sy]) - t1)));
+    out[0] = fma(k3, fma((ps_real)-2.0, t0, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])))) + fma(k7, fma((ps_real)-2.0, t0, f_u[-4 * sy] + f_u[4 * sy]), fma(k6, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k5, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k4 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))));
 }
 PS_DEFINE(kuramoto_sivashinsky_2d_o8_laplace_u, 1, 1)
 
@@ -254,10 +240,9 @@ PS_BODY(kuramoto_sivashinsky_2d_o8_rate)
     const ps_real k14 = PS_COEFFICIENT(a, 14); /* 4/(105*hy) */
     const ps_real k15 = PS_COEFFICIENT(a, 15); /* -1/(280*hy) */
     const ps_real t0 = f_laplace_u[0];
-    const ps_real t2 = t0 + t0;
-    const ps_real t82 = (((k8 * (f_u[1] - f_u[-1])) + (k9 * (f_u[2] - f_u[-2]))) + (k10 * (f_u[3] - f_u[-3]))) + (k11 * (f_u[4] - f_u[-4]));
-    const ps_real t108 = (((k12 * (f_u[sy] - f_u[-sy])) + (k13 * (f_u[2 * sy] - f_u[-2 * sy]))) + (k14 * (f_u[3 * sy] - f_u[-3 * sy]))) + (k15 * (f_u[4 * sy] - f_u[-4 * sy]));
-    out[0] = (((-t0) - (((((k0 * ((f_laplace_u[-1] + f_laplace_u[1]) - t2)) + (k1 * ((f_laplace_u[-2] + f_laplace_u[2]) - t2))) + (k2 * ((f_laplace_u[-3] + f_laplace_u[3]) - t2))) + (k3 * ((f_laplace_u[-4] + f_laplace_u[4]) - t2))) + ((((k4 * ((f_laplace_u[-sy] + f_laplace_u[sy]) - t2)) + (k5 * ((f_laplace_u[-2 * sy] + f_laplace_u[2 * sy]) - t2))) + (k6 * ((f_laplace_u[-3 * sy] + f_laplace_u[3 * sy]) - t2))) + (k7 * ((f_laplace_u[-4 * sy] + f_laplace_u[4 * sy]) - t2))))) - ((ps_real)0.5 * (t82 * t82))) - ((ps_real)0.5 * (t108 * t108));
+    const ps_real t72 = fma(k11, f_u[4] - f_u[-4], fma(k10, f_u[3] - f_u[-3], fma(k9, f_u[2] - f_u[-2], k8 * (f_u[1] - f_u[-1]))));
+    const ps_real t95 = fma(k15, f_u[4 * sy] - f_u[-4 * sy], fma(k14, f_u[3 * sy] - f_u[-3 * sy], fma(k13, f_u[2 * sy] - f_u[-2 * sy], k12 * (f_u[sy] - f_u[-sy]))));
+    out[0] = fma((ps_real)-0.5, t95 * t95, fma((ps_real)-0.5, t72 * t72, (-t0) - (fma(k3, fma((ps_real)-2.0, t0, f_laplace_u[-4] + f_laplace_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_laplace_u[-3] + f_laplace_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_laplace_u[-2] + f_laplace_u[2]), k0 * fma((ps_real)-2.0, t0, f_laplace_u[-1] + f_laplace_u[1])))) + fma(k7, fma((ps_real)-2.0, t0, f_laplace_u[-4 * sy] + f_laplace_u[4 * sy]), fma(k6, fma((ps_real)-2.0, t0, f_laplace_u[-3 * sy] + f_laplace_u[3 * sy]), fma(k5, fma((ps_real)-2.0, t0, f_laplace_u[-2 * sy] + f_laplace_u[2 * sy]), k4 * fma((ps_real)-2.0, t0, f_laplace_u[-sy] + f_laplace_u[sy])))))));
 }
 PS_UPDATE(kuramoto_sivashinsky_2d_o8_rate, 2, 1)
 
@@ -270,8 +255,7 @@ PS_BODY(kuramoto_sivashinsky_3d_o2_laplace_u)
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* hy**(-2) */
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* hz**(-2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = ((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-sy] + f_u[sy]) - t1))) + (k2 * ((f_u[-sz] + f_u[sz]) - t1));
+    out[0] = fma(k2, fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz]), fma(k1, fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])));
 }
 PS_DEFINE(kuramoto_sivashinsky_3d_o2_laplace_u, 1, 1)
 
@@ -288,11 +272,10 @@ PS_BODY(kuramoto_sivashinsky_3d_o2_rate)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* 1/(2*hy) */
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* 1/(2*hz) */
     const ps_real t0 = f_laplace_u[0];
-    const ps_real t2 = t0 + t0;
-    const ps_real t29 = k3 * (f_u[1] - f_u[-1]);
-    const ps_real t37 = k4 * (f_u[sy] - f_u[-sy]);
-    const ps_real t45 = k5 * (f_u[sz] - f_u[-sz]);
-    out[0] = ((((-t0) - (((k0 * ((f_laplace_u[-1] + f_laplace_u[1]) - t2)) + (k1 * ((f_laplace_u[-sy] + f_laplace_u[sy]) - t2))) + (k2 * ((f_laplace_u[-sz] + f_laplace_u[sz]) - t2)))) - ((ps_real)0.5 * (t29 * t29))) - ((ps_real)0.5 * (t37 * t37))) - ((ps_real)0.5 * (t45 * t45));
+    const ps_real t26 = k3 * (f_u[1] - f_u[-1]);
+    const ps_real t34 = k4 * (f_u[sy] - f_u[-sy]);
+    const ps_real t41 = k5 * (f_u[sz] - f_u[-sz]);
+    out[0] = fma((ps_real)-0.5, t41 * t41, fma((ps_real)-0.5, t34 * t34, fma((ps_real)-0.5, t26 * t26, (-t0) - fma(k2, fma((ps_real)-2.0, t0, f_laplace_u[-sz] + f_laplace_u[sz]), fma(k1, fma((ps_real)-2.0, t0, f_laplace_u[-sy] + f_laplace_u[sy]), k0 * fma((ps_real)-2.0, t0, f_laplace_u[-1] + f_laplace_u[1]))))));
 }
 PS_UPDATE(kuramoto_sivashinsky_3d_o2_rate, 2, 1)
 
@@ -308,8 +291,7 @@ PS_BODY(kuramoto_sivashinsky_3d_o4_laplace_u)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* 4/(3*hz**2) */
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* -1/(12*hz**2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = (((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + ((k2 * ((f_u[-sy] + f_u[sy]) - t1)) + (k3 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1)))) + ((k4 * ((f_u[-sz] + f_u[sz]) - t1)) + (k5 * ((f_u[-2 * sz] + f_u[2 * sz]) - t1)));
+    out[0] = (fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])) + fma(k3, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k2 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))) + fma(k5, fma((ps_real)-2.0, t0, f_u[-2 * sz] + f_u[2 * sz]), k4 * fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz]));
 }
 PS_DEFINE(kuramoto_sivashinsky_3d_o4_laplace_u, 1, 1)
 
@@ -332,11 +314,10 @@ PS_BODY(kuramoto_sivashinsky_3d_o4_rate)
     const ps_real k10 = PS_COEFFICIENT(a, 10); /* 2/(3*hz) */
     const ps_real k11 = PS_COEFFICIENT(a, 11); /* -1/(12*hz) */
     const ps_real t0 = f_laplace_u[0];
-    const ps_real t2 = t0 + t0;
-    const ps_real t56 = (k6 * (f_u[1] - f_u[-1])) + (k7 * (f_u[2] - f_u[-2]));
-    const ps_real t70 = (k8 * (f_u[sy] - f_u[-sy])) + (k9 * (f_u[2 * sy] - f_u[-2 * sy]));
-    const ps_real t84 = (k10 * (f_u[sz] - f_u[-sz])) + (k11 * (f_u[2 * sz] - f_u[-2 * sz]));
-    out[0] = ((((-t0) - ((((k0 * ((f_laplace_u[-1] + f_laplace_u[1]) - t2)) + (k1 * ((f_laplace_u[-2] + f_laplace_u[2]) - t2))) + ((k2 * ((f_laplace_u[-sy] + f_laplace_u[sy]) - t2)) + (k3 * ((f_laplace_u[-2 * sy] + f_laplace_u[2 * sy]) - t2)))) + ((k4 * ((f_laplace_u[-sz] + f_laplace_u[sz]) - t2)) + (k5 * ((f_laplace_u[-2 * sz] + f_laplace_u[2 * sz]) - t2))))) - ((ps_real)0.5 * (t56 * t56))) - ((ps_real)0.5 * (t70 * t70))) - ((ps_real)0.5 * (t84 * t84));
+    const ps_real t51 = fma(k7, f_u[2] - f_u[-2], k6 * (f_u[1] - f_u[-1]));
+    const ps_real t64 = fma(k9, f_u[2 * sy] - f_u[-2 * sy], k8 * (f_u[sy] - f_u[-sy]));
+    const ps_real t76 = fma(k11, f_u[2 * sz] - f_u[-2 * sz], k10 * (f_u[sz] - f_u[-sz]));
+    out[0] = fma((ps_real)-0.5, t76 * t76, fma((ps_real)-0.5, t64 * t64, fma((ps_real)-0.5, t51 * t51, (-t0) - ((fma(k1, fma((ps_real)-2.0, t0, f_laplace_u[-2] + f_laplace_u[2]), k0 * fma((ps_real)-2.0, t0, f_laplace_u[-1] + f_laplace_u[1])) + fma(k3, fma((ps_real)-2.0, t0, f_laplace_u[-2 * sy] + f_laplace_u[2 * sy]), k2 * fma((ps_real)-2.0, t0, f_laplace_u[-sy] + f_laplace_u[sy]))) + fma(k5, fma((ps_real)-2.0, t0, f_laplace_u[-2 * sz] + f_laplace_u[2 * sz]), k4 * fma((ps_real)-2.0, t0, f_laplace_u[-sz] + f_laplace_u[sz]))))));
 }
 PS_UPDATE(kuramoto_sivashinsky_3d_o4_rate, 2, 1)
 
@@ -355,8 +336,7 @@ PS_BODY(kuramoto_sivashinsky_3d_o6_laplace_u)
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* -3/(20*hz**2) */
     const ps_real k8 = PS_COEFFICIENT(a, 8); /* 1/(90*hz**2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = ((((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) + (((k3 * ((f_u[-sy] + f_u[sy]) - t1)) + (k4 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1))) + (k5 * ((f_u[-3 * sy] + f_u[3 * sy]) - t1)))) + (((k6 * ((f_u[-sz] + f_u[sz]) - t1)) + (k7 * ((f_u[-2 * sz] + f_u[2 * sz]) - t1))) + (k8 * ((f_u[-3 * sz] + f_u[3 * sz]) - t1)));
+    out[0] = (fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))) + fma(k5, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k4, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k3 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy])))) + fma(k8, fma((ps_real)-2.0, t0, f_u[-3 * sz] + f_u[3 * sz]), fma(k7, fma((ps_real)-2.0, t0, f_u[-2 * sz] + f_u[2 * sz]), k6 * fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz])));
 }
 PS_DEFINE(kuramoto_sivashinsky_3d_o6_laplace_u, 1, 1)
 
@@ -385,11 +365,10 @@ PS_BODY(kuramoto_sivashinsky_3d_o6_rate)
     const ps_real k16 = PS_COEFFICIENT(a, 16); /* -3/(20*hz) */
     const ps_real k17 = PS_COEFFICIENT(a, 17); /* 1/(60*hz) */
     const ps_real t0 = f_laplace_u[0];
-    const ps_real t2 = t0 + t0;
-    const ps_real t83 = ((k9 * (f_u[1] - f_u[-1])) + (k10 * (f_u[2] - f_u[-2]))) + (k11 * (f_u[3] - f_u[-3]));
-    const ps_real t103 = ((k12 * (f_u[sy] - f_u[-sy])) + (k13 * (f_u[2 * sy] - f_u[-2 * sy]))) + (k14 * (f_u[3 * sy] - f_u[-3 * sy]));
-    const ps_real t123 = ((k15 * (f_u[sz] - f_u[-sz])) + (k16 * (f_u[2 * sz] - f_u[-2 * sz]))) + (k17 * (f_u[3 * sz] - f_u[-3 * sz]));
-    out[0] = ((((-t0) - (((((k0 * ((f_laplace_u[-1] + f_laplace_u[1]) - t2)) + (k1 * ((f_laplace_u[-2] + f_laplace_u[2]) - t2))) + (k2 * ((f_laplace_u[-3] + f_laplace_u[3]) - t2))) + (((k3 * ((f_laplace_u[-sy] + f_laplace_u[sy]) - t2)) + (k4 * ((f_laplace_u[-2 * sy] + f_laplace_u[2 * sy]) - t2))) + (k5 * ((f_laplace_u[-3 * sy] + f_laplace_u[3 * sy]) - t2)))) + (((k6 * ((f_laplace_u[-sz] + f_laplace_u[sz]) - t2)) + (k7 * ((f_laplace_u[-2 * sz] + f_laplace_u[2 * sz]) - t2))) + (k8 * ((f_laplace_u[-3 * sz] + f_laplace_u[3 * sz]) - t2))))) - ((ps_real)0.5 * (t83 * t83))) - ((ps_real)0.5 * (t103 * t103))) - ((ps_real)0.5 * (t123 * t123));
+    const ps_real t74 = fma(k11, f_u[3] - f_u[-3], fma(k10, f_u[2] - f_u[-2], k9 * (f_u[1] - f_u[-1])));
+    const ps_real t92 = fma(k14, f_u[3 * sy] - f_u[-3 * sy], fma(k13, f_u[2 * sy] - f_u[-2 * sy], k12 * (f_u[sy] - f_u[-sy])));
+    const ps_real t109 = fma(k17, f_u[3 * sz] - f_u[-3 * sz], fma(k16, f_u[2 * sz] - f_u[-2 * sz], k15 * (f_u[sz] - f_u[-sz])));
+    out[0] = fma((ps_real)-0.5, t109 * t109, fma((ps_real)-0.5, t92 * t92, fma((ps_real)-0.5, t74 * t74, (-t0) - ((fma(k2, fma((ps_real)-2.0, t0, f_laplace_u[-3] + f_laplace_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_laplace_u[-2] + f_laplace_u[2]), k0 * fma((ps_real)-2.0, t0, f_laplace_u[-1] + f_laplace_u[1]))) + fma(k5, fma((ps_real)-2.0, t0, f_laplace_u[-3 * sy] + f_laplace_u[3 * sy]), fma(k4, fma((ps_real)-2.0, t0, f_laplace_u[-2 * sy] + f_laplace_u[2 * sy]), k3 * fma((ps_real)-2.0, t0, f_laplace_u[-sy] + f_laplace_u[sy])))) + fma(k8, fma((ps_real)-2.0, t0, f_laplace_u[-3 * sz] + f_laplace_u[3 * sz]), fma(k7, fma((ps_real)-2.0, t0, f_laplace_u[-2 * sz] + f_laplace_u[2 * sz]), k6 * fma((ps_real)-2.0, t0, f_laplace_u[-sz] + f_laplace_u[sz])))))));
 }
 PS_UPDATE(kuramoto_sivashinsky_3d_o6_rate, 2, 1)
 
@@ -411,8 +390,7 @@ PS_BODY(kuramoto_sivashinsky_3d_o8_laplace_u)
     const ps_real k10 = PS_COEFFICIENT(a, 10); /* 8/(315*hz**2) */
     const ps_real k11 = PS_COEFFICIENT(a, 11); /* -1/(560*hz**2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = (((((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) + (k3 * ((f_u[-4] + f_u[4]) - t1))) + ((((k4 * ((f_u[-sy] + f_u[sy]) - t1)) + (k5 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1))) + (k6 * ((f_u[-3 * sy] + f_u[3 * sy]) - t1))) + (k7 * ((f_u[-4 * sy] + f_u[4 * sy]) - t1)))) + ((((k8 * ((f_u[-sz] + f_u[sz]) - t1)) + (k9 * ((f_u[-2 * sz] + f_u[2 * sz]) - t1))) + (k10 * ((f_u[-3 * sz] + f_u[3 * sz]) - t1))) + (k11 * ((f_u[-4 * sz] + f_u[4 * sz]) - t1)));
+    out[0] = (fma(k3, fma((ps_real)-2.0, t0, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])))) + fma(k7, fma((ps_real)-2.0, t0, f_u[-4 * sy] + f_u[4 * sy]), fma(k6, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k5, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k4 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))))) + fma(k11, fma((ps_real)-2.0, t0, f_u[-4 * sz] + f_u[4 * sz]), fma(k10, fma((ps_real)-2.0, t0, f_u[-3 * sz] + f_u[3 * sz]), fma(k9, fma((ps_real)-2.0, t0, f_u[-2 * sz] + f_u[2 * sz]), k8 * fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz]))));
 }
 PS_DEFINE(kuramoto_sivashinsky_3d_o8_laplace_u, 1, 1)
 
@@ -447,10 +425,9 @@ PS_BODY(kuramoto_sivashinsky_3d_o8_rate)
     const ps_real k22 = PS_COEFFICIENT(a, 22); /* 4/(105*hz) */
     const ps_real k23 = PS_COEFFICIENT(a, 23); /* -1/(280*hz) */
     const ps_real t0 = f_laplace_u[0];
-    const ps_real t2 = t0 + t0;
-    const ps_real t110 = (((k12 * (f_u[1] - f_u[-1])) + (k13 * (f_u[2] - f_u[-2]))) + (k14 * (f_u[3] - f_u[-3]))) + (k15 * (f_u[4] - f_u[-4]));
-    const ps_real t136 = (((k16 * (f_u[sy] - f_u[-sy])) + (k17 * (f_u[2 * sy] - f_u[-2 * sy]))) + (k18 * (f_u[3 * sy] - f_u[-3 * sy]))) + (k19 * (f_u[4 * sy] - f_u[-4 * sy]));
-    const ps_real t162 = (((k20 * (f_u[sz] - f_u[-sz])) + (k21 * (f_u[2 * sz] - f_u[-2 * sz]))) + (k22 * (f_u[3 * sz] - f_u[-3 * sz]))) + (k23 * (f_u[4 * sz] - f_u[-4 * sz]));
-    out[0] = ((((-t0) - ((((((k0 * ((f_laplace_u[-1] + f_laplace_u[1]) - t2)) + (k1 * ((f_laplace_u[-2] + f_laplace_u[2]) - t2))) + (k2 * ((f_laplace_u[-3] + f_laplace_u[3]) - t2))) + (k3 * ((f_laplace_u[-4] + f_laplace_u[4]) - t2))) + ((((k4 * ((f_laplace_u[-sy] + f_laplace_u[sy]) - t2)) + (k5 * ((f_laplace_u[-2 * sy] + f_laplace_u[2 * sy]) - t2))) + (k6 * ((f_laplace_u[-3 * sy] + f_laplace_u[3 * sy]) - t2))) + (k7 * ((f_laplace_u[-4 * sy] + f_laplace_u[4 * sy]) - t2)))) + ((((k8 * ((f_laplace_u[-sz] + f_laplace_u[sz]) - t2)) + (k9 * ((f_laplace_u[-2 * sz] + f_laplace_u[2 * sz]) - t2))) + (k10 * ((f_laplace_u[-3 * sz] + f_laplace_u[3 * sz]) - t2))) + (k11 * ((f_laplace_u[-4 * sz] + f_laplace_u[4 * sz]) - t2))))) - ((ps_real)0.5 * (t110 * t110))) - ((ps_real)0.5 * (t136 * t136))) - ((ps_real)0.5 * (t162 * t162));
+    const ps_real t97 = fma(k15, f_u[4] - f_u[-4], fma(k14, f_u[3] - f_u[-3], fma(k13, f_u[2] - f_u[-2], k12 * (f_u[1] - f_u[-1]))));
+    const ps_real t120 = fma(k19, f_u[4 * sy] - f_u[-4 * sy], fma(k18, f_u[3 * sy] - f_u[-3 * sy], fma(k17, f_u[2 * sy] - f_u[-2 * sy], k16 * (f_u[sy] - f_u[-sy]))));
+    const ps_real t142 = fma(k23, f_u[4 * sz] - f_u[-4 * sz], fma(k22, f_u[3 * sz] - f_u[-3 * sz], fma(k21, f_u[2 * sz] - f_u[-2 * sz], k20 * (f_u[sz] - f_u[-sz]))));
+    out[0] = fma((ps_real)-0.5, t142 * t142, fma((ps_real)-0.5, t120 * t120, fma((ps_real)-0.5, t97 * t97, (-t0) - ((fma(k3, fma((ps_real)-2.0, t0, f_laplace_u[-4] + f_laplace_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_laplace_u[-3] + f_laplace_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_laplace_u[-2] + f_laplace_u[2]), k0 * fma((ps_real)-2.0, t0, f_laplace_u[-1] + f_laplace_u[1])))) + fma(k7, fma((ps_real)-2.0, t0, f_laplace_u[-4 * sy] + f_laplace_u[4 * sy]), fma(k6, fma((ps_real)-2.0, t0, f_laplace_u[-3 * sy] + f_laplace_u[3 * sy]), fma(k5, fma((ps_real)-2.0, t0, f_laplace_u[-2 * sy] + f_laplace_u[2 * sy]), k4 * fma((ps_real)-2.0, t0, f_laplace_u[-sy] + f_laplace_u[sy]))))) + fma(k11, fma((ps_real)-2.0, t0, f_laplace_u[-4 * sz] + f_laplace_u[4 * sz]), fma(k10, fma((ps_real)-2.0, t0, f_laplace_u[-3 * sz] + f_laplace_u[3 * sz]), fma(k9, fma((ps_real)-2.0, t0, f_laplace_u[-2 * sz] + f_laplace_u[2 * sz]), k8 * fma((ps_real)-2.0, t0, f_laplace_u[-sz] + f_laplace_u[sz]))))))));
 }
 PS_UPDATE(kuramoto_sivashinsky_3d_o8_rate, 2, 1)

@@ -5,8 +5,7 @@ PS_BODY(swift_hohenberg_1d_o2_laplace_u)
 {
     const ps_real *f_u = PS_INPUT(a, 0) + c;
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* hx**(-2) */
-    const ps_real t0 = f_u[0];
-    out[0] = k0 * ((f_u[-1] + f_u[1]) - (t0 + t0));
+    out[0] = k0 * fma((ps_real)-2.0, f_u[0], f_u[-1] + f_u[1]);
 }
 PS_DEFINE(swift_hohenberg_1d_o2_laplace_u, 1, 1)
 
@@ -18,7 +17,7 @@ PS_BODY(swift_hohenberg_1d_o2_rate)
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* hx**(-2) */
     const ps_real t1 = f_u[0];
     const ps_real t6 = f_laplace_u[0];
-    out[0] = (((k0 * t1) - (t1 * (t1 * t1))) - (k1 * ((f_laplace_u[-1] + f_laplace_u[1]) - (t6 + t6)))) - ((ps_real)2.0 * t6);
+    out[0] = fma((ps_real)-2.0, t6, fma(-k1, fma((ps_real)-2.0, t6, f_laplace_u[-1] + f_laplace_u[1]), (k0 * t1) - (t1 * (t1 * t1))));
 }
 PS_UPDATE(swift_hohenberg_1d_o2_rate, 2, 1)
 
@@ -28,8 +27,7 @@ PS_BODY(swift_hohenberg_1d_o4_laplace_u)
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* 4/(3*hx**2) */
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* -1/(12*hx**2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = (k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1));
+    out[0] = fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]));
 }
 PS_DEFINE(swift_hohenberg_1d_o4_laplace_u, 1, 1)
 
@@ -42,8 +40,7 @@ PS_BODY(swift_hohenberg_1d_o4_rate)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* -1/(12*hx**2) */
     const ps_real t1 = f_u[0];
     const ps_real t6 = f_laplace_u[0];
-    const ps_real t7 = t6 + t6;
-    out[0] = (((k0 * t1) - (t1 * (t1 * t1))) - ((k1 * ((f_laplace_u[-1] + f_laplace_u[1]) - t7)) + (k2 * ((f_laplace_u[-2] + f_laplace_u[2]) - t7)))) - ((ps_real)2.0 * t6);
+    out[0] = fma((ps_real)-2.0, t6, ((k0 * t1) - (t1 * (t1 * t1))) - fma(k2, fma((ps_real)-2.0, t6, f_laplace_u[-2] + f_laplace_u[2]), k1 * fma((ps_real)-2.0, t6, f_laplace_u[-1] + f_laplace_u[1])));
 }
 PS_UPDATE(swift_hohenberg_1d_o4_rate, 2, 1)
 
@@ -54,8 +51,7 @@ PS_BODY(swift_hohenberg_1d_o6_laplace_u)
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* -3/(20*hx**2) */
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 1/(90*hx**2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = ((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1));
+    out[0] = fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])));
 }
 PS_DEFINE(swift_hohenberg_1d_o6_laplace_u, 1, 1)
 
@@ -69,8 +65,7 @@ PS_BODY(swift_hohenberg_1d_o6_rate)
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* 1/(90*hx**2) */
     const ps_real t1 = f_u[0];
     const ps_real t6 = f_laplace_u[0];
-    const ps_real t7 = t6 + t6;
-    out[0] = (((k0 * t1) - (t1 * (t1 * t1))) - (((k1 * ((f_laplace_u[-1] + f_laplace_u[1]) - t7)) + (k2 * ((f_laplace_u[-2] + f_laplace_u[2]) - t7))) + (k3 * ((f_laplace_u[-3] + f_laplace_u[3]) - t7)))) - ((ps_real)2.0 * t6);
+    out[0] = fma((ps_real)-2.0, t6, ((k0 * t1) - (t1 * (t1 * t1))) - fma(k3, fma((ps_real)-2.0, t6, f_laplace_u[-3] + f_laplace_u[3]), fma(k2, fma((ps_real)-2.0, t6, f_laplace_u[-2] + f_laplace_u[2]), k1 * fma((ps_real)-2.0, t6, f_laplace_u[-1] + f_laplace_u[1]))));
 }
 PS_UPDATE(swift_hohenberg_1d_o6_rate, 2, 1)
 
@@ -82,8 +77,7 @@ PS_BODY(swift_hohenberg_1d_o8_laplace_u)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 8/(315*hx**2) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* -1/(560*hx**2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = (((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) + (k3 * ((f_u[-4] + f_u[4]) - t1));
+    out[0] = fma(k3, fma((ps_real)-2.0, t0, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))));
 }
 PS_DEFINE(swift_hohenberg_1d_o8_laplace_u, 1, 1)
 
@@ -98,8 +92,7 @@ PS_BODY(swift_hohenberg_1d_o8_rate)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* -1/(560*hx**2) */
     const ps_real t1 = f_u[0];
     const ps_real t6 = f_laplace_u[0];
-    const ps_real t7 = t6 + t6;
-    out[0] = (((k0 * t1) - (t1 * (t1 * t1))) - ((((k1 * ((f_laplace_u[-1] + f_laplace_u[1]) - t7)) + (k2 * ((f_laplace_u[-2] + f_laplace_u[2]) - t7))) + (k3 * ((f_laplace_u[-3] + f_laplace_u[3]) - t7))) + (k4 * ((f_laplace_u[-4] + f_laplace_u[4]) - t7)))) - ((ps_real)2.0 * t6);
+    out[0] = fma((ps_real)-2.0, t6, ((k0 * t1) - (t1 * (t1 * t1))) - fma(k4, fma((ps_real)-2.0, t6, f_laplace_u[-4] + f_laplace_u[4]), fma(k3, fma((ps_real)-2.0, t6, f_laplace_u[-3] + f_laplace_u[3]), fma(k2, fma((ps_real)-2.0, t6, f_laplace_u[-2] + f_laplace_u[2]), k1 * fma((ps_real)-2.0, t6, f_laplace_u[-1] + f_laplace_u[1])))));
 }
 PS_UPDATE(swift_hohenberg_1d_o8_rate, 2, 1)
 
@@ -110,8 +103,7 @@ PS_BODY(swift_hohenberg_2d_o2_laplace_u)
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* hx**(-2) */
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* hy**(-2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = (k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-sy] + f_u[sy]) - t1));
+    out[0] = fma(k1, fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]));
 }
 PS_DEFINE(swift_hohenberg_2d_o2_laplace_u, 1, 1)
 
@@ -125,8 +117,7 @@ PS_BODY(swift_hohenberg_2d_o2_rate)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* hy**(-2) */
     const ps_real t1 = f_u[0];
     const ps_real t6 = f_laplace_u[0];
-    const ps_real t7 = t6 + t6;
-    out[0] = (((k0 * t1) - (t1 * (t1 * t1))) - ((k1 * ((f_laplace_u[-1] + f_laplace_u[1]) - t7)) + (k2 * ((f_laplace_u[-sy] + f_laplace_u[sy]) - t7)))) - ((ps_real)2.0 * t6);
+    out[0] = fma((ps_real)-2.0, t6, ((k0 * t1) - (t1 * (t1 * t1))) - fma(k2, fma((ps_real)-2.0, t6, f_laplace_u[-sy] + f_laplace_u[sy]), k1 * fma((ps_real)-2.0, t6, f_laplace_u[-1] + f_laplace_u[1])));
 }
 PS_UPDATE(swift_hohenberg_2d_o2_rate, 2, 1)
 
@@ -139,8 +130,7 @@ PS_BODY(swift_hohenberg_2d_o4_laplace_u)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 4/(3*hy**2) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* -1/(12*hy**2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = ((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + ((k2 * ((f_u[-sy] + f_u[sy]) - t1)) + (k3 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1)));
+    out[0] = fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])) + fma(k3, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k2 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]));
 }
 PS_DEFINE(swift_hohenberg_2d_o4_laplace_u, 1, 1)
 
@@ -156,8 +146,7 @@ PS_BODY(swift_hohenberg_2d_o4_rate)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* -1/(12*hy**2) */
     const ps_real t1 = f_u[0];
     const ps_real t6 = f_laplace_u[0];
-    const ps_real t7 = t6 + t6;
-    out[0] = (((k0 * t1) - (t1 * (t1 * t1))) - (((k1 * ((f_laplace_u[-1] + f_laplace_u[1]) - t7)) + (k2 * ((f_laplace_u[-2] + f_laplace_u[2]) - t7))) + ((k3 * ((f_laplace_u[-sy] + f_laplace_u[sy]) - t7)) + (k4 * ((f_laplace_u[-2 * sy] + f_laplace_u[2 * sy]) - t7))))) - ((ps_real)2.0 * t6);
+    out[0] = fma((ps_real)-2.0, t6, ((k0 * t1) - (t1 * (t1 * t1))) - (fma(k2, fma((ps_real)-2.0, t6, f_laplace_u[-2] + f_laplace_u[2]), k1 * fma((ps_real)-2.0, t6, f_laplace_u[-1] + f_laplace_u[1])) + fma(k4, fma((ps_real)-2.0, t6, f_laplace_u[-2 * sy] + f_laplace_u[2 * sy]), k3 * fma((ps_real)-2.0, t6, f_laplace_u[-sy] + f_laplace_u[sy]))));
 }
 PS_UPDATE(swift_hohenberg_2d_o4_rate, 2, 1)
 
@@ -172,8 +161,7 @@ PS_BODY(swift_hohenberg_2d_o6_laplace_u)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* -3/(20*hy**2) */
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* 1/(90*hy**2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = (((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) + (((k3 * ((f_u[-sy] + f_u[sy]) - t1)) + (k4 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1))) + (k5 * ((f_u[-3 * sy] + f_u[3 * sy]) - t1)));
+    out[0] = fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))) + fma(k5, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k4, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k3 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy])));
 }
 PS_DEFINE(swift_hohenberg_2d_o6_laplace_u, 1, 1)
 
@@ -191,8 +179,7 @@ PS_BODY(swift_hohenberg_2d_o6_rate)
     const ps_real k6 = PS_COEFFICIENT(a, 6); /* 1/(90*hy**2) */
     const ps_real t1 = f_u[0];
     const ps_real t6 = f_laplace_u[0];
-    const ps_real t7 = t6 + t6;
-    out[0] = (((k0 * t1) - (t1 * (t1 * t1))) - ((((k1 * ((f_laplace_u[-1] + f_laplace_u[1]) - t7)) + (k2 * ((f_laplace_u[-2] + f_laplace_u[2]) - t7))) + (k3 * ((f_laplace_u[-3] + f_laplace_u[3]) - t7))) + (((k4 * ((f_laplace_u[-sy] + f_laplace_u[sy]) - t7)) + (k5 * ((f_laplace_u[-2 * sy] + f_laplace_u[2 * sy]) - t7))) + (k6 * ((f_laplace_u[-3 * sy] + f_laplace_u[3 * sy]) - t7))))) - ((ps_real)2.0 * t6);
+    out[0] = fma((ps_real)-2.0, t6, ((k0 * t1) - (t1 * (t1 * t1))) - (fma(k3, fma((ps_real)-2.0, t6, f_laplace_u[-3] + f_laplace_u[3]), fma(k2, fma((ps_real)-2.0, t6, f_laplace_u[-2] + f_laplace_u[2]), k1 * fma((ps_real)-2.0, t6, f_laplace_u[-1] + f_laplace_u[1]))) + fma(k6, fma((ps_real)-2.0, t6, f_laplace_u[-3 * sy] + f_laplace_u[3 * sy]), fma(k5, fma((ps_real)-2.0, t6, f_laplace_u[-2 * sy] + f_laplace_u[2 * sy]), k4 * fma((ps_real)-2.0, t6, f_laplace_u[-sy] + f_laplace_u[sy])))));
 }
 PS_UPDATE(swift_hohenberg_2d_o6_rate, 2, 1)
 
@@ -209,8 +196,7 @@ PS_BODY(swift_hohenberg_2d_o8_laplace_u)
     const ps_real k6 = PS_COEFFICIENT(a, 6); /* 8/(315*hy**2) */
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* -1/(560*hy**2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = ((((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) + (k3 * ((f_u[-4] + f_u[4]) - t1))) + ((((k4 * ((f_u[-sy] + f_u[sy]) - t1)) + (k5 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1))) + (k6 * ((f_u[-3 * sy] + f_u[3 * sy]) - t1))) + (k7 * ((f_u[-4 * sy] + f_u[4 * sy]) - t1)));
+    out[0] = fma(k3, fma((ps_real)-2.0, t0, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])))) + fma(k7, fma((ps_real)-2.0, t0, f_u[-4 * sy] + f_u[4 * sy]), fma(k6, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k5, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k4 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))));
 }
 PS_DEFINE(swift_hohenberg_2d_o8_laplace_u, 1, 1)
 
@@ -230,8 +216,7 @@ PS_BODY(swift_hohenberg_2d_o8_rate)
     const ps_real k8 = PS_COEFFICIENT(a, 8); /* -1/(560*hy**2) */
     const ps_real t1 = f_u[0];
     const ps_real t6 = f_laplace_u[0];
-    const ps_real t7 = t6 + t6;
-    out[0] = (((k0 * t1) - (t1 * (t1 * t1))) - (((((k1 * ((f_laplace_u[-1] + f_laplace_u[1]) - t7)) + (k2 * ((f_laplace_u[-2] + f_laplace_u[2]) - t7))) + (k3 * ((f_laplace_u[-3] + f_laplace_u[3]) - t7))) + (k4 * ((f_laplace_u[-4] + f_laplace_u[4]) - t7))) + ((((k5 * ((f_laplace_u[-sy] + f_laplace_u[sy]) - t7)) + (k6 * ((f_laplace_u[-2 * sy] + f_laplace_u[2 * sy]) - t7))) + (k7 * ((f_laplace_u[-3 * sy] + f_laplace_u[3 * sy]) - t7))) + (k8 * ((f_laplace_u[-4 * sy] + f_laplace_u[4 * sy]) - t7))))) - ((ps_real)2.0 * t6);
+    out[0] = fma((ps_real)-2.0, t6, ((k0 * t1) - (t1 * (t1 * t1))) - (fma(k4, fma((ps_real)-2.0, t6, f_laplace_u[-4] + f_laplace_u[4]), fma(k3, fma((ps_real)-2.0, t6, f_laplace_u[-3] + f_laplace_u[3]), fma(k2, fma((ps_real)-2.0, t6, f_laplace_u[-2] + f_laplace_u[2]), k1 * fma((ps_real)-2.0, t6, f_laplace_u[-1] + f_laplace_u[1])))) + fma(k8, fma((ps_real)-2.0, t6, f_laplace_u[-4 * sy] + f_laplace_u[4 * sy]), fma(k7, fma((ps_real)-2.0, t6, f_laplace_u[-3 * sy] + f_laplace_u[3 * sy]), fma(k6, fma((ps_real)-2.0, t6, f_laplace_u[-2 * sy] + f_laplace_u[2 * sy]), k5 * fma((ps_real)-2.0, t6, f_laplace_u[-sy] + f_laplace_u[sy]))))));
 }
 PS_UPDATE(swift_hohenberg_2d_o8_rate, 2, 1)
 
@@ -244,8 +229,7 @@ PS_BODY(swift_hohenberg_3d_o2_laplace_u)
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* hy**(-2) */
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* hz**(-2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = ((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-sy] + f_u[sy]) - t1))) + (k2 * ((f_u[-sz] + f_u[sz]) - t1));
+    out[0] = fma(k2, fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz]), fma(k1, fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])));
 }
 PS_DEFINE(swift_hohenberg_3d_o2_laplace_u, 1, 1)
 
@@ -261,8 +245,7 @@ PS_BODY(swift_hohenberg_3d_o2_rate)
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* hz**(-2) */
     const ps_real t1 = f_u[0];
     const ps_real t6 = f_laplace_u[0];
-    const ps_real t7 = t6 + t6;
-    out[0] = (((k0 * t1) - (t1 * (t1 * t1))) - (((k1 * ((f_laplace_u[-1] + f_laplace_u[1]) - t7)) + (k2 * ((f_laplace_u[-sy] + f_laplace_u[sy]) - t7))) + (k3 * ((f_laplace_u[-sz] + f_laplace_u[sz]) - t7)))) - ((ps_real)2.0 * t6);
+    out[0] = fma((ps_real)-2.0, t6, ((k0 * t1) - (t1 * (t1 * t1))) - fma(k3, fma((ps_real)-2.0, t6, f_laplace_u[-sz] + f_laplace_u[sz]), fma(k2, fma((ps_real)-2.0, t6, f_laplace_u[-sy] + f_laplace_u[sy]), k1 * fma((ps_real)-2.0, t6, f_laplace_u[-1] + f_laplace_u[1]))));
 }
 PS_UPDATE(swift_hohenberg_3d_o2_rate, 2, 1)
 
@@ -278,8 +261,7 @@ PS_BODY(swift_hohenberg_3d_o4_laplace_u)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* 4/(3*hz**2) */
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* -1/(12*hz**2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = (((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + ((k2 * ((f_u[-sy] + f_u[sy]) - t1)) + (k3 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1)))) + ((k4 * ((f_u[-sz] + f_u[sz]) - t1)) + (k5 * ((f_u[-2 * sz] + f_u[2 * sz]) - t1)));
+    out[0] = (fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])) + fma(k3, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k2 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))) + fma(k5, fma((ps_real)-2.0, t0, f_u[-2 * sz] + f_u[2 * sz]), k4 * fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz]));
 }
 PS_DEFINE(swift_hohenberg_3d_o4_laplace_u, 1, 1)
 
@@ -298,8 +280,7 @@ PS_BODY(swift_hohenberg_3d_o4_rate)
     const ps_real k6 = PS_COEFFICIENT(a, 6); /* -1/(12*hz**2) */
     const ps_real t1 = f_u[0];
     const ps_real t6 = f_laplace_u[0];
-    const ps_real t7 = t6 + t6;
-    out[0] = (((k0 * t1) - (t1 * (t1 * t1))) - ((((k1 * ((f_laplace_u[-1] + f_laplace_u[1]) - t7)) + (k2 * ((f_laplace_u[-2] + f_laplace_u[2]) - t7))) + ((k3 * ((f_laplace_u[-sy] + f_laplace_u[sy]) - t7)) + (k4 * ((f_laplace_u[-2 * sy] + f_laplace_u[2 * sy]) - t7)))) + ((k5 * ((f_laplace_u[-sz] + f_laplace_u[sz]) - t7)) + (k6 * ((f_laplace_u[-2 * sz] + f_laplace_u[2 * sz]) - t7))))) - ((ps_real)2.0 * t6);
+    out[0] = fma((ps_real)-2.0, t6, ((k0 * t1) - (t1 * (t1 * t1))) - ((fma(k2, fma((ps_real)-2.0, t6, f_laplace_u[-2] + f_laplace_u[2]), k1 * fma((ps_real)-2.0, t6, f_laplace_u[-1] + f_laplace_u[1])) + fma(k4, fma((ps_real)-2.0, t6, f_laplace_u[-2 * sy] + f_laplace_u[2 * sy]), k3 * fma((ps_real)-2.0, t6, f_laplace_u[-sy] + f_laplace_u[sy]))) + fma(k6, fma((ps_real)-2.0, t6, f_laplace_u[-2 * sz] + f_laplace_u[2 * sz]), k5 * fma((ps_real)-2.0, t6, f_laplace_u[-sz] + f_laplace_u[sz]))));
 }
 PS_UPDATE(swift_hohenberg_3d_o4_rate, 2, 1)
 
@@ -318,8 +299,7 @@ PS_BODY(swift_hohenberg_3d_o6_laplace_u)
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* -3/(20*hz**2) */
     const ps_real k8 = PS_COEFFICIENT(a, 8); /* 1/(90*hz**2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = ((((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) + (((k3 * ((f_u[-sy] + f_u[sy]) - t1)) + (k4 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1))) + (k5 * ((f_u[-3 * sy] + f_u[3 * sy]) - t1)))) + (((k6 * ((f_u[-sz] + f_u[sz]) - t1)) + (k7 * ((f_u[-2 * sz] + f_u[2 * sz]) - t1))) + (k8 * ((f_u[-3 * sz] + f_u[3 * sz]) - t1)));
+    out[0] = (fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))) + fma(k5, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k4, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k3 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy])))) + fma(k8, fma((ps_real)-2.0, t0, f_u[-3 * sz] + f_u[3 * sz]), fma(k7, fma((ps_real)-2.0, t0, f_u[-2 * sz] + f_u[2 * sz]), k6 * fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz])));
 }
 PS_DEFINE(swift_hohenberg_3d_o6_laplace_u, 1, 1)
 
@@ -341,8 +321,7 @@ PS_BODY(swift_hohenberg_3d_o6_rate)
     const ps_real k9 = PS_COEFFICIENT(a, 9); /* 1/(90*hz**2) */
     const ps_real t1 = f_u[0];
     const ps_real t6 = f_laplace_u[0];
-    const ps_real t7 = t6 + t6;
-    out[0] = (((k0 * t1) - (t1 * (t1 * t1))) - (((((k1 * ((f_laplace_u[-1] + f_laplace_u[1]) - t7)) + (k2 * ((f_laplace_u[-2] + f_laplace_u[2]) - t7))) + (k3 * ((f_laplace_u[-3] + f_laplace_u[3]) - t7))) + (((k4 * ((f_laplace_u[-sy] + f_laplace_u[sy]) - t7)) + (k5 * ((f_laplace_u[-2 * sy] + f_laplace_u[2 * sy]) - t7))) + (k6 * ((f_laplace_u[-3 * sy] + f_laplace_u[3 * sy]) - t7)))) + (((k7 * ((f_laplace_u[-sz] + f_laplace_u[sz]) - t7)) + (k8 * ((f_laplace_u[-2 * sz] + f_laplace_u[2 * sz]) - t7))) + (k9 * ((f_laplace_u[-3 * sz] + f_laplace_u[3 * sz]) - t7))))) - ((ps_real)2.0 * t6);
+    out[0] = fma((ps_real)-2.0, t6, ((k0 * t1) - (t1 * (t1 * t1))) - ((fma(k3, fma((ps_real)-2.0, t6, f_laplace_u[-3] + f_laplace_u[3]), fma(k2, fma((ps_real)-2.0, t6, f_laplace_u[-2] + f_laplace_u[2]), k1 * fma((ps_real)-2.0, t6, f_laplace_u[-1] + f_laplace_u[1]))) + fma(k6, fma((ps_real)-2.0, t6, f_laplace_u[-3 * sy] + f_laplace_u[3 * sy]), fma(k5, fma((ps_real)-2.0, t6, f_laplace_u[-2 * sy] + f_laplace_u[2 * sy]), k4 * fma((ps_real)-2.0, t6, f_laplace_u[-sy] + f_laplace_u[sy])))) + fma(k9, fma((ps_real)-2.0, t6, f_laplace_u[-3 * sz] + f_laplace_u[3 * sz]), fma(k8, fma((ps_real)-2.0, t6, f_laplace_u[-2 * sz] + f_laplace_u[2 * sz]), k7 * fma((ps_real)-2.0, t6, f_laplace_u[-sz] + f_laplace_u[sz])))));
 }
 PS_UPDATE(swift_hohenberg_3d_o6_rate, 2, 1)
 
@@ -364,8 +343,7 @@ PS_BODY(swift_hohenberg_3d_o8_laplace_u)
     const ps_real k10 = PS_COEFFICIENT(a, 10); /* 8/(315*hz**2) */
     const ps_real k11 = PS_COEFFICIENT(a, 11); /* -1/(560*hz**2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = (((((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) + (k3 * ((f_u[-4] + f_u[4]) - t1))) + ((((k4 * ((f_u[-sy] + f_u[sy]) - t1)) + (k5 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1))) + (k6 * ((f_u[-3 * sy] + f_u[3 * sy]) - t1))) + (k7 * ((f_u[-4 * sy] + f_u[4 * sy]) - t1)))) + ((((k8 * ((f_u[-sz] + f_u[sz]) - t1)) + (k9 * ((f_u[-2 * sz] + f_u[2 * sz]) - t1))) + (k10 * ((f_u[-3 * sz] + f_u[3 * sz]) - t1))) + (k11 * ((f_u[-4 * sz] + f_u[4 * sz]) - t1)));
+    out[0] = (fma(k3, fma((ps_real)-2.0, t0, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])))) + fma(k7, fma((ps_real)-2.0, t0, f_u[-4 * sy] + f_u[4 * sy]), fma(k6, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k5, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k4 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))))) + fma(k11, fma((ps_real)-2.0, t0, f_u[-4 * sz] + f_u[4 * sz]), fma(k10, fma((ps_real)-2.0, t0, f_u[-3 * sz] + f_u[3 * sz]), fma(k9, fma((ps_real)-2.0, t0, f_u[-2 * sz] + f_u[2 * sz]), k8 * fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz]))));
 }
 PS_DEFINE(swift_hohenberg_3d_o8_laplace_u, 1, 1)
 
@@ -390,7 +368,6 @@ PS_BODY(swift_hohenberg_3d_o8_rate)
     const ps_real k12 = PS_COEFFICIENT(a, 12); /* -1/(560*hz**2) */
     const ps_real t1 = f_u[0];
     const ps_real t6 = f_laplace_u[0];
-    const ps_real t7 = t6 + t6;
-    out[0] = (((k0 * t1) - (t1 * (t1 * t1))) - ((((((k1 * ((f_laplace_u[-1] + f_laplace_u[1]) - t7)) + (k2 * ((f_laplace_u[-2] + f_laplace_u[2]) - t7))) + (k3 * ((f_laplace_u[-3] + f_laplace_u[3]) - t7))) + (k4 * ((f_laplace_u[-4] + f_laplace_u[4]) - t7))) + ((((k5 * ((f_laplace_u[-sy] + f_laplace_u[sy]) - t7)) + (k6 * ((f_laplace_u[-2 * sy] + f_laplace_u[2 * sy]) - t7))) + (k7 * ((f_laplace_u[-3 * sy] + f_laplace_u[3 * sy]) - t7))) + (k8 * ((f_laplace_u[-4 * sy] + f_laplace_u[4 * sy]) - t7)))) + ((((k9 * ((f_laplace_u[-sz] + f_laplace_u[sz]) - t7)) + (k10 * ((f_laplace_u[-2 * sz] + f_laplace_u[2 * sz]) - t7))) + (k11 * ((f_laplace_u[-3 * sz] + f_laplace_u[3 * sz]) - t7))) + (k12 * ((f_laplace_u[-4 * sz] + f_laplace_u[4 * sz]) - t7))))) - ((ps_real)2.0 * t6);
+    out[0] = fma((ps_real)-2.0, t6, ((k0 * t1) - (t1 * (t1 * t1))) - ((fma(k4, fma((ps_real)-2.0, t6, f_laplace_u[-4] + f_laplace_u[4]), fma(k3, fma((ps_real)-2.0, t6, f_laplace_u[-3] + f_laplace_u[3]), fma(k2, fma((ps_real)-2.0, t6, f_laplace_u[-2] + f_laplace_u[2]), k1 * fma((ps_real)-2.0, t6, f_laplace_u[-1] + f_laplace_u[1])))) + fma(k8, fma((ps_real)-2.0, t6, f_laplace_u[-4 * sy] + f_laplace_u[4 * sy]), fma(k7, fma((ps_real)-2.0, t6, f_laplace_u[-3 * sy] + f_laplace_u[3 * sy]), fma(k6, fma((ps_real)-2.0, t6, f_laplace_u[-2 * sy] + f_laplace_u[2 * sy]), k5 * fma((ps_real)-2.0, t6, f_laplace_u[-sy] + f_laplace_u[sy]))))) + fma(k12, fma((ps_real)-2.0, t6, f_laplace_u[-4 * sz] + f_laplace_u[4 * sz]), fma(k11, fma((ps_real)-2.0, t6, f_laplace_u[-3 * sz] + f_laplace_u[3 * sz]), fma(k10, fma((ps_real)-2.0, t6, f_laplace_u[-2 * sz] + f_laplace_u[2 * sz]), k9 * fma((ps_real)-2.0, t6, f_laplace_u[-sz] + f_laplace_u[sz]))))));
 }
 PS_UPDATE(swift_hohenberg_3d_o8_rate, 2, 1)

@@ -6,9 +6,8 @@ PS_BODY(wave_1d_o2_rate)
     const ps_real *f_u_t = PS_INPUT(a, 0) + c;
     const ps_real *f_u = PS_INPUT(a, 1) + c;
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* c**2/hx**2 */
-    const ps_real t1 = f_u[0];
     out[0] = f_u_t[0];
-    out[1] = k0 * ((f_u[-1] + f_u[1]) - (t1 + t1));
+    out[1] = k0 * fma((ps_real)-2.0, f_u[0], f_u[-1] + f_u[1]);
 }
 PS_UPDATE(wave_1d_o2_rate, 2, 2)
 
@@ -16,8 +15,7 @@ PS_BODY(wave_1d_o2_acceleration)
 {
     const ps_real *f_u = PS_INPUT(a, 0) + c;
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* c**2/hx**2 */
-    const ps_real t0 = f_u[0];
-    out[0] = k0 * ((f_u[-1] + f_u[1]) - (t0 + t0));
+    out[0] = k0 * fma((ps_real)-2.0, f_u[0], f_u[-1] + f_u[1]);
 }
 PS_UPDATE(wave_1d_o2_acceleration, 1, 1)
 
@@ -28,9 +26,8 @@ PS_BODY(wave_1d_o4_rate)
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* 4*c**2/(3*hx**2) */
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* -c**2/(12*hx**2) */
     const ps_real t1 = f_u[0];
-    const ps_real t2 = t1 + t1;
     out[0] = f_u_t[0];
-    out[1] = (k0 * ((f_u[-1] + f_u[1]) - t2)) + (k1 * ((f_u[-2] + f_u[2]) - t2));
+    out[1] = fma(k1, fma((ps_real)-2.0, t1, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t1, f_u[-1] + f_u[1]));
 }
 PS_UPDATE(wave_1d_o4_rate, 2, 2)
 
@@ -40,8 +37,7 @@ PS_BODY(wave_1d_o4_acceleration)
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* 4*c**2/(3*hx**2) */
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* -c**2/(12*hx**2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = (k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1));
+    out[0] = fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]));
 }
 PS_UPDATE(wave_1d_o4_acceleration, 1, 1)
 
@@ -53,9 +49,8 @@ PS_BODY(wave_1d_o6_rate)
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* -3*c**2/(20*hx**2) */
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* c**2/(90*hx**2) */
     const ps_real t1 = f_u[0];
-    const ps_real t2 = t1 + t1;
     out[0] = f_u_t[0];
-    out[1] = ((k0 * ((f_u[-1] + f_u[1]) - t2)) + (k1 * ((f_u[-2] + f_u[2]) - t2))) + (k2 * ((f_u[-3] + f_u[3]) - t2));
+    out[1] = fma(k2, fma((ps_real)-2.0, t1, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t1, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t1, f_u[-1] + f_u[1])));
 }
 PS_UPDATE(wave_1d_o6_rate, 2, 2)
 
@@ -66,8 +61,7 @@ PS_BODY(wave_1d_o6_acceleration)
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* -3*c**2/(20*hx**2) */
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* c**2/(90*hx**2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = ((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1));
+    out[0] = fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])));
 }
 PS_UPDATE(wave_1d_o6_acceleration, 1, 1)
 
@@ -80,9 +74,8 @@ PS_BODY(wave_1d_o8_rate)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 8*c**2/(315*hx**2) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* -c**2/(560*hx**2) */
     const ps_real t1 = f_u[0];
-    const ps_real t2 = t1 + t1;
     out[0] = f_u_t[0];
-    out[1] = (((k0 * ((f_u[-1] + f_u[1]) - t2)) + (k1 * ((f_u[-2] + f_u[2]) - t2))) + (k2 * ((f_u[-3] + f_u[3]) - t2))) + (k3 * ((f_u[-4] + f_u[4]) - t2));
+    out[1] = fma(k3, fma((ps_real)-2.0, t1, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t1, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t1, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t1, f_u[-1] + f_u[1]))));
 }
 PS_UPDATE(wave_1d_o8_rate, 2, 2)
 
@@ -94,8 +87,7 @@ PS_BODY(wave_1d_o8_acceleration)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 8*c**2/(315*hx**2) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* -c**2/(560*hx**2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = (((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) + (k3 * ((f_u[-4] + f_u[4]) - t1));
+    out[0] = fma(k3, fma((ps_real)-2.0, t0, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))));
 }
 PS_UPDATE(wave_1d_o8_acceleration, 1, 1)
 
@@ -107,9 +99,8 @@ PS_BODY(wave_2d_o2_rate)
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* c**2/hx**2 */
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* c**2/hy**2 */
     const ps_real t1 = f_u[0];
-    const ps_real t2 = t1 + t1;
     out[0] = f_u_t[0];
-    out[1] = (k0 * ((f_u[-1] + f_u[1]) - t2)) + (k1 * ((f_u[-sy] + f_u[sy]) - t2));
+    out[1] = fma(k1, fma((ps_real)-2.0, t1, f_u[-sy] + f_u[sy]), k0 * fma((ps_real)-2.0, t1, f_u[-1] + f_u[1]));
 }
 PS_UPDATE(wave_2d_o2_rate, 2, 2)
 
@@ -120,8 +111,7 @@ PS_BODY(wave_2d_o2_acceleration)
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* c**2/hx**2 */
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* c**2/hy**2 */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = (k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-sy] + f_u[sy]) - t1));
+    out[0] = fma(k1, fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]));
 }
 PS_UPDATE(wave_2d_o2_acceleration, 1, 1)
 
@@ -135,9 +125,8 @@ PS_BODY(wave_2d_o4_rate)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 4*c**2/(3*hy**2) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* -c**2/(12*hy**2) */
     const ps_real t1 = f_u[0];
-    const ps_real t2 = t1 + t1;
     out[0] = f_u_t[0];
-    out[1] = ((k0 * ((f_u[-1] + f_u[1]) - t2)) + (k1 * ((f_u[-2] + f_u[2]) - t2))) + ((k2 * ((f_u[-sy] + f_u[sy]) - t2)) + (k3 * ((f_u[-2 * sy] + f_u[2 * sy]) - t2)));
+    out[1] = fma(k1, fma((ps_real)-2.0, t1, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t1, f_u[-1] + f_u[1])) + fma(k3, fma((ps_real)-2.0, t1, f_u[-2 * sy] + f_u[2 * sy]), k2 * fma((ps_real)-2.0, t1, f_u[-sy] + f_u[sy]));
 }
 PS_UPDATE(wave_2d_o4_rate, 2, 2)
 
@@ -150,8 +139,7 @@ PS_BODY(wave_2d_o4_acceleration)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 4*c**2/(3*hy**2) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* -c**2/(12*hy**2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = ((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + ((k2 * ((f_u[-sy] + f_u[sy]) - t1)) + (k3 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1)));
+    out[0] = fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])) + fma(k3, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k2 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]));
 }
 PS_UPDATE(wave_2d_o4_acceleration, 1, 1)
 
@@ -167,9 +155,8 @@ PS_BODY(wave_2d_o6_rate)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* -3*c**2/(20*hy**2) */
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* c**2/(90*hy**2) */
     const ps_real t1 = f_u[0];
-    const ps_real t2 = t1 + t1;
     out[0] = f_u_t[0];
-    out[1] = (((k0 * ((f_u[-1] + f_u[1]) - t2)) + (k1 * ((f_u[-2] + f_u[2]) - t2))) + (k2 * ((f_u[-3] + f_u[3]) - t2))) + (((k3 * ((f_u[-sy] + f_u[sy]) - t2)) + (k4 * ((f_u[-2 * sy] + f_u[2 * sy]) - t2))) + (k5 * ((f_u[-3 * sy] + f_u[3 * sy]) - t2)));
+    out[1] = fma(k2, fma((ps_real)-2.0, t1, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t1, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t1, f_u[-1] + f_u[1]))) + fma(k5, fma((ps_real)-2.0, t1, f_u[-3 * sy] + f_u[3 * sy]), fma(k4, fma((ps_real)-2.0, t1, f_u[-2 * sy] + f_u[2 * sy]), k3 * fma((ps_real)-2.0, t1, f_u[-sy] + f_u[sy])));
 }
 PS_UPDATE(wave_2d_o6_rate, 2, 2)
 
@@ -184,8 +171,7 @@ PS_BODY(wave_2d_o6_acceleration)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* -3*c**2/(20*hy**2) */
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* c**2/(90*hy**2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = (((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) + (((k3 * ((f_u[-sy] + f_u[sy]) - t1)) + (k4 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1))) + (k5 * ((f_u[-3 * sy] + f_u[3 * sy]) - t1)));
+    out[0] = fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))) + fma(k5, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k4, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k3 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy])));
 }
 PS_UPDATE(wave_2d_o6_acceleration, 1, 1)
 
@@ -203,9 +189,8 @@ PS_BODY(wave_2d_o8_rate)
     const ps_real k6 = PS_COEFFICIENT(a, 6); /* 8*c**2/(315*hy**2) */
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* -c**2/(560*hy**2) */
     const ps_real t1 = f_u[0];
-    const ps_real t2 = t1 + t1;
     out[0] = f_u_t[0];
-    out[1] = ((((k0 * ((f_u[-1] + f_u[1]) - t2)) + (k1 * ((f_u[-2] + f_u[2]) - t2))) + (k2 * ((f_u[-3] + f_u[3]) - t2))) + (k3 * ((f_u[-4] + f_u[4]) - t2))) + ((((k4 * ((f_u[-sy] + f_u[sy]) - t2)) + (k5 * ((f_u[-2 * sy] + f_u[2 * sy]) - t2))) + (k6 * ((f_u[-3 * sy] + f_u[3 * sy]) - t2))) + (k7 * ((f_u[-4 * sy] + f_u[4 * sy]) - t2)));
+    out[1] = fma(k3, fma((ps_real)-2.0, t1, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t1, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t1, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t1, f_u[-1] + f_u[1])))) + fma(k7, fma((ps_real)-2.0, t1, f_u[-4 * sy] + f_u[4 * sy]), fma(k6, fma((ps_real)-2.0, t1, f_u[-3 * sy] + f_u[3 * sy]), fma(k5, fma((ps_real)-2.0, t1, f_u[-2 * sy] + f_u[2 * sy]), k4 * fma((ps_real)-2.0, t1, f_u[-sy] + f_u[sy]))));
 }
 PS_UPDATE(wave_2d_o8_rate, 2, 2)
 
@@ -222,8 +207,7 @@ PS_BODY(wave_2d_o8_acceleration)
     const ps_real k6 = PS_COEFFICIENT(a, 6); /* 8*c**2/(315*hy**2) */
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* -c**2/(560*hy**2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = ((((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) + (k3 * ((f_u[-4] + f_u[4]) - t1))) + ((((k4 * ((f_u[-sy] + f_u[sy]) - t1)) + (k5 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1))) + (k6 * ((f_u[-3 * sy] + f_u[3 * sy]) - t1))) + (k7 * ((f_u[-4 * sy] + f_u[4 * sy]) - t1)));
+    out[0] = fma(k3, fma((ps_real)-2.0, t0, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])))) + fma(k7, fma((ps_real)-2.0, t0, f_u[-4 * sy] + f_u[4 * sy]), fma(k6, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k5, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k4 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))));
 }
 PS_UPDATE(wave_2d_o8_acceleration, 1, 1)
 
@@ -237,9 +221,8 @@ PS_BODY(wave_3d_o2_rate)
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* c**2/hy**2 */
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* c**2/hz**2 */
     const ps_real t1 = f_u[0];
-    const ps_real t2 = t1 + t1;
     out[0] = f_u_t[0];
-    out[1] = ((k0 * ((f_u[-1] + f_u[1]) - t2)) + (k1 * ((f_u[-sy] + f_u[sy]) - t2))) + (k2 * ((f_u[-sz] + f_u[sz]) - t2));
+    out[1] = fma(k2, fma((ps_real)-2.0, t1, f_u[-sz] + f_u[sz]), fma(k1, fma((ps_real)-2.0, t1, f_u[-sy] + f_u[sy]), k0 * fma((ps_real)-2.0, t1, f_u[-1] + f_u[1])));
 }
 PS_UPDATE(wave_3d_o2_rate, 2, 2)
 
@@ -252,8 +235,7 @@ PS_BODY(wave_3d_o2_acceleration)
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* c**2/hy**2 */
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* c**2/hz**2 */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = ((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-sy] + f_u[sy]) - t1))) + (k2 * ((f_u[-sz] + f_u[sz]) - t1));
+    out[0] = fma(k2, fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz]), fma(k1, fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])));
 }
 PS_UPDATE(wave_3d_o2_acceleration, 1, 1)
 
@@ -270,9 +252,8 @@ PS_BODY(wave_3d_o4_rate)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* 4*c**2/(3*hz**2) */
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* -c**2/(12*hz**2) */
     const ps_real t1 = f_u[0];
-    const ps_real t2 = t1 + t1;
     out[0] = f_u_t[0];
-    out[1] = (((k0 * ((f_u[-1] + f_u[1]) - t2)) + (k1 * ((f_u[-2] + f_u[2]) - t2))) + ((k2 * ((f_u[-sy] + f_u[sy]) - t2)) + (k3 * ((f_u[-2 * sy] + f_u[2 * sy]) - t2)))) + ((k4 * ((f_u[-sz] + f_u[sz]) - t2)) + (k5 * ((f_u[-2 * sz] + f_u[2 * sz]) - t2)));
+    out[1] = (fma(k1, fma((ps_real)-2.0, t1, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t1, f_u[-1] + f_u[1])) + fma(k3, fma((ps_real)-2.0, t1, f_u[-2 * sy] + f_u[2 * sy]), k2 * fma((ps_real)-2.0, t1, f_u[-sy] + f_u[sy]))) + fma(k5, fma((ps_real)-2.0, t1, f_u[-2 * sz] + f_u[2 * sz]), k4 * fma((ps_real)-2.0, t1, f_u[-sz] + f_u[sz]));
 }
 PS_UPDATE(wave_3d_o4_rate, 2, 2)
 
@@ -288,8 +269,7 @@ PS_BODY(wave_3d_o4_acceleration)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* 4*c**2/(3*hz**2) */
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* -c**2/(12*hz**2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = (((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + ((k2 * ((f_u[-sy] + f_u[sy]) - t1)) + (k3 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1)))) + ((k4 * ((f_u[-sz] + f_u[sz]) - t1)) + (k5 * ((f_u[-2 * sz] + f_u[2 * sz]) - t1)));
+    out[0] = (fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])) + fma(k3, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k2 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))) + fma(k5, fma((ps_real)-2.0, t0, f_u[-2 * sz] + f_u[2 * sz]), k4 * fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz]));
 }
 PS_UPDATE(wave_3d_o4_acceleration, 1, 1)
 
@@ -309,9 +289,8 @@ PS_BODY(wave_3d_o6_rate)
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* -3*c**2/(20*hz**2) */
     const ps_real k8 = PS_COEFFICIENT(a, 8); /* c**2/(90*hz**2) */
     const ps_real t1 = f_u[0];
-    const ps_real t2 = t1 + t1;
     out[0] = f_u_t[0];
-    out[1] = ((((k0 * ((f_u[-1] + f_u[1]) - t2)) + (k1 * ((f_u[-2] + f_u[2]) - t2))) + (k2 * ((f_u[-3] + f_u[3]) - t2))) + (((k3 * ((f_u[-sy] + f_u[sy]) - t2)) + (k4 * ((f_u[-2 * sy] + f_u[2 * sy]) - t2))) + (k5 * ((f_u[-3 * sy] + f_u[3 * sy]) - t2)))) + (((k6 * ((f_u[-sz] + f_u[sz]) - t2)) + (k7 * ((f_u[-2 * sz] + f_u[2 * sz]) - t2))) + (k8 * ((f_u[-3 * sz] + f_u[3 * sz]) - t2)));
+    out[1] = (fma(k2, fma((ps_real)-2.0, t1, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t1, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t1, f_u[-1] + f_u[1]))) + fma(k5, fma((ps_real)-2.0, t1, f_u[-3 * sy] + f_u[3 * sy]), fma(k4, fma((ps_real)-2.0, t1, f_u[-2 * sy] + f_u[2 * sy]), k3 * fma((ps_real)-2.0, t1, f_u[-sy] + f_u[sy])))) + fma(k8, fma((ps_real)-2.0, t1, f_u[-3 * sz] + f_u[3 * sz]), fma(k7, fma((ps_real)-2.0, t1, f_u[-2 * sz] + f_u[2 * sz]), k6 * fma((ps_real)-2.0, t1, f_u[-sz] + f_u[sz])));
 }
 PS_UPDATE(wave_3d_o6_rate, 2, 2)
 
@@ -330,8 +309,7 @@ PS_BODY(wave_3d_o6_acceleration)
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* -3*c**2/(20*hz**2) */
     const ps_real k8 = PS_COEFFICIENT(a, 8); /* c**2/(90*hz**2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = ((((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) + (((k3 * ((f_u[-sy] + f_u[sy]) - t1)) + (k4 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1))) + (k5 * ((f_u[-3 * sy] + f_u[3 * sy]) - t1)))) + (((k6 * ((f_u[-sz] + f_u[sz]) - t1)) + (k7 * ((f_u[-2 * sz] + f_u[2 * sz]) - t1))) + (k8 * ((f_u[-3 * sz] + f_u[3 * sz]) - t1)));
+    out[0] = (fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))) + fma(k5, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k4, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k3 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy])))) + fma(k8, fma((ps_real)-2.0, t0, f_u[-3 * sz] + f_u[3 * sz]), fma(k7, fma((ps_real)-2.0, t0, f_u[-2 * sz] + f_u[2 * sz]), k6 * fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz])));
 }
 PS_UPDATE(wave_3d_o6_acceleration, 1, 1)
 
@@ -354,9 +332,8 @@ PS_BODY(wave_3d_o8_rate)
     const ps_real k10 = PS_COEFFICIENT(a, 10); /* 8*c**2/(315*hz**2) */
     const ps_real k11 = PS_COEFFICIENT(a, 11); /* -c**2/(560*hz**2) */
     const ps_real t1 = f_u[0];
-    const ps_real t2 = t1 + t1;
     out[0] = f_u_t[0];
-    out[1] = (((((k0 * ((f_u[-1] + f_u[1]) - t2)) + (k1 * ((f_u[-2] + f_u[2]) - t2))) + (k2 * ((f_u[-3] + f_u[3]) - t2))) + (k3 * ((f_u[-4] + f_u[4]) - t2))) + ((((k4 * ((f_u[-sy] + f_u[sy]) - t2)) + (k5 * ((f_u[-2 * sy] + f_u[2 * sy]) - t2))) + (k6 * ((f_u[-3 * sy] + f_u[3 * sy]) - t2))) + (k7 * ((f_u[-4 * sy] + f_u[4 * sy]) - t2)))) + ((((k8 * ((f_u[-sz] + f_u[sz]) - t2)) + (k9 * ((f_u[-2 * sz] + f_u[2 * sz]) - t2))) + (k10 * ((f_u[-3 * sz] + f_u[3 * sz]) - t2))) + (k11 * ((f_u[-4 * sz] + f_u[4 * sz]) - t2)));
+    out[1] = (fma(k3, fma((ps_real)-2.0, t1, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t1, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t1, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t1, f_u[-1] + f_u[1])))) + fma(k7, fma((ps_real)-2.0, t1, f_u[-4 * sy] + f_u[4 * sy]), fma(k6, fma((ps_real)-2.0, t1, f_u[-3 * sy] + f_u[3 * sy]), fma(k5, fma((ps_real)-2.0, t1, f_u[-2 * sy] + f_u[2 * sy]), k4 * fma((ps_real)-2.0, t1, f_u[-sy] + f_u[sy]))))) + fma(k11, fma((ps_real)-2.0, t1, f_u[-4 * sz] + f_u[4 * sz]), fma(k10, fma((ps_real)-2.0, t1, f_u[-3 * sz] + f_u[3 * sz]), fma(k9, fma((ps_real)-2.0, t1, f_u[-2 * sz] + f_u[2 * sz]), k8 * fma((ps_real)-2.0, t1, f_u[-sz] + f_u[sz]))));
 }
 PS_UPDATE(wave_3d_o8_rate, 2, 2)
 
@@ -378,7 +355,6 @@ PS_BODY(wave_3d_o8_acceleration)
     const ps_real k10 = PS_COEFFICIENT(a, 10); /* 8*c**2/(315*hz**2) */
     const ps_real k11 = PS_COEFFICIENT(a, 11); /* -c**2/(560*hz**2) */
     const ps_real t0 = f_u[0];
-    const ps_real t1 = t0 + t0;
-    out[0] = (((((k0 * ((f_u[-1] + f_u[1]) - t1)) + (k1 * ((f_u[-2] + f_u[2]) - t1))) + (k2 * ((f_u[-3] + f_u[3]) - t1))) + (k3 * ((f_u[-4] + f_u[4]) - t1))) + ((((k4 * ((f_u[-sy] + f_u[sy]) - t1)) + (k5 * ((f_u[-2 * sy] + f_u[2 * sy]) - t1))) + (k6 * ((f_u[-3 * sy] + f_u[3 * sy]) - t1))) + (k7 * ((f_u[-4 * sy] + f_u[4 * sy]) - t1)))) + ((((k8 * ((f_u[-sz] + f_u[sz]) - t1)) + (k9 * ((f_u[-2 * sz] + f_u[2 * sz]) - t1))) + (k10 * ((f_u[-3 * sz] + f_u[3 * sz]) - t1))) + (k11 * ((f_u[-4 * sz] + f_u[4 * sz]) - t1)));
+    out[0] = (fma(k3, fma((ps_real)-2.0, t0, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])))) + fma(k7, fma((ps_real)-2.0, t0, f_u[-4 * sy] + f_u[4 * sy]), fma(k6, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k5, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k4 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))))) + fma(k11, fma((ps_real)-2.0, t0, f_u[-4 * sz] + f_u[4 * sz]), fma(k10, fma((ps_real)-2.0, t0, f_u[-3 * sz] + f_u[3 * sz]), fma(k9, fma((ps_real)-2.0, t0, f_u[-2 * sz] + f_u[2 * sz]), k8 * fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz]))));
 }
 PS_UPDATE(wave_3d_o8_acceleration, 1, 1)

@@ -45,7 +45,7 @@ static inline __attribute__((always_inline)) void ps_add_terms(const ps_args *a,
             const ps_real *term = (const ps_real *)a->field[inputs + outputs + t * outputs + f] + row;
             const ps_real w = (ps_real)a->weight[t];
             PS_INDEPENDENT
-            for (int64_t i = a->lo[2]; i < a->hi[2]; i++) out[i] += w * term[i];
+            for (int64_t i = a->lo[2]; i < a->hi[2]; i++) out[i] = fma(w, term[i], out[i]);
         }
 }
 
@@ -67,7 +67,7 @@ static inline __attribute__((always_inline)) void ps_add_terms(const ps_args *a,
                 cell(&a, row + i, k_, j_, i, value);                                                                   \
                 for (int f = 0; f < outputs; f++)                                                                      \
                     ((ps_real *)a.field[inputs + f])[row + i] =                                                        \
-                        w * ((const ps_real *)a.field[inputs + outputs + f])[row + i] + scale * value[f];              \
+                        fma(scale, value[f], w * ((const ps_real *)a.field[inputs + outputs + f])[row + i]);           \
             }                                                                                                          \
             ps_add_terms(&a, row, inputs, outputs);                                                                    \
         }                                                                                                              \

@@ -36,10 +36,11 @@ static inline int ps_launch(void (*kernel)(ps_args), const ps_args *a)
         cell(&a, c, k_, j_, i_, value);                                                                                \
         for (int f = 0; f < outputs; f++) {                                                                            \
             ps_real *out = (ps_real *)a.field[inputs + f] + c;                                                         \
-            ps_real sum = (ps_real)a.weight[0] * ((const ps_real *)a.field[inputs + outputs + f])[c]                   \
-                          + (ps_real)a.scale * value[f];                                                               \
+            ps_real sum = fma((ps_real)a.scale, value[f],                                                              \
+                              (ps_real)a.weight[0] * ((const ps_real *)a.field[inputs + outputs + f])[c]);             \
             for (int64_t t = 1; t < a.terms; t++)                                                                      \
-                sum += (ps_real)a.weight[t] * ((const ps_real *)a.field[inputs + outputs + t * outputs + f])[c];       \
+                sum =                                                                                                  \
+                    fma((ps_real)a.weight[t], ((const ps_real *)a.field[inputs + outputs + t * outputs + f])[c], sum); \
             *out = sum;                                                                                                \
         }                                                                                                              \
     }                                                                                                                  \

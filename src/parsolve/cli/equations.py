@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from parsolve.equations.program import Program, Stage
     from parsolve.problem import Problem
 
-FREE = {"load", "constant", "coefficient", "coordinate", "time", "integral"}
+FREE = {"load", "constant", "coefficient", "coordinate", "time", "integral", "neg"}
 
 
 def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
@@ -68,8 +68,8 @@ def equations_text(problem: Problem) -> str:
 
 
 def flops(stage: Stage) -> int:
-    """Operations of a stage at one cell, each function counted as one."""
-    return sum(op.name not in FREE for op in stage.operations)
+    """Operations of a stage at one cell, each function counted as one and a fused product and sum as two."""
+    return sum((op.name not in FREE) + (op.name == "fma") for op in stage.operations)
 
 
 def _short(stage: Stage, program: Program) -> str:

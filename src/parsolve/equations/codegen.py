@@ -130,7 +130,7 @@ class _Printer:
     def _operand(self, n: int) -> str:
         text = self(n)
         op: Operation = self.stage.operations[n]
-        simple = self.is_named(n) or (op.name in LEAVES and not text.startswith("-"))
+        simple = self.is_named(n) or op.name == "fma" or (op.name in LEAVES and not text.startswith("-"))
         return text if simple else f"({text})"
 
 

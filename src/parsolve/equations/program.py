@@ -17,6 +17,7 @@ from parsolve.equations.lowering import Lowering
 from parsolve.equations.operators import expand, name_of
 from parsolve.equations.parse import OPERATOR_FUNCTIONS, VALUE_FUNCTIONS, parse
 from parsolve.equations.syntax import Source
+from parsolve.equations.tape import fused
 from parsolve.errors import CaseError
 from parsolve.kernels.library import MAX_COEFFICIENTS
 
@@ -184,7 +185,8 @@ class _StageBuilder:
 
     def __call__(self, name: str, outputs: Mapping[str, sympy.Expr], *, updates: bool = False) -> Stage:
         lowering = Lowering(self.axes, self.order, self.fields, self.numbers)
-        results = tuple(lowering.value(e) for e in outputs.values())
+        values = [lowering.value(e) for e in outputs.values()]
+        operations, results = fused(lowering.tape.operations, values)
         most = MAX_COEFFICIENTS - len(self.numbers)
         if len(lowering.coefficients) > most:
             raise CaseError(
@@ -196,7 +198,7 @@ class _StageBuilder:
             tuple(lowering.inputs),
             tuple(outputs),
             tuple(outputs.values()),
-            tuple(lowering.tape.operations),
+            operations,
             results,
             tuple(lowering.coefficients),
             tuple(lowering.radius[name] for name in lowering.inputs),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from parsolve.kernels.library import MAX_COEFFICIENTS
+from parsolve.kernels.library import MAX_COEFFICIENTS, fma
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from parsolve.kernels.library import Args
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "neg": np.negative,
+    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "neg": np.negative, "fma": fma,
     "lt": np.less, "le": np.less_equal, "eq": np.equal, "ne": np.not_equal,
     "and": np.logical_and, "or": np.logical_or, "not": np.logical_not, "select": np.where,
     "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan,
@@ -68,9 +68,9 @@ class NumpyKernel:
         if not self.stage.updates:
             return value
         real = terms[0].dtype.type
-        total: np.ndarray = real(args.weight[0]) * terms[0] + real(args.scale) * value
+        total = fma(real(args.scale), value, real(args.weight[0]) * terms[0])
         for t, term in enumerate(terms[1:], start=1):
-            total = total + real(args.weight[t]) * term
+            total = fma(real(args.weight[t]), term, total)
         return total
 
     def _values(self, args: Args, views: Sequence[Callable[..., np.ndarray]], dtype: np.dtype) -> list[np.ndarray]:

@@ -158,6 +158,8 @@ def _partials(
         return [zero, np.where(at[0], 1.0, 0.0), np.where(at[0], 0.0, 1.0)]
     if name == "mul":
         return [at[1], at[0]]
+    if name == "fma":
+        return [at[1], at[0], one]
     if name == "div":
         return [1.0 / at[1], -value / at[1]]
     partials = []

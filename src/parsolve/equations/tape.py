@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Offset = tuple[int, int, int]
 
@@ -12,8 +16,8 @@ Offset = tuple[int, int, int]
 class Operation:
     """One value: load (data = input, offset), constant, coefficient (data = number), or a function of others.
 
-    Functions: add sub mul div neg, pow, select (condition, then, else), lt le eq ne and or not, and one- and
-    two-argument functions of C's <math.h> by name, with min, max and sign.
+    Functions: add sub mul div neg, fma (a b + c, rounded once), pow, select (condition, then, else), lt le eq ne and or
+    not, and one- and two-argument functions of C's <math.h> by name, with min, max and sign.
     """
 
     name: str
@@ -59,3 +63,56 @@ class Tape:
                 square = self.push("mul", square, square)
         assert result is not None
         return result
+
+
+def fused(operations: Sequence[Operation], results: Sequence[int]) -> tuple[tuple[Operation, ...], tuple[int, ...]]:
+    """The operations with fma for a product that is only added or subtracted, and the numbers of the results.
+
+    x - (y + y) becomes fma(-2, y, x), which has the same bits, as y + y is exact.  A difference of two products stays,
+    so that it is zero where they are equal: a constant has no derivatives.
+    """
+    uses = Counter(n for op in operations for n in op.arguments) + Counter(results)
+    tape, number = Tape(), dict[int, int]()
+
+    def factors(n: int) -> list[int] | None:
+        op = operations[n]
+        return [number[a] for a in op.arguments] if op.name == "mul" and uses[n] == 1 else None
+
+    def minus(n: int) -> int:
+        op = tape.operations[n]
+        return tape.constant(-op.data) if op.name == "constant" else tape.push("neg", n)
+
+    def sum_of(x: int, y: int) -> int:
+        product, other = (factors(y), x) if factors(y) else (factors(x), y)
+        return tape.push("fma", *product, number[other]) if product else tape.push("add", number[x], number[y])
+
+    def difference(x: int, y: int) -> int:
+        first, second = factors(x), factors(y)
+        if operations[y].name == "add" and len(set(operations[y].arguments)) == 1:
+            return tape.push("fma", tape.constant(-2.0), number[operations[y].arguments[0]], number[x])
+        if second and not first:
+            return tape.push("fma", minus(second[0]), second[1], number[x])
+        if first and not second:
+            return tape.push("fma", *first, minus(number[y]))
+        return tape.push("sub", number[x], number[y])
+
+    for n, op in enumerate(operations):
+        if op.name in ("add", "sub"):
+            number[n] = (sum_of if op.name == "add" else difference)(*op.arguments)
+        else:
+            number[n] = tape.push(op.name, *(number[a] for a in op.arguments), data=op.data)
+    return _needed(tape.operations, [number[n] for n in results])
+
+
+def _needed(operations: Sequence[Operation], results: Sequence[int]) -> tuple[tuple[Operation, ...], tuple[int, ...]]:
+    """The operations that the results depend on, numbered anew."""
+    needed = set(results)
+    for n in range(len(operations) - 1, -1, -1):
+        if n in needed:
+            needed.update(operations[n].arguments)
+    number = {n: i for i, n in enumerate(sorted(needed))}
+    kept = (operations[n] for n in number)
+    return (
+        tuple(Operation(op.name, tuple(number[a] for a in op.arguments), op.data) for op in kept),
+        tuple(number[n] for n in results),
+    )

@@ -16,6 +16,7 @@ from parsolve.errors import SetupError
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import ArrayLike
 
 ABI = 2
 MAX_FIELDS, MAX_COEFFICIENTS, MAX_TERMS, MAX_DEPTH, MAX_POINTS, SUM_DIGITS = 64, 128, 12, 8, 8, 70
@@ -187,6 +188,18 @@ def core() -> Library:
         if level >= candidate and path.is_file():
             return Library(path)
     return base
+
+
+def fma(a: ArrayLike, b: ArrayLike, c: ArrayLike) -> np.ndarray:
+    """The values a b + c, rounded once, which NumPy does not have; float32 or float64, as the arguments are."""
+    import numpy as np
+
+    dtype = np.result_type(a, b, c)
+    operands = [np.array(s, dtype, order="C") for s in np.broadcast_arrays(a, b, c)]
+    out = np.empty(operands[0].shape, dtype)
+    addresses = [ctypes.c_void_p(array.ctypes.data) for array in (*operands, out)]
+    core().function("fma", dtype.name)(*addresses, ctypes.c_int64(out.size))
+    return out
 
 
 def _library(directory: Path, name: str) -> Path:
