@@ -40,7 +40,8 @@ static void fetch_ahead(const ps_pass *p, int64_t k, const range *tile, const ra
     const int64_t lines = cells * p->size / (shares * PS_LINE) + 1;
     const int64_t c = first[0] * a->stride[0] + first[1] * a->stride[1] + first[2];
     a->ahead = (const char *)p->fields[k % p->field_count] + c * p->size + share * lines * PS_LINE;
-    a->ahead_lines = lines / ((box->hi[0] - box->lo[0]) * (box->hi[1] - box->lo[1])) + 1;
+    const int64_t rows = (box->hi[0] - box->lo[0]) * (box->hi[1] - box->lo[1]);
+    a->ahead_lines = lines / (rows * PS_PIECES(box->hi[2] - box->lo[2])) + 1;
 }
 
 static int run_kernel(const ps_pass *p, const ps_stage *s, int64_t k, const range *tile, const range *box)

@@ -13,7 +13,8 @@
 #define PS_MAX_FIELDS 64
 #define PS_MAX_COEFFICIENTS 128
 #define PS_MAX_TERMS 12
-#define PS_LINE 64 /* bytes of a cache line */
+#define PS_LINE 64                               /* bytes of a cache line */
+#define PS_PIECES(n) ((n) < 512 ? 1 : (n) / 256) /* pieces of a row of n cells, 256 or more each */
 
 /* Status of every entry point. */
 enum { PS_OK = 0, PS_BAD_BOX = 1, PS_BAD_ARGUMENT = 2, PS_DEVICE = 3 };
@@ -39,7 +40,7 @@ typedef struct ps_args {
     double coefficient[PS_MAX_COEFFICIENTS];
     void *field[PS_MAX_FIELDS]; /* address of owned cell (0, 0, 0) */
     void *stream;               /* CUDA stream; not used on a CPU */
-    const void *ahead;          /* what a CPU fetches into its cache meanwhile: so many lines with each row; or NULL */
+    const void *ahead;          /* what a CPU fetches meanwhile: so many lines with each piece of a row; or NULL */
     int64_t ahead_lines;
 } ps_args;
 
