@@ -14,7 +14,7 @@ from time import perf_counter, sleep
 import numpy as np
 from mpi4py import MPI
 
-from parsolve.bench import REPEATS, best_time, case_of, copy_bandwidth
+from parsolve.bench import REPEATS, best_time, case_of, copy_bandwidth, ready
 from parsolve.case import Case
 from parsolve.problem import pose
 
@@ -37,7 +37,9 @@ def main() -> None:
     text["time"] = named["time"] | {"dt": 1e-3}
     rates = {}
     for name, data in (("catalogue", named), ("text", text)):
-        steps, seconds = best_time(pose(Case.from_dict(data)), comm, args.seconds)
+        prepared = ready(pose(Case.from_dict(data)), comm)
+        steps, seconds = best_time(prepared, comm, args.seconds)
+        prepared.passes.free()
         rates[name] = steps * args.size**2 / seconds
     waiting = comm.Ibarrier() if comm.rank else None
     if comm.rank == 0:

@@ -17,6 +17,7 @@
 #define SPINS 1000
 
 PS_EXPORT int ps_pipeline(const ps_pass *pass);
+PS_EXPORT int64_t ps_threads(int64_t wanted);
 PS_EXPORT int ps_launch(ps_kernel *kernel, const ps_args *args, int64_t threads);
 
 typedef struct range {
@@ -173,4 +174,14 @@ int ps_launch(ps_kernel *kernel, const ps_args *args, int64_t threads)
         if (found > status) status = found;
     }
     return status;
+}
+
+/* How many threads a rank can have if it wants so many. */
+int64_t ps_threads(int64_t wanted)
+{
+#ifdef _OPENMP
+    return wanted;
+#else
+    return wanted > 0;
+#endif
 }

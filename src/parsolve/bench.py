@@ -16,7 +16,6 @@ from parsolve.errors import CaseError
 from parsolve.prepare import prepare
 from parsolve.problem import pose
 from parsolve.solvers.march import march
-from parsolve.solvers.pipeline import Passes
 from parsolve.solvers.schedule import Schedule
 from parsolve.tables import nearest
 
@@ -130,8 +129,8 @@ def measure(
     bandwidth = copy_bandwidth(comm, problem.threads)
     prepared = ready(problem, comm)
     steps, best = best_time(prepared, comm, seconds)
-    passes = prepared.passes
     prepared.passes.free()
+    steps_a_pass, tile = prepared.order
     traffic = BENCHMARKS[name].traffic * problem.dtype.itemsize
     rate = steps * problem.grid.size / best
     found = Measurement(
@@ -140,8 +139,8 @@ def measure(
         precision=precision,
         ranks=comm.size,
         threads=problem.threads,
-        steps_a_pass=passes.steps if isinstance(passes, Passes) else 0,
-        tile=passes.tile if isinstance(passes, Passes) else (),
+        steps_a_pass=steps_a_pass,
+        tile=tile,
         steps=steps,
         seconds=best,
         updates_per_s=rate,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from parsolve.domain.field import layout
 from parsolve.domain.grid import AXES, Triple, choose_processes, ghost_depths, split
 from parsolve.problem import Problem, pose
 from parsolve.solvers.tableaus import RungeKutta
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from parsolve.case import Case
 
 SLAB = 1 << 22  # cells of initial values looked at in one go
+PROCESS = 122 << 20  # bytes of Python, NumPy, MPI, HDF5 and buffers of messages and files, measured
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def check(case: Case, ranks: int) -> Plan:
         (least, most),
         prod(most) * ranks / grid.size,
         _halo_bytes(problem, processes, most, ghosts, problem.pass_steps(ranks)),
-        _memory(problem, most, ghosts),
+        _memory(problem, most, ghosts, bool(halo.deep)),
         frames,
         grid.size * stored * problem.dtype.itemsize,
         schedule.dt if schedule else dt,
@@ -114,12 +116,10 @@ def _halo_bytes(problem: Problem, processes: Triple, shape: Triple, ghosts: Trip
     return int(cells * fields * problem.dtype.itemsize)
 
 
-def _memory(problem: Problem, shape: Triple, ghosts: Triple) -> int:
-    """Bytes of all fields of a rank with their ghosts and the padding of rows."""
-    fields = problem.field_count + len(problem.velocities)
-    nz, ny, nx = (n + 2 * g for n, g in zip(shape, ghosts, strict=True))
-    lane = 64 // problem.dtype.itemsize
-    return int(fields * nz * ny * -(-(nx + lane) // lane) * lane * problem.dtype.itemsize)
+def _memory(problem: Problem, shape: Triple, ghosts: Triple, deep: bool) -> int:
+    """Bytes of a rank: all fields with their ghosts and the padding of rows, and the process itself."""
+    rows, _ = layout(shape, ghosts, problem.dtype.itemsize, deep)
+    return PROCESS + (problem.field_count + len(problem.velocities)) * prod(rows) * problem.dtype.itemsize
 
 
 def _boundary_notes(problem: Problem) -> list[str]:

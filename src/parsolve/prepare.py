@@ -98,6 +98,11 @@ class March:
         return Passes(self.stepper, steps, self.dt, self.problem.load(size).tile(steps)) if fused else self.stepper
 
     @property
+    def order(self) -> tuple[int, tuple[int, ...]]:
+        """Steps in a pass and cells of its tiles; 0 and (): step by step."""
+        return (self.passes.steps, self.passes.tile) if isinstance(self.passes, Passes) else (0, ())
+
+    @property
     def _subdomain(self) -> Subdomain:
         return next(iter(self.state.values())).subdomain
 

@@ -18,6 +18,7 @@ from parsolve.equations.program import Program, Stage, build
 from parsolve.equations.symbol import eigenvalues
 from parsolve.equations.user import user_equation
 from parsolve.equations.values import evaluate, fill
+from parsolve.kernels.library import possible_threads
 from parsolve.sides import side_condition
 from parsolve.solvers.blocking import Load, lags
 from parsolve.solvers.evaluation import Rates, StageKernel
@@ -107,17 +108,29 @@ class Problem:
         processes = choose_processes(self.grid, size, plain, self.case.run.processes)
         nz, ny, nx = (n // p for n, p in zip(self.grid.cells, processes, strict=True))
         z, y, x = (has_deep_ghosts(self.grid, processes, d) for d in range(3))
+        updates = 2 * len(self.program.unknowns) * self.scheme.stages  # weights times terms
         return Load(
-            (nz, ny, nx), self.grid.present, (z, y, x), self._kernels, self.program.radius,
-            lags(self.grid, self.program.radius, self.points), len(self.program.unknowns), self.field_count,
-            self.dtype.itemsize, self.threads, not isinstance(self.scheme, RungeKutta) or self.scheme.stages == 1,
-        )  # fmt: skip
+            shape=(nz, ny, nx),
+            present=self.grid.present,
+            deep=(z, y, x),
+            split=size > 1,
+            kernels=self._kernels,
+            radius=self.program.radius,
+            lag=lags(self.grid, self.program.radius, self.points),
+            operations=self.scheme.stages * sum(stage.flops for stage in self.program.stages) + updates,
+            unknowns=len(self.program.unknowns),
+            carried=len(self.program.unknowns) * (1 if isinstance(self.scheme, RungeKutta) else 2),
+            fields=self.field_count,
+            itemsize=self.dtype.itemsize,
+            threads=self.threads,
+            alternates=not isinstance(self.scheme, RungeKutta) or self.scheme.stages == 1,
+        )
 
     @property
     def threads(self) -> int:
         """Threads of a rank: as the case says, else as the launcher does."""
         given = os.environ.get("OMP_NUM_THREADS", "1").split(",")[0]
-        return self.case.run.threads or (int(given) if given.isdecimal() and int(given) > 0 else 1)
+        return possible_threads(self.case.run.threads or (int(given) if given.isdecimal() and int(given) > 0 else 1))
 
     @property
     def field_count(self) -> int:

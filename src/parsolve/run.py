@@ -48,4 +48,4 @@ def run(case: Case, comm: MPI.Intracomm, out: Path, force: bool = False, progres
     except BaseException:
         recorder.abandon()
         raise
-    return summarize(case, result, march.state, path)
+    return summarize(march, result, path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -35,21 +36,35 @@ class Row:
 def scaling(
     name: str, comm: MPI.Intracomm, *, size: int | None, precision: str, seconds: float, threads: int
 ) -> list[Row]:
-    """Measure on 1, 2, 4, ... ranks up to all, with 1, 2, 4, ... threads up to so many; collective."""
+    """Measure on 1, 2, 4, ... ranks up to all, with 1, 2, 4, ... threads up to so many, a core for each; collective."""
     b = BENCHMARKS[name]
     base = dict.fromkeys(b.axes, size or b.size)
+    cores = _cores_a_rank(comm)
     rows: list[Row] = []
     for kind in ("strong", "weak"):
         first = 0.0
         for count in _doubling(comm.size):
             for each in _doubling(threads):
                 workers = count * each
+                if workers > cores * comm.size and workers > 1:
+                    continue
                 cells = base if kind == "strong" else base | {b.axes[-1]: base[b.axes[-1]] * workers}
                 rate = _rate(name, comm, count, each, size or b.size, cells, precision, seconds)
                 first = first or rate
                 text = " x ".join(map(str, cells.values()))
                 rows.append(Row(kind, count, each, text, rate, rate / first, rate / first / workers))
     return rows
+
+
+def _cores_a_rank(comm: MPI.Intracomm) -> float:
+    """Cores of this node over its ranks, the least of all nodes; collective."""
+    from mpi4py import MPI
+
+    node = comm.Split_type(MPI.COMM_TYPE_SHARED)
+    cores = set().union(*node.allgather(os.sched_getaffinity(0)))
+    least = comm.allreduce(len(cores) / node.size, op=MPI.MIN)
+    node.Free()
+    return float(least)
 
 
 def _doubling(most: int) -> Iterator[int]:

@@ -11,18 +11,23 @@ from parsolve.domain.reduce import extrema, mean
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from parsolve.case import Case
-    from parsolve.solvers.evaluation import State
+    from parsolve.prepare import March
     from parsolve.solvers.march import Result
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run did; ``seconds`` is the marching alone."""
+    """What a run did; ``seconds`` is the marching alone.
+
+    ``steps_a_pass`` and ``tile`` are those of the pipeline on rank 0; 0 and (): step by step.
+    """
 
     case_title: str
     grid: dict[str, int]
     processes: dict[str, int]
+    threads: int
+    steps_a_pass: int
+    tile: tuple[int, ...]
     steps: int
     time: float
     cells: int
@@ -36,8 +41,9 @@ class Summary:
         return asdict(self)
 
 
-def summarize(case: Case, result: Result, state: State, path: Path) -> Summary:
+def summarize(march: March, result: Result, path: Path) -> Summary:
     """The summary of a march and its last state; collective."""
+    case, state = march.problem.case, march.state
     sub = next(iter(state.values())).subdomain
     grid = sub.grid
     fields = {}
@@ -48,6 +54,8 @@ def summarize(case: Case, result: Result, state: State, path: Path) -> Summary:
         case.title,
         dict(zip(grid.names, reversed(grid.shape), strict=True)),
         {axis: sub.processes[AXES.index(axis)] for axis in grid.names},
+        sub.threads,
+        *march.order,
         result.steps,
         result.time,
         grid.size,

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parsolve.cli.words import by_axis, table
+from parsolve.cli.words import by_axis, order, table
 from parsolve.errors import agreed
 
 if TYPE_CHECKING:
@@ -102,11 +102,10 @@ def _peer(m: Measurement, peer: Peer) -> tuple[str, str]:
 def text(m: Measurement) -> str:
     """The measurement in plain words."""
     workers = f"{m.ranks} ranks x {m.threads} threads" if m.threads > 1 else f"{m.ranks} ranks"
-    order = f"{m.steps_a_pass} steps a pass, tiles of {' x '.join(map(str, m.tile))}" if m.tile else "step by step"
     rows = [
         ("grid", f"{by_axis(m.cells)}, {m.precision}, {workers}, {m.steps} steps in {m.seconds:.3f} s"),
         ("speed", f"{m.updates_per_s:.3g} cell updates/s, {m.step_us:.3g} us a step"),
-        ("order", order),
+        ("order", order(m.steps_a_pass, m.tile)),
         ("copy bandwidth", f"{m.copy_bandwidth / 1e9:.1f} GB/s, measured in this run"),
         ("effective bandwidth", f"{m.effective_bandwidth / 1e9:.1f} GB/s: each value once in and once out"),
         ("streaming roofline", f"{m.roofline:.3g} cell updates/s"),

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from parsolve.equations.program import Program, Stage
     from parsolve.problem import Problem
 
-FREE = {"load", "constant", "coefficient", "coordinate", "time", "integral", "neg"}
-
 
 def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     """Add `eq` and `compile`."""
@@ -45,7 +43,10 @@ def show(args: argparse.Namespace, world: object) -> int:
         ("order", f"{order} inside" + ("" if all(problem.grid.periodic) else f", {min(order, 4)} at boundaries")),
         ("stages", ", ".join(f"{name} (radius {s.radius})" for s in program.stages for name in [_short(s, program)])),
         ("ghost cells", str(program.ghost)),
-        ("a rate costs", f"{sum(map(flops, program.stages))} flops and at least {size(bytes_moved)} a cell"),
+        (
+            "a rate costs",
+            f"{sum(stage.flops for stage in program.stages)} flops and at least {size(bytes_moved)} a cell",
+        ),
         ("stable step", f"dt = {check(problem.case, 1).dt:.6g} with {problem.scheme.name}"),
     ]
     print("\n".join(table(rows, "  ")))
@@ -65,11 +66,6 @@ def equations_text(problem: Problem) -> str:
             left = sympy.Symbol(f"{name}{suffix}")
             blocks.append(sympy.pretty(sympy.Eq(left, expression, evaluate=False), use_unicode=True, num_columns=100))
     return "\n\n".join(blocks) + "\n"
-
-
-def flops(stage: Stage) -> int:
-    """Operations of a stage at one cell, each function counted as one and a fused product and sum as two."""
-    return sum((op.name not in FREE) + (op.name == "fma") for op in stage.operations)
 
 
 def _short(stage: Stage, program: Program) -> str:

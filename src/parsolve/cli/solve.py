@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from parsolve.cli import launch
 from parsolve.cli.progress import Progress
-from parsolve.cli.words import by_axis, size, table
+from parsolve.cli.words import by_axis, order, size, table
 from parsolve.errors import agreed
 
 if TYPE_CHECKING:
@@ -104,9 +104,10 @@ def summary_text(summary: Summary) -> str:
     grid, processes = by_axis(summary.grid), by_axis(summary.processes)
     rows = [
         ("grid", f"{grid}: {summary.cells} cells"),
-        ("processes", processes),
+        ("processes", processes + (f", {summary.threads} threads each" if summary.threads > 1 else "")),
         ("steps", f"{summary.steps}, to t = {summary.time:.6g}"),
         ("marching", f"{summary.seconds:.3g} s, {summary.updates_per_s:.3g} cell updates/s"),
+        ("order", order(summary.steps_a_pass, summary.tile)),
     ]
     for name, values in summary.fields.items():
         rows.append((f"field {name}", "   ".join(f"{key} {values[key]:.6g}" for key in ("min", "max", "mean"))))

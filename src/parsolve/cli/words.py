@@ -23,6 +23,11 @@ def by_axis(numbers: Mapping[str, int]) -> str:
     return f"{' x '.join(str(n) for n in numbers.values())} ({', '.join(numbers)})"
 
 
+def order(steps: int, tile: Sequence[int]) -> str:
+    """Return in which order a march goes: in passes of several steps over tiles, or step by step."""
+    return f"{steps} steps a pass, tiles of {' x '.join(map(str, tile))} rows" if steps else "step by step"
+
+
 def size(number: float) -> str:
     """Return bytes with a binary unit."""
     for unit in ("B", "KiB", "MiB", "GiB"):

@@ -61,13 +61,7 @@ class Field:
         self.dtype = np.dtype(dtype)
         self.origin = subdomain.ghosts
         (nz, ny, nx), (gz, gy, gx) = subdomain.shape, subdomain.ghosts
-        lane = LINE // self.dtype.itemsize
-        spare = lane if subdomain.deep and subdomain.is_deep(2) else 0  # boxes of passes fill whole lines
-        before = -(-gx // lane) * lane + spare
-        pitch = before + -(-(nx + gx) // lane) * lane + spare
-        if pitch * self.dtype.itemsize % 4096 == 0:
-            pitch += lane
-        rows = (nz + 2 * gz, ny + 2 * gy, pitch)
+        rows, before = layout(subdomain.shape, subdomain.ghosts, self.dtype.itemsize, bool(subdomain.deep))
         size = rows[0] * rows[1] * rows[2] * self.dtype.itemsize
         self.memory = _allocate(size, colour * COLOUR % PAGE).view(self.dtype).reshape(rows)
         self.array = self.memory[:, :, before - gx : before + nx + gx]
@@ -83,6 +77,18 @@ class Field:
     def address(self) -> int:
         """Address of owned cell (0, 0, 0)."""
         return self.owned.ctypes.data if self.owned.size else 0
+
+
+def layout(shape: Triple, ghosts: Triple, itemsize: int, deep: bool) -> tuple[Triple, int]:
+    """Shape of the memory of a field, rows padded, and cells of a row before owned cell 0; ``deep``: for passes."""
+    (nz, ny, nx), (gz, gy, gx) = shape, ghosts
+    lane = LINE // itemsize
+    spare = lane if deep else 0  # the boxes of passes fill whole lines
+    before = -(-gx // lane) * lane + spare
+    pitch = before + -(-(nx + gx) // lane) * lane + spare
+    if pitch * itemsize % PAGE == 0:
+        pitch += lane
+    return (nz + 2 * gz, ny + 2 * gy, pitch), before
 
 
 def _allocate(size: int, offset: int) -> np.ndarray:

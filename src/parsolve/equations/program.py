@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 EQUATION_FUNCTIONS = {**VALUE_FUNCTIONS, **OPERATOR_FUNCTIONS}
 
 
+FREE = {"load", "constant", "coefficient", "coordinate", "time", "integral", "neg"}  # operations that cost nothing
+
+
 @dataclass(frozen=True)
 class Stage:
     """One kernel: ``outputs = results(inputs)`` at each cell of a box.
@@ -62,6 +65,11 @@ class Stage:
     def radius(self) -> int:
         """Neighbours read of any input."""
         return max(self.radii, default=0)
+
+    @property
+    def flops(self) -> int:
+        """Operations at one cell, each function counted as one and a fused product and sum as two."""
+        return sum((op.name not in FREE) + (op.name == "fma") for op in self.operations)
 
 
 @dataclass(frozen=True)

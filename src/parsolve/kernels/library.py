@@ -210,8 +210,14 @@ def _library(directory: Path, name: str) -> Path:
     raise SetupError(f"{directory}: no compiled kernels (libparsolve_{name}); install parsolve with pip")
 
 
+def possible_threads(wanted: int) -> int:
+    """How many threads a rank can have if it wants so many: one where the kernels were built without OpenMP."""
+    return int(core().handle.ps_threads(ctypes.c_int64(wanted)))
+
+
 def describe() -> dict[str, str]:
     """The library in use and the instruction set it was built for."""
     name = core().path.stem
     isa = {"v3": "x86-64-v3 (AVX2)", "v4": "x86-64-v4 (AVX-512)"}.get(name.rpartition("_")[2], platform.machine())
-    return {"library": str(core().path), "instruction set": isa, "ABI": str(ABI)}
+    threads = "OpenMP" if possible_threads(2) > 1 else "one a rank: built without OpenMP"
+    return {"library": str(core().path), "instruction set": isa, "ABI": str(ABI), "threads": threads}

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 MOST_FUSED = 8  # kernels in one pass: more gain little and their ghosts cost more
 LEAST_STRIP = 8  # rows
-# Seconds: of an exchange; of a cell in cache; of a value to come from memory and go back.  benchmarks/NOTES.md
-LATENCY, CELL, MEMORY = 2e-5, 6e-10, 6e-10
+TILE_CELLS = 4096  # a tile that is smaller costs more in its calls than in its cells
+# Seconds on a core, of float64: an exchange without and with messages; a row of a kernel; an arithmetic operation in
+# cache; a value to come from memory and go back; a ghost value to be exchanged.  How measured: benchmarks/NOTES.md
+LOCAL, MESSAGES, ROW, OPERATION, MEMORY, EXCHANGED = 4e-6, 2e-5, 1.2e-8, 3.5e-11, 6e-10, 2.5e-9
 SHARE = 0.5  # of the second-level cache for the planes between the first and the last stage of a strip
 CACHE = 1 << 20  # bytes of that cache where the system does not tell
 
@@ -39,10 +41,12 @@ class Load:
         shape: owned cells (z, y, x).
         present: axes of the grid.
         deep: axes along which ghosts come from other cells.
+        split: whether some come from other ranks.
         kernels: launched one after the other in a step.
         radius: neighbours that a kernel reads.
         lag: cells (z, y, x) that a kernel stays behind the one before it.
-        unknowns, fields: how many are computed in a step, and touched.
+        operations: of all kernels at one cell.
+        unknowns, carried, fields: how many fields are computed, hold the state between steps, and are touched.
         itemsize: bytes of a value.
         threads: of the rank.
         alternates: whether a pass must be of an even number of steps.
@@ -51,10 +55,13 @@ class Load:
     shape: tuple[int, int, int]
     present: tuple[bool, bool, bool]
     deep: tuple[bool, bool, bool]
+    split: bool
     kernels: int
     radius: int
     lag: tuple[int, int, int]
+    operations: int
     unknowns: int
+    carried: int
     fields: int
     itemsize: int
     threads: int = 1
@@ -78,23 +85,30 @@ class Load:
     def cost(self, steps: int) -> float:
         """Modelled seconds of a step in a pass of so many, 0: of one by itself.
 
-        A pass costs LATENCY once, a step by itself once a kernel.  Cells in the deep ghosts are computed twice; along
-        x they fill cache lines.  Values come from memory and go back once a pass, those between two strips twice.
+        Exchanges are done once a pass, and once a kernel without passes.  Cells in the deep ghosts are computed twice;
+        along x they fill cache lines.  Values come from memory and go back once a pass, those between two strips twice.
         """
-        cells = prod(self.shape)
+        nz, ny, nx = self.shape
+        cells, size = nz * ny * nx, self.itemsize / 8
+        latency = MESSAGES if self.split else LOCAL
         if not steps:
-            return LATENCY * self.kernels + cells * self.kernels * self.unknowns * (CELL + 2 * MEMORY)
+            exchange = latency + EXCHANGED * size * self.unknowns * self._ghosts(self.radius)
+            update = size * (OPERATION * self.operations + 2 * MEMORY * self.kernels * self.unknowns)
+            return self.kernels * (exchange + ROW * nz * ny) + cells * update
         beyond = (steps * self.kernels - 1) * self.radius
         lane = LINE // self.itemsize
-        wide = (beyond, beyond, -(-beyond // lane) * lane)
-        twice = prod(
-            1 + (w if d < 2 else 2 * w) / n
-            for d, (n, w, deep) in enumerate(zip(self.shape, wide, self.deep, strict=True)) if deep
-        )  # fmt: skip
+        wide = (beyond, beyond, -(-beyond // lane) * lane * 2)
+        z, y, x = (n + w if deep else n for n, w, deep in zip(self.shape, wide, self.deep, strict=True))
         _, strip = self.tile(steps)
         again = 1 + (steps * self.kernels * self.lag[self.axes[1]] / strip if strip < self.shape[self.axes[1]] else 0)
-        update = self.kernels * self.unknowns * twice * CELL
-        return LATENCY / steps + cells * (update + self.fields * again * MEMORY / steps)
+        exchange = latency + EXCHANGED * size * self.carried * self._ghosts(beyond + self.radius)
+        memory = MEMORY * size * cells * self.fields * again
+        return (exchange + memory) / steps + self.kernels * z * y * ROW + OPERATION * size * self.operations * z * y * x
+
+    def _ghosts(self, depth: int) -> float:
+        """Ghosts of a field that are exchanged; in 3-D rows close in the tile."""
+        axes = (0, 1) if all(self.present) else (0, 1, 2)
+        return sum(2 * depth * prod(self.shape) / self.shape[d] for d in axes if self.deep[d])
 
     def tile(self, steps: int) -> tuple[int, int]:
         """Cells of a tile along the axes it marches along and that is cut into strips.
@@ -111,7 +125,9 @@ class Load:
         fitting = int(SHARE * cache_bytes() / ((behind + 2 * self.radius + 1) * row)) - lag
         least, unit = (LEAST_STRIP, 1) if strip < 2 else (LEAST_STRIP * lane, lane)
         each = -(-(self.shape[strip] + 2 * lag) // self.threads) if self.threads > 1 else fitting
-        return 1, max(least, min(fitting, each) // unit * unit)
+        width = max(least, min(fitting, each) // unit * unit)
+        row_cells = min(width, self.shape[strip]) * (self.shape[2] if strip < 2 else 1)
+        return max(1, min(self.shape[march], TILE_CELLS // row_cells)), width
 
 
 def tiled_axes(present: tuple[bool, bool, bool]) -> tuple[int, int]:
