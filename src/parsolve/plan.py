@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from parsolve.domain.field import layout
-from parsolve.domain.grid import AXES, Triple, choose_processes, ghost_depths, split
+from parsolve.domain.grid import AXES, Triple, choose_processes, ghost_depths, slabs, split
 from parsolve.problem import Problem, pose
 from parsolve.solvers.tableaus import RungeKutta
 
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
     from parsolve.case import Case
 
-SLAB = 1 << 22  # cells of initial values looked at in one go
-PROCESS = 122 << 20  # bytes of Python, NumPy, MPI, HDF5 and buffers of messages and files, measured
+PROCESS = 118 << 20  # bytes of Python, NumPy, MPI, HDF5 and buffers of messages and files, measured
 
 
 @dataclass(frozen=True)
@@ -86,14 +85,8 @@ def _extrema(
     problem: Problem, values_of: Callable[[str, Triple, Triple], np.ndarray], name: str
 ) -> tuple[float, float]:
     """Range of the values of a field, read or evaluated in slabs of bounded size."""
-    nz, ny, nx = problem.grid.cells
-    axis = 0 if nz > 1 else 1
-    layer = problem.grid.size // problem.grid.cells[axis]
-    step = max(1, SLAB // layer)
     low, high = np.inf, -np.inf
-    for first in range(0, problem.grid.cells[axis], step):
-        count = min(step, problem.grid.cells[axis] - first)
-        start, shape = ((first, 0, 0), (count, ny, nx)) if axis == 0 else ((0, first, 0), (nz, count, nx))
+    for start, shape in slabs(problem.grid.cells):
         values = values_of(name, start, shape)
         low, high = min(low, float(values.min())), max(high, float(values.max()))
     return low, high
@@ -117,9 +110,13 @@ def _halo_bytes(problem: Problem, processes: Triple, shape: Triple, ghosts: Trip
 
 
 def _memory(problem: Problem, shape: Triple, ghosts: Triple, deep: bool) -> int:
-    """Bytes of a rank: all fields with their ghosts and the padding of rows, and the process itself."""
-    rows, _ = layout(shape, ghosts, problem.dtype.itemsize, deep)
-    return PROCESS + (problem.field_count + len(problem.velocities)) * prod(rows) * problem.dtype.itemsize
+    """Bytes of a rank: the process, and fields with padded rows; or, if that is more, their owned cells at the start.
+
+    (Initial velocities are needed at the start alone, when no ghosts have been written yet.)
+    """
+    (nz, ny, pitch), _ = layout(shape, ghosts, problem.dtype.itemsize, deep)
+    start = (problem.field_count + len(problem.velocities)) * prod(shape[:2])
+    return PROCESS + max(problem.field_count * nz * ny, start) * pitch * problem.dtype.itemsize
 
 
 def _boundary_notes(problem: Problem) -> list[str]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import warnings
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from parsolve.domain.field import Field
+from parsolve.domain.grid import slabs
 from parsolve.domain.halo import HaloExchange, is_crowded
 from parsolve.domain.reduce import extrema
 from parsolve.equations.codegen import library_text
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from mpi4py import MPI
 
-    from parsolve.domain.grid import Subdomain
+    from parsolve.domain.grid import Subdomain, Triple
     from parsolve.equations.program import Stage
     from parsolve.kernels.library import Kernel
     from parsolve.problem import Problem
@@ -180,7 +181,7 @@ def coefficient_fields(problem: Problem, sub: Subdomain, crowded: bool) -> dict[
         return fields
     with agreed(sub.comm):
         for name, f in fields.items():
-            f.owned[...] = problem.array(name, sub.start, sub.shape)
+            _set_values(f, partial(problem.array, name))
     ghost = sub.ghost
     exchange = HaloExchange(
         list(fields.values()),
@@ -233,4 +234,12 @@ def _periodic_image(problem: Problem, name: str, start: Sequence[int], shape: Se
 
 def _set_initial(problem: Problem, fields: Iterable[Field]) -> None:
     for f in fields:
-        f.owned[...] = problem.initial(f.name, f.subdomain.start, f.subdomain.shape)
+        _set_values(f, partial(problem.initial, f.name))
+
+
+def _set_values(f: Field, values_of: Callable[[Triple, Triple], np.ndarray]) -> None:
+    """Set the owned cells slab by slab: no second array of their size is needed."""
+    for first, shape in slabs(f.subdomain.shape):
+        z, y, x = (a + b for a, b in zip(f.subdomain.start, first, strict=True))
+        part = tuple(slice(a, a + n) for a, n in zip(first, shape, strict=True))
+        f.owned[part] = values_of((z, y, x), shape)

@@ -21,6 +21,7 @@ AXES = ("z", "y", "x")
 Triple = tuple[int, int, int]
 # A subdomain thinner than this along a split axis is mostly halo; x is split rather than going below it.
 THIN = 8
+SLAB = 1 << 20  # cells of values that are evaluated or read in one go
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,17 @@ def split(cells: int, parts: int) -> list[int]:
     """Starts of ``parts`` nearly equal pieces and the end: the first ``cells % parts`` pieces have one cell more."""
     size, more = divmod(cells, parts)
     return [i * size + min(i, more) for i in range(parts + 1)]
+
+
+def slabs(shape: Triple) -> Iterator[tuple[Triple, Triple]]:
+    """Starts and shapes of slabs of at most SLAB cells, or one layer, that make up a box of this shape."""
+    axis = 0 if shape[0] > 1 else 1
+    layer = max(1, shape[0] * shape[1] * shape[2] // max(1, shape[axis]))
+    step = max(1, SLAB // layer)
+    for first in range(0, shape[axis], step):
+        start, extent = [0, 0, 0], list(shape)
+        start[axis], extent[axis] = first, min(step, shape[axis] - first)
+        yield (start[0], start[1], start[2]), (extent[0], extent[1], extent[2])
 
 
 @dataclass(frozen=True)
