@@ -34,11 +34,8 @@ if TYPE_CHECKING:
     from parsolve.solvers.stepper import Workspace
 
 KERNEL, COPY, GHOST = 0, 1, 2
-TRIALS, FACTORS, LEAST_TRIAL = (
-    2,
-    (0.5, 0.75, 1, 1.5, 2),
-    1e-4,
-)  # trials of widths of strips; of passes of so many seconds
+# Each width of strips, over the modelled one, is tried so often, if a pass takes so many seconds.
+FACTORS, TRIALS, LEAST_TRIAL = (0.5, 0.75, 1, 1.5, 2), 2, 1e-4
 
 
 @dataclass(frozen=True)
@@ -119,10 +116,8 @@ class Pipeline:
             count=len(entries), kernels=sum(e.kind == KERNEL for e in entries), march=march, strip=strip,
             field_count=len(self._touched), reach=self._radius, size=first.dtype.itemsize, threads=sub.threads,
         )  # fmt: skip
-        p.stages, p.fields = (
-            (StageEntry * len(entries))(*entries),
-            (ctypes.c_void_p * len(self._touched))(*self._touched),
-        )
+        p.stages = (StageEntry * len(entries))(*entries)
+        p.fields = (ctypes.c_void_p * len(self._touched))(*self._touched)
         p.lo[:] = [min(e.lo[d] for e in entries) for d in range(3)]
         p.hi[:] = [max(e.hi[d] + e.lag[d] for e in entries) for d in range(3)]
         p.tile[march], p.tile[strip] = self.tile
