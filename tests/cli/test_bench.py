@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,6 @@ from parsolve import peers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.cli.conftest import Shell
 
@@ -97,6 +97,7 @@ def test_numpy_computes_our_field(
 ) -> None:
     """Of a size at which the initial values are nearly constant at the ends, as the peers take them."""
     monkeypatch.setattr(peers, "PEERS", ("numpy",))
+    monkeypatch.setattr(peers, "_script", lambda: Path(__file__).parents[2] / "benchmarks" / "peers" / "peer.py")
     code, out, err = call("bench", name, "--size", "48", "--seconds", "0.02", "--peers", "--json")
     assert code == 0, err
     (peer,) = json.loads(out.splitlines()[-1])["peers"]

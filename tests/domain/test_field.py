@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mpi4py import MPI
 
-from parsolve.domain.field import Box, Field, bind, owned
+from parsolve.domain.field import CLOSE, LINE, PAGE, Box, Field, bind, lines_apart, owned
 from parsolve.domain.grid import Grid, Subdomain
 from parsolve.errors import SetupError
 from parsolve.kernels.library import MAX_FIELDS, MAX_TERMS
@@ -128,3 +128,11 @@ def test_a_status_that_is_not_zero_is_an_error() -> None:
     u = Field("u", subdomain(5), "float64")
     with pytest.raises(SetupError, match="status 2"):
         bind(Failing(), owned(u.subdomain), [u], [u])()
+
+
+@pytest.mark.parametrize("pitch", range(2, 66))
+def test_stores_do_not_hold_up_the_loads_of_the_next_field(pitch: int) -> None:
+    """Neither of the same row nor of the rows beside it, whatever their pitch."""
+    apart, lines = lines_apart(pitch), PAGE // LINE
+    near = [(m * apart + row * pitch) % lines for m in (-1, 1) for row in (-1, 0, 1)]
+    assert min(near) > CLOSE

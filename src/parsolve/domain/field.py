@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 LINE = 64  # bytes of a cache line
 PAGE = 4096
-COLOUR = 17 * LINE  # fields of one kernel begin so far apart within a page
+CLOSE = 8  # lines behind which a store does not hold up a load any more; benchmarks/NOTES.md
 HUGE = 2 << 20  # bytes of a huge page
 
 
@@ -63,7 +64,8 @@ class Field:
         (nz, ny, nx), (gz, gy, gx) = subdomain.shape, subdomain.ghosts
         rows, before = layout(subdomain.shape, subdomain.ghosts, self.dtype.itemsize, bool(subdomain.deep))
         size = rows[0] * rows[1] * rows[2] * self.dtype.itemsize
-        self.memory = _allocate(size, colour * COLOUR % PAGE).view(self.dtype).reshape(rows)
+        apart = lines_apart(rows[2] * self.dtype.itemsize // LINE)
+        self.memory = _allocate(size, colour * apart * LINE % PAGE).view(self.dtype).reshape(rows)
         self.array = self.memory[:, :, before - gx : before + nx + gx]
         self.owned = self.array[gz : gz + nz, gy : gy + ny, gx : gx + nx]
 
@@ -89,6 +91,23 @@ def layout(shape: Triple, ghosts: Triple, itemsize: int, deep: bool) -> tuple[Tr
     if pitch * itemsize % PAGE == 0:
         pitch += lane
     return (nz + 2 * gz, ny + 2 * gy, pitch), before
+
+
+@cache
+def lines_apart(pitch: int) -> int:
+    """How many lines apart, within a page, fields of one kernel begin whose rows are so many lines apart.
+
+    Of fields that are 1, 2, 3 apart, neighbouring ones first, rows of one and the same and next rows of another are to
+    be more than CLOSE lines ahead of each other.
+    """
+    lines = PAGE // LINE
+
+    def meetings(apart: int) -> tuple[int, ...]:
+        return tuple(
+            sum((m * apart + row * pitch) % lines <= CLOSE for m in (-n, n) for row in (-1, 0, 1)) for n in (1, 2, 3)
+        )
+
+    return min(range(CLOSE + 1, lines - CLOSE), key=meetings)
 
 
 def _allocate(size: int, offset: int) -> np.ndarray:
