@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MOST_FUSED = 8  # kernels in one pass: more gain little and their ghosts cost more
 LEAST_STRIP = 8  # rows
-TILE_CELLS = 4096  # a tile that is smaller costs more in its calls than in its cells
+TILE_CELLS = 2048  # a tile that is smaller costs more in its calls than in its cells
 # Seconds on a core, of float64: an exchange without and with messages; a row of a kernel; an arithmetic operation in
 # cache; a value to come from memory and go back; a ghost value to be exchanged.  How measured: benchmarks/NOTES.md
 LOCAL, MESSAGES, ROW, OPERATION, MEMORY, EXCHANGED = 4e-6, 2e-5, 1.2e-8, 3.5e-11, 6e-10, 2.5e-9
