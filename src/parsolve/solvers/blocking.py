@@ -18,7 +18,7 @@ LEAST_STRIP = 8  # rows
 TILE_CELLS = 2048  # a tile that is smaller costs more in its calls than in its cells
 # Seconds on a core, of float64: an exchange without and with messages; a row of a kernel; an arithmetic operation in
 # cache; a value to come from memory and go back; a ghost value to be exchanged.  How measured: benchmarks/NOTES.md
-LOCAL, MESSAGES, ROW, OPERATION, MEMORY, EXCHANGED = 4e-6, 2e-5, 1.2e-8, 3.5e-11, 6e-10, 2.5e-9
+LOCAL, MESSAGES, ROW, OPERATION, MEMORY, EXCHANGED = 4e-6, 6e-6, 3e-8, 3.5e-11, 6e-10, 2.5e-9
 SHARE = 0.5  # of the second-level cache for the planes between the first and the last stage of a strip
 CACHE = 1 << 20  # bytes of that cache where the system does not tell
 
@@ -85,15 +85,17 @@ class Load:
     def cost(self, steps: int) -> float:
         """Modelled seconds of a step in a pass of so many, 0: of one by itself.
 
-        Exchanges are done once a pass, and once a kernel without passes.  Cells in the deep ghosts are computed twice;
-        along x they fill cache lines.  Values come from memory and go back once a pass, those between two strips twice.
+        Exchanges are done once a pass, which takes as long again to start, and once a kernel without passes.  Cells in
+        the deep ghosts are computed twice; along x they fill cache lines.  Fields that do not stay in cache come from
+        memory and go back once a pass, rows between two strips twice.
         """
         nz, ny, nx = self.shape
         cells, size = nz * ny * nx, self.itemsize / 8
         latency = MESSAGES if self.split else LOCAL
+        value = MEMORY if cells * self.fields * self.itemsize > SHARE * cache_bytes() else 0.0
         if not steps:
             exchange = latency + EXCHANGED * size * self.unknowns * self._ghosts(self.radius)
-            update = size * (OPERATION * self.operations + 2 * MEMORY * self.kernels * self.unknowns)
+            update = size * (OPERATION * self.operations + 2 * value * self.kernels * self.unknowns)
             return self.kernels * (exchange + ROW * nz * ny) + cells * update
         beyond = (steps * self.kernels - 1) * self.radius
         lane = LINE // self.itemsize
@@ -101,8 +103,8 @@ class Load:
         z, y, x = (n + w if deep else n for n, w, deep in zip(self.shape, wide, self.deep, strict=True))
         _, strip = self.tile(steps)
         again = 1 + (steps * self.kernels * self.lag[self.axes[1]] / strip if strip < self.shape[self.axes[1]] else 0)
-        exchange = latency + EXCHANGED * size * self.carried * self._ghosts(beyond + self.radius)
-        memory = MEMORY * size * cells * self.fields * again
+        exchange = 2 * latency + EXCHANGED * size * self.carried * self._ghosts(beyond + self.radius)
+        memory = value * size * cells * self.fields * again
         return (exchange + memory) / steps + self.kernels * z * y * ROW + OPERATION * size * self.operations * z * y * x
 
     def _ghosts(self, depth: int) -> float:
