@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from parsolve.bench import BENCHMARKS, case_of, ready, wait_asleep
+from parsolve.domain.cores import node_cores
 from parsolve.errors import SetupError
 from parsolve.problem import pose
 from parsolve.solvers.march import march
@@ -54,7 +55,7 @@ def run_peers(
         SetupError: there is no folder benchmarks/peers.
     """
     script = _script()
-    cores = sorted(set().union(*comm.allgather(os.sched_getaffinity(0))))
+    _, cores = node_cores(comm)
     found: list[Peer] = []
     with tempfile.TemporaryDirectory(prefix="parsolve-") as directory:
         problem, ours = Path(directory) / "problem.npz", _describe(name, comm, size, precision, Path(directory))
@@ -121,7 +122,7 @@ def _whole(f: Field, comm: MPI.Intracomm) -> np.ndarray | None:
 
 
 def _run(
-    peer: str, command: list[str], cores: list[int], theirs: Path, ours: np.ndarray | None, tolerance: float
+    peer: str, command: list[str], cores: set[int], theirs: Path, ours: np.ndarray | None, tolerance: float
 ) -> Peer:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PMI", "PMIX", "MPI", "OMPI", "HYDRA"))}
     done = subprocess.run(

@@ -12,7 +12,6 @@ import numpy as np
 from parsolve.domain.field import layout
 from parsolve.domain.grid import AXES, Triple, choose_processes, ghost_depths, slabs, split
 from parsolve.problem import Problem, pose
-from parsolve.solvers.tableaus import RungeKutta
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,8 +103,7 @@ def _halo_bytes(problem: Problem, processes: Triple, shape: Triple, ghosts: Trip
             wide = [n + 2 * g if d > axis else n for d, (n, g) in enumerate(zip(shape, ghosts, strict=True))]
             neighbours = 2 if processes[axis] > 2 or problem.grid.periodic[axis] else 1
             cells += neighbours * ghosts[axis] * prod(n for d, n in enumerate(wide) if d != axis)
-    registers = 1 if isinstance(scheme, RungeKutta) else 2
-    fields = registers * len(program.unknowns) / steps if steps else scheme.stages * len(program.exchanged)
+    fields = problem.carried / steps if steps else scheme.stages * len(program.exchanged)
     return int(cells * fields * problem.dtype.itemsize)
 
 

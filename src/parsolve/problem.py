@@ -119,7 +119,7 @@ class Problem:
             lag=lags(self.grid, self.program.radius, self.points),
             operations=self.scheme.stages * sum(stage.flops for stage in self.program.stages) + updates,
             unknowns=len(self.program.unknowns),
-            carried=len(self.program.unknowns) * (1 if isinstance(self.scheme, RungeKutta) else 2),
+            carried=self.carried,
             fields=self.field_count,
             itemsize=self.dtype.itemsize,
             threads=self.threads,
@@ -131,6 +131,11 @@ class Problem:
         """Threads of a rank: as the case says, else as the launcher does."""
         given = os.environ.get("OMP_NUM_THREADS", "1").split(",")[0]
         return possible_threads(self.case.run.threads or (int(given) if given.isdecimal() and int(given) > 0 else 1))
+
+    @property
+    def carried(self) -> int:
+        """Fields that hold the state between steps."""
+        return len(self.program.unknowns) * (1 if isinstance(self.scheme, RungeKutta) else 2)
 
     @property
     def field_count(self) -> int:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, cast
 
 from parsolve.bench import BENCHMARKS, measure, wait_asleep
+from parsolve.domain.cores import node_cores
 from parsolve.errors import StorageError, agreed
 
 if TYPE_CHECKING:
@@ -60,11 +60,8 @@ def _cores_a_rank(comm: MPI.Intracomm) -> float:
     """Cores of this node over its ranks, the least of all nodes; collective."""
     from mpi4py import MPI
 
-    node = comm.Split_type(MPI.COMM_TYPE_SHARED)
-    cores = set().union(*node.allgather(os.sched_getaffinity(0)))
-    least = comm.allreduce(len(cores) / node.size, op=MPI.MIN)
-    node.Free()
-    return float(least)
+    ranks, cores = node_cores(comm)
+    return float(comm.allreduce(len(cores) / ranks, op=MPI.MIN))
 
 
 def _doubling(most: int) -> Iterator[int]:

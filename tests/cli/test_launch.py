@@ -31,7 +31,3 @@ def test_launchers(environment: dict[str, str], rank: int | None, copies: bool) 
     assert launch.is_first(environment) == (rank in (None, 0))
     assert (launch.duplicate(1, environment) is not None) == copies
     assert launch.duplicate(4, environment) is None
-
-
-def test_usable_cores() -> None:
-    assert len(launch.usable_cores()) >= 1

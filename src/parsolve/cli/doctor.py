@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from parsolve.cli import launch
 from parsolve.cli.words import size
+from parsolve.domain.cores import usable_cores
 from parsolve.errors import ParsolveError, SetupError
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ def _machine() -> Section:
     return {
         "system": platform.platform(),
         "processor": model or platform.machine(),
-        "cores": f"{os.cpu_count()}, of which {len(launch.usable_cores())} usable by this process",
+        "cores": f"{os.cpu_count()}, of which {len(usable_cores())} usable by this process",
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "not set"),
     }
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from parsolve.domain.cores import node_cores
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -56,23 +58,13 @@ def duplicate(comm_size: int, environment: Mapping[str, str] = os.environ) -> st
     return f"{launcher} started {size} processes ({variable}={size})"
 
 
-def usable_cores() -> set[int]:
-    """Return the cores on which this process may run."""
-    if hasattr(os, "sched_getaffinity"):
-        return os.sched_getaffinity(0)
-    return set(range(os.cpu_count() or 1))
-
-
 def oversubscription(comm: MPI.Intracomm) -> str | None:
     """Return, on rank 0, the node with more ranks than usable cores; collective."""
     from mpi4py import MPI
 
-    node = comm.Split_type(MPI.COMM_TYPE_SHARED)
-    cores = len(set().union(*node.allgather(usable_cores())))
-    ranks = node.size
-    node.Free()
-    found = comm.reduce((ranks / cores, ranks, cores, MPI.Get_processor_name()), op=MPI.MAX)
+    ranks, cores = node_cores(comm)
+    found = comm.reduce((ranks / len(cores), ranks, len(cores), MPI.Get_processor_name()), op=MPI.MAX)
     if found is None or found[0] <= 1:
         return None
-    _, ranks, cores, host = found
-    return f"{ranks} ranks share {cores} cores on {host}; they will wait for each other"
+    _, ranks, count, host = found
+    return f"{ranks} ranks share {count} cores on {host}; they will wait for each other"

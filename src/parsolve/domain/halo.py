@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from parsolve.domain.boundary import NO_FLUX, Condition, Conditions, Face, ghost_weights, slope_weights
+from parsolve.domain.cores import node_cores
 from parsolve.domain.grid import AXES, Subdomain, Triple
 from parsolve.errors import CaseError
 from parsolve.kernels.library import Copy, Ghost, core
@@ -373,8 +374,5 @@ def is_crowded(comm: MPI.Intracomm) -> bool:
     """Whether the ranks of this node are more than the cores they may use; collective."""
     from mpi4py import MPI
 
-    node = comm.Split_type(MPI.COMM_TYPE_SHARED)
-    cores = set().union(*node.allgather(os.sched_getaffinity(0)))
-    crowded = bool(comm.allreduce(node.size > len(cores), op=MPI.LOR))
-    node.Free()
-    return crowded
+    ranks, cores = node_cores(comm)
+    return bool(comm.allreduce(ranks > len(cores), op=MPI.LOR))

@@ -288,10 +288,11 @@ class Passes:
         if parity not in self._pipelines:
             self._pipelines[parity] = Pipeline(self.stepper, self.steps, self.dt, parity, self.tile)
         pipeline = self._pipelines[parity]
-        if self._trials:
-            pipeline.set_tile(self._trials.pop())
+        trial = self._trials.pop() if self._trials else None
+        if trial:
+            pipeline.set_tile(trial)
         pipeline(first, schedule.time)
-        if pipeline.tile != self.tile or self._trials:
+        if trial:
             self._compare(pipeline)
         return self.steps
 
