@@ -22,6 +22,8 @@ from parsolve.solvers.schedule import Schedule
 from parsolve.solvers.stepper import StormerVerletStepper
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mpi4py import MPI
 
     from parsolve.domain.field import Field
@@ -47,9 +49,12 @@ class Peer:
 
 
 def run_peers(
-    name: str, comm: MPI.Intracomm, *, size: int | None, precision: str, seconds: float, threads: int
-) -> list[Peer]:
+    name: str, comm: MPI.Intracomm, *, size: int | None, precision: str, seconds: float, threads: int,
+    names: Sequence[str] = (),
+) -> list[Peer]:  # fmt: skip
     """Let each peer march a benchmark with as many threads as all ranks have; on rank 0, the others sleep; collective.
+
+    ``names``: some of PEERS, or all.
 
     Raises:
         SetupError: there is no folder benchmarks/peers.
@@ -60,7 +65,7 @@ def run_peers(
     with tempfile.TemporaryDirectory(prefix="parsolve-") as directory:
         problem, ours = Path(directory) / "problem.npz", _describe(name, comm, size, precision, Path(directory))
         if comm.rank == 0:
-            for peer in PEERS:
+            for peer in names or PEERS:
                 theirs = Path(directory) / f"{peer}.npy"
                 words = [
                     peer,
