@@ -60,11 +60,12 @@ static int run_copy(const ps_stage *s, const range *r)
     for (int64_t i = 0; i < s->count; i++) {
         ps_copy *c = list + i;
         *c = s->copy[i];
-        const int64_t from = r->lo[0] * c->source_stride[0] + r->lo[1] * c->source_stride[1];
-        const int64_t to = r->lo[0] * c->target_stride[0] + r->lo[1] * c->target_stride[1];
-        c->source = (const char *)c->source + s->size * from;
-        c->target = (char *)c->target + s->size * to;
-        for (int d = 0; d < 2; d++) c->extent[d] = r->hi[d] - r->lo[d];
+        for (int d = 0; d < 3; d++) {
+            if (d == s->axis) continue;
+            c->source = (const char *)c->source + s->size * r->lo[d] * c->source_stride[d];
+            c->target = (char *)c->target + s->size * r->lo[d] * c->target_stride[d];
+            c->extent[d] = r->hi[d] - r->lo[d];
+        }
     }
     return ((ps_copy_function *)s->function)(list, s->count);
 }
@@ -79,7 +80,7 @@ static int run_ghost(const ps_stage *s, const range *r)
         *g = s->ghost[i];
         int64_t skip = 0;
         for (int d = 0; d < 3; d++) {
-            if (d == g->axis) continue;
+            if (d == s->axis) continue;
             skip += (r->lo[d] - g->lo[d]) * g->value_stride[d];
             g->lo[d] = r->lo[d], g->hi[d] = r->hi[d];
         }
@@ -89,13 +90,28 @@ static int run_ghost(const ps_stage *s, const range *r)
     return ((ps_ghost_function *)s->function)(list, s->count);
 }
 
+/* Doubles that are not negative are ordered as their bits are. */
+static int run_norm(const ps_stage *s, const range *box)
+{
+    ps_args a = *s->args;
+    double found = 0;
+    int64_t bits, seen, *worst = (int64_t *)(void *)s->worst;
+    for (int d = 0; d < 3; d++) a.lo[d] = box->lo[d], a.hi[d] = box->hi[d];
+    const int status = ((ps_norm_function *)s->function)(&a, &found);
+    __builtin_memcpy(&bits, &found, sizeof bits);
+    seen = __atomic_load_n(worst, __ATOMIC_RELAXED);
+    while (bits > seen && !__atomic_compare_exchange_n(worst, &seen, bits, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {}
+    return status;
+}
+
 /* A stage on a tile; k: how many kernels come before it. */
 static int run_stage(const ps_pass *p, const ps_stage *s, int64_t k, const range *tile, const range *box)
 {
     switch (s->kind) {
     case PS_STAGE_KERNEL: return run_kernel(p, s, k, tile, box);
     case PS_STAGE_COPY: return run_copy(s, box);
-    default: return run_ghost(s, box);
+    case PS_STAGE_GHOST: return run_ghost(s, box);
+    default: return run_norm(s, box);
     }
 }
 
@@ -109,9 +125,10 @@ static int run_tile(const ps_pass *p, const range *tile)
         for (int d = 0; d < 3; d++) {
             const int64_t a = tile->lo[d] - s->lag[d], b = tile->hi[d] - s->lag[d];
             box.lo[d] = most(a, s->lo[d]), box.hi[d] = least(b, s->hi[d]);
-            if (s->kind == PS_STAGE_GHOST && d == s->ghost->axis)
+            const int normal = d == s->axis;
+            if (s->kind == PS_STAGE_GHOST && normal)
                 empty |= s->trigger < a || s->trigger >= b;
-            else
+            else if (s->kind != PS_STAGE_COPY || !normal)
                 empty |= box.lo[d] >= box.hi[d];
         }
         if (!empty) status = run_stage(p, s, k, tile, &box);

@@ -63,7 +63,7 @@ class Measurement:
     """What a benchmark measured; bandwidths in bytes a second over all ranks.
 
     Attributes:
-        steps_a_pass, tile: of the pipeline, as chosen; 0 and (): step by step.
+        steps_a_pass, tile: of the pipeline, as chosen; 0: step by step; (): a single tile.
         roofline: cell updates a second if ``traffic`` values a cell moved at the copy bandwidth.
         ratio_to_off: to marching step by step; None if that was not measured.
     """

@@ -77,6 +77,13 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     fields: list[str] | None = None
 
 
+class Pipeline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Passes through memory as they are asked for: steps of each, and the cells of a tile along the axes it is cut."""
+
+    steps: _Count
+    tile: tuple[_Count, _Count] | None = None
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the case is computed; the numbers written depend on order and precision only."""
 
@@ -86,7 +93,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     processes: dict[str, _Count] | None = None
     check_every: _Count = 96
     require_compiled: bool = False
-    pipeline: Literal["auto", "off"] = "auto"
+    pipeline: Literal["auto", "off"] | Pipeline = "auto"
     threads: _Count | None = None
 
 
@@ -187,6 +194,7 @@ _EXAMPLES: dict[type, str] = {
     Axis: "{ cells = 64, range = [0.0, 1.0] }",
     Condition: "{ dirichlet = 0.0 }",
     FileValue: '{ file = "start.npy" }',
+    Pipeline: "{ steps = 8, tile = [1, 32] }",
 }
 _WORDS = {"str": "text", "float": "a number", "int": "a whole number", "bool": "true or false",
           "array": "a list", "object": "a table", "null": "nothing"}  # fmt: skip
@@ -236,7 +244,8 @@ def _wrong(kind: Any, data: object, key: str, message: str, origin: Origin) -> C
     if choices:
         others = [_WORDS[m.__name__] for m in _members(kind) if m is bool]
         others += ["a number > 0" for m in _members(kind) if get_origin(m) is Annotated]
-        problem = f"expected {' or '.join(others + choices)}, got {_show(data)}"
+        tables = [f"a table such as {_EXAMPLES[m]}" for m in _members(kind) if m in _EXAMPLES]
+        problem = f"expected {' or '.join(others + choices + tables)}, got {_show(data)}"
         hint = nearest(data, choices) if isinstance(data, str) else ""
         return origin.error(key, problem + (hint if "did you mean" in hint else ""))
     place = re.search(r" - at `\$(.*)`$", message)

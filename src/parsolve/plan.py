@@ -70,7 +70,7 @@ def check(case: Case, ranks: int) -> Plan:
         {axis: processes[AXES.index(axis)] for axis in grid.names},
         (least, most),
         prod(most) * ranks / grid.size,
-        _halo_bytes(problem, processes, most, ghosts, problem.pass_steps(ranks)),
+        _halo_bytes(problem, processes, most, ghosts, problem.blocking(ranks).steps),
         _memory(problem, most, ghosts, bool(halo.deep)),
         frames,
         grid.size * stored * problem.dtype.itemsize,

@@ -21,7 +21,7 @@ from parsolve.kernels.jit import NoCompiler, load
 from parsolve.kernels.library import core
 from parsolve.solvers.march import Progress as StepProgress
 from parsolve.solvers.march import Record, Result, check_finite, march, march_adaptive
-from parsolve.solvers.pipeline import Passes
+from parsolve.solvers.passes import Passes
 from parsolve.solvers.power import largest_rate
 from parsolve.solvers.stepper import RungeKuttaStepper, Stepper, StormerVerletStepper, Workspace
 from parsolve.solvers.tableaus import RungeKutta
@@ -72,36 +72,35 @@ class March:
         Raises:
             NumericalError: a value is not finite, or no step meets the tolerance.
         """
-        case, schedule = self.problem.case, self.schedule
+        case, schedule, stepper = self.problem.case, self.schedule, self.passes
         shown = progress if self._subdomain.comm.rank == 0 else None
         if shown is not None:
             shown.start(case.time.end, schedule.steps if schedule else None, self.problem.grid.size)
         if schedule is not None:
-            result = march(self.passes, schedule, record, check_every=case.run.check_every, progress=shown)
+            result = march(stepper, schedule, record, check_every=case.run.check_every, progress=shown)
         else:
-            assert isinstance(self.stepper, RungeKuttaStepper)
+            assert not isinstance(stepper, StormerVerletStepper)
             assert case.time.tolerance is not None
             result = march_adaptive(
-                self.stepper, self.problem.record_times(), self.dt, case.time.tolerance, record,
+                stepper, self.problem.record_times(), self.dt, case.time.tolerance, self.problem.scheme.order, record,
                 check_every=case.run.check_every, progress=shown,
             )  # fmt: skip
         if shown is not None:
             shown.finish()
-        self.passes.free()
+        stepper.free()
         return result
 
     @cached_property
     def passes(self) -> Passes | Stepper:
         """What takes the steps: the stepper itself, or passes of several of its steps."""
-        size = self._subdomain.comm.size
-        steps = self.problem.pass_steps(size)
-        fused = steps and self._subdomain.deep and not isinstance(self.stepper.work.rates.rate.kernel, NumpyKernel)
-        return Passes(self.stepper, steps, self.dt, self.problem.load(size).tile(steps)) if fused else self.stepper
+        blocking = self.problem.blocking(self._subdomain.comm.size)
+        fused = self._subdomain.deep and not isinstance(self.stepper.work.rates.rate.kernel, NumpyKernel)
+        return Passes(self.stepper, blocking) if fused else self.stepper
 
     @property
     def order(self) -> tuple[int, tuple[int, ...]]:
-        """Steps in a pass and cells of its tiles; 0 and (): step by step."""
-        return (self.passes.steps, self.passes.tile) if isinstance(self.passes, Passes) else (0, ())
+        """Steps in a pass and cells of its tiles, () for a single one; 0 and (): step by step."""
+        return (self.passes.steps, self.passes.tile or ()) if isinstance(self.passes, Passes) else (0, ())
 
     @property
     def _subdomain(self) -> Subdomain:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 
-from parsolve.case import Case, FileValue, Value
+from parsolve.case import Case, FileValue, Pipeline, Value
 from parsolve.domain.boundary import NO_FLUX, Condition, closure_points
-from parsolve.domain.grid import AXES, Grid, Halo, Triple, choose_processes, has_deep_ghosts
+from parsolve.domain.grid import AXES, Grid, Halo, Triple, choose_processes
 from parsolve.equations.catalogue import CATALOGUE
 from parsolve.equations.operators import spacing
 from parsolve.equations.program import Program, Stage, build
@@ -20,7 +20,7 @@ from parsolve.equations.user import user_equation
 from parsolve.equations.values import evaluate, fill
 from parsolve.kernels.library import possible_threads
 from parsolve.sides import side_condition
-from parsolve.solvers.blocking import Load, lags
+from parsolve.solvers.blocking import Blocking, Load, lags
 from parsolve.solvers.evaluation import Rates, StageKernel
 from parsolve.solvers.schedule import Schedule, counted_schedule, even_schedule
 from parsolve.solvers.stability import closure_factor, stable_step
@@ -82,48 +82,55 @@ class Problem:
         ]
 
     def halo(self, size: int) -> Halo:
-        """What the subdomains of so many ranks need: deep ghosts where several steps run in one pass."""
-        return Halo(self.program.ghost, self.points, self.pass_steps(size) * self._pass_radius)
+        """What the subdomains of so many ranks need: deep ghosts where several kernels run in one pass."""
+        blocking = self.blocking(size)
+        deep = blocking.steps * self._kernels * self.program.radius
+        return Halo(self.program.ghost, self.points, deep, blocking.whole)
 
     @property
     def _kernels(self) -> int:
-        """Kernels that a step launches one after the other."""
-        return self.scheme.stages * len(self.program.stages)
+        """Kernels that a step launches one after the other, with those of an error estimate."""
+        return (self.scheme.stages + self.is_adaptive) * len(self.program.stages)
 
-    @property
-    def _pass_radius(self) -> int:
-        """Ghosts that one step in a pass uses up."""
-        return self._kernels * self.program.radius
+    def blocking(self, size: int) -> Blocking:
+        """How many steps run in one pass through memory on so many ranks, and in which tiles.
 
-    def pass_steps(self, size: int) -> int:
-        """How many steps run in one pass through memory on so many ranks; 0: step by step."""
-        if self.case.run.pipeline == "off" or not self._can_fuse():
-            return 0
+        Raises:
+            CaseError: what ``run.pipeline`` asks for cannot be done.
+        """
+        asked = self.case.run.pipeline
+        if asked == "off" or not self._can_fuse():
+            return Blocking()
         load = self.load(size)
-        return 0 if any(self.grid.periodic[d] for d in self._coordinates() if load.deep[d]) else load.steps()
+        if asked == "auto":
+            return load.blocking()
+        assert isinstance(asked, Pipeline)
+        if self.is_adaptive and asked.steps > 1:
+            raise self.case.error("run.pipeline.steps", "with time.tolerance every pass is one step")
+        if not load.fits(asked.steps, whole=False):
+            reach = asked.steps * self._kernels * self.program.radius
+            problem = f"the stages of {asked.steps} steps reach {reach} cells, and a rank owns fewer along an axis"
+            raise self.case.error("run.pipeline.steps", f"{problem}; ask for fewer steps or start fewer ranks")
+        return Blocking(asked.steps, asked.tile, tried=True) if asked.tile else load.blocking(asked.steps)
 
     def load(self, size: int) -> Load:
         """What a step asks of each of so many ranks."""
         plain = Halo(self.program.ghost, self.points)
-        processes = choose_processes(self.grid, size, plain, self.case.run.processes)
-        nz, ny, nx = (n // p for n, p in zip(self.grid.cells, processes, strict=True))
-        z, y, x = (has_deep_ghosts(self.grid, processes, d) for d in range(3))
-        updates = 2 * len(self.program.unknowns) * self.scheme.stages  # weights times terms
+        evaluations = self.scheme.stages + self.is_adaptive
+        updates = 2 * len(self.program.unknowns)  # weights times terms
         return Load(
-            shape=(nz, ny, nx),
-            present=self.grid.present,
-            deep=(z, y, x),
-            split=size > 1,
+            grid=self.grid,
+            processes=choose_processes(self.grid, size, plain, self.case.run.processes),
             kernels=self._kernels,
             radius=self.program.radius,
-            lag=lags(self.grid, self.program.radius, self.points),
-            operations=self.scheme.stages * sum(stage.flops for stage in self.program.stages) + updates,
+            lag=lags(self.grid, self.program.radius, self.points, self.has_corners),
+            operations=evaluations * (sum(stage.flops for stage in self.program.stages) + updates),
             unknowns=len(self.program.unknowns),
             carried=self.carried,
             fields=self.field_count,
             itemsize=self.dtype.itemsize,
             threads=self.threads,
-            alternates=not isinstance(self.scheme, RungeKutta) or self.scheme.stages == 1,
+            adaptive=self.is_adaptive,
         )
 
     @property
@@ -148,19 +155,17 @@ class Problem:
         return registers * len(self.program.unknowns) + len(self.program.defines) + len(self.program.arrays)
 
     def _can_fuse(self) -> bool:
-        """Whether the stages can run tile by tile: compiled, with star-shaped stencils and no sums over the grid."""
-        program = self.program
-        return (
-            self.case.run.device == "cpu"
-            and not self.is_adaptive
-            and not any(self.grid.anti)
-            and not any(stage.corners or stage.integral is not None for stage in program.stages)
-        )
+        """Whether the stages can run tile by tile: compiled, without sums over the grid.
 
-    def _coordinates(self) -> set[int]:
-        """Axes whose coordinate the stages use."""
-        operations = (op for stage in self.program.stages for op in stage.operations)
-        return {op.data[0] for op in operations if op.name == "coordinate"}
+        Values beyond the end of an anti-periodic axis change their sign, which not every rate of them does.
+        """
+        sums = any(stage.integral is not None for stage in self.program.stages)
+        return self.case.run.device == "cpu" and not sums and not any(self.grid.anti)
+
+    @property
+    def has_corners(self) -> bool:
+        """Whether a stage reads diagonal neighbours."""
+        return any(stage.corners for stage in self.program.stages)
 
     @property
     def points(self) -> int:
@@ -194,6 +199,7 @@ class Problem:
             program.ghost,
             program.radius,
             closure_points(self.case.run.order),
+            self.has_corners,
             self.conditions,
         )
 

@@ -78,18 +78,23 @@ def _expression_face(
 
 
 def _file_face(grid: Grid, side: str, value: FileValue) -> Face:
-    """The values of a file on the face of a side: an array over the other axes; beyond its ends it goes on."""
+    """The values of a file on the face of a side: an array over the other axes.
+
+    Beyond its ends a periodic axis begins again, and along others the last value goes on.
+    """
     axis = AXES.index(side[0])
     z, y, x = (1 if d == axis else n for d, n in enumerate(grid.cells))
     face = replace(grid, names=tuple(name for name in grid.names if name != side[0]), cells=(z, y, x))
 
     def values(time: float, start: Triple, shape: Triple) -> np.ndarray:
-        lo = [0 if d == axis else max(0, s) for d, s in enumerate(start)]
-        hi = [1 if d == axis else min(face.cells[d], s + n) for d, (s, n) in enumerate(zip(start, shape, strict=True))]
-        box = (lo[0], lo[1], lo[2]), (hi[0] - lo[0], hi[1] - lo[1], hi[2] - lo[2])
-        inside = read_block(value.file, value.dataset, face, *box, np.float64)
-        before = [0 if d == axis else a - s for d, (a, s) in enumerate(zip(lo, start, strict=True))]
-        after = [n - m - p for n, m, p in zip(shape, inside.shape, before, strict=True)]
-        return np.pad(inside, list(zip(before, after, strict=True)), mode="edge")
+        meant = []
+        for d, (first, extent, cells) in enumerate(zip(start, shape, face.cells, strict=True)):
+            index = np.arange(first, first + extent) if d != axis else np.zeros(1, int)
+            meant.append(index % cells if grid.periodic[d] and d != axis else index.clip(0, cells - 1))
+        z, y, x = (int(index.min()) for index in meant)
+        k, j, i = (int(index.max()) + 1 - low for index, low in zip(meant, (z, y, x), strict=True))
+        block = read_block(value.file, value.dataset, face, (z, y, x), (k, j, i), np.float64)
+        wanted: np.ndarray = block[np.ix_(*(index - low for index, low in zip(meant, (z, y, x), strict=True)))]
+        return wanted
 
     return values

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Summary:
     """What a run did; ``seconds`` is the marching alone.
 
-    ``steps_a_pass`` and ``tile`` are those of the pipeline on rank 0; 0 and (): step by step.
+    ``steps_a_pass`` and ``tile`` are those of the pipeline on rank 0; 0: step by step; (): a single tile.
     """
 
     case_title: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -13,10 +13,21 @@ from hypothesis import strategies as st
 from mpi4py import MPI
 
 from parsolve.domain.grid import Halo, decompose
+from parsolve.errors import CaseError
 from parsolve.prepare import prepare
-from parsolve.solvers.pipeline import Passes, Pipeline
+from parsolve.solvers.blocking import Blocking
+from parsolve.solvers.passes import Passes
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FIRST_ORDER = ("heat", "gray-scott", "fitzhugh-nagumo", "allen-cahn", "cahn-hilliard", "swift-hohenberg")
+# Texts by the number of axes: mixed derivatives, coordinates, an intermediate field of them, the time.
+TEXTS: dict[int, dict[str, Any]] = {
+    1: {"evolve": {"u": "laplace(w) + x*u + t"}, "define": {"w": "0.1*u + sin(x)*u**2"}},
+    2: {"evolve": {"u": "laplace(u) + dxy(w) - y*u + t"}, "define": {"w": "0.1*u + x*dy(u)"}},
+    3: {"evolve": {"u": "laplace(u) + dxz(w) + dyz(u) - y*u"}, "define": {"w": "0.1*u + x*dxy(u) + z"}},
+}
 CONDITIONS = (
     None,
     {"dirichlet": "x + t"},
@@ -24,68 +35,64 @@ CONDITIONS = (
     {"robin": [1.0, 0.1, "sin(t)"]},
     {"robin": ["where(x < 0.5, 1, 0)", "where(x < 0.5, 0, 1)", "t"]},
 )
-PASSES = 2
 
 
-def marched(lab: Any, case: dict[str, Any], comm: MPI.Intracomm, steps: int, tile: tuple[int, int] | None) -> Any:
-    """The state after some steps, one by one or in PASSES passes."""
+def marched(lab: Any, case: dict[str, Any], comm: MPI.Intracomm, blocking: Blocking | None) -> Any:
+    """The state after the steps of a case, in passes or one by one."""
     problem = lab.pose(case)
-    kernels = problem._kernels * problem.program.radius
-    deep = steps * kernels if tile else 0
-    halo = Halo(problem.program.ghost, problem.points, deep)
-    sub = decompose(problem.grid, comm, halo, problem.case.run.processes, problem.threads if tile else 1)
+    steps = blocking.steps if blocking else 0
+    deep = steps * problem._kernels * problem.program.radius
+    halo = Halo(problem.program.ghost, problem.points, deep, bool(blocking and blocking.whole))
+    sub = decompose(problem.grid, comm, halo, problem.case.run.processes, problem.threads if blocking else 1)
     march = prepare(problem, sub)
-    if tile:
-        pipeline = Pipeline(march.stepper, steps, march.dt, 0, tile)
-        for n in range(PASSES):
-            pipeline(n * steps, march.schedule.time)
-        pipeline.exchange.free()
-    else:
-        for n in range(PASSES * steps):
-            march.stepper.step(march.schedule.time(n), march.dt)
-    march.stepper.free()
+    stepper, done = Passes(march.stepper, blocking) if blocking else march.stepper, 0
+    while done < march.schedule.steps:
+        done += stepper.advance(done, march.schedule.steps, march.schedule)
+    stepper.free()
     return march.state
 
 
-def assert_same(lab: Any, case: dict[str, Any], comm: MPI.Intracomm, steps: int, tile: tuple[int, int]) -> None:
-    plain, piped = (marched(lab, case, comm, steps, t) for t in (None, tile))
+def assert_same(lab: Any, case: dict[str, Any], comm: MPI.Intracomm, blocking: Blocking) -> None:
+    plain, piped = (marched(lab, case, comm, b) for b in (None, blocking))
     for name, f in plain.items():
         np.testing.assert_array_equal(piped[name].owned, f.owned, name)
 
 
-def tables(lab: Any, draw: Any, cells: list[int], orders: tuple[int, ...] = (2, 4)) -> tuple[dict[str, Any], int]:
-    """A random case, and steps of a pass."""
+def tables(lab: Any, draw: Any, cells: list[int], orders: tuple[int, ...] = (2, 4)) -> dict[str, Any]:
+    """A random case of a few steps."""
     scheme = draw(st.sampled_from(["euler", "ssprk22", "ssprk33", "rk4", "leapfrog"]))
-    name = "wave" if scheme == "leapfrog" else draw(st.sampled_from(FIRST_ORDER))
+    texts = TEXTS[len(cells)]
+    name = "wave" if scheme == "leapfrog" else draw(st.sampled_from([*FIRST_ORDER, texts]))
     axes = "xyz"[: len(cells)]
     periodic = "".join(axis for axis in axes if draw(st.booleans()))
     condition = draw(st.sampled_from(CONDITIONS))
     sides = [axis + end for axis in axes if axis not in periodic for end in ("min", "max")]
     field = "c" if name == "cahn-hilliard" else "u"
-    steps = draw(st.sampled_from([2, 4])) if scheme in ("euler", "leapfrog") else draw(st.sampled_from([1, 2]))
     order, precision = draw(st.sampled_from(orders)), draw(st.sampled_from(["float64", "float32"]))
-    case = lab.case(
-        name,
+    more = {"define": texts["define"]} if name is texts else {}
+    return lab.case(
+        texts["evolve"] if name is texts else name,
         *cells,
         periodic=periodic,
         boundary={field: dict.fromkeys(sides, condition)} if condition and sides else {},
-        time={"steps": PASSES * steps, "scheme": scheme, "dt": 1e-5},
+        time={"steps": draw(st.sampled_from([3, 5, 8])), "scheme": scheme, "dt": 1e-5},
         run={"order": order, "precision": precision},
+        **more,
     )
-    return case, steps
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_every_tile_gives_the_bits_of_the_plain_order(lab: Any, solo: MPI.Intracomm, data: Any) -> None:
-    cells = data.draw(st.lists(st.integers(5, 24), min_size=1, max_size=3))
-    case, steps = tables(lab, data.draw, cells)
+    cells = data.draw(st.lists(st.integers(10, 24), min_size=1, max_size=3))
+    case = tables(lab, data.draw, cells)
     case["run"]["threads"] = data.draw(st.integers(1, 3))
-    assert_same(lab, case, solo, steps, data.draw(st.tuples(st.integers(1, 20), st.integers(1, 20))))
+    tile = data.draw(st.one_of(st.none(), st.tuples(st.integers(1, 20), st.integers(1, 20))))
+    assert_same(lab, case, solo, Blocking(data.draw(st.integers(1, 4)), tile))
 
 
 @pytest.mark.mpi
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(16))
 def test_ranks_and_tiles_give_the_bits_of_the_plain_order(lab: Any, comm: MPI.Intracomm, seed: int) -> None:
     rng = np.random.default_rng(seed)
     cells = [int(n) for n in rng.integers(64, 72, 2)] if seed % 2 else [12, 64, 66]
@@ -97,29 +104,57 @@ def test_ranks_and_tiles_give_the_bits_of_the_plain_order(lab: Any, comm: MPI.In
             else bool(rng.integers(2))
         )
 
-    case, steps = tables(lab, draw, cells, orders=(2,))
-    assert_same(lab, case, comm, min(steps, 2), (int(rng.integers(1, 20)), int(rng.integers(1, 20))))
+    case = tables(lab, draw, cells, orders=(2,))
+    tile = None if seed % 4 > 1 else (int(rng.integers(1, 20)), int(rng.integers(1, 20)))
+    assert_same(lab, case, comm, Blocking(int(rng.integers(1, 3)), tile, tried=True))
 
 
-def test_passes_and_single_steps_mix(lab: Any, solo: MPI.Intracomm) -> None:
-    """Seven steps are one pass of four and three single ones; the parity of the registers then differs."""
-    case = lab.case("heat", 20, 18, time={"steps": 14, "scheme": "euler"})
-    problem = lab.pose(case)
-    plain = lab.solve(replace(problem, case=msgspec.structs.replace(problem.case, run=_off(problem)))).fields["u"]
-    march = prepare(problem, decompose(problem.grid, solo, Halo(1, 1, 4)))
-    passes, done = Passes(march.stepper, 4, march.dt, (3, 5)), 0
-    for stop in (7, 14):
-        while done < stop:
-            done += passes.advance(done, stop, march.schedule)
-    np.testing.assert_array_equal(march.state["u"].owned[0], plain)
-    passes.free()
+@pytest.mark.parametrize("tile", [None, (3, 5)])
+@pytest.mark.parametrize(("scheme", "steps"), [("euler", 4), ("euler", 3), ("rk4", 2)])
+def test_passes_of_different_lengths_mix(lab: Any, solo: MPI.Intracomm, scheme: str, steps: int, tile: Any) -> None:
+    """Frames are due when a pass is not over, at both parities of the registers."""
+    case = lab.case("heat", 20, 18, time={"steps": 14, "scheme": scheme}, output={"every_steps": 7})
+    run = {"pipeline": {"steps": steps, "tile": tile} if tile else {"steps": steps}}
+    plain, piped = (lab.solve({**case, "run": r}, solo) for r in ({"pipeline": "off"}, run))
+    for one, other in zip(plain.frames, piped.frames, strict=True):
+        np.testing.assert_array_equal(one["u"], other["u"])
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("scheme", ["bs23", "dp45"])
+@pytest.mark.parametrize(("name", "field", "condition"), [
+    ("gray-scott", "u", None), ("heat", "u", {"dirichlet": "x + t"}), ("cahn-hilliard", "c", {"neumann": 0.1}),
+])  # fmt: skip
+@pytest.mark.parametrize("tile", [None, [2, 16]])
+def test_adaptive_steps_fuse_their_stages(
+    lab: Any, comm: MPI.Intracomm, scheme: str, name: str, field: str, condition: Any, tile: Any
+) -> None:
+    """The same steps are accepted and rejected, and the state has the same bits."""
+    sides = dict.fromkeys(["ymin", "ymax"], condition)
+    case = lab.case(
+        name, 24, 72, periodic="x", boundary={field: sides} if condition else {},
+        time={"end": 1e-3, "scheme": scheme, "tolerance": 1e-6},
+    )  # fmt: skip
+    auto = {"steps": 1, "tile": tile} if tile else {"steps": 1}
+    runs = [{"pipeline": order, "processes": {"x": 1, "y": comm.size}} for order in ("off", auto)]
+    plain, piped = (lab.solve({**case, "run": run}, comm) for run in runs)
+    assert (piped.result.steps, piped.result.rejected) == (plain.result.steps, plain.result.rejected)
+    np.testing.assert_array_equal(piped.fields[field], plain.fields[field])
+
+
+def test_a_face_from_a_file_closes_with_a_periodic_axis(lab: Any, solo: MPI.Intracomm, tmp_path: Path) -> None:
+    np.save(tmp_path / "wall.npy", np.random.default_rng(1).random(20))
+    wall = {"dirichlet": {"file": str(tmp_path / "wall.npy")}}
+    case = lab.case("heat", 20, 18, periodic="x", boundary={"u": {"ymin": wall}}, time={"steps": 4, "scheme": "euler"})
+    for tile in (None, (2, 8)):
+        assert_same(lab, case, solo, Blocking(4, tile))
 
 
 def test_large_grids_are_marched_in_passes_and_off_means_off(lab: Any) -> None:
     problem = lab.pose(lab.case("heat", 96, 96, time={"steps": 16, "scheme": "euler"}))
     off = replace(problem, case=msgspec.structs.replace(problem.case, run=_off(problem)))
-    assert problem.pass_steps(1) > 1
-    assert off.pass_steps(1) == 0
+    assert problem.blocking(1).steps > 1
+    assert off.blocking(1).steps == 0
     np.testing.assert_array_equal(lab.solve(problem).fields["u"], lab.solve(off).fields["u"])
 
 
@@ -127,14 +162,25 @@ def test_large_grids_are_marched_in_passes_and_off_means_off(lab: Any) -> None:
     ("rate", "run"),
     [
         ("laplace(u) + mean(u)", {}),
-        ("dxy(u)", {}),
-        ("laplace(u) + y", {}),
         ("laplace(u)", {"device": "numpy"}),
     ],
 )
 def test_what_cannot_run_in_tiles_runs_step_by_step(lab: Any, rate: str, run: dict[str, Any]) -> None:
     case = lab.case({"u": rate}, 96, 96, time={"steps": 2, "scheme": "rk4"}, run=run)
-    assert lab.pose(case).pass_steps(1) == 0
+    assert lab.pose(case).blocking(1).steps == 0
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "time", "message"),
+    [
+        ({"steps": 40}, {"steps": 80, "scheme": "euler"}, "run.pipeline.steps: the stages of 40 steps reach 40 cells"),
+        ({"steps": 2}, {"end": 1.0, "scheme": "bs23", "tolerance": 1e-3}, "with time.tolerance every pass is one step"),
+    ],
+)
+def test_passes_that_cannot_be_are_refused(lab: Any, pipeline: Any, time: Any, message: str) -> None:
+    case = lab.case("heat", 24, 24, time=time, run={"pipeline": pipeline})
+    with pytest.raises(CaseError, match=message):
+        lab.solve(case)
 
 
 def _off(problem: Any) -> Any:

@@ -26,7 +26,7 @@ int64_t ps_layout(int64_t *offsets)
     /* clang-format off */
     const int64_t all[] = {
         sizeof(ps_args), sizeof(ps_copy), sizeof(ps_ghost), sizeof(ps_extrema), sizeof(ps_stage), sizeof(ps_pass),
-        AT(ps_args, lo), AT(ps_args, hi), AT(ps_args, stride), AT(ps_args, offset), AT(ps_args, cells),
+        AT(ps_args, lo), AT(ps_args, hi), AT(ps_args, stride), AT(ps_args, offset), AT(ps_args, period),
         AT(ps_args, lower), AT(ps_args, spacing), AT(ps_args, time), AT(ps_args, scale), AT(ps_args, terms),
         AT(ps_args, weight), AT(ps_args, coefficient), AT(ps_args, field), AT(ps_args, stream), AT(ps_args, ahead), AT(ps_args, ahead_lines),
         AT(ps_copy, source), AT(ps_copy, target), AT(ps_copy, extent), AT(ps_copy, source_stride), AT(ps_copy, target_stride), AT(ps_copy, factor),
@@ -35,8 +35,9 @@ int64_t ps_layout(int64_t *offsets)
         AT(ps_ghost, constant), AT(ps_ghost, value), AT(ps_ghost, value_stride),
         AT(ps_ghost, a), AT(ps_ghost, b), AT(ps_ghost, slope), AT(ps_ghost, slope_value),
         AT(ps_extrema, minimum), AT(ps_extrema, maximum), AT(ps_extrema, bad),
-        AT(ps_stage, kind), AT(ps_stage, function), AT(ps_stage, lag), AT(ps_stage, lo), AT(ps_stage, hi), AT(ps_stage, trigger),
-        AT(ps_stage, args), AT(ps_stage, copy), AT(ps_stage, ghost), AT(ps_stage, count), AT(ps_stage, size),
+        AT(ps_stage, kind), AT(ps_stage, function), AT(ps_stage, lag), AT(ps_stage, lo), AT(ps_stage, hi),
+        AT(ps_stage, axis), AT(ps_stage, trigger), AT(ps_stage, args), AT(ps_stage, copy), AT(ps_stage, ghost),
+        AT(ps_stage, count), AT(ps_stage, size), AT(ps_stage, worst),
         AT(ps_pass, stages), AT(ps_pass, count), AT(ps_pass, kernels), AT(ps_pass, lo), AT(ps_pass, hi), AT(ps_pass, tile),
         AT(ps_pass, march), AT(ps_pass, strip), AT(ps_pass, fields), AT(ps_pass, field_count), AT(ps_pass, reach), AT(ps_pass, size),
         AT(ps_pass, threads), AT(ps_pass, done),

@@ -38,8 +38,11 @@ typedef PS_REAL ps_real;
 #define PS_COEFFICIENT(a, n) ((ps_real)(a)->coefficient[n])
 /* Integral n over the domain, known before the kernel is launched; from the end of the coefficients. */
 #define PS_INTEGRAL(a, n) ((ps_real)(a)->coefficient[PS_MAX_COEFFICIENTS - 1 - (n)])
-/* Coordinate of the centre of the cell with index n along axis d. */
-#define PS_COORDINATE(a, d, n) ((ps_real)((a)->lower[d] + ((double)((a)->offset[d] + (n)) + 0.5) * (a)->spacing[d]))
+/* Coordinate of the centre of the cell with index n along axis d; beyond a periodic end, of the cell that it stands for. */
+#define PS_COORDINATE(a, d, n)                                                                                         \
+    ((ps_real)((a)->lower[d] + ((double)ps_wrapped((a)->offset[d] + (n), (a)->period[d]) + 0.5) * (a)->spacing[d]))
+
+PS_CELL int64_t ps_wrapped(int64_t n, int64_t period) { return n + ((n < 0) - (n >= period)) * period; }
 
 PS_CELL ps_real ps_min(ps_real s, ps_real t) { return s < t || s != s ? s : t; }
 PS_CELL ps_real ps_max(ps_real s, ps_real t) { return s > t || s != s ? s : t; }

@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define PS_ABI 2
+#define PS_ABI 3
 #define PS_MAX_FIELDS 64
 #define PS_MAX_COEFFICIENTS 128
 #define PS_MAX_TERMS 12
@@ -30,7 +30,7 @@ typedef struct ps_args {
     int64_t lo[3], hi[3];
     int64_t stride[3]; /* elements from a cell to its neighbour along z, y, x */
     int64_t offset[3]; /* global index of owned cell (0, 0, 0) */
-    int64_t cells[3];  /* global cells */
+    int64_t period[3]; /* global cells of a periodic axis, 0 of another */
     double lower[3];   /* coordinate of the lower face of global cell 0 */
     double spacing[3];
     double time;

@@ -4,27 +4,29 @@
 
 #include "parsolve.h"
 
-enum { PS_STAGE_KERNEL = 0, PS_STAGE_COPY = 1, PS_STAGE_GHOST = 2 };
+enum { PS_STAGE_KERNEL = 0, PS_STAGE_COPY = 1, PS_STAGE_GHOST = 2, PS_STAGE_NORM = 3 };
 
 typedef int ps_copy_function(const ps_copy *list, int64_t n);
 typedef int ps_ghost_function(const ps_ghost *list, int64_t n);
+typedef int ps_norm_function(const ps_args *args, double *result);
 
 /* One stage of a pass.
- * A kernel is launched over the part of its box [lo, hi) that lies in the tile; a copy is done for its rows (z, y).
- * Ghosts are filled over the tangential part of theirs, once the tile has passed cell `trigger` of the axis they are
- * normal to.
+ * A kernel or norm is launched over the part of its box [lo, hi) that lies in the tile.
+ * A copy closes a periodic axis along which every tile is whole; it is done for the part of its box along the others.
+ * Ghosts are filled over the tangential part of theirs, once the tile has passed cell `trigger` of their axis.
  * lag: how many cells along each axis the stage is behind the front of the tile, so that what it reads is there already.
  */
 typedef struct ps_stage {
     int64_t kind;
-    void *function; /* ps_kernel, ps_copy_function or ps_ghost_function */
+    void *function; /* ps_kernel or what is defined above */
     int64_t lag[3];
     int64_t lo[3], hi[3];
-    int64_t trigger;
-    const ps_args *args;   /* of a kernel; the tile's box replaces its own */
-    const ps_copy *copy;   /* of the row (z, y) = (0, 0) */
+    int64_t axis, trigger; /* of a copy or ghosts */
+    const ps_args *args;   /* of a kernel or norm; the tile's box replaces its own */
+    const ps_copy *copy;   /* of cell 0 along the axes that it does not close */
     const ps_ghost *ghost; /* the tile's tangential range replaces theirs */
     int64_t count, size;   /* of copies or ghosts; bytes of a value of a copy */
+    double *worst;         /* what a norm raises, >= 0 */
 } ps_stage;
 
 /* A pass: stages over the tiles of [lo, hi), which is large enough for the most lagging stage to come to its end.

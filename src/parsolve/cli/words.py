@@ -25,7 +25,10 @@ def by_axis(numbers: Mapping[str, int]) -> str:
 
 def order(steps: int, tile: Sequence[int]) -> str:
     """Return in which order a march goes: in passes of several steps over tiles, or step by step."""
-    return f"{steps} steps a pass, tiles of {' x '.join(map(str, tile))} rows" if steps else "step by step"
+    if not steps:
+        return "step by step"
+    count = f"{steps} steps a pass" if steps > 1 else "a step a pass"
+    return f"{count}, {'tiles of ' + ' x '.join(map(str, tile)) if tile else 'a single tile'}"
 
 
 def size(number: float) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 
 import numpy as np
 
@@ -50,6 +51,7 @@ def closure_points(order: int) -> int:
     return min(order, CLOSURE_ORDER) - 1
 
 
+@cache
 def ghost_weights(
     a: float, b: float, spacing: float, points: int, depth: int, c: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -66,6 +68,7 @@ def ghost_weights(
     return _weights(_polynomial(a, b, c, spacing, points), ghosts)
 
 
+@cache
 def slope_weights(spacing: float, points: int) -> tuple[np.ndarray, float]:
     """Weights of -du/dn = sum_j w[j] u_j + v f at a face where u = f; shape (points,) and a number."""
     row = [Fraction(0), 1 / Fraction(spacing)] + [Fraction(0)] * (points - 1)

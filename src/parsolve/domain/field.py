@@ -175,6 +175,7 @@ def arguments(subdomain: Subdomain, stride: Triple, box: Box) -> Args:
     grid = subdomain.grid
     args = Args()
     args.lo[:], args.hi[:], args.stride[:] = box.lo, box.hi, stride
-    args.offset[:], args.cells[:] = subdomain.start, grid.cells
+    args.offset[:] = subdomain.start
+    args.period[:] = [n if periodic else 0 for n, periodic in zip(grid.cells, grid.periodic, strict=True)]
     args.lower[:], args.spacing[:] = grid.lower, grid.spacing
     return args

@@ -89,9 +89,9 @@ def _numbers(axis: Axis | None) -> tuple[int, float, float, bool, bool]:
 
 @dataclass(frozen=True)
 class Subdomain:
-    """What a rank owns: cells [start, stop) of the grid, with ``ghost`` more around it on each axis present.
+    """What a rank owns: cells [start, stop) of the grid, with ghosts around it on each axis present.
 
-    ``threads`` of the rank work on it together.
+    ``ghost``, ``deep`` and ``whole`` are those of its ``Halo``; ``threads`` of the rank work on it together.
     """
 
     grid: Grid
@@ -99,6 +99,7 @@ class Subdomain:
     processes: Triple
     ghost: int
     deep: int = 0
+    whole: bool = False
     threads: int = 1
 
     @cached_property
@@ -131,11 +132,15 @@ class Subdomain:
     @property
     def ghosts(self) -> Triple:
         """Depth of ghost cells (z, y, x)."""
-        return ghost_depths(self.grid, self.processes, Halo(self.ghost, deep=self.deep))
+        return ghost_depths(self.grid, self.processes, Halo(self.ghost, deep=self.deep, whole=self.whole))
 
     def is_deep(self, axis: int) -> bool:
-        """Whether ghosts along an axis come from other cells of the grid, as many as a pass needs."""
-        return has_deep_ghosts(self.grid, self.processes, axis)
+        """Whether ghosts along an axis are exchanged as deep as a pass needs."""
+        return is_deep(self.grid, self.processes, axis, self.whole)
+
+    def is_closed(self, axis: int) -> bool:
+        """Whether the tiles of a pass close the axis themselves."""
+        return is_closed(self.grid, self.processes, axis, self.whole)
 
     def neighbour(self, axis: int, side: int) -> int | None:
         """Rank beyond the lower (side 0) or upper (1) face along an axis; None at the edge of the domain.
@@ -177,22 +182,31 @@ class Halo:
     """What a subdomain needs: depth of ghost cells, and owned cells that a physical boundary reads.
 
     ``deep``: depth where several stages run between two exchanges; 0: as ``ghost``.
+    ``whole``: in such a pass the subdomain is a single tile.
     """
 
     ghost: int
     closure: int = 1
     deep: int = 0
+    whole: bool = False
 
 
-def has_deep_ghosts(grid: Grid, processes: Triple, axis: int) -> bool:
-    """Whether ghosts along an axis come from other cells of the grid."""
-    return processes[axis] > 1 or (grid.present[axis] and grid.periodic[axis])
+def is_closed(grid: Grid, processes: Triple, axis: int, whole: bool) -> bool:
+    """Whether the tiles of a pass reach from end to end of a periodic axis: rows in 3-D, all axes of a single tile."""
+    rows = grid.ndim == 3 and axis == 2
+    return grid.present[axis] and grid.periodic[axis] and processes[axis] == 1 and (rows or whole)
+
+
+def is_deep(grid: Grid, processes: Triple, axis: int, whole: bool) -> bool:
+    """Whether a pass needs deep ghosts along an axis: values come from beyond, and tiles do not close it."""
+    periodic = grid.present[axis] and grid.periodic[axis]
+    return processes[axis] > 1 or (periodic and not is_closed(grid, processes, axis, whole))
 
 
 def ghost_depths(grid: Grid, processes: Triple, halo: Halo) -> Triple:
     """Depth of ghost cells (z, y, x): none on an absent axis, deep where they are exchanged."""
     z, y, x = (
-        0 if not present else max(halo.ghost, halo.deep) if has_deep_ghosts(grid, processes, d) else halo.ghost
+        0 if not present else max(halo.ghost, halo.deep) if is_deep(grid, processes, d, halo.whole) else halo.ghost
         for d, present in enumerate(grid.present)
     )
     return z, y, x
@@ -214,7 +228,8 @@ def decompose(
         SetupError: more ranks than the grid can be split into.
         CaseError: a process grid that does not fit.
     """
-    return Subdomain(grid, comm, choose_processes(grid, comm.size, halo, processes), halo.ghost, halo.deep, threads)
+    chosen = choose_processes(grid, comm.size, halo, processes)
+    return Subdomain(grid, comm, chosen, halo.ghost, halo.deep, halo.whole, threads)
 
 
 def choose_processes(grid: Grid, size: int, halo: Halo, processes: Mapping[str, int] | None) -> Triple:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike
 
-ABI = 2
+ABI = 3
 MAX_FIELDS, MAX_COEFFICIENTS, MAX_TERMS, MAX_DEPTH, MAX_POINTS, SUM_DIGITS = 64, 128, 12, 8, 8, 70
 TYPES = {"float64": "f64", "float32": "f32"}
 Triple = ctypes.c_int64 * 3
@@ -29,7 +29,7 @@ class Args(ctypes.Structure):
     """``ps_args`` of parsolve.h."""
 
     _fields_ = [
-        ("lo", Triple), ("hi", Triple), ("stride", Triple), ("offset", Triple), ("cells", Triple),
+        ("lo", Triple), ("hi", Triple), ("stride", Triple), ("offset", Triple), ("period", Triple),
         ("lower", ctypes.c_double * 3), ("spacing", ctypes.c_double * 3), ("time", ctypes.c_double),
         ("scale", ctypes.c_double), ("terms", ctypes.c_int64), ("weight", ctypes.c_double * MAX_TERMS),
         ("coefficient", ctypes.c_double * MAX_COEFFICIENTS), ("field", ctypes.c_void_p * MAX_FIELDS),
@@ -70,8 +70,9 @@ class StageEntry(ctypes.Structure):
 
     _fields_ = [
         ("kind", ctypes.c_int64), ("function", ctypes.c_void_p), ("lag", Triple), ("lo", Triple), ("hi", Triple),
-        ("trigger", ctypes.c_int64), ("args", ctypes.POINTER(Args)), ("copy", ctypes.POINTER(Copy)),
-        ("ghost", ctypes.POINTER(Ghost)), ("count", ctypes.c_int64), ("size", ctypes.c_int64),
+        ("axis", ctypes.c_int64), ("trigger", ctypes.c_int64), ("args", ctypes.POINTER(Args)),
+        ("copy", ctypes.POINTER(Copy)), ("ghost", ctypes.POINTER(Ghost)), ("count", ctypes.c_int64),
+        ("size", ctypes.c_int64), ("worst", ctypes.POINTER(ctypes.c_double)),
     ]  # fmt: skip
 
 

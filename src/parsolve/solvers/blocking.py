@@ -1,4 +1,4 @@
-"""How many steps run in one pass through memory, and how wide its strips are: a model of what a pass costs."""
+"""How many steps run in one pass through memory, and in which tiles: a model of what a pass costs."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from functools import cache
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from parsolve.domain.field import LINE
+from parsolve.domain.grid import Grid, Triple, is_closed, is_deep
 
-if TYPE_CHECKING:
-    from parsolve.domain.grid import Grid
-
-MOST_FUSED = 8  # kernels in one pass: more gain little and their ghosts cost more
+# Steps in a pass, all parts of 96, the usual number of steps between two checks; kernels in a pass of tiles, as more
+# gain little and their ghosts cost more, and in one of a single tile.
+STEPS, MOST_FUSED, MOST_WHOLE = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32), 8, 32
 LEAST_STRIP = 8  # rows
 TILE_CELLS = 2048  # a tile that is smaller costs more in its calls than in its cells
 # Seconds on a core, of float64: an exchange without and with messages; a row of a kernel; an arithmetic operation in
@@ -21,6 +20,26 @@ TILE_CELLS = 2048  # a tile that is smaller costs more in its calls than in its 
 LOCAL, MESSAGES, ROW, OPERATION, MEMORY, EXCHANGED = 4e-6, 6e-6, 3e-8, 3.5e-11, 6e-10, 2.5e-9
 SHARE = 0.5  # of the second-level cache for the planes between the first and the last stage of a strip
 CACHE = 1 << 20  # bytes of that cache where the system does not tell
+
+Tile = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Blocking:
+    """Steps in a pass, 0: step by step; and its tiles.
+
+    ``tile``: cells along the axes that tiles march along and that is cut into strips; None: the subdomain is one tile.
+    ``tried``: whether it is known to be good, so that no other widths need to be tried.
+    """
+
+    steps: int = 0
+    tile: Tile | None = None
+    tried: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether the subdomain is a single tile."""
+        return self.steps > 0 and self.tile is None
 
 
 @cache
@@ -38,10 +57,7 @@ class Load:
     """What a step asks of a rank.
 
     Attributes:
-        shape: owned cells (z, y, x).
-        present: axes of the grid.
-        deep: axes along which ghosts come from other cells.
-        split: whether some come from other ranks.
+        grid, processes: the grid and the ranks along z, y, x.
         kernels: launched one after the other in a step.
         radius: neighbours that a kernel reads.
         lag: cells (z, y, x) that a kernel stays behind the one before it.
@@ -49,40 +65,62 @@ class Load:
         unknowns, carried, fields: how many fields are computed, hold the state between steps, and are touched.
         itemsize: bytes of a value.
         threads: of the rank.
-        alternates: whether a pass must be of an even number of steps.
+        adaptive: whether a pass can only be of one step.
     """
 
-    shape: tuple[int, int, int]
-    present: tuple[bool, bool, bool]
-    deep: tuple[bool, bool, bool]
-    split: bool
+    grid: Grid
+    processes: Triple
     kernels: int
     radius: int
-    lag: tuple[int, int, int]
+    lag: Triple
     operations: int
     unknowns: int
     carried: int
     fields: int
     itemsize: int
     threads: int = 1
-    alternates: bool = False
+    adaptive: bool = False
+
+    @property
+    def shape(self) -> Triple:
+        """Owned cells (z, y, x)."""
+        z, y, x = (n // p for n, p in zip(self.grid.cells, self.processes, strict=True))
+        return z, y, x
 
     @property
     def axes(self) -> tuple[int, int]:
-        """Axes that tiles march along and that is cut into strips: the first two; the only one is both."""
-        return tiled_axes(self.present)
+        """Axes that tiles march along and that is cut into strips."""
+        return tiled_axes(self.grid.present)
 
-    def steps(self) -> int:
-        """The number of steps in a pass with the least modelled time; 0: step by step."""
-        costs = {0: self.cost(0)}
-        for steps in range(1, MOST_FUSED // self.kernels + 1):
-            deepest = steps * self.kernels * self.radius
-            fits = all(deepest <= n for n, deep in zip(self.shape, self.deep, strict=True) if deep)
-            if fits and not (self.alternates and steps % 2):
-                costs[steps] = self.cost(steps)
-        return min(costs, key=lambda steps: costs[steps])
+    def deep(self, whole: bool) -> list[bool]:
+        """Axes along which a pass needs deep ghosts."""
+        return [is_deep(self.grid, self.processes, d, whole) for d in range(3)]
 
-    def cost(self, steps: int) -> float:
+    def blocking(self, asked: int | None = None) -> Blocking:
+        """The one with the least modelled time; of those with as many steps as asked for."""
+        costs = {} if asked else {Blocking(): self.cost(0)}
+        for whole in (False, True):
+            most = asked or (1 if self.adaptive else (MOST_WHOLE if whole else MOST_FUSED) // self.kernels)
+            for steps in (asked,) if asked else STEPS:
+                if steps <= most and self.fits(steps, whole):
+                    costs[Blocking(steps, None if whole else self.tile(steps))] = self.cost(steps, whole)
+        return min(costs, key=lambda blocking: costs[blocking])
+
+    def fits(self, steps: int, whole: bool) -> bool:
+        """If ghosts come from the next subdomain alone, and a single tile is for one thread and fits a cache."""
+        deepest = steps * self.kernels * self.radius
+        least = [
+            deepest if deep else self.radius if is_closed(self.grid, self.processes, d, whole) else 0
+            for d, deep in enumerate(self.deep(whole))
+        ]
+        cached = self.threads == 1 and not self._is_large
+        return (cached or not whole) and all(n >= m for n, m in zip(self.shape, least, strict=True))
+
+    @property
+    def _is_large(self) -> bool:
+        return prod(self.shape) * self.fields * self.itemsize > SHARE * cache_bytes()
+
+    def cost(self, steps: int, whole: bool = False) -> float:
         """Modelled seconds of a step in a pass of so many, 0: of one by itself.
 
         Exchanges are done once a pass, which takes as long again to start, and once a kernel without passes.  Cells in
@@ -91,28 +129,30 @@ class Load:
         """
         nz, ny, nx = self.shape
         cells, size = nz * ny * nx, self.itemsize / 8
-        latency = MESSAGES if self.split else LOCAL
-        value = MEMORY if cells * self.fields * self.itemsize > SHARE * cache_bytes() else 0.0
+        latency = MESSAGES if prod(self.processes) > 1 else LOCAL
+        value = MEMORY if self._is_large else 0.0
         if not steps:
-            exchange = latency + EXCHANGED * size * self.unknowns * self._ghosts(self.radius)
+            every = [p > 1 or periodic for p, periodic in zip(self.processes, self.grid.periodic, strict=True)]
+            exchange = latency + EXCHANGED * size * self.unknowns * self._ghosts(self.radius, every)
             update = size * (OPERATION * self.operations + 2 * value * self.kernels * self.unknowns)
             return self.kernels * (exchange + ROW * nz * ny) + cells * update
+        deep = self.deep(whole)
         beyond = (steps * self.kernels - 1) * self.radius
         lane = LINE // self.itemsize
         wide = (beyond, beyond, -(-beyond // lane) * lane * 2)
-        z, y, x = (n + w if deep else n for n, w, deep in zip(self.shape, wide, self.deep, strict=True))
-        _, strip = self.tile(steps)
-        again = 1 + (steps * self.kernels * self.lag[self.axes[1]] / strip if strip < self.shape[self.axes[1]] else 0)
-        exchange = 2 * latency + EXCHANGED * size * self.carried * self._ghosts(beyond + self.radius)
+        z, y, x = (n + w if d else n for n, w, d in zip(self.shape, wide, deep, strict=True))
+        strip, tile = self.axes[1], self.tile(steps)[1]
+        again = 1 + (steps * self.kernels * self.lag[strip] / tile if not whole and tile < self.shape[strip] else 0)
+        carried = self.carried if steps * self.kernels > 1 else self.unknowns
+        exchange = 2 * latency + EXCHANGED * size * carried * self._ghosts(beyond + self.radius, deep)
         memory = value * size * cells * self.fields * again
         return (exchange + memory) / steps + self.kernels * z * y * ROW + OPERATION * size * self.operations * z * y * x
 
-    def _ghosts(self, depth: int) -> float:
-        """Ghosts of a field that are exchanged; in 3-D rows close in the tile."""
-        axes = (0, 1) if all(self.present) else (0, 1, 2)
-        return sum(2 * depth * prod(self.shape) / self.shape[d] for d in axes if self.deep[d])
+    def _ghosts(self, depth: int, deep: list[bool]) -> float:
+        """Ghosts of a field that are exchanged."""
+        return sum(2 * depth * prod(self.shape) / self.shape[d] for d in range(3) if deep[d] and self.grid.present[d])
 
-    def tile(self, steps: int) -> tuple[int, int]:
+    def tile(self, steps: int) -> Tile:
         """Cells of a tile along the axes it marches along and that is cut into strips.
 
         The planes that lie between the first and the last stage of a strip, of all fields, fill SHARE of the cache:
@@ -138,10 +178,20 @@ def tiled_axes(present: tuple[bool, bool, bool]) -> tuple[int, int]:
     return first, second
 
 
-def lags(grid: Grid, radius: int, closure: int) -> tuple[int, int, int]:
-    """Cells (z, y, x) that a stage stays behind the one before it: what it reads, and what makes physical ghosts."""
+def lags(grid: Grid, radius: int, closure: int, corners: bool) -> Triple:
+    """Cells (z, y, x) that a stage stays behind the one before it: what it reads, and what makes physical ghosts.
+
+    Where corners are read, the ghosts at edges are made ``edge_lag`` cells later than the others; tiles are not cut
+    along the third axis, so nothing lags there.
+    """
     z, y, x = (
-        0 if not present else radius if periodic else max(radius, closure - 1)
-        for present, periodic in zip(grid.present, grid.periodic, strict=True)
-    )
+        0 if d not in tiled_axes(grid.present) else radius if periodic
+        else radius + edge_lag(radius, closure) if corners else max(radius, closure - 1)
+        for d, periodic in enumerate(grid.periodic)
+    )  # fmt: skip
     return z, y, x
+
+
+def edge_lag(radius: int, closure: int) -> int:
+    """How many cells along an axis ghosts of other axes must wait until there are ghosts along it, at its lower end."""
+    return closure - 1 + radius

@@ -47,6 +47,7 @@ class Rates:
         ghost: depth of these ghosts.
         radius: neighbours that one stage reads.
         points: owned cells that a boundary condition reads.
+        corners: whether a stage reads diagonal neighbours.
         conditions: boundary conditions of unknowns and intermediate fields.
     """
 
@@ -56,6 +57,7 @@ class Rates:
     ghost: int
     radius: int
     points: int
+    corners: bool
     conditions: Conditions
 
     @property

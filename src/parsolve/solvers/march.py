@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from parsolve.domain.grid import AXES, Grid
 from parsolve.domain.reduce import Bad, first_bad
 from parsolve.errors import NumericalError, agree
 from parsolve.solvers.evaluation import State
 
 if TYPE_CHECKING:
-    from parsolve.solvers.pipeline import Passes
+    from parsolve.solvers.passes import Passes
     from parsolve.solvers.schedule import Schedule
     from parsolve.solvers.stepper import RungeKuttaStepper, Stepper
 
@@ -68,10 +70,11 @@ def march(
 
 
 def march_adaptive(
-    stepper: RungeKuttaStepper,
+    stepper: RungeKuttaStepper | Passes,
     times: Sequence[float],
     dt: float,
     tolerance: float,
+    order: int,
     record: Record,
     *,
     check_every: int,
@@ -81,20 +84,24 @@ def march_adaptive(
 
     The error is measured by max |e| / (tolerance (1 + |y|)), which no order of summation can change, and
     dt is scaled by 0.9 err^(-1/p) within [0.2, 5], p the lower order of the pair plus one
-    (Hairer, Norsett & Wanner, Solving ODEs I, II.4).
+    (Hairer, Norsett & Wanner, Solving ODEs I, II.4).  ``order`` is that of the scheme.
 
     Raises:
         NumericalError: the step fell below what the time can resolve.
     """
+    from mpi4py import MPI
+
+    comm = next(iter(stepper.state.values())).subdomain.comm
     time, steps, rejected, seconds = 0.0, 0, 0, 0.0
-    exponent = -1.0 / stepper.scheme.order
+    exponent = -1.0 / order
     for stop in times:
         begin = perf_counter()
         while time < stop:
             last = time + dt >= stop - 1e-12 * stop
             trial = stop - time if last else dt
-            stepper.step(time, trial)
-            error = stepper.error(time, trial, tolerance, tolerance)
+            worst = np.array([stepper.attempt(time, trial, tolerance)])
+            comm.Allreduce(MPI.IN_PLACE, worst, op=MPI.MAX)
+            error = float(worst[0])
             factor = 0.2 if not error < math.inf else 5.0 if error == 0 else min(5.0, max(0.2, 0.9 * error**exponent))
             if error <= 1:
                 stepper.accept()

@@ -79,7 +79,7 @@ def closure_factor(order: int, spacing: float, condition: Condition) -> float:
     a, b = (1.0, 0.0) if mixed else (condition.a, condition.b)
     extended = np.zeros((cells + 2 * reach, cells))  # ghosts and cells from cells
     extended[reach:-reach] = np.eye(cells)
-    weights, _ = ghost_weights(a, b, spacing, points, reach, condition.c)  # type: ignore[arg-type]
+    weights, _ = ghost_weights(a, b, spacing, points, reach, condition.c)
     extended[:reach, :points] = weights[::-1]
     extended[-reach:, -points:] = weights[:, ::-1]
     inside = slice(reach, reach + cells)

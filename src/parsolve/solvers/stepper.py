@@ -16,7 +16,7 @@ from parsolve.kernels.library import core
 from parsolve.solvers.evaluation import Evaluation, Rates, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import DTypeLike
 
@@ -61,11 +61,36 @@ class Workspace:
         return {**self.arrays, **self.fields([name for stage in self.rates.defines for name in stage.outputs])}
 
 
+class ErrorNorm:
+    """Max |error| / (tolerance (1 + max(|before|, |after|))) over the owned cells; infinity where not finite."""
+
+    def __init__(self, error: Field, before: Field, after: Field) -> None:
+        self.args = arguments(error.subdomain, error.stride, owned(error.subdomain))
+        self.args.field[:3] = [error.address, before.address, after.address]
+        self._result = ctypes.c_double()
+        norm = core().function("error_norm", error.dtype.name)
+        self._launch = partial(norm, ctypes.byref(self.args), ctypes.byref(self._result))
+
+    def __call__(self, tolerance: float) -> float:
+        """Its value on this rank."""
+        self.args.weight[:2] = [tolerance, tolerance]
+        self._launch()
+        return self._result.value
+
+
+@dataclass(frozen=True)
+class ErrorEstimate:
+    """y_s - y_hat, to be evaluated after a step, and its norms."""
+
+    evaluation: Evaluation
+    norms: list[ErrorNorm]
+
+
 class RungeKuttaStepper:
     """Explicit Runge-Kutta steps, one at a time.
 
-    ``state`` holds y(t) between steps.  With ``adaptive``, ``step`` leaves it alone and ``accept`` makes the new state
-    current; without, a step of more than one stage overwrites y_0 in place, as only its own cell needs it.
+    ``state`` holds y(t) between steps.  With ``adaptive``, ``attempt`` leaves it alone and ``accept`` makes the new
+    state current; without, a step of more than one stage overwrites y_0 in place, as only its own cell needs it.
     """
 
     def __init__(self, scheme: RungeKutta, work: Workspace, *, adaptive: bool = False) -> None:
@@ -80,7 +105,7 @@ class RungeKuttaStepper:
         parities = (0,) if self.in_place else (0, 1)
         self.plans = [[self._evaluation(row, i, parity) for i, row in enumerate(scheme.rows)] for parity in parities]
         self.times = [float(row.c) for row in scheme.rows]
-        self.errors = self._error_plans() if adaptive and scheme.error else []
+        self.errors = self._error_estimates() if adaptive and scheme.error else []
 
     @property
     def state(self) -> State:
@@ -106,18 +131,15 @@ class RungeKuttaStepper:
         self.step(schedule.time(first), schedule.dt)
         return 1
 
-    def error(self, time: float, dt: float, absolute: float, relative: float) -> float:
-        """Max |y_s - y_hat| / (absolute + relative max(|y_0|, |y_s|)) over cells and unknowns; collective."""
-        from mpi4py import MPI
-
-        evaluate, norms = self.errors[self.parity]
-        evaluate(time + dt)
-        worst = np.array([max(norm(absolute, relative) for norm in norms)])
-        self.work.subdomain.comm.Allreduce(MPI.IN_PLACE, worst, op=MPI.MAX)
-        return float(worst[0])
+    def attempt(self, time: float, dt: float, tolerance: float) -> float:
+        """Compute the state at time + dt; max |y_s - y_hat| / (tolerance (1 + max(|y_0|, |y_s|))) on this rank."""
+        self.step(time, dt)
+        estimate = self.errors[self.parity]
+        estimate.evaluation(time + dt)
+        return max(norm(tolerance) for norm in estimate.norms)
 
     def accept(self) -> None:
-        """Make the state after the last step the current one."""
+        """Make the state after the last attempt the current one."""
         self.parity ^= 1
 
     def _register(self, y: int, parity: int) -> int:
@@ -141,39 +163,25 @@ class RungeKuttaStepper:
             [float(row.weights[y]) for y in terms],
         )
 
-    def _error_plans(self) -> list[tuple[Evaluation, list[Callable[[float, float], float]]]]:
+    def _error_estimates(self) -> list[ErrorEstimate]:
         row, last = self.scheme.error, self.scheme.stages
         assert row is not None
         error = self.work.fields(self.work.unknowns)
-        plans = []
+        estimates = []
         for parity in (0, 1):
             before, after = (self.registers[self._register(y, parity)] for y in (0, last))
-            norms = [_error_norm(error[name], before[name], after[name]) for name in error]
-            plans.append((self._evaluation(row, last, parity, error), norms))
-        return plans
+            norms = [ErrorNorm(error[name], before[name], after[name]) for name in error]
+            estimates.append(ErrorEstimate(self._evaluation(row, last, parity, error), norms))
+        return estimates
 
     def _set_dt(self, dt: float) -> None:
         self.dt = dt
         for plan in self.plans:
             for row, evaluate in zip(self.scheme.rows, plan, strict=True):
                 evaluate.set_scale(float(row.beta) * dt)
-        for evaluate, _ in self.errors:
+        for estimate in self.errors:
             assert self.scheme.error is not None
-            evaluate.set_scale(float(self.scheme.error.beta) * dt)
-
-
-def _error_norm(error: Field, before: Field, after: Field) -> Callable[[float, float], float]:
-    args = arguments(error.subdomain, error.stride, owned(error.subdomain))
-    args.field[:3] = [error.address, before.address, after.address]
-    result = ctypes.c_double()
-    launch = partial(core().function("error_norm", error.dtype.name), ctypes.byref(args), ctypes.byref(result))
-
-    def norm(absolute: float, relative: float) -> float:
-        args.weight[:2] = [absolute, relative]
-        launch()
-        return result.value
-
-    return norm
+            estimate.evaluation.set_scale(float(self.scheme.error.beta) * dt)
 
 
 class StormerVerletStepper:
