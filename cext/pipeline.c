@@ -100,7 +100,8 @@ static int run_norm(const ps_stage *s, const range *box)
     const int status = ((ps_norm_function *)s->function)(&a, &found);
     __builtin_memcpy(&bits, &found, sizeof bits);
     seen = __atomic_load_n(worst, __ATOMIC_RELAXED);
-    while (bits > seen && !__atomic_compare_exchange_n(worst, &seen, bits, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {}
+    while (bits > seen && !__atomic_compare_exchange_n(worst, &seen, bits, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
     return status;
 }
 

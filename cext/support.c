@@ -11,26 +11,29 @@ PS_EXPORT int PS_NAME(extrema)(const ps_args *args, ps_extrema *result);
 PS_EXPORT int PS_NAME(error_norm)(const ps_args *args, double *result);
 PS_EXPORT int PS_NAME(fma)(const ps_real *a, const ps_real *b, const ps_real *c, ps_real *out, int64_t n);
 
-/* A row of a copy; the ends of rows are a few values, for which a call of memcpy would cost more than the copy. */
-static inline void copy_row(ps_real *t, int64_t dt, const ps_real *s, int64_t ds, int64_t n, ps_real factor)
+/* A line of a copy. */
+static inline void copy_line(ps_real *t, int64_t dt, const ps_real *s, int64_t ds, int64_t n, ps_real factor)
 {
     if (factor != 1)
         for (int64_t i = 0; i < n; i++) t[i * dt] = factor * s[i * ds];
-    else if (n > 8 && ds == 1 && dt == 1)
+    else if (ds == 1 && dt == 1)
         __builtin_memcpy(t, s, (size_t)n * sizeof *t);
     else
         for (int64_t i = 0; i < n; i++) t[i * dt] = s[i * ds];
 }
 
-/* Copy each box of the list. */
+/* Copy each box of the list, along y where rows are short, as the ends of rows are. */
 int PS_NAME(copy)(const ps_copy *list, int64_t n)
 {
-    for (const ps_copy *p = list; p < list + n; p++)
+    for (const ps_copy *p = list; p < list + n; p++) {
+        const int along = p->extent[2] <= 8 && p->extent[1] > 1 ? 1 : 2, across = 3 - along;
         for (int64_t k = 0; k < p->extent[0]; k++)
-            for (int64_t j = 0; j < p->extent[1]; j++)
-                copy_row((ps_real *)p->target + k * p->target_stride[0] + j * p->target_stride[1], p->target_stride[2],
-                         (const ps_real *)p->source + k * p->source_stride[0] + j * p->source_stride[1],
-                         p->source_stride[2], p->extent[2], (ps_real)p->factor);
+            for (int64_t j = 0; j < p->extent[across]; j++)
+                copy_line((ps_real *)p->target + k * p->target_stride[0] + j * p->target_stride[across],
+                          p->target_stride[along],
+                          (const ps_real *)p->source + k * p->source_stride[0] + j * p->source_stride[across],
+                          p->source_stride[along], p->extent[along], (ps_real)p->factor);
+    }
     return PS_OK;
 }
 

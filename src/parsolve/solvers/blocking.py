@@ -16,8 +16,10 @@ STEPS, MOST_FUSED, MOST_WHOLE = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32), 8, 32
 LEAST_STRIP = 8  # rows
 TILE_CELLS = 2048  # a tile that is smaller costs more in its calls than in its cells
 # Seconds on a core, of float64: an exchange without and with messages; a row of a kernel; an arithmetic operation in
-# cache; a value to come from memory and go back; a ghost value to be exchanged.  How measured: benchmarks/NOTES.md
-LOCAL, MESSAGES, ROW, OPERATION, MEMORY, EXCHANGED = 4e-6, 6e-6, 3e-8, 3.5e-11, 6e-10, 2.5e-9
+# cache; a value to come from memory and go back; a ghost value to be exchanged; the ends of a row in cache and in
+# memory.  How measured: benchmarks/NOTES.md
+LOCAL, MESSAGES, ROW, OPERATION, MEMORY, EXCHANGED = 4e-6, 6e-6, 1e-8, 3.5e-11, 6e-10, 2.5e-9
+ENDS, FAR_ENDS = 1e-8, 1e-7
 SHARE = 0.5  # of the second-level cache for the planes between the first and the last stage of a strip
 CACHE = 1 << 20  # bytes of that cache where the system does not tell
 
@@ -133,7 +135,7 @@ class Load:
         value = MEMORY if self._is_large else 0.0
         if not steps:
             every = [p > 1 or periodic for p, periodic in zip(self.processes, self.grid.periodic, strict=True)]
-            exchange = latency + EXCHANGED * size * self.unknowns * self._ghosts(self.radius, every)
+            exchange = latency + self.unknowns * self._exchange(self.radius, every)
             update = size * (OPERATION * self.operations + 2 * value * self.kernels * self.unknowns)
             return self.kernels * (exchange + ROW * nz * ny) + cells * update
         deep = self.deep(whole)
@@ -144,13 +146,17 @@ class Load:
         strip, tile = self.axes[1], self.tile(steps)[1]
         again = 1 + (steps * self.kernels * self.lag[strip] / tile if not whole and tile < self.shape[strip] else 0)
         carried = self.carried if steps * self.kernels > 1 else self.unknowns
-        exchange = 2 * latency + EXCHANGED * size * carried * self._ghosts(beyond + self.radius, deep)
+        exchange = 2 * latency + carried * self._exchange(beyond + self.radius, deep)
         memory = value * size * cells * self.fields * again
-        return (exchange + memory) / steps + self.kernels * z * y * ROW + OPERATION * size * self.operations * z * y * x
+        rows = self.kernels * z * y * (ROW + (ENDS if is_closed(self.grid, self.processes, 2, whole) else 0))
+        return (exchange + memory) / steps + rows + OPERATION * size * self.operations * z * y * x
 
-    def _ghosts(self, depth: int, deep: list[bool]) -> float:
-        """Ghosts of a field that are exchanged."""
-        return sum(2 * depth * prod(self.shape) / self.shape[d] for d in range(3) if deep[d] and self.grid.present[d])
+    def _exchange(self, depth: int, deep: list[bool]) -> float:
+        """Modelled seconds of the exchange of a field; the ends of a row cost a cache line whatever their depth."""
+        nz, ny, nx = self.shape
+        ends = nz * ny * (FAR_ENDS if self._is_large else ENDS)
+        values = sum(2 * depth * nz * ny * nx / self.shape[d] for d in (0, 1) if deep[d] and self.grid.present[d])
+        return EXCHANGED * self.itemsize / 8 * values + (ends if deep[2] else 0.0)
 
     def tile(self, steps: int) -> Tile:
         """Cells of a tile along the axes it marches along and that is cut into strips.
