@@ -25,6 +25,7 @@ from parsolve.solvers.passes import Passes
 from parsolve.solvers.power import largest_rate
 from parsolve.solvers.stepper import RungeKuttaStepper, Stepper, StormerVerletStepper, Workspace
 from parsolve.solvers.tableaus import RungeKutta
+from parsolve.tiles import recall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -92,10 +93,10 @@ class March:
 
     @cached_property
     def passes(self) -> Passes | Stepper:
-        """What takes the steps: the stepper itself, or passes of several of its steps."""
-        blocking = self.problem.blocking(self._subdomain.comm.size)
-        fused = self._subdomain.deep and not isinstance(self.stepper.work.rates.rate.kernel, NumpyKernel)
-        return Passes(self.stepper, blocking) if fused else self.stepper
+        """What takes the steps: the stepper itself, or passes of several of its steps; collective at first."""
+        if not self._subdomain.deep or isinstance(self.stepper.work.rates.rate.kernel, NumpyKernel):
+            return self.stepper
+        return Passes(self.stepper, *recall(self.problem, self._subdomain.comm))
 
     @property
     def order(self) -> tuple[int, tuple[int, ...]]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
+import re
 from math import prod
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -98,7 +101,7 @@ def test_bind_hands_on_what_a_kernel_needs() -> None:
     a = kernel.args
     assert (list(a.lo), list(a.hi)) == ([0, 1, 2], [1, 2, 4])
     assert list(a.stride) == list(u.stride)
-    assert (list(a.offset), list(a.cells)) == ([0, 0, 0], [3, 4, 5])
+    assert (list(a.offset), list(a.period)) == ([0, 0, 0], [3, 4, 5])
     assert (a.terms, a.scale, list(a.weight[:2]), list(a.coefficient[:2])) == (2, 0.25, [1.0, -2.0], [0.5, 7.0])
     assert a.field[:5] == [u.address, v.address, v.address, w.address, None]
     assert kernel.origin == (1, 1, 1)
@@ -136,3 +139,27 @@ def test_stores_do_not_hold_up_the_loads_of_the_next_field(pitch: int) -> None:
     apart, lines = lines_apart(pitch), PAGE // LINE
     near = [(m * apart + row * pitch) % lines for m in (-1, 1) for row in (-1, 0, 1)]
     assert min(near) > CLOSE
+
+
+def huge_bytes(address: int) -> int:
+    """How much of the mapping that holds an address lies in huge pages."""
+    maps = Path("/proc/self/smaps").read_text().split("VmFlags:")
+    for one in maps:
+        ends = re.search(r"([0-9a-f]+)-([0-9a-f]+) rw", one)
+        if ends and int(ends[1], 16) <= address < int(ends[2], 16):
+            return 1024 * int(one.partition("AnonHugePages:")[2].split()[0])
+    return 0
+
+
+def test_large_fields_lie_in_huge_pages() -> None:
+    if not hasattr(mmap, "MADV_HUGEPAGE") or not Path("/proc/self/smaps").is_file():
+        pytest.skip("the system does not tell")
+    asked = mmap.mmap(-1, 64 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    asked.madvise(mmap.MADV_HUGEPAGE)
+    array = np.frombuffer(asked, np.uint8)
+    array[:] = 1
+    if huge_bytes(array.ctypes.data + (32 << 20)) < 48 << 20:
+        pytest.skip("the system gives no huge pages now")
+    field = Field("u", subdomain(256, 256, 128), np.float64)
+    field.owned[...] = 1.0
+    assert huge_bytes(field.address) > 0.8 * field.memory.nbytes

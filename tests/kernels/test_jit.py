@@ -285,11 +285,11 @@ def test_changed_compiler_compiles_again(compiler: Compiler) -> None:
     assert ask(load(None, answer("ANSWER"), "float64")) == 2
 
 
-@pytest.mark.parametrize("what", ["_cpu", "_headers", "_libc"])
+@pytest.mark.parametrize("what", ["cpu", "_headers", "_libc"])
 def test_changed_surroundings_compile_again(what: str, compiler: Compiler, monkeypatch: pytest.MonkeyPatch) -> None:
     load(None, answer(24), "float64")
     before = getattr(jit, what)()
-    monkeypatch.setattr(jit, what, lambda: (*before, ("more", "")) if what == "_cpu" else f"another {before}")
+    monkeypatch.setattr(jit, what, lambda: (*before, ("more", "")) if what == "cpu" else f"another {before}")
     load(None, answer(24), "float64")
     assert compiler.starts == 2
 
@@ -375,14 +375,14 @@ def test_what_fails_on_the_last_rank_is_an_error_on_all(comm: MPI.Intracomm, mon
 def test_different_cpus_get_what_all_can_run(
     comm: MPI.Intracomm, compiler: Compiler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    machine = jit._cpu()
+    machine = jit.cpu()
     flags = " ".join(jit.LEVELS[1][0]) if comm.rank else " ".join(jit.LEVELS[0][0] | jit.LEVELS[1][0])
-    monkeypatch.setattr(jit, "_cpu", lambda: (("flags", flags),))
+    monkeypatch.setattr(jit, "cpu", lambda: (("flags", flags),))
     assert jit._tuning(comm) == jit.LEVELS[1][1]
-    monkeypatch.setattr(jit, "_cpu", lambda: (("flags", flags if comm.rank else ""),))
+    monkeypatch.setattr(jit, "cpu", lambda: (("flags", flags if comm.rank else ""),))
     assert jit._tuning(comm) == ()
     assert ask(load(comm, answer(44), "float64")) == 44
     if comm.rank == 0:
         assert "-march" not in compiler.log.read_text()
-    monkeypatch.setattr(jit, "_cpu", lambda: machine)
+    monkeypatch.setattr(jit, "cpu", lambda: machine)
     assert jit._tuning(comm)[0] == jit.NATIVE

@@ -111,9 +111,12 @@ def lines_apart(pitch: int) -> int:
 
 
 def _allocate(size: int, offset: int) -> np.ndarray:
-    """Zeroed bytes, ``offset`` behind the begin of a page, of huge pages where they are large enough to profit."""
+    """Zeroed bytes, ``offset`` behind the begin of a page, of huge pages where they are large enough to profit.
+
+    (Private, as Linux gives huge pages to shared mappings only where it is told to.)
+    """
     try:
-        memory = mmap.mmap(-1, size + HUGE + PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # shared ones stay small
+        memory = mmap.mmap(-1, size + HUGE + PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except (OSError, ValueError) as error:
         raise ResourceError(f"not enough memory for a field of {size / 2**20:.0f} MiB; use more ranks") from error
     if size >= 2 * HUGE and hasattr(mmap, "MADV_HUGEPAGE"):

@@ -113,7 +113,7 @@ def _obtain(text: str, precision: str, tuning: Sequence[str], hint: str) -> byte
 
     The version of parsolve is in the key by what it changes: text, headers, flags and ABI.
     """
-    parts = (ABI, text, precision, FLAGS, tuning, _identity(_compiler()), _headers(), _cpu(), _libc())
+    parts = (ABI, text, precision, FLAGS, tuning, _identity(_compiler()), _headers(), cpu(), _libc())
     key = hashlib.sha256(repr(parts).encode()).hexdigest()
     data = find(key, hint)
     if data is None:
@@ -169,7 +169,7 @@ def _libc() -> str | None:
 
 
 @cache
-def _cpu() -> tuple[tuple[str, str], ...]:
+def cpu() -> tuple[tuple[str, str], ...]:
     """What the system says of the first CPU: make, model and instructions."""
     found = [("machine", platform.machine())]
     with suppress(OSError), Path("/proc/cpuinfo").open(errors="replace") as file:
@@ -184,13 +184,13 @@ def _cpu() -> tuple[tuple[str, str], ...]:
 
 def _tuning(comm: MPI.Comm | None) -> tuple[str, ...]:
     """Flags for the CPU of all ranks if they have the same, else for the best level that all have; collective."""
-    features = set(dict(_cpu()).get("flags", "").split())
+    features = set(dict(cpu()).get("flags", "").split())
     level = next((i for i, (needed, _) in enumerate(LEVELS) if needed <= features), len(LEVELS))
     if comm is not None and comm.size > 1:
         import numpy as np
         from mpi4py import MPI
 
-        own = int.from_bytes(hashlib.sha256(repr(_cpu()).encode()).digest()[:7])
+        own = int.from_bytes(hashlib.sha256(repr(cpu()).encode()).digest()[:7])
         most = np.array([own, -own, level])
         comm.Allreduce(MPI.IN_PLACE, most, op=MPI.MAX)
         if most[0] != -most[1]:
