@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from functools import partial
-from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from parsolve.domain.field import Field
 
 ENDS = ("min", "max")
-LEAST_PAYLOAD = 0.6  # of a plane that is sent as it is
 Range = tuple[int, int]
 Slab = list[Range]
 
@@ -264,15 +262,9 @@ class HaloExchange:
         return slab
 
     def _messages(self, axis: int, phase: _Phase) -> None:
-        """Persistent messages with both neighbours; a slab that is contiguous is sent and received where it is.
-
-        (Unless most of it is padding, as in small subdomains.)
-        """
-        sub = self.subdomain
-        contiguous = axis < 2 and not any(sub.grid.present[:axis])
-        needed = prod(n for d, n in enumerate(sub.shape) if d != axis)
-        full = self.fields[0].memory.size // self.fields[0].memory.shape[axis]
-        if contiguous and needed > LEAST_PAYLOAD * full and not (sub.grid.anti[axis] and self.signed):
+        """Persistent messages with both neighbours; a slab that is contiguous is sent and received where it is."""
+        planes = axis < 2 and not any(self.subdomain.grid.present[:axis])
+        if planes and not (self.subdomain.grid.anti[axis] and self.signed):
             self._plane_messages(axis, phase)
         else:
             self._packed_messages(axis, phase)
