@@ -10,10 +10,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from mpi4py import MPI
 
-from parsolve.domain.boundary import Condition, closure_points, ghost_weights
+from parsolve.domain.boundary import BoundaryFill, Condition, closure_points, ghost_weights
 from parsolve.domain.field import Field
 from parsolve.domain.grid import Grid, Subdomain
-from parsolve.domain.halo import BoundaryFill, HaloExchange
+from parsolve.domain.halo import HaloExchange
 from parsolve.errors import CaseError
 
 KINDS = {"dirichlet": (1.0, 0.0), "neumann": (0.0, 1.0), "robin": (2.0, 0.5)}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from mpi4py import MPI
 
+from parsolve.domain import halo
 from parsolve.domain.boundary import Condition
 from parsolve.domain.field import Field
 from parsolve.domain.grid import Grid, Subdomain, factorizations
@@ -98,9 +99,12 @@ def test_ghosts_of_one_rank_are_the_indices_beyond(name: str, depth: int) -> Non
 @pytest.mark.mpi(min_size=2)
 @pytest.mark.parametrize(("depth", "split"), [(1, False), (3, True)], ids=["fill", "start and finish"])
 @pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize("small", [0, halo.SMALL])
 def test_ghosts_have_the_same_bits_on_every_process_grid(
-    comm: MPI.Intracomm, name: str, depth: int, split: bool
+    comm: MPI.Intracomm, monkeypatch: pytest.MonkeyPatch, name: str, depth: int, split: bool, small: int
 ) -> None:
+    """By messages and through mailboxes."""
+    monkeypatch.setattr(halo, "SMALL", small)
     grid = grid_of(name)
     dtype = "float32" if split else "float64"
     alone = exchanged(Subdomain(grid, MPI.COMM_SELF, (1, 1, 1), depth), depth, dtype)
@@ -115,7 +119,8 @@ def test_ghosts_have_the_same_bits_on_every_process_grid(
 
 
 @pytest.mark.mpi(min_size=2)
-def test_bytes_sent_are_those_of_the_slabs(comm: MPI.Intracomm) -> None:
+def test_bytes_sent_are_those_of_the_slabs(comm: MPI.Intracomm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(halo, "SMALL", 0)
     grid = grid_of("space")
     processes = next((p for p in process_grids(grid, comm.size, 1) if p[0] == comm.size), None)
     if processes is None:

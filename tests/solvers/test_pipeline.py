@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mpi4py import MPI
 
+from parsolve.domain import halo
 from parsolve.domain.grid import Halo, decompose
 from parsolve.errors import CaseError
 from parsolve.prepare import prepare
@@ -93,8 +94,12 @@ def test_every_tile_gives_the_bits_of_the_plain_order(lab: Any, solo: MPI.Intrac
 
 @pytest.mark.mpi
 @pytest.mark.parametrize("seed", range(16))
-def test_ranks_and_tiles_give_the_bits_of_the_plain_order(lab: Any, comm: MPI.Intracomm, seed: int) -> None:
+def test_ranks_and_tiles_give_the_bits_of_the_plain_order(
+    lab: Any, comm: MPI.Intracomm, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
+    if seed % 3:
+        monkeypatch.setattr(halo, "SMALL", 0)  # by messages, as between nodes
     cells = [int(n) for n in rng.integers(64, 72, 2)] if seed % 2 else [12, 64, 66]
 
     def draw(strategy: Any) -> Any:

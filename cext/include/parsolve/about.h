@@ -25,7 +25,7 @@ int64_t ps_layout(int64_t *offsets)
 #define AT(type, member) (int64_t)offsetof(type, member)
     /* clang-format off */
     const int64_t all[] = {
-        sizeof(ps_args), sizeof(ps_copy), sizeof(ps_ghost), sizeof(ps_extrema), sizeof(ps_stage), sizeof(ps_pass),
+        sizeof(ps_args), sizeof(ps_copy), sizeof(ps_ghost), sizeof(ps_extrema), sizeof(ps_stage), sizeof(ps_pass), sizeof(ps_mailbox),
         AT(ps_args, lo), AT(ps_args, hi), AT(ps_args, stride), AT(ps_args, offset), AT(ps_args, period),
         AT(ps_args, lower), AT(ps_args, spacing), AT(ps_args, time), AT(ps_args, scale), AT(ps_args, terms),
         AT(ps_args, weight), AT(ps_args, coefficient), AT(ps_args, field), AT(ps_args, stream), AT(ps_args, ahead), AT(ps_args, ahead_lines),
@@ -41,6 +41,8 @@ int64_t ps_layout(int64_t *offsets)
         AT(ps_pass, stages), AT(ps_pass, count), AT(ps_pass, kernels), AT(ps_pass, lo), AT(ps_pass, hi), AT(ps_pass, tile),
         AT(ps_pass, march), AT(ps_pass, strip), AT(ps_pass, fields), AT(ps_pass, field_count), AT(ps_pass, reach), AT(ps_pass, size),
         AT(ps_pass, threads), AT(ps_pass, done),
+        AT(ps_mailbox, copy), AT(ps_mailbox, packs), AT(ps_mailbox, unpacks), AT(ps_mailbox, count), AT(ps_mailbox, posted),
+        AT(ps_mailbox, own), AT(ps_mailbox, awaited), AT(ps_mailbox, yielding),
     };
     /* clang-format on */
 #undef AT

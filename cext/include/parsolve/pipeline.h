@@ -2,11 +2,10 @@
 #ifndef PARSOLVE_PIPELINE_H
 #define PARSOLVE_PIPELINE_H
 
-#include "parsolve.h"
+#include "mailbox.h"
 
 enum { PS_STAGE_KERNEL = 0, PS_STAGE_COPY = 1, PS_STAGE_GHOST = 2, PS_STAGE_NORM = 3 };
 
-typedef int ps_copy_function(const ps_copy *list, int64_t n);
 typedef int ps_ghost_function(const ps_ghost *list, int64_t n);
 typedef int ps_norm_function(const ps_args *args, double *result);
 

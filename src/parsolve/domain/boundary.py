@@ -11,11 +11,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
+from functools import cache, partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from parsolve.domain.grid import AXES
+from parsolve.errors import CaseError
+from parsolve.kernels.library import Ghost, core
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from parsolve.domain.field import Field
+    from parsolve.domain.grid import Subdomain, Triple
+
 CLOSURE_ORDER = 4
+ENDS = ("min", "max")
 
 
 Face = Callable[[float, tuple[int, int, int], tuple[int, int, int]], np.ndarray]
@@ -44,6 +56,7 @@ class Condition:
 
 NO_FLUX = Condition(0.0, 1.0, 0.0)
 Conditions = Mapping[str, Mapping[str, Condition]]  # field -> side -> condition
+Slab = list[tuple[int, int]]  # ranges along z, y, x
 
 
 def closure_points(order: int) -> int:
@@ -104,3 +117,114 @@ def _inverse(rows: list[list[Fraction]]) -> list[list[Fraction]]:
             if r != i and work[r][i] != 0:
                 work[r] = [v - work[r][i] * w for v, w in zip(work[r], work[i], strict=True)]
     return [row[n:] for row in work]
+
+
+class BoundaryFill:
+    """Physical ghosts of fields on the sides of one axis.
+
+    Args:
+        fields: fields of one layout.
+        conditions: by field and side; a side without one has no flux.
+        axis: 0 = z, 1 = y, 2 = x.
+        depth: how many ghosts.
+        points: how many owned cells a Dirichlet condition reads.
+        slab: tangential ranges (z, y, x) in owned indices; the one along the axis is not read.
+        sides: 0 for the lower face, 1 for the upper.
+    """
+
+    def __init__(
+        self,
+        fields: Sequence[Field],
+        conditions: Conditions,
+        axis: int,
+        depth: int,
+        points: int,
+        slab: Slab,
+        sides: Sequence[int] = (0, 1),
+    ) -> None:
+        self.keep: list[np.ndarray] = []
+        self.varying: list[tuple[Face, np.ndarray, Triple]] = []
+        self.time: float | None = None
+        ghosts = []
+        for f in fields:
+            for side in sides:
+                if f.subdomain.is_physical(axis, side):
+                    name = f"{AXES[axis]}{ENDS[side]}"
+                    condition = conditions.get(f.name, {}).get(name, NO_FLUX)
+                    ghosts.append(self._side(f, condition, axis, side, depth, points, slab))
+        self.count = len(ghosts)
+        self.list = (Ghost * len(ghosts))(*ghosts)
+        if ghosts:
+            self._fill = partial(core().function("ghost", fields[0].dtype.name), self.list, len(ghosts))
+
+    def __call__(self, time: float) -> None:
+        """Fill the ghosts with the values of the conditions at a time."""
+        self.evaluate(time)
+        self._fill()
+
+    def evaluate(self, time: float) -> None:
+        """Evaluate the conditions that vary."""
+        if time != self.time:
+            for face, values, start in self.varying:
+                values[...] = face(time, start, values.shape)
+            self.time = time
+
+    def _side(self, f: Field, condition: Condition, axis: int, side: int, depth: int, points: int, slab: Slab) -> Ghost:
+        sub = f.subdomain
+        points = min(condition.points(points), sub.shape[axis])
+        ghost = Ghost(field=f.address, axis=axis, depth=depth, points=points)
+        ghost.first = sub.shape[axis] - 1 if side else 0
+        ghost.inward = -1 if side else 1
+        ghost.lo[:], ghost.hi[:] = [a for a, _ in slab], [b for _, b in slab]
+        ghost.stride[:] = f.stride
+        a, b = condition.a, condition.b
+        mixed = callable(a) or callable(b)
+        spacing = sub.grid.spacing[axis]
+        try:
+            weights, values = ghost_weights(
+                1.0 if callable(a) or callable(b) else a, 0.0 if callable(a) or callable(b) else b,
+                spacing, points, depth, condition.c,
+            )  # fmt: skip
+        except ZeroDivisionError as error:
+            raise CaseError(f"boundary.{f.name}.{AXES[axis]}{ENDS[side]}: {error}") from None
+        for k in range(depth):
+            ghost.weight[k][:points] = weights[k].tolist()
+            ghost.value_weight[k] = float(values[k])
+        faces = {"value": condition.value}
+        if mixed:
+            slope, ghost.slope_value = slope_weights(spacing, points)
+            ghost.slope[:points] = slope.tolist()
+            faces |= {"a": a, "b": b}
+        for name, face in faces.items():
+            self._set_face(ghost, name, face, condition.varies, sub, axis, side, slab)
+        return ghost
+
+    def _set_face(
+        self,
+        ghost: Ghost,
+        name: str,
+        face: float | Face,
+        varies: bool,
+        sub: Subdomain,
+        axis: int,
+        side: int,
+        slab: Slab,
+    ) -> None:
+        """Give the ghost an array over the face, to be evaluated now or at every new time."""
+        if name == "value" and not callable(face):
+            ghost.constant = face
+            return
+        shape = [b - a for a, b in slab]
+        start = [s + a for s, (a, _) in zip(sub.start, slab, strict=True)]
+        shape[axis], start[axis] = 1, -1 if side == 0 else sub.grid.cells[axis]
+        values = np.empty(shape)
+        self.keep.append(values)
+        setattr(ghost, name, values.ctypes.data)
+        ghost.value_stride[:] = [s // 8 for s in values.strides]
+        z, y, x = start
+        if not callable(face):
+            values[...] = face
+        elif varies:
+            self.varying.append((face, values, (z, y, x)))
+        else:
+            values[...] = face(0.0, (z, y, x), values.shape)

@@ -24,3 +24,13 @@ def node_cores(comm: MPI.Intracomm) -> tuple[int, set[int]]:
     ranks, cores = node.size, set().union(*node.allgather(usable_cores()))
     node.Free()
     return ranks, cores
+
+
+def on_one_node(comm: MPI.Intracomm) -> bool:
+    """Whether all ranks run on one node; collective."""
+    from mpi4py import MPI
+
+    node = comm.Split_type(MPI.COMM_TYPE_SHARED)
+    alone = bool(comm.allreduce(node.size == comm.size, op=MPI.LAND))
+    node.Free()
+    return alone

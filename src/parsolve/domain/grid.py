@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from parsolve.domain.cores import on_one_node
 from parsolve.errors import CaseError, SetupError
 
 if TYPE_CHECKING:
@@ -133,6 +134,11 @@ class Subdomain:
     def ghosts(self) -> Triple:
         """Depth of ghost cells (z, y, x)."""
         return ghost_depths(self.grid, self.processes, Halo(self.ghost, deep=self.deep, whole=self.whole))
+
+    @cached_property
+    def is_on_one_node(self) -> bool:
+        """Whether all ranks run on one node; collective at first."""
+        return on_one_node(self.comm)
 
     def is_deep(self, axis: int) -> bool:
         """Whether ghosts along an axis are exchanged as deep as a pass needs."""

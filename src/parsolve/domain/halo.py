@@ -10,15 +10,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from functools import partial
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parsolve.domain.boundary import NO_FLUX, Condition, Conditions, Face, ghost_weights, slope_weights
+from parsolve.domain.boundary import BoundaryFill, Conditions, Slab
 from parsolve.domain.cores import node_cores
-from parsolve.domain.grid import AXES, Subdomain, Triple
-from parsolve.errors import CaseError
-from parsolve.kernels.library import Copy, Ghost, core
+from parsolve.domain.mailbox import Mailbox
+from parsolve.kernels.library import Copy, core
 
 if TYPE_CHECKING:
     import ctypes
@@ -27,121 +27,9 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
     from parsolve.domain.field import Field
+    from parsolve.domain.grid import Subdomain, Triple
 
-ENDS = ("min", "max")
-Range = tuple[int, int]
-Slab = list[Range]
-
-
-class BoundaryFill:
-    """Physical ghosts of fields on the sides of one axis.
-
-    Args:
-        fields: fields of one layout.
-        conditions: by field and side; a side without one has no flux.
-        axis: 0 = z, 1 = y, 2 = x.
-        depth: how many ghosts.
-        points: how many owned cells a Dirichlet condition reads.
-        slab: tangential ranges (z, y, x) in owned indices; the one along the axis is not read.
-        sides: 0 for the lower face, 1 for the upper.
-    """
-
-    def __init__(
-        self,
-        fields: Sequence[Field],
-        conditions: Conditions,
-        axis: int,
-        depth: int,
-        points: int,
-        slab: Slab,
-        sides: Sequence[int] = (0, 1),
-    ) -> None:
-        self.keep: list[np.ndarray] = []
-        self.varying: list[tuple[Face, np.ndarray, Triple]] = []
-        self.time: float | None = None
-        ghosts = []
-        for f in fields:
-            for side in sides:
-                if f.subdomain.is_physical(axis, side):
-                    name = f"{AXES[axis]}{ENDS[side]}"
-                    condition = conditions.get(f.name, {}).get(name, NO_FLUX)
-                    ghosts.append(self._side(f, condition, axis, side, depth, points, slab))
-        self.count = len(ghosts)
-        self.list = (Ghost * len(ghosts))(*ghosts)
-        if ghosts:
-            self._fill = partial(core().function("ghost", fields[0].dtype.name), self.list, len(ghosts))
-
-    def __call__(self, time: float) -> None:
-        """Fill the ghosts with the values of the conditions at a time."""
-        self.evaluate(time)
-        self._fill()
-
-    def evaluate(self, time: float) -> None:
-        """Evaluate the conditions that vary."""
-        if time != self.time:
-            for face, values, start in self.varying:
-                values[...] = face(time, start, values.shape)
-            self.time = time
-
-    def _side(self, f: Field, condition: Condition, axis: int, side: int, depth: int, points: int, slab: Slab) -> Ghost:
-        sub = f.subdomain
-        points = min(condition.points(points), sub.shape[axis])
-        ghost = Ghost(field=f.address, axis=axis, depth=depth, points=points)
-        ghost.first = sub.shape[axis] - 1 if side else 0
-        ghost.inward = -1 if side else 1
-        ghost.lo[:], ghost.hi[:] = [a for a, _ in slab], [b for _, b in slab]
-        ghost.stride[:] = f.stride
-        a, b = condition.a, condition.b
-        mixed = callable(a) or callable(b)
-        spacing = sub.grid.spacing[axis]
-        try:
-            weights, values = ghost_weights(
-                1.0 if callable(a) or callable(b) else a, 0.0 if callable(a) or callable(b) else b,
-                spacing, points, depth, condition.c,
-            )  # fmt: skip
-        except ZeroDivisionError as error:
-            raise CaseError(f"boundary.{f.name}.{AXES[axis]}{ENDS[side]}: {error}") from None
-        for k in range(depth):
-            ghost.weight[k][:points] = weights[k].tolist()
-            ghost.value_weight[k] = float(values[k])
-        faces = {"value": condition.value}
-        if mixed:
-            slope, ghost.slope_value = slope_weights(spacing, points)
-            ghost.slope[:points] = slope.tolist()
-            faces |= {"a": a, "b": b}
-        for name, face in faces.items():
-            self._set_face(ghost, name, face, condition.varies, sub, axis, side, slab)
-        return ghost
-
-    def _set_face(
-        self,
-        ghost: Ghost,
-        name: str,
-        face: float | Face,
-        varies: bool,
-        sub: Subdomain,
-        axis: int,
-        side: int,
-        slab: Slab,
-    ) -> None:
-        """Give the ghost an array over the face, to be evaluated now or at every new time."""
-        if name == "value" and not callable(face):
-            ghost.constant = face
-            return
-        shape = [b - a for a, b in slab]
-        start = [s + a for s, (a, _) in zip(sub.start, slab, strict=True)]
-        shape[axis], start[axis] = 1, -1 if side == 0 else sub.grid.cells[axis]
-        values = np.empty(shape)
-        self.keep.append(values)
-        setattr(ghost, name, values.ctypes.data)
-        ghost.value_stride[:] = [s // 8 for s in values.strides]
-        z, y, x = start
-        if not callable(face):
-            values[...] = face
-        elif varies:
-            self.varying.append((face, values, (z, y, x)))
-        else:
-            values[...] = face(0.0, (z, y, x), values.shape)
+SMALL = 64 << 10  # bytes to a neighbour that go through a mailbox; how measured: benchmarks/NOTES.md
 
 
 @dataclass
@@ -192,6 +80,7 @@ class HaloExchange:
         self._copy = core().function("copy", fields[0].dtype.name)
         self._keep: list[object] = []
         self._phases: list[_Phase] = []
+        self._mailboxes: list[Mailbox] = []
         axes = [axis for axis in (2, 1, 0) if self.subdomain.grid.present[axis] and axis not in without]
         for axis in axes:
             phase = _Phase()
@@ -237,11 +126,14 @@ class HaloExchange:
         self.finish(time)
 
     def free(self) -> None:
-        """Free the persistent requests."""
+        """Free the persistent requests and the memory that is shared; collective."""
         for phase in self._phases:
             for request in phase.requests:
                 request.Free()
             phase.requests = []
+        for mailbox in self._mailboxes:
+            mailbox.free()
+        self._mailboxes = []
 
     def _wait(self, requests: Sequence[MPI.Prequest]) -> None:
         if not requests:
@@ -262,9 +154,15 @@ class HaloExchange:
         return slab
 
     def _messages(self, axis: int, phase: _Phase) -> None:
-        """Persistent messages with both neighbours; a slab that is contiguous is sent and received where it is."""
+        """Exchange with both neighbours by what is fastest.
+
+        Small slabs go through a mailbox where all ranks share a node, contiguous ones by persistent messages from where
+        they are, others by packed ones.
+        """
         planes = axis < 2 and not any(self.subdomain.grid.present[:axis])
-        if planes and not (self.subdomain.grid.anti[axis] and self.signed):
+        if self._is_small(axis):
+            self._mailbox_messages(axis, phase)
+        elif planes and not (self.subdomain.grid.anti[axis] and self.signed):
             self._plane_messages(axis, phase)
         else:
             self._packed_messages(axis, phase)
@@ -287,30 +185,63 @@ class HaloExchange:
 
     def _packed_messages(self, axis: int, phase: _Phase) -> None:
         """One buffer for all fields; tag = 2 axis + direction."""
-        comm, n, depth = self.subdomain.comm, self.subdomain.shape[axis], self.depth[axis]
-        packs: list[Copy] = []
-        unpacks: list[Copy] = []
-        for side in (0, 1):
-            peer = self.subdomain.neighbour(axis, side)
-            if peer is None:
-                continue
-            inside, outside = self._slab(axis), self._slab(axis)
-            inside[axis] = (n - depth, n) if side else (0, depth)
-            outside[axis] = (n, n + depth) if side else (-depth, 0)
-            shape = (len(self.fields), *(b - a for a, b in inside))
-            sent, received = (np.empty(shape, self.fields[0].dtype) for _ in range(2))
+        comm, packs, unpacks = self.subdomain.comm, [], []
+        for side, peer in self._peers(axis):
+            sent, received = (np.empty(self._slab_shape(axis), self.fields[0].dtype) for _ in range(2))
             self._keep += [sent, received]
             self.bytes_sent += sent.nbytes
-            packs += [_copy(_Part.of(f, inside), _Part.of_array(sent[i])) for i, f in enumerate(self.fields)]
-            crosses = self.subdomain.coords[axis] == (self.subdomain.processes[axis] - 1) * side
-            factor = _sign(self.subdomain, axis, crosses and self.signed)
-            unpacks += [
-                _copy(_Part.of_array(received[i]), _Part.of(f, outside), factor) for i, f in enumerate(self.fields)
-            ]
+            packs += self._packs(axis, side, sent)
+            unpacks += self._unpacks(axis, side, received)
             phase.requests.append(comm.Recv_init(received, source=peer, tag=2 * axis + 1 - side))
             phase.requests.append(comm.Send_init(sent, dest=peer, tag=2 * axis + side))
         phase.before.append(self._copies(packs))
         phase.after.append(self._copies(unpacks))
+
+    def _mailbox_messages(self, axis: int, phase: _Phase) -> None:
+        """Buffers in memory that all ranks share, used in turn."""
+        sub, shape, dtype = self.subdomain, self._slab_shape(axis), self.fields[0].dtype
+        nbytes = prod(shape) * dtype.itemsize
+        mailbox = Mailbox(sub.comm, [sub.neighbour(axis, side) for side in (0, 1)], nbytes)
+        packs, unpacks = [], []
+        for half in (0, 1):
+            for side, _ in self._peers(axis):
+                packs += self._packs(axis, side, mailbox.sent(half, side, shape, dtype))
+                unpacks += self._unpacks(axis, side, mailbox.received(half, side, shape, dtype))
+        self.bytes_sent += nbytes * len(self._peers(axis))
+        post, collect = mailbox.bind(packs, unpacks, dtype.name, self.yielding)
+        phase.before.append(lambda time: post())
+        phase.after.append(lambda time: collect())
+        self._mailboxes.append(mailbox)
+
+    def _is_small(self, axis: int) -> bool:
+        """Whether what goes along an axis is small on all ranks, and these share a node; collective."""
+        from mpi4py import MPI
+
+        nbytes = prod(self._slab_shape(axis)) * self.fields[0].dtype.itemsize
+        return self.subdomain.is_on_one_node and self.subdomain.comm.allreduce(nbytes, op=MPI.MAX) <= SMALL
+
+    def _peers(self, axis: int) -> list[tuple[int, int]]:
+        """Sides of an axis on which there is a neighbour, and its rank."""
+        found = [(side, self.subdomain.neighbour(axis, side)) for side in (0, 1)]
+        return [(side, peer) for side, peer in found if peer is not None]
+
+    def _slab_shape(self, axis: int) -> tuple[int, ...]:
+        """Shape of what goes to a neighbour, all fields together."""
+        extents = [b - a for a, b in self._slab(axis)]
+        extents[axis] = self.depth[axis]
+        return (len(self.fields), *extents)
+
+    def _packs(self, axis: int, side: int, buffer: np.ndarray) -> list[Copy]:
+        n, depth, inside = self.subdomain.shape[axis], self.depth[axis], self._slab(axis)
+        inside[axis] = (n - depth, n) if side else (0, depth)
+        return [_copy(_Part.of(f, inside), _Part.of_array(buffer[i])) for i, f in enumerate(self.fields)]
+
+    def _unpacks(self, axis: int, side: int, buffer: np.ndarray) -> list[Copy]:
+        n, depth, outside = self.subdomain.shape[axis], self.depth[axis], self._slab(axis)
+        outside[axis] = (n, n + depth) if side else (-depth, 0)
+        crosses = self.subdomain.coords[axis] == (self.subdomain.processes[axis] - 1) * side
+        factor = _sign(self.subdomain, axis, crosses and self.signed)
+        return [_copy(_Part.of_array(buffer[i]), _Part.of(f, outside), factor) for i, f in enumerate(self.fields)]
 
     def _copies(self, copies: Sequence[Copy]) -> Callable[[float], object]:
         array: ctypes.Array[Copy] = (Copy * len(copies))(*copies)

@@ -87,7 +87,17 @@ class PassEntry(ctypes.Structure):
     ]  # fmt: skip
 
 
-STRUCTS = (Args, Copy, Ghost, Extrema, StageEntry, PassEntry)
+class MailboxEntry(ctypes.Structure):
+    """``ps_mailbox`` of mailbox.h."""
+
+    _fields_ = [
+        ("copy", ctypes.c_void_p), ("packs", ctypes.POINTER(Copy)), ("unpacks", ctypes.POINTER(Copy)),
+        ("count", ctypes.c_int64), ("posted", ctypes.c_int64), ("own", ctypes.c_void_p),
+        ("awaited", ctypes.c_void_p * 2), ("yielding", ctypes.c_int64),
+    ]  # fmt: skip
+
+
+STRUCTS = (Args, Copy, Ghost, Extrema, StageEntry, PassEntry, MailboxEntry)
 
 
 class Kernel(Protocol):

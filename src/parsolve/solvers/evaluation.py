@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from parsolve.domain.boundary import NO_FLUX
+from parsolve.domain.boundary import NO_FLUX, BoundaryFill
 from parsolve.domain.field import Bound, Box, Field, bind, owned
-from parsolve.domain.halo import BoundaryFill, HaloExchange
 from parsolve.domain.reduce import exact_sum
 from parsolve.kernels.library import MAX_COEFFICIENTS
 
 if TYPE_CHECKING:
     from parsolve.domain.boundary import Conditions
     from parsolve.domain.grid import Subdomain
+    from parsolve.domain.halo import HaloExchange
     from parsolve.kernels.library import Kernel
 
 State = Mapping[str, Field]

@@ -16,8 +16,9 @@ from operator import mul
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from parsolve.domain.boundary import BoundaryFill
 from parsolve.domain.field import LINE, Box, Field, bind
-from parsolve.domain.halo import BoundaryFill, HaloExchange, wrap_copies
+from parsolve.domain.halo import HaloExchange, wrap_copies
 from parsolve.errors import SetupError
 from parsolve.kernels.library import CompiledKernel, Copy, PassEntry, StageEntry, core
 from parsolve.solvers.blocking import edge_lag, lags, tiled_axes
