@@ -108,10 +108,16 @@ class Problem:
         if self.is_adaptive and asked.steps > 1:
             raise self.case.error("run.pipeline.steps", "with time.tolerance every pass is one step")
         if not load.fits(asked.steps, whole=False):
-            reach = asked.steps * self._kernels * self.program.radius
-            problem = f"the stages of {asked.steps} steps reach {reach} cells, and a rank owns fewer along an axis"
-            raise self.case.error("run.pipeline.steps", f"{problem}; ask for fewer steps or start fewer ranks")
+            raise self.case.error("run.pipeline.steps", self._why_not(asked.steps))
         return Blocking(asked.steps, asked.tile, tried=True) if asked.tile else load.blocking(asked.steps)
+
+    def _why_not(self, steps: int) -> str:
+        """Why passes of so many steps are not possible in tiles."""
+        if any(self.grid.anti):
+            return "tiles cannot close an anti-periodic axis, but for x in 3-D; use 'auto'"
+        reach = steps * self._kernels * self.program.radius
+        problem = f"the stages of {steps} steps reach {reach} cells, and a rank owns fewer along an axis"
+        return f"{problem}; ask for fewer steps or start fewer ranks"
 
     def load(self, size: int) -> Load:
         """What a step asks of each of so many ranks."""
@@ -157,10 +163,11 @@ class Problem:
     def _can_fuse(self) -> bool:
         """Whether the stages can run tile by tile: compiled, without sums over the grid.
 
-        Values beyond the end of an anti-periodic axis change their sign, which not every rate of them does.
+        Beyond the end of an anti-periodic axis the unknowns change their sign, which not every field made of them does.
         """
         sums = any(stage.integral is not None for stage in self.program.stages)
-        return self.case.run.device == "cpu" and not sums and not any(self.grid.anti)
+        odd = not any(self.grid.anti) or not self.program.defines
+        return self.case.run.device == "cpu" and not sums and odd
 
     @property
     def has_corners(self) -> bool:

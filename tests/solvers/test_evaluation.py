@@ -6,12 +6,15 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from parsolve.solvers import evaluation
 from parsolve.solvers.evaluation import interior
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 
@@ -59,3 +62,25 @@ def test_a_plan_serves_many_states(lab: Any) -> None:
     first = [rate(c=s)["c"] for s in states]
     for s, wanted in zip(states[::-1], first[::-1], strict=True):
         np.testing.assert_array_equal(rate(c=s)["c"], wanted)
+
+
+@pytest.mark.parametrize(
+    ("name", "scheme"), [("heat", "euler"), ("gray-scott", "ssprk22"), ("wave", "leapfrog"), ("gray-scott", "bs23")]
+)
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_values_written_past_the_caches_are_the_same(
+    lab: Any, monkeypatch: pytest.MonkeyPatch, name: str, scheme: str, precision: str
+) -> None:
+    """Rows that begin and end anywhere on a line, of one piece and of several."""
+    for cells in ((7, 5, 4), (67, 6), (1031,)):
+        time: dict[str, Any] = {"steps": 3, "scheme": scheme, "dt": 1e-6}
+        case = lab.case(name, *cells, time=time, run={"pipeline": "off", "precision": precision})
+        kept, streamed = (lab.solve(case).fields for _ in use(monkeypatch, (1 << 40, -1)))
+        for field, values in kept.items():
+            np.testing.assert_array_equal(streamed[field], values)
+
+
+def use(monkeypatch: pytest.MonkeyPatch, limits: Sequence[int]) -> Iterator[None]:
+    for limit in limits:
+        monkeypatch.setattr(evaluation, "STREAMED", limit)
+        yield

@@ -147,6 +147,18 @@ def test_adaptive_steps_fuse_their_stages(
     np.testing.assert_array_equal(piped.fields[field], plain.fields[field])
 
 
+@pytest.mark.parametrize(("anti", "tile"), [("x", None), ("yz", None), ("x", (2, 4))])
+@pytest.mark.parametrize("scheme", ["euler", "rk4"])
+def test_anti_periodic_ends_are_closed_in_the_tile(
+    lab: Any, solo: MPI.Intracomm, anti: str, tile: Any, scheme: str
+) -> None:
+    case = lab.case("burgers", 12, 10, 8, time={"steps": 5, "scheme": scheme, "dt": 1e-3})
+    for axis in anti:
+        case["grid"][axis]["periodic"] = "anti"
+    assert_same(lab, case, solo, Blocking(2, tile))
+    assert lab.pose(case).load(1).fits(2, whole=tile is None)
+
+
 def test_a_face_from_a_file_closes_with_a_periodic_axis(lab: Any, solo: MPI.Intracomm, tmp_path: Path) -> None:
     np.save(tmp_path / "wall.npy", np.random.default_rng(1).random(20))
     wall = {"dirichlet": {"file": str(tmp_path / "wall.npy")}}

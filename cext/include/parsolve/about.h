@@ -29,6 +29,7 @@ int64_t ps_layout(int64_t *offsets)
         AT(ps_args, lo), AT(ps_args, hi), AT(ps_args, stride), AT(ps_args, offset), AT(ps_args, period),
         AT(ps_args, lower), AT(ps_args, spacing), AT(ps_args, time), AT(ps_args, scale), AT(ps_args, terms),
         AT(ps_args, weight), AT(ps_args, coefficient), AT(ps_args, field), AT(ps_args, stream), AT(ps_args, ahead), AT(ps_args, ahead_lines),
+        AT(ps_args, streaming),
         AT(ps_copy, source), AT(ps_copy, target), AT(ps_copy, extent), AT(ps_copy, source_stride), AT(ps_copy, target_stride), AT(ps_copy, factor),
         AT(ps_ghost, field), AT(ps_ghost, axis), AT(ps_ghost, first), AT(ps_ghost, inward), AT(ps_ghost, lo), AT(ps_ghost, hi),
         AT(ps_ghost, stride), AT(ps_ghost, depth), AT(ps_ghost, points), AT(ps_ghost, weight), AT(ps_ghost, value_weight),

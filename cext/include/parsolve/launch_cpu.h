@@ -22,6 +22,8 @@ static inline int64_t ps_tile_rows(const ps_args *a, int fields)
     return rows < 8 ? 8 : rows;
 }
 
+#define PS_PIECE 512 /* most cells of a piece */
+
 /* Cells of a piece of a row: what is fetched ahead at once is to fit the few requests that a core can wait for. */
 static inline int64_t ps_piece(const ps_args *a)
 {
@@ -47,18 +49,45 @@ static inline void ps_fetch(const char **ahead, int64_t lines)
                 for (int64_t row = k_ * (a).stride[0] + j_ * (a).stride[1], i0_ = (a).lo[2], i1_;                      \
                      i1_ = ps_least(i0_ + piece_, (a).hi[2]), i0_ < (a).hi[2]; i0_ = i1_)
 
-/* out += weight * term along the row, for the terms after the first; the row is in cache. */
-static inline __attribute__((always_inline)) void ps_add_terms(const ps_args *a, int64_t row, int64_t first,
-                                                               int64_t last, int inputs, int outputs)
+/* out += weight * term along a piece of a row, for the terms after the first; what is read is in cache. */
+static inline __attribute__((always_inline)) void ps_add_terms(const ps_args *a, int64_t first, int64_t n, int inputs,
+                                                               int outputs, int f, ps_real *out)
 {
-    for (int64_t t = 1; t < a->terms; t++)
-        for (int f = 0; f < outputs; f++) {
-            ps_real *out = (ps_real *)a->field[inputs + f] + row;
-            const ps_real *term = (const ps_real *)a->field[inputs + outputs + t * outputs + f] + row;
-            const ps_real w = (ps_real)a->weight[t];
-            PS_INDEPENDENT
-            for (int64_t i = first; i < last; i++) out[i] = fma(w, term[i], out[i]);
-        }
+    for (int64_t t = 1; t < a->terms; t++) {
+        const ps_real *term = (const ps_real *)a->field[inputs + outputs + t * outputs + f] + first;
+        const ps_real w = (ps_real)a->weight[t];
+        PS_INDEPENDENT
+        for (int64_t i = 0; i < n; i++) out[i] = fma(w, term[i], out[i]);
+    }
+}
+
+/* Write n values past the caches, whole cache lines at a time: memory need not be read before. */
+static inline void ps_stream(ps_real *to, const ps_real *from, int64_t n)
+{
+    int64_t i = 0;
+#if defined(__x86_64__)
+#if defined(__AVX512F__)
+#define PS_STREAM "vmovntps %1, %0"
+    typedef float ps_wide __attribute__((vector_size(64), aligned(4), may_alias));
+#else
+#define PS_STREAM "movntps %1, %0"
+    typedef float ps_wide __attribute__((vector_size(16), aligned(4), may_alias));
+#endif
+    const int64_t wide = (int64_t)(sizeof(ps_wide) / sizeof *to);
+    for (; i < n && (uintptr_t)(to + i) % sizeof(ps_wide); i++) to[i] = from[i];
+    for (; i + wide <= n; i += wide)
+        __asm__ volatile(PS_STREAM : "=m"(*(ps_wide *)(to + i)) : "x"(*(const ps_wide *)(from + i)));
+#undef PS_STREAM
+#endif
+    for (; i < n; i++) to[i] = from[i];
+}
+
+/* What was written past the caches is seen by all before anything that is written later. */
+static inline void ps_streamed(void)
+{
+#if defined(__x86_64__)
+    __asm__ volatile("sfence" ::: "memory");
+#endif
 }
 
 /* A kernel out_f = sum_j weight[j] * term_jf + scale * value_f from the body of one cell. */
@@ -68,20 +97,26 @@ static inline __attribute__((always_inline)) void ps_add_terms(const ps_args *a,
     {                                                                                                                  \
         const ps_args a = *args; /* a copy: nothing aliases it */                                                      \
         const ps_real w = (ps_real)a.weight[0], scale = (ps_real)a.scale;                                              \
+        ps_real buffer[outputs][PS_PIECE], *to[outputs];                                                               \
         if (a.terms < 1 || inputs + (a.terms + 1) * outputs > PS_MAX_FIELDS) return PS_BAD_ARGUMENT;                   \
         PS_ROWS(a, row, inputs + 2 * outputs)                                                                          \
         {                                                                                                              \
+            for (int f = 0; f < outputs; f++)                                                                          \
+                to[f] = a.streaming ? buffer[f] : (ps_real *)a.field[inputs + f] + row + i0_;                          \
             ps_fetch(&ahead_, a.ahead_lines);                                                                          \
             PS_INDEPENDENT                                                                                             \
             for (int64_t i = i0_; i < i1_; i++) {                                                                      \
                 ps_real value[outputs];                                                                                \
                 cell(&a, row + i, k_, j_, i, value);                                                                   \
                 for (int f = 0; f < outputs; f++)                                                                      \
-                    ((ps_real *)a.field[inputs + f])[row + i] =                                                        \
+                    to[f][i - i0_] =                                                                                   \
                         fma(scale, value[f], w * ((const ps_real *)a.field[inputs + outputs + f])[row + i]);           \
             }                                                                                                          \
-            ps_add_terms(&a, row, i0_, i1_, inputs, outputs);                                                          \
+            for (int f = 0; f < outputs; f++) ps_add_terms(&a, row + i0_, i1_ - i0_, inputs, outputs, f, to[f]);       \
+            for (int f = 0; f < outputs && a.streaming; f++)                                                           \
+                ps_stream((ps_real *)a.field[inputs + f] + row + i0_, to[f], i1_ - i0_);                               \
         }                                                                                                              \
+        if (a.streaming) ps_streamed();                                                                                \
         return PS_OK;                                                                                                  \
     }
 

@@ -42,6 +42,7 @@ typedef struct ps_args {
     void *stream;               /* CUDA stream; not used on a CPU */
     const void *ahead;          /* what a CPU fetches meanwhile: so many lines with each piece of a row; or NULL */
     int64_t ahead_lines;
+    int64_t streaming; /* outputs will not be read soon: a CPU writes them past its caches */
 } ps_args;
 
 /* The only kernel signature: interior, shell, tile, ghost slab and subdomain are all boxes. */

@@ -34,6 +34,7 @@ class Args(ctypes.Structure):
         ("scale", ctypes.c_double), ("terms", ctypes.c_int64), ("weight", ctypes.c_double * MAX_TERMS),
         ("coefficient", ctypes.c_double * MAX_COEFFICIENTS), ("field", ctypes.c_void_p * MAX_FIELDS),
         ("stream", ctypes.c_void_p), ("ahead", ctypes.c_void_p), ("ahead_lines", ctypes.c_int64),
+        ("streaming", ctypes.c_int64),
     ]  # fmt: skip
 
 

@@ -109,12 +109,18 @@ class Load:
         return min(costs, key=lambda blocking: costs[blocking])
 
     def fits(self, steps: int, whole: bool) -> bool:
-        """If ghosts come from the next subdomain alone, and a single tile is for one thread and fits a cache."""
+        """Whether passes of so many steps are possible, and a single tile good.
+
+        Ghosts must come from the next subdomain alone; those of an anti-periodic axis, which change their sign, cannot
+        be computed but only copied.  A single tile is for one thread, and fits a cache.
+        """
         deepest = steps * self.kernels * self.radius
         least = [
             deepest if deep else self.radius if is_closed(self.grid, self.processes, d, whole) else 0
             for d, deep in enumerate(self.deep(whole))
         ]
+        if any(anti and deep for anti, deep in zip(self.grid.anti, self.deep(whole), strict=True)):
+            return False
         cached = self.threads == 1 and not self._is_large
         return (cached or not whole) and all(n >= m for n, m in zip(self.shape, least, strict=True))
 

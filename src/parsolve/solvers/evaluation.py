@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from parsolve.kernels.library import Kernel
 
 State = Mapping[str, Field]
+STREAMED = 32 << 20  # bytes of a field that no cache keeps until the next stage
 
 
 @dataclass(frozen=True)
@@ -95,15 +96,18 @@ class Evaluation:
 
         def rate(box: Box) -> Bound:
             stage = rates.rate
-            return bind(
+            outputs = [out[name] for name in stage.outputs]
+            bound = bind(
                 stage.kernel,
                 box,
                 [fields[name] for name in stage.inputs],
-                [out[name] for name in stage.outputs],
+                outputs,
                 [[term[name] for name in stage.outputs] for term in terms],
                 coefficients=stage.coefficients,
                 weights=weights,
             )
+            bound.args.streaming = out is not terms[0] and outputs[0].memory.nbytes > STREAMED
+            return bound
 
         self.defines = [_Define(stage, rates, sub, fields) for stage in rates.defines]
         if exchange.is_split and not self.defines:
