@@ -13,8 +13,8 @@ from parsolve.errors import SetupError
 from parsolve.kernels import library
 from parsolve.kernels.library import STRUCTS, Args, Library, core, describe
 
-HEADERS = [Path(__file__).parents[2] / "cext" / "include" / "parsolve" / name for name in ("parsolve.h", "pipeline.h")]
-TEXT = "".join(header.read_text() for header in HEADERS)
+FOLDER = Path(__file__).parents[2] / "cext" / "include" / "parsolve"
+TEXT = "".join(header.read_text() for header in sorted(FOLDER.glob("*.h")))
 
 
 def members(struct: str) -> list[str]:
