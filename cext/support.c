@@ -106,23 +106,32 @@ int PS_NAME(extrema)(const ps_args *args, ps_extrema *result)
 }
 
 /* max |e| / (weight[0] + weight[1] * max(|u|, |v|)) over the box, inputs e, u, v; infinity where not finite.
- * A maximum does not depend on the order, so every decomposition finds the same bits. */
+ * A maximum does not depend on the order, so every decomposition finds the same bits.  It is taken of the bits: those of
+ * doubles without sign are ordered as the values are, then infinity, then what is no number. */
 int PS_NAME(error_norm)(const ps_args *args, double *result)
 {
+    union {
+        double value;
+        int64_t bits;
+    } worst = {0};
     const ps_args a = *args;
-    const ps_real *e = PS_INPUT(&a, 0), *u = PS_INPUT(&a, 1), *v = PS_INPUT(&a, 2);
-    double worst = 0;
     for (int64_t k = a.lo[0]; k < a.hi[0]; k++)
         for (int64_t j = a.lo[1]; j < a.hi[1]; j++) {
             const int64_t row = k * a.stride[0] + j * a.stride[1];
-            for (int64_t c = row + a.lo[2]; c < row + a.hi[2]; c++) {
-                const double size = fmax(fabs((double)u[c]), fabs((double)v[c]));
-                const double ratio = fabs((double)e[c]) / (a.weight[0] + a.weight[1] * size);
-                worst = ratio > worst ? ratio : worst;
-                if (!(ratio < INFINITY)) worst = INFINITY;
+            const ps_real *e = PS_INPUT(&a, 0) + row, *u = PS_INPUT(&a, 1) + row, *v = PS_INPUT(&a, 2) + row;
+            int64_t most = worst.bits;
+            for (int64_t i = a.lo[2]; i < a.hi[2]; i++) {
+                const double before = fabs((double)u[i]), after = fabs((double)v[i]);
+                const double ratio =
+                    fabs((double)e[i]) / (a.weight[0] + a.weight[1] * (before > after ? before : after));
+                int64_t bits;
+                __builtin_memcpy(&bits, &ratio, sizeof bits);
+                bits &= INT64_MAX;
+                most = bits > most ? bits : most;
             }
+            worst.bits = most;
         }
-    *result = worst;
+    *result = worst.value < INFINITY ? worst.value : INFINITY;
     return PS_OK;
 }
 
