@@ -133,7 +133,7 @@ class Load:
 
         Exchanges are done once a pass, which takes as long again to start, and once a kernel without passes.  Cells in
         the deep ghosts are computed twice; along x they fill cache lines.  Fields that do not stay in cache come from
-        memory and go back once a pass, rows between two strips twice.
+        memory and go back once a pass, rows between two strips twice; what a single kernel only reads does not go back.
         """
         nz, ny, nx = self.shape
         cells, size = nz * ny * nx, self.itemsize / 8
@@ -142,7 +142,7 @@ class Load:
         if not steps:
             every = [p > 1 or periodic for p, periodic in zip(self.processes, self.grid.periodic, strict=True)]
             exchange = latency + self.unknowns * self._exchange(self.radius, every)
-            update = size * (OPERATION * self.operations + 2 * value * self.kernels * self.unknowns)
+            update = size * (OPERATION * self.operations + 1.5 * value * self.kernels * self.unknowns)
             return self.kernels * (exchange + ROW * nz * ny) + cells * update
         deep = self.deep(whole)
         beyond = (steps * self.kernels - 1) * self.radius
@@ -151,9 +151,11 @@ class Load:
         z, y, x = (n + w if d else n for n, w, d in zip(self.shape, wide, deep, strict=True))
         strip, tile = self.axes[1], self.tile(steps)[1]
         again = 1 + (steps * self.kernels * self.lag[strip] / tile if not whole and tile < self.shape[strip] else 0)
-        carried = self.carried if steps * self.kernels > 1 else self.unknowns
+        alone = steps * self.kernels == 1
+        carried = self.unknowns if alone else self.carried
+        moved = (self.unknowns + self.fields) / 2 if alone else self.fields
         exchange = 2 * latency + carried * self._exchange(beyond + self.radius, deep)
-        memory = value * size * cells * self.fields * again
+        memory = value * size * cells * moved * again
         rows = self.kernels * z * y * (ROW + (ENDS if is_closed(self.grid, self.processes, 2, whole) else 0))
         return (exchange + memory) / steps + rows + OPERATION * size * self.operations * z * y * x
 
