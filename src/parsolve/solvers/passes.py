@@ -53,8 +53,12 @@ class Passes:
         return self.stepper.state
 
     def advance(self, first: int, stop: int, schedule: Schedule) -> int:
-        """Take steps ``first``, ``first + 1``, ..., at most a pass and before ``stop``; how many were taken."""
-        steps = min(self.steps, stop - first)
+        """Take steps ``first``, ``first + 1``, ..., at most a pass and before ``stop``; how many were taken.
+
+        Where fewer than a pass are due, a power of two, so that few kinds of passes are ever made.
+        """
+        due = stop - first
+        steps = self.steps if due >= self.steps else 1 << (due.bit_length() - 1)
         self._take([schedule.time(first + n) for n in range(steps)], schedule.dt)
         if len(self.stepper.plans) > 1:
             self.stepper.parity ^= steps & 1
