@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from parsolve.domain.field import LINE
 from parsolve.kernels.library import Copy, MailboxEntry, core
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from mpi4py import MPI
     from numpy.typing import DTypeLike
 
-HEAD = 64  # bytes before the buffers: the number of exchanges begun, on a cache line of its own
+HEAD = LINE  # bytes before the buffers: the number of exchanges begun, on a cache line of its own
 HALVES = SIDES = 2
 
 
@@ -32,8 +33,8 @@ class Mailbox:
     def __init__(self, comm: MPI.Intracomm, peers: Sequence[int | None], nbytes: int) -> None:
         from mpi4py import MPI
 
-        self._window = MPI.Win.Allocate_shared(HEAD + HALVES * SIDES * nbytes, comm=comm)
-        self._nbytes = nbytes
+        self._nbytes, self._apart = nbytes, -(-nbytes // LINE) * LINE
+        self._window = MPI.Win.Allocate_shared(HEAD + HALVES * SIDES * self._apart, comm=comm)
         self._own = self._memory(comm.rank)
         self._own[:HEAD] = 0
         self._theirs = [None if peer is None else self._memory(peer) for peer in peers]
@@ -53,7 +54,7 @@ class Mailbox:
         return self._buffer(theirs, half, 1 - side, shape, dtype)
 
     def _buffer(self, memory: np.ndarray, half: int, side: int, shape: Sequence[int], dtype: DTypeLike) -> np.ndarray:
-        first = HEAD + (half * SIDES + side) * self._nbytes
+        first = HEAD + (half * SIDES + side) * self._apart
         return memory[first : first + self._nbytes].view(dtype).reshape(shape)
 
     def bind(
