@@ -10,11 +10,10 @@
  */
 #include <parsolve/pipeline.h>
 
-#include <sched.h>
+#include "wait.h"
 
 #define PS_EXPORT __attribute__((visibility("default")))
 #define MAX_LIST 64
-#define SPINS 1000
 
 PS_EXPORT int ps_pipeline(const ps_pass *pass);
 PS_EXPORT int64_t ps_threads(int64_t wanted);
@@ -151,8 +150,7 @@ static int run_strip(const ps_pass *p, int64_t n)
     int64_t number = 0;
     for (int64_t at = p->lo[m]; at < p->hi[m]; at += p->tile[m]) {
         tile.lo[m] = at, tile.hi[m] = at + p->tile[m];
-        for (int64_t spins = 1; n && __atomic_load_n(p->done + n - 1, __ATOMIC_ACQUIRE) <= number; spins++)
-            if (spins % SPINS == 0) sched_yield();
+        if (n) ps_wait(p->done + n - 1, number + 1, 0);
         if (!status) status = run_tile(p, &tile);
         __atomic_store_n(p->done + n, ++number, __ATOMIC_RELEASE);
     }

@@ -30,7 +30,5 @@ def on_one_node(comm: MPI.Intracomm) -> bool:
     """Whether all ranks run on one node; collective."""
     from mpi4py import MPI
 
-    node = comm.Split_type(MPI.COMM_TYPE_SHARED)
-    alone = bool(comm.allreduce(node.size == comm.size, op=MPI.LAND))
-    node.Free()
-    return alone
+    ranks, _ = node_cores(comm)
+    return bool(comm.allreduce(ranks == comm.size, op=MPI.LAND))

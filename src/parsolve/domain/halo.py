@@ -170,10 +170,7 @@ class HaloExchange:
     def _plane_messages(self, axis: int, phase: _Phase) -> None:
         """Whole planes, with ghosts and padding, of each field; tag = 2 axis + direction + 6 number of the field."""
         comm, n, depth = self.subdomain.comm, self.subdomain.shape[axis], self.depth[axis]
-        for side in (0, 1):
-            peer = self.subdomain.neighbour(axis, side)
-            if peer is None:
-                continue
+        for side, peer in self._peers(axis):
             for i, f in enumerate(self.fields):
                 planes = f.memory if axis == 0 else f.memory.reshape(-1, f.memory.shape[2])
                 first = f.origin[axis] + (n if side else 0)

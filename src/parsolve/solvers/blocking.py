@@ -114,12 +114,11 @@ class Load:
         Ghosts must come from the next subdomain alone; those of an anti-periodic axis, which change their sign, cannot
         be computed but only copied.  A single tile is for one thread, and fits a cache.
         """
-        deepest = steps * self.kernels * self.radius
+        reach, deep = steps * self.kernels * self.radius, self.deep(whole)
         least = [
-            deepest if deep else self.radius if is_closed(self.grid, self.processes, d, whole) else 0
-            for d, deep in enumerate(self.deep(whole))
+            reach if deep[d] else self.radius if is_closed(self.grid, self.processes, d, whole) else 0 for d in range(3)
         ]
-        if any(anti and deep for anti, deep in zip(self.grid.anti, self.deep(whole), strict=True)):
+        if any(anti and d for anti, d in zip(self.grid.anti, deep, strict=True)):
             return False
         cached = self.threads == 1 and not self._is_large
         return (cached or not whole) and all(n >= m for n, m in zip(self.shape, least, strict=True))
