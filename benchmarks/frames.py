@@ -16,7 +16,7 @@ from time import perf_counter
 import numpy as np
 from mpi4py import MPI
 
-from parsolve.bench import case_of
+from parsolve.bench.measure import case_of
 from parsolve.domain.field import Field
 from parsolve.domain.grid import Grid, Halo, decompose
 from parsolve.store.frames import FieldInfo, Recorder

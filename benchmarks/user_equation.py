@@ -12,10 +12,10 @@ import argparse
 
 from mpi4py import MPI
 
-from parsolve.bench import best_time, case_of, copy_bandwidth, ready
+from parsolve.bench.measure import best_time, case_of, copy_bandwidth, ready
+from parsolve.bench.peers import run_peers
 from parsolve.case import Case
-from parsolve.peers import run_peers
-from parsolve.problem import pose
+from parsolve.problem.problem import pose
 
 EVOLVE = {"u": "Du*laplace(u) - u*v**2 + F*(1 - u)", "v": "Dv*laplace(v) + u*v**2 - (F + k)*v"}
 PARAMETERS = {"Du": 2e-5, "Dv": 1e-5, "F": 0.037, "k": 0.06}

@@ -16,11 +16,11 @@ from mpi4py import MPI
 from parsolve.case import Case
 from parsolve.domain.grid import decompose
 from parsolve.equations.catalogue import CATALOGUE
-from parsolve.prepare import coefficient_fields, kernels, prepare
-from parsolve.problem import Problem, pose
-from parsolve.solvers.evaluation import Evaluation
-from parsolve.solvers.march import Result
-from parsolve.solvers.stepper import Workspace
+from parsolve.march.march import Result
+from parsolve.march.stepper import Workspace
+from parsolve.problem.prepare import coefficient_fields, kernels, prepare
+from parsolve.problem.problem import Problem, pose
+from parsolve.stages.evaluation import Evaluation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from parsolve.domain.field import Field
     from parsolve.domain.grid import Subdomain
-    from parsolve.solvers.evaluation import State
+    from parsolve.stages.evaluation import State
 
 Arrays = dict[str, np.ndarray]
 

@@ -14,7 +14,7 @@ from parsolve.case import Axis, Case, Condition, Output, Run, Time
 from parsolve.cli.parser import build
 from parsolve.equations.catalogue import CATALOGUE
 from parsolve.equations.functions import OPERATOR_FUNCTIONS, VALUE_FUNCTIONS
-from parsolve.solvers.tableaus import SCHEMES
+from parsolve.march.tableaus import SCHEMES
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

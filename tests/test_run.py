@@ -11,7 +11,7 @@ import pytest
 from parsolve.domain.grid import AXES, factorizations
 from parsolve.equations.catalogue import CATALOGUE
 from parsolve.equations.stencils import SECOND
-from parsolve.solvers.tableaus import SCHEMES, RungeKutta
+from parsolve.march.tableaus import SCHEMES, RungeKutta
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from mpi4py import MPI
 
-    from parsolve.summary import Summary
+    from parsolve.problem.summary import Summary
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from parsolve.domain.grid import decompose
-from parsolve.prepare import prepare
-from parsolve.problem import pose
+from parsolve.problem.prepare import prepare
+from parsolve.problem.problem import pose
+from parsolve.problem.summary import Summary, summarize
 from parsolve.store.frames import Recorder
 from parsolve.store.provenance import provenance
-from parsolve.summary import Summary, summarize
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
     from parsolve.case import Case
-    from parsolve.prepare import Progress
-    from parsolve.solvers.evaluation import State
+    from parsolve.problem.prepare import Progress
+    from parsolve.stages.evaluation import State
 
 
 def run(case: Case, comm: MPI.Intracomm, out: Path, force: bool = False, progress: Progress | None = None) -> Summary:

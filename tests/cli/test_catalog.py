@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from parsolve.case.tables import packaged
 from parsolve.cli import doctor
-from parsolve.tables import packaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable

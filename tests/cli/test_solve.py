@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from parsolve.case.tables import packaged
 from parsolve.cli.solve import free_name
-from parsolve.tables import packaged
 
 if TYPE_CHECKING:
     import subprocess

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from mpi4py import MPI
 
-    from parsolve.bench import Measurement
-    from parsolve.peers import Peer
-    from parsolve.scaling import Row
+    from parsolve.bench.measure import Measurement
+    from parsolve.bench.peers import Peer
+    from parsolve.bench.scaling import Row
 
 
 def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
@@ -42,8 +42,8 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
 
 def bench(args: argparse.Namespace, world: Callable[[], MPI.Intracomm]) -> int:
     """Measure and print."""
-    from parsolve.bench import measure
-    from parsolve.peers import run_peers
+    from parsolve.bench.measure import measure
+    from parsolve.bench.peers import run_peers
 
     comm = world()
     if args.scaling:
@@ -61,7 +61,7 @@ def bench(args: argparse.Namespace, world: Callable[[], MPI.Intracomm]) -> int:
 
 def scale(args: argparse.Namespace, comm: MPI.Intracomm) -> int:
     """Measure the scaling; print, write and draw the table."""
-    from parsolve.scaling import scaling, write_table
+    from parsolve.bench.scaling import scaling, write_table
 
     rows = scaling(args.name, comm, size=args.size, precision=args.precision, seconds=args.seconds,
                    threads=args.threads or 1)  # fmt: skip

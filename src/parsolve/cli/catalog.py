@@ -8,9 +8,9 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from parsolve.case.tables import nearest, packaged
 from parsolve.cli.words import table
 from parsolve.errors import CaseError, StorageError
-from parsolve.tables import nearest, packaged
 
 if TYPE_CHECKING:
     import argparse
@@ -60,7 +60,7 @@ def equations() -> dict[str, str]:
 
 def schemes() -> dict[str, str]:
     """Return the time schemes: name -> order, stages and source."""
-    from parsolve.solvers.tableaus import SCHEMES
+    from parsolve.march.tableaus import SCHEMES
 
     return {
         name: f"order {scheme.order}{', adaptive' if getattr(scheme, 'b_hat', ()) else ''}; {scheme.source}"

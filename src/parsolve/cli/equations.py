@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from parsolve.equations.program import Program, Stage
-    from parsolve.problem import Problem
+    from parsolve.problem.problem import Problem
 
 
 def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
@@ -31,8 +31,8 @@ def show(args: argparse.Namespace, world: object) -> int:
     """Print the equations as they were understood, and what they cost."""
     from parsolve.case import Case
     from parsolve.equations.codegen import program_text
-    from parsolve.plan import check
-    from parsolve.problem import pose
+    from parsolve.problem.plan import check
+    from parsolve.problem.problem import pose
 
     problem = pose(Case.load(args.case, args.set))
     program = problem.program
@@ -77,8 +77,8 @@ def compile_case(args: argparse.Namespace, world: object) -> int:
     from time import perf_counter
 
     from parsolve.case import Case
-    from parsolve.prepare import kernels
-    from parsolve.problem import pose
+    from parsolve.problem.prepare import kernels
+    from parsolve.problem.problem import pose
 
     problem = pose(Case.load(args.case, [*args.set, "run.require_compiled=true"]))
     if not problem.case.evolve:

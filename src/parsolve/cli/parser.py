@@ -6,9 +6,9 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import IO, TYPE_CHECKING, NoReturn
 
+from parsolve.case.tables import DEFAULT_CASE, nearest, packaged
 from parsolve.cli import bench, catalog, doctor, equations, launch, results, solve
 from parsolve.errors import CaseError
-from parsolve.tables import DEFAULT_CASE, nearest, packaged
 
 if TYPE_CHECKING:
     from mpi4py import MPI

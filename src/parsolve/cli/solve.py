@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
     from parsolve.domain.grid import Triple
-    from parsolve.plan import Plan
-    from parsolve.summary import Summary
+    from parsolve.problem.plan import Plan
+    from parsolve.problem.summary import Summary
 
 
 def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
@@ -123,7 +123,7 @@ def check(args: argparse.Namespace, world: Callable[[], MPI.Intracomm]) -> int:
     found = launch.launched()
     ranks = args.ranks or (found[2] if found else 1)
 
-    from parsolve.plan import check as plan_run
+    from parsolve.problem.plan import check as plan_run
 
     plan = plan_run(case, ranks)
     print(json.dumps(_plan_dict(plan)) if args.json else plan_text(case.title or case.stem, ranks, plan))

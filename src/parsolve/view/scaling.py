@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from parsolve.scaling import Row
+    from parsolve.bench.scaling import Row
 
 
 def plot_scaling(rows: Sequence[Row], title: str, out: Path) -> Path:

@@ -1,0 +1,147 @@
+"""Other solvers on the problem of a benchmark, in the same call: their speed, and whether their fields are ours."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from parsolve.bench.measure import BENCHMARKS, case_of, ready, wait_asleep
+from parsolve.domain.cores import node_cores
+from parsolve.errors import SetupError
+from parsolve.march.march import march
+from parsolve.march.schedule import Schedule
+from parsolve.march.stepper import StormerVerletStepper
+from parsolve.problem.problem import pose
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mpi4py import MPI
+
+    from parsolve.domain.field import Field
+
+PEERS = ("devito", "numba", "numpy")
+STEPS = 16  # after which the fields are compared
+NOT_INSTALLED = 3
+TOLERANCE = {"float64": 1e-9, "float32": 1e-3}  # of the largest value
+
+
+@dataclass(frozen=True)
+class Peer:
+    """What a peer did: ``difference`` of its field from ours, relative to the largest value.
+
+    ``problem`` says why there are no figures, or is empty.
+    """
+
+    name: str
+    version: str = ""
+    updates_per_s: float = 0.0
+    difference: float = 0.0
+    problem: str = ""
+
+
+def run_peers(
+    name: str, comm: MPI.Intracomm, *, size: int | None, precision: str, seconds: float, threads: int,
+    names: Sequence[str] = (),
+) -> list[Peer]:  # fmt: skip
+    """Let each peer march a benchmark with as many threads as all ranks have; on rank 0, the others sleep; collective.
+
+    ``names``: some of PEERS, or all.
+
+    Raises:
+        SetupError: there is no folder benchmarks/peers.
+    """
+    script = _script()
+    _, cores = node_cores(comm)
+    found: list[Peer] = []
+    with tempfile.TemporaryDirectory(prefix="parsolve-") as directory:
+        problem, ours = Path(directory) / "problem.npz", _describe(name, comm, size, precision, Path(directory))
+        if comm.rank == 0:
+            for peer in names or PEERS:
+                theirs = Path(directory) / f"{peer}.npy"
+                words = [
+                    peer,
+                    str(problem),
+                    str(theirs),
+                    "--seconds",
+                    str(seconds),
+                    "--threads",
+                    str(threads * comm.size),
+                ]
+                found.append(
+                    _run(peer, [sys.executable, str(script), *words], cores, theirs, ours, TOLERANCE[precision])
+                )
+        wait_asleep(comm)
+    return list(comm.bcast(found))
+
+
+def _script() -> Path:
+    for root in (Path(__file__).parents[3], Path.cwd()):
+        path = root / "benchmarks" / "peers" / "peer.py"
+        if path.is_file():
+            return path
+    raise SetupError("--peers needs the folder benchmarks/peers of parsolve's sources: run it in a checkout of them")
+
+
+def _describe(name: str, comm: MPI.Intracomm, size: int | None, precision: str, directory: Path) -> np.ndarray | None:
+    """Write the problem for the peers; our field u after STEPS steps, on rank 0."""
+    problem = pose(case_of(name, size, precision))
+    prepared = ready(problem, comm)
+    arrays = {field: _whole(f, comm) for field, f in prepared.state.items()}
+    if isinstance(prepared.stepper, StormerVerletStepper):
+        arrays["u_before"] = _whole(prepared.stepper.registers[1 - prepared.stepper.parity]["u"], comm)
+    if comm.rank == 0:
+        told = {
+            "name": BENCHMARKS[name].equation,
+            "order": problem.case.run.order,
+            "dt": prepared.dt,
+            "spacing": [h for h, there in zip(problem.grid.spacing, problem.grid.present, strict=True) if there],
+            "parameters": json.dumps(dict(problem.parameters)),
+            "steps": STEPS,
+        }
+        np.savez(directory / "problem.npz", **{key: np.asarray(value) for key, value in (told | arrays).items()})  # type: ignore[arg-type]
+    march(prepared.passes, Schedule(prepared.dt, STEPS, (), STEPS * prepared.dt), lambda *_: None, check_every=STEPS)
+    ours = _whole(prepared.state["u"], comm)
+    prepared.passes.free()
+    return ours
+
+
+def _whole(f: Field, comm: MPI.Intracomm) -> np.ndarray | None:
+    """The values on the whole grid, without axes that are absent, on rank 0."""
+    sub = f.subdomain
+    pieces = comm.gather((sub.start, sub.stop, f.owned.copy()))
+    if pieces is None:
+        return None
+    whole = np.empty(sub.grid.cells, f.dtype)
+    for start, stop, values in pieces:
+        whole[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))] = values
+    return whole.reshape(sub.grid.shape)
+
+
+def _run(
+    peer: str, command: list[str], cores: set[int], theirs: Path, ours: np.ndarray | None, tolerance: float
+) -> Peer:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PMI", "PMIX", "MPI", "OMPI", "HYDRA"))}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False,
+        preexec_fn=lambda: os.sched_setaffinity(0, cores),
+    )  # fmt: skip
+    if done.returncode == NOT_INSTALLED:
+        return Peer(peer, problem="not installed: pip install 'parsolve[bench]'")
+    if done.returncode:
+        return Peer(peer, problem=(done.stderr.strip().splitlines() or ["failed"])[-1])
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    assert ours is not None
+    difference = float(np.abs(np.load(theirs) - ours).max() / np.abs(ours).max())
+    problem = (
+        "" if difference <= tolerance else f"computes another field: differs by {difference:.1e} of the largest value"
+    )
+    return Peer(peer, told["version"], told["updates_per_s"], difference, problem)

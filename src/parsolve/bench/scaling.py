@@ -1,0 +1,105 @@
+"""Strong and weak scaling of a benchmark over ranks and threads."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, cast
+
+from parsolve.bench.measure import BENCHMARKS, measure, wait_asleep
+from parsolve.domain.cores import node_cores
+from parsolve.errors import StorageError, agreed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from mpi4py import MPI
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement.  ``strong``: the same grid for all; ``weak``: as many cells for each worker (rank x thread).
+
+    ``efficiency``: speed a worker over that of the first row of its kind.
+    """
+
+    kind: str
+    ranks: int
+    threads: int
+    cells: str
+    updates_per_s: float
+    speedup: float
+    efficiency: float
+
+
+def scaling(
+    name: str, comm: MPI.Intracomm, *, size: int | None, precision: str, seconds: float, threads: int
+) -> list[Row]:
+    """Measure on 1, 2, 4, ... ranks up to all, with 1, 2, 4, ... threads up to so many, a core for each; collective."""
+    b = BENCHMARKS[name]
+    base = dict.fromkeys(b.axes, size or b.size)
+    cores = _cores_a_rank(comm)
+    rows: list[Row] = []
+    for kind in ("strong", "weak"):
+        first = 0.0
+        for count in _doubling(comm.size):
+            for each in _doubling(threads):
+                workers = count * each
+                if workers > cores * comm.size and workers > 1:
+                    continue
+                cells = base if kind == "strong" else base | {b.axes[-1]: base[b.axes[-1]] * workers}
+                rate = _rate(name, comm, count, each, size or b.size, cells, precision, seconds)
+                first = first or rate
+                text = " x ".join(map(str, cells.values()))
+                rows.append(Row(kind, count, each, text, rate, rate / first, rate / first / workers))
+    return rows
+
+
+def _cores_a_rank(comm: MPI.Intracomm) -> float:
+    """Cores of this node over its ranks, the least of all nodes; collective."""
+    from mpi4py import MPI
+
+    ranks, cores = node_cores(comm)
+    return float(comm.allreduce(len(cores) / ranks, op=MPI.MIN))
+
+
+def _doubling(most: int) -> Iterator[int]:
+    n = 1
+    while n < most:
+        yield n
+        n *= 2
+    yield most
+
+
+def _rate(
+    name: str, comm: MPI.Intracomm, count: int, threads: int, size: int, cells: dict[str, int], precision: str,
+    seconds: float,
+) -> float:  # fmt: skip
+    """Cell updates a second on the first ``count`` ranks, while the others sleep; collective."""
+    part = cast("MPI.Intracomm", comm.Split(int(comm.rank >= count)))
+    rate = 0.0
+    if comm.rank < count:
+        found = measure(name, part, size=size, cells=cells, precision=precision, seconds=seconds, threads=threads,
+                        off=False)  # fmt: skip
+        rate = found.updates_per_s
+    part.Free()
+    wait_asleep(comm)
+    return float(comm.bcast(rate))
+
+
+def write_table(rows: Sequence[Row], path: Path, comm: MPI.Intracomm) -> None:
+    """Write the rows as CSV, by rank 0; collective.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    with agreed(comm):
+        if comm.rank == 0:
+            try:
+                with path.open("w", newline="") as file:
+                    writer = csv.DictWriter(file, asdict(rows[0]).keys())
+                    writer.writeheader()
+                    writer.writerows(asdict(row) for row in rows)
+            except OSError as error:
+                raise StorageError(f"{path}: cannot be written ({error.strerror})") from None

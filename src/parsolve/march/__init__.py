@@ -1,0 +1,1 @@
+"""Time: schemes, steps, and the march."""

@@ -1,0 +1,1 @@
+"""A case, its equation and its grid made concrete: what the march takes."""

@@ -1,0 +1,135 @@
+"""What a run would do, without solving: process grid, halo, memory, frames, time step."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from parsolve.domain.field import layout
+from parsolve.domain.grid import AXES, Triple, choose_processes, ghost_depths, slabs, split
+from parsolve.problem.problem import Problem, pose
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from parsolve.case import Case
+
+PROCESS = 118 << 20  # bytes of Python, NumPy, MPI, HDF5 and buffers of messages and files, measured
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The plan of a run; shapes are (z, y, x), bytes are of the rank that has most.
+
+    Attributes:
+        local_shapes: smallest and largest subdomain.
+        imbalance: cells of the largest subdomain over the mean.
+        dt: the (first) time step; ``steps`` is None if steps are adapted to the tolerance.
+        boundary: what each side does, one line a field and side.
+    """
+
+    processes: dict[str, int]
+    local_shapes: tuple[Triple, Triple]
+    imbalance: float
+    halo_bytes_per_step: int
+    memory_per_rank: int
+    frames: int
+    frame_bytes: int
+    dt: float
+    steps: int | None
+    boundary: list[str]
+
+
+def check(case: Case, ranks: int) -> Plan:
+    """The plan of a case on a number of ranks.
+
+    Raises:
+        ParsolveError: as ``run`` would.
+    """
+    problem = pose(case)
+    grid, program = problem.grid, problem.program
+    processes = choose_processes(grid, ranks, problem.halo(ranks), case.run.processes)
+    halo = problem.halo(ranks)
+    ghosts = ghost_depths(grid, processes, halo)
+    sizes = [sorted({b - a for a, b in itertools.pairwise(s)}) for s in map(split, grid.cells, processes)]
+    least, most = ((s[0][i], s[1][i], s[2][i]) for s, i in ((sizes, 0), (sizes, -1)))
+    extrema = {name: _extrema(problem, problem.initial, name) for name in program.unknowns}
+    extrema |= {name: _extrema(problem, problem.array, name) for name in program.arrays}
+    for name in problem.velocities:
+        _extrema(problem, problem.initial, name)
+    duration = case.time.end or np.inf
+    dt = problem.stable_dt(extrema, duration) if case.time.dt == "auto" else float(case.time.dt)
+    schedule = None if problem.is_adaptive else problem.schedule(dt)
+    frames = 1 + (len(schedule.records) if schedule else len(problem.record_times()))
+    stored = len(case.output.fields or program.unknowns)
+    return Plan(
+        {axis: processes[AXES.index(axis)] for axis in grid.names},
+        (least, most),
+        prod(most) * ranks / grid.size,
+        _halo_bytes(problem, processes, most, ghosts, problem.blocking(ranks).steps),
+        _memory(problem, most, ghosts, bool(halo.deep)),
+        frames,
+        grid.size * stored * problem.dtype.itemsize,
+        schedule.dt if schedule else dt,
+        schedule.steps if schedule else None,
+        _boundary_notes(problem),
+    )
+
+
+def _extrema(
+    problem: Problem, values_of: Callable[[str, Triple, Triple], np.ndarray], name: str
+) -> tuple[float, float]:
+    """Range of the values of a field, read or evaluated in slabs of bounded size."""
+    low, high = np.inf, -np.inf
+    for start, shape in slabs(problem.grid.cells):
+        values = values_of(name, start, shape)
+        low, high = min(low, float(values.min())), max(high, float(values.max()))
+    return low, high
+
+
+def _halo_bytes(problem: Problem, processes: Triple, shape: Triple, ghosts: Triple, steps: int) -> int:
+    """Bytes that a rank in the middle sends in a step: both sides of each split axis, with corners.
+
+    Without passes every stage exchanges what it reads; a pass of several steps exchanges the whole state once.
+    """
+    program, scheme = problem.program, problem.scheme
+    cells = 0
+    for axis in (2, 1, 0):
+        if processes[axis] > 1:
+            wide = [n + 2 * g if d > axis else n for d, (n, g) in enumerate(zip(shape, ghosts, strict=True))]
+            neighbours = 2 if processes[axis] > 2 or problem.grid.periodic[axis] else 1
+            cells += neighbours * ghosts[axis] * prod(n for d, n in enumerate(wide) if d != axis)
+    fields = problem.carried / steps if steps else scheme.stages * len(program.exchanged)
+    return int(cells * fields * problem.dtype.itemsize)
+
+
+def _memory(problem: Problem, shape: Triple, ghosts: Triple, deep: bool) -> int:
+    """Bytes of a rank: the process, and fields with padded rows; or, if that is more, their owned cells at the start.
+
+    (Initial velocities are needed at the start alone, when no ghosts have been written yet.)
+    """
+    (nz, ny, pitch), _ = layout(shape, ghosts, problem.dtype.itemsize, deep)
+    start = (problem.field_count + len(problem.velocities)) * prod(shape[:2])
+    return PROCESS + max(problem.field_count * nz * ny, start) * pitch * problem.dtype.itemsize
+
+
+def _boundary_notes(problem: Problem) -> list[str]:
+    grid, order = problem.grid, problem.case.run.order
+    physical = [axis for axis in grid.names if not grid.periodic[AXES.index(axis)]]
+    if not physical:
+        return ["all axes are periodic"]
+    notes = []
+    given = problem.case.boundary
+    for name in (*problem.program.exchanged, *problem.program.intermediate):
+        missing = [
+            f"{axis}{end}" for axis in physical for end in ("min", "max") if f"{axis}{end}" not in given.get(name, {})
+        ]
+        if missing:
+            notes.append(f"{name}: no flux (the default) on {', '.join(missing)}")
+    if order > 4:
+        notes.append(f"order {order} inside, order 4 at the boundary")
+    return notes

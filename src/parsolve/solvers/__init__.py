@@ -1,1 +1,0 @@
-"""Schemes and marching."""

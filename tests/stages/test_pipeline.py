@@ -1,0 +1,204 @@
+"""The pipeline and the plain order give the same bits, whatever equation, scheme, boundary, tile and ranks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mpi4py import MPI
+
+from parsolve.domain import halo
+from parsolve.domain.grid import Halo, decompose
+from parsolve.errors import CaseError
+from parsolve.problem.prepare import prepare
+from parsolve.stages.blocking import Blocking
+from parsolve.stages.passes import Passes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FIRST_ORDER = ("heat", "gray-scott", "fitzhugh-nagumo", "allen-cahn", "cahn-hilliard", "swift-hohenberg")
+# Texts by the number of axes: mixed derivatives, coordinates, an intermediate field of them, the time.
+TEXTS: dict[int, dict[str, Any]] = {
+    1: {"evolve": {"u": "laplace(w) + x*u + t"}, "define": {"w": "0.1*u + sin(x)*u**2"}},
+    2: {"evolve": {"u": "laplace(u) + dxy(w) - y*u + t"}, "define": {"w": "0.1*u + x*dy(u)"}},
+    3: {"evolve": {"u": "laplace(u) + dxz(w) + dyz(u) - y*u"}, "define": {"w": "0.1*u + x*dxy(u) + z"}},
+}
+CONDITIONS = (
+    None,
+    {"dirichlet": "x + t"},
+    {"neumann": 0.3},
+    {"robin": [1.0, 0.1, "sin(t)"]},
+    {"robin": ["where(x < 0.5, 1, 0)", "where(x < 0.5, 0, 1)", "t"]},
+)
+
+
+def marched(lab: Any, case: dict[str, Any], comm: MPI.Intracomm, blocking: Blocking | None) -> Any:
+    """The state after the steps of a case, in passes or one by one."""
+    problem = lab.pose(case)
+    steps = blocking.steps if blocking else 0
+    deep = steps * problem._kernels * problem.program.radius
+    halo = Halo(problem.program.ghost, problem.points, deep, bool(blocking and blocking.whole))
+    sub = decompose(problem.grid, comm, halo, problem.case.run.processes, problem.threads if blocking else 1)
+    march = prepare(problem, sub)
+    stepper, done = Passes(march.stepper, blocking) if blocking else march.stepper, 0
+    while done < march.schedule.steps:
+        done += stepper.advance(done, march.schedule.steps, march.schedule)
+    stepper.free()
+    return march.state
+
+
+def assert_same(lab: Any, case: dict[str, Any], comm: MPI.Intracomm, blocking: Blocking) -> None:
+    plain, piped = (marched(lab, case, comm, b) for b in (None, blocking))
+    for name, f in plain.items():
+        np.testing.assert_array_equal(piped[name].owned, f.owned, name)
+
+
+def tables(lab: Any, draw: Any, cells: list[int], orders: tuple[int, ...] = (2, 4)) -> dict[str, Any]:
+    """A random case of a few steps."""
+    scheme = draw(st.sampled_from(["euler", "ssprk22", "ssprk33", "rk4", "leapfrog"]))
+    texts = TEXTS[len(cells)]
+    name = "wave" if scheme == "leapfrog" else draw(st.sampled_from([*FIRST_ORDER, texts]))
+    axes = "xyz"[: len(cells)]
+    periodic = "".join(axis for axis in axes if draw(st.booleans()))
+    condition = draw(st.sampled_from(CONDITIONS))
+    sides = [axis + end for axis in axes if axis not in periodic for end in ("min", "max")]
+    field = "c" if name == "cahn-hilliard" else "u"
+    order, precision = draw(st.sampled_from(orders)), draw(st.sampled_from(["float64", "float32"]))
+    more = {"define": texts["define"]} if name is texts else {}
+    return lab.case(
+        texts["evolve"] if name is texts else name,
+        *cells,
+        periodic=periodic,
+        boundary={field: dict.fromkeys(sides, condition)} if condition and sides else {},
+        time={"steps": draw(st.sampled_from([3, 5, 8])), "scheme": scheme, "dt": 1e-5},
+        run={"order": order, "precision": precision},
+        **more,
+    )
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_every_tile_gives_the_bits_of_the_plain_order(lab: Any, solo: MPI.Intracomm, data: Any) -> None:
+    cells = data.draw(st.lists(st.integers(10, 24), min_size=1, max_size=3))
+    case = tables(lab, data.draw, cells)
+    case["run"]["threads"] = data.draw(st.integers(1, 3))
+    tile = data.draw(st.one_of(st.none(), st.tuples(st.integers(1, 20), st.integers(1, 20))))
+    assert_same(lab, case, solo, Blocking(data.draw(st.integers(1, 4)), tile))
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("seed", range(16))
+def test_ranks_and_tiles_give_the_bits_of_the_plain_order(
+    lab: Any, comm: MPI.Intracomm, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    if seed % 3:
+        monkeypatch.setattr(halo, "SMALL", 0)  # by messages, as between nodes
+    cells = [int(n) for n in rng.integers(64, 72, 2)] if seed % 2 else [12, 64, 66]
+
+    def draw(strategy: Any) -> Any:
+        return (
+            strategy.elements[rng.integers(len(strategy.elements))]
+            if hasattr(strategy, "elements")
+            else bool(rng.integers(2))
+        )
+
+    case = tables(lab, draw, cells, orders=(2,))
+    tile = None if seed % 4 > 1 else (int(rng.integers(1, 20)), int(rng.integers(1, 20)))
+    assert_same(lab, case, comm, Blocking(int(rng.integers(1, 3)), tile, tried=True))
+
+
+@pytest.mark.parametrize("tile", [None, (3, 5)])
+@pytest.mark.parametrize(("scheme", "steps"), [("euler", 4), ("euler", 3), ("rk4", 2)])
+def test_passes_of_different_lengths_mix(lab: Any, solo: MPI.Intracomm, scheme: str, steps: int, tile: Any) -> None:
+    """Frames are due when a pass is not over, at both parities of the registers."""
+    case = lab.case("heat", 20, 18, time={"steps": 14, "scheme": scheme}, output={"every_steps": 7})
+    run = {"pipeline": {"steps": steps, "tile": tile} if tile else {"steps": steps}}
+    plain, piped = (lab.solve({**case, "run": r}, solo) for r in ({"pipeline": "off"}, run))
+    for one, other in zip(plain.frames, piped.frames, strict=True):
+        np.testing.assert_array_equal(one["u"], other["u"])
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("scheme", ["bs23", "dp45"])
+@pytest.mark.parametrize(("name", "field", "condition"), [
+    ("gray-scott", "u", None), ("heat", "u", {"dirichlet": "x + t"}), ("cahn-hilliard", "c", {"neumann": 0.1}),
+])  # fmt: skip
+@pytest.mark.parametrize("tile", [None, [2, 16]])
+def test_adaptive_steps_fuse_their_stages(
+    lab: Any, comm: MPI.Intracomm, scheme: str, name: str, field: str, condition: Any, tile: Any
+) -> None:
+    """The same steps are accepted and rejected, and the state has the same bits."""
+    sides = dict.fromkeys(["ymin", "ymax"], condition)
+    case = lab.case(
+        name, 24, 72, periodic="x", boundary={field: sides} if condition else {},
+        time={"end": 1e-3, "scheme": scheme, "tolerance": 1e-6},
+    )  # fmt: skip
+    auto = {"steps": 1, "tile": tile} if tile else {"steps": 1}
+    runs = [{"pipeline": order, "processes": {"x": 1, "y": comm.size}} for order in ("off", auto)]
+    plain, piped = (lab.solve({**case, "run": run}, comm) for run in runs)
+    assert (piped.result.steps, piped.result.rejected) == (plain.result.steps, plain.result.rejected)
+    np.testing.assert_array_equal(piped.fields[field], plain.fields[field])
+
+
+@pytest.mark.parametrize(("anti", "tile"), [("x", None), ("yz", None), ("x", (2, 4))])
+@pytest.mark.parametrize("scheme", ["euler", "rk4"])
+def test_anti_periodic_ends_are_closed_in_the_tile(
+    lab: Any, solo: MPI.Intracomm, anti: str, tile: Any, scheme: str
+) -> None:
+    case = lab.case("burgers", 12, 10, 8, time={"steps": 5, "scheme": scheme, "dt": 1e-3})
+    for axis in anti:
+        case["grid"][axis]["periodic"] = "anti"
+    assert_same(lab, case, solo, Blocking(2, tile))
+    assert lab.pose(case).load(1).fits(2, whole=tile is None)
+
+
+def test_a_face_from_a_file_closes_with_a_periodic_axis(lab: Any, solo: MPI.Intracomm, tmp_path: Path) -> None:
+    np.save(tmp_path / "wall.npy", np.random.default_rng(1).random(20))
+    wall = {"dirichlet": {"file": str(tmp_path / "wall.npy")}}
+    case = lab.case("heat", 20, 18, periodic="x", boundary={"u": {"ymin": wall}}, time={"steps": 4, "scheme": "euler"})
+    for tile in (None, (2, 8)):
+        assert_same(lab, case, solo, Blocking(4, tile))
+
+
+def test_large_grids_are_marched_in_passes_and_off_means_off(lab: Any) -> None:
+    problem = lab.pose(lab.case("heat", 96, 96, time={"steps": 16, "scheme": "euler"}))
+    off = replace(problem, case=msgspec.structs.replace(problem.case, run=_off(problem)))
+    assert problem.blocking(1).steps > 1
+    assert off.blocking(1).steps == 0
+    np.testing.assert_array_equal(lab.solve(problem).fields["u"], lab.solve(off).fields["u"])
+
+
+@pytest.mark.parametrize(
+    ("rate", "run"),
+    [
+        ("laplace(u) + mean(u)", {}),
+        ("laplace(u)", {"device": "numpy"}),
+    ],
+)
+def test_what_cannot_run_in_tiles_runs_step_by_step(lab: Any, rate: str, run: dict[str, Any]) -> None:
+    case = lab.case({"u": rate}, 96, 96, time={"steps": 2, "scheme": "rk4"}, run=run)
+    assert lab.pose(case).blocking(1).steps == 0
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "time", "message"),
+    [
+        ({"steps": 40}, {"steps": 80, "scheme": "euler"}, "run.pipeline.steps: the stages of 40 steps reach 40 cells"),
+        ({"steps": 2}, {"end": 1.0, "scheme": "bs23", "tolerance": 1e-3}, "with time.tolerance every pass is one step"),
+    ],
+)
+def test_passes_that_cannot_be_are_refused(lab: Any, pipeline: Any, time: Any, message: str) -> None:
+    case = lab.case("heat", 24, 24, time=time, run={"pipeline": pipeline})
+    with pytest.raises(CaseError, match=message):
+        lab.solve(case)
+
+
+def _off(problem: Any) -> Any:
+    return msgspec.structs.replace(problem.case.run, pipeline="off")
