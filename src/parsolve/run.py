@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from parsolve.domain.grid import decompose
+from parsolve.errors import owning
+from parsolve.march.schedule import Clock
+from parsolve.problem.layout import decide
 from parsolve.problem.prepare import prepare
 from parsolve.problem.problem import pose
 from parsolve.problem.summary import Summary, summarize
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
     from parsolve.case import Case
-    from parsolve.problem.prepare import Progress
-    from parsolve.stages.evaluation import State
+    from parsolve.march.march import Progress
+    from parsolve.stages.operator import State
 
 
 def run(case: Case, comm: MPI.Intracomm, out: Path, force: bool = False, progress: Progress | None = None) -> Summary:
@@ -31,21 +33,19 @@ def run(case: Case, comm: MPI.Intracomm, out: Path, force: bool = False, progres
         ParsolveError: the same one on all ranks.
     """
     problem = pose(case)  # the case checked against its equation, the equation discretised
-    subdomain = decompose(problem.grid, comm, problem.halo(comm.size), case.run.processes, problem.threads)
-    recorder = Recorder(
-        comm, out, problem.grid, problem.recorded, problem.dtype, provenance(case, comm),
-        keep_frames=case.output.keep_frames, force=force,
-    )  # fmt: skip
+    layout = decide(problem, comm)  # process grid, ghosts, passes, threads, instruction set: the same for all ranks
+    with owning(comm) as owner:
+        recorder = Recorder(
+            comm, out, problem.grid, problem.recorded, problem.dtype, provenance(case, comm),
+            keep_frames=case.output.keep_frames, force=force,
+        )  # fmt: skip
+        owner.callback(recorder.abandon)
 
-    def record(time: float, step: int, state: State) -> None:
-        recorder.write(time, step, [state[info.name] for info in problem.recorded])
+        def record(clock: Clock, state: State) -> None:
+            recorder.write(clock.time, clock.step, [state[info.name] for info in problem.recorded])
 
-    try:
-        march = prepare(problem, subdomain)  # kernels bound to fields that hold the initial values
-        record(0.0, 0, march.state)
-        result = march.run(record, progress)
-        path = recorder.finish()
-    except BaseException:
-        recorder.abandon()
-        raise
-    return summarize(march, result, path)
+        march = prepare(problem, layout, comm)  # kernels bound to fields that hold the initial values, and dt
+        owner.callback(march.free)
+        record(Clock(), march.state)
+        outcome = march.run(record, progress)
+        return summarize(march, outcome, recorder.finish())

@@ -18,7 +18,7 @@ import numpy as np
 
 from parsolve.domain.grid import AXES
 from parsolve.errors import CaseError
-from parsolve.kernels.library import Ghost, core
+from parsolve.kernels.library import Ghost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,11 +47,11 @@ class Condition:
     c: float = 0.0
     varies: bool = False
 
-    def points(self, points: int) -> int:
-        """Owned cells that it reads where a Dirichlet condition reads ``points``; a slope at order 2 needs no more."""
+    def closure(self, base: int) -> int:
+        """Owned cells that it reads where a Dirichlet condition reads ``base``; a slope at order 2 needs no more."""
         if self.c:
-            return points + 2
-        return points + 1 if points > 1 and (callable(self.b) or self.b != 0) else points
+            return base + 2
+        return base + 1 if base > 1 and (callable(self.b) or self.b != 0) else base
 
 
 NO_FLUX = Condition(0.0, 1.0, 0.0)
@@ -59,7 +59,7 @@ Conditions = Mapping[str, Mapping[str, Condition]]  # field -> side -> condition
 Slab = list[tuple[int, int]]  # ranges along z, y, x
 
 
-def closure_points(order: int) -> int:
+def closure_base(order: int) -> int:
     """How many owned cells a Dirichlet condition reads."""
     return min(order, CLOSURE_ORDER) - 1
 
@@ -127,7 +127,7 @@ class BoundaryFill:
         conditions: by field and side; a side without one has no flux.
         axis: 0 = z, 1 = y, 2 = x.
         depth: how many ghosts.
-        points: how many owned cells a Dirichlet condition reads.
+        base: how many owned cells a Dirichlet condition reads.
         slab: tangential ranges (z, y, x) in owned indices; the one along the axis is not read.
         sides: 0 for the lower face, 1 for the upper.
     """
@@ -138,7 +138,7 @@ class BoundaryFill:
         conditions: Conditions,
         axis: int,
         depth: int,
-        points: int,
+        base: int,
         slab: Slab,
         sides: Sequence[int] = (0, 1),
     ) -> None:
@@ -151,11 +151,11 @@ class BoundaryFill:
                 if f.subdomain.is_physical(axis, side):
                     name = f"{AXES[axis]}{ENDS[side]}"
                     condition = conditions.get(f.name, {}).get(name, NO_FLUX)
-                    ghosts.append(self._side(f, condition, axis, side, depth, points, slab))
+                    ghosts.append(self._side(f, condition, axis, side, depth, base, slab))
         self.count = len(ghosts)
         self.list = (Ghost * len(ghosts))(*ghosts)
         if ghosts:
-            self._fill = partial(core().function("ghost", fields[0].dtype.name), self.list, len(ghosts))
+            self._fill = partial(fields[0].device.function("ghost", fields[0].dtype.name), self.list, len(ghosts))
 
     def __call__(self, time: float) -> None:
         """Fill the ghosts with the values of the conditions at a time."""
@@ -169,9 +169,9 @@ class BoundaryFill:
                 values[...] = face(time, start, values.shape)
             self.time = time
 
-    def _side(self, f: Field, condition: Condition, axis: int, side: int, depth: int, points: int, slab: Slab) -> Ghost:
+    def _side(self, f: Field, condition: Condition, axis: int, side: int, depth: int, base: int, slab: Slab) -> Ghost:
         sub = f.subdomain
-        points = min(condition.points(points), sub.shape[axis])
+        points = min(condition.closure(base), sub.shape[axis])
         ghost = Ghost(field=f.address, axis=axis, depth=depth, points=points)
         ghost.first = sub.shape[axis] - 1 if side else 0
         ghost.inward = -1 if side else 1

@@ -1,12 +1,21 @@
-"""The cores that a process and a node may use."""
+"""The cores that a process and a node may use, and how the ranks sit on them."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mpi4py import MPI
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How ranks sit: all on one node; more of them than the cores of some node."""
+
+    on_one_node: bool = False
+    crowded: bool = False
 
 
 def usable_cores() -> set[int]:
@@ -26,9 +35,8 @@ def node_cores(comm: MPI.Intracomm) -> tuple[int, set[int]]:
     return ranks, cores
 
 
-def on_one_node(comm: MPI.Intracomm) -> bool:
-    """Whether all ranks run on one node; collective."""
-    from mpi4py import MPI
-
-    ranks, _ = node_cores(comm)
-    return bool(comm.allreduce(ranks == comm.size, op=MPI.LAND))
+def placement(comm: MPI.Intracomm) -> Placement:
+    """How the ranks of a communicator sit, the same on all of them; collective."""
+    ranks, cores = node_cores(comm)
+    nodes = comm.allgather((ranks, len(cores)))
+    return Placement(all(n == comm.size for n, _ in nodes), any(n > m for n, m in nodes))

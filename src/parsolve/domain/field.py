@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import mmap
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parsolve.errors import ResourceError, SetupError
+from parsolve.errors import SetupError
+from parsolve.kernels.device import PAGE
 from parsolve.kernels.library import MAX_FIELDS, MAX_TERMS, Args, Kernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from parsolve.domain.grid import Subdomain, Triple
+    from parsolve.kernels.device import Device
 
 LINE = 64  # bytes of a cache line
-PAGE = 4096
 CLOSE = 8  # lines behind which a store does not hold up a load any more; benchmarks/NOTES.md
-HUGE = 2 << 20  # bytes of a huge page
 
 
 @dataclass(frozen=True)
@@ -62,12 +61,17 @@ class Field:
         self.dtype = np.dtype(dtype)
         self.origin = subdomain.ghosts
         (nz, ny, nx), (gz, gy, gx) = subdomain.shape, subdomain.ghosts
-        rows, before = layout(subdomain.shape, subdomain.ghosts, self.dtype.itemsize, bool(subdomain.deep))
+        rows, before = layout(subdomain.shape, subdomain.ghosts, self.dtype.itemsize)
         size = rows[0] * rows[1] * rows[2] * self.dtype.itemsize
         apart = lines_apart(rows[2] * self.dtype.itemsize // LINE)
-        self.memory = _allocate(size, colour * apart * LINE % PAGE).view(self.dtype).reshape(rows)
+        self.memory = self.device.allocate(size, colour * apart * LINE % PAGE).view(self.dtype).reshape(rows)
         self.array = self.memory[:, :, before - gx : before + nx + gx]
         self.owned = self.array[gz : gz + nz, gy : gy + ny, gx : gx + nx]
+
+    @property
+    def device(self) -> Device:
+        """Where its values are."""
+        return self.subdomain.device
 
     @property
     def stride(self) -> Triple:
@@ -81,13 +85,15 @@ class Field:
         return self.owned.ctypes.data if self.owned.size else 0
 
 
-def layout(shape: Triple, ghosts: Triple, itemsize: int, deep: bool) -> tuple[Triple, int]:
-    """Shape of the memory of a field, rows padded, and cells of a row before owned cell 0; ``deep``: for passes."""
+def layout(shape: Triple, ghosts: Triple, itemsize: int) -> tuple[Triple, int]:
+    """Shape of the memory of a field, rows padded, and cells of a row before owned cell 0.
+
+    There is a line to spare at both ends, as the boxes of passes fill whole lines.
+    """
     (nz, ny, nx), (gz, gy, gx) = shape, ghosts
     lane = LINE // itemsize
-    spare = lane if deep else 0  # the boxes of passes fill whole lines
-    before = -(-gx // lane) * lane + spare
-    pitch = before + -(-(nx + gx) // lane) * lane + spare
+    before = -(-gx // lane) * lane + lane
+    pitch = before + -(-(nx + gx) // lane) * lane + lane
     if pitch * itemsize % PAGE == 0:
         pitch += lane
     return (nz + 2 * gz, ny + 2 * gy, pitch), before
@@ -108,22 +114,6 @@ def lines_apart(pitch: int) -> int:
         )
 
     return min(range(CLOSE + 1, lines - CLOSE), key=meetings)
-
-
-def _allocate(size: int, offset: int) -> np.ndarray:
-    """Zeroed bytes, ``offset`` behind the begin of a page, of huge pages where they are large enough to profit.
-
-    (Private, as Linux gives huge pages to shared mappings only where it is told to.)
-    """
-    try:
-        memory = mmap.mmap(-1, size + HUGE + PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    except (OSError, ValueError) as error:
-        raise ResourceError(f"not enough memory for a field of {size / 2**20:.0f} MiB; use more ranks") from error
-    if size >= 2 * HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
-        memory.madvise(mmap.MADV_HUGEPAGE)
-    array = np.frombuffer(memory, dtype=np.uint8)
-    skip = -array.ctypes.data % (HUGE if size >= 2 * HUGE else PAGE) + offset
-    return array[skip : skip + size]
 
 
 class Bound:
@@ -170,7 +160,8 @@ def bind(
     args.weight[: len(weights)] = weights
     args.coefficient[: len(coefficients)] = coefficients
     args.field[: len(fields)] = [field.address for field in fields]
-    return Bound(args, kernel.bind(args, [field.array for field in fields], first.origin, first.subdomain.threads))
+    arrays = [field.array for field in fields]
+    return Bound(args, kernel.bind(args, arrays, first.origin, first.subdomain.threads, first.device))
 
 
 def arguments(subdomain: Subdomain, stride: Triple, box: Box) -> Args:

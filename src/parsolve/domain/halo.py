@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from functools import partial
 from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from parsolve.domain.boundary import BoundaryFill, Conditions, Slab
-from parsolve.domain.cores import node_cores
 from parsolve.domain.mailbox import Mailbox
-from parsolve.kernels.library import Copy, core
+from parsolve.kernels.library import Copy
 
 if TYPE_CHECKING:
-    import ctypes
     from collections.abc import Callable, Sequence
 
     from mpi4py import MPI
@@ -49,12 +46,12 @@ class HaloExchange:
     Args:
         fields: fields of one layout and type.
         conditions: boundary conditions by field and side.
-        depth: ghosts exchanged with neighbours.
-        deep: exchange all ghosts that there are instead.
+        depth: ghosts exchanged with neighbours along (z, y, x), or a number for all axes.
         boundary_depth: ghosts beyond physical faces.
-        points: owned cells that a boundary condition reads.
-        yielding: give the core to other ranks while waiting, where there are more ranks than cores.
+        base: owned cells that a Dirichlet condition reads.
+        yielding: give the core to other ranks while waiting; by default where there are more ranks than cores.
         signed: change the sign across the end of an anti-periodic axis.
+        without: axes that are left alone.
     """
 
     def __init__(
@@ -62,29 +59,27 @@ class HaloExchange:
         fields: Sequence[Field],
         conditions: Conditions,
         *,
-        depth: int,
+        depth: int | Triple,
         boundary_depth: int,
-        points: int,
-        yielding: bool = False,
+        base: int,
+        yielding: bool | None = None,
         signed: bool = True,
-        deep: bool = False,
         without: Sequence[int] = (),
     ) -> None:
         self.fields = list(fields)
         self.subdomain = fields[0].subdomain
-        self.depth = self.subdomain.ghosts if deep else (depth, depth, depth)
+        self.depth = (depth, depth, depth) if isinstance(depth, int) else depth
         self.boundary_depth = boundary_depth
-        self.yielding = yielding
+        self.yielding = self.subdomain.placement.crowded if yielding is None else yielding
         self.signed = signed
         self.bytes_sent = 0
-        self._copy = core().function("copy", fields[0].dtype.name)
         self._keep: list[object] = []
         self._phases: list[_Phase] = []
         self._mailboxes: list[Mailbox] = []
         axes = [axis for axis in (2, 1, 0) if self.subdomain.grid.present[axis] and axis not in without]
         for axis in axes:
             phase = _Phase()
-            fill = BoundaryFill(fields, conditions, axis, boundary_depth, points, self._slab(axis))
+            fill = BoundaryFill(fields, conditions, axis, boundary_depth, base, self._slab(axis))
             if fill.count:
                 phase.before.append(fill)
             if self.subdomain.processes[axis] > 1:
@@ -205,7 +200,7 @@ class HaloExchange:
                 packs += self._packs(axis, side, mailbox.sent(half, side, shape, dtype))
                 unpacks += self._unpacks(axis, side, mailbox.received(half, side, shape, dtype))
         self.bytes_sent += nbytes * len(self._peers(axis))
-        post, collect = mailbox.bind(packs, unpacks, dtype.name, self.yielding)
+        post, collect = mailbox.bind(sub.device, packs, unpacks, dtype.name, self.yielding)
         phase.before.append(lambda time: post())
         phase.after.append(lambda time: collect())
         self._mailboxes.append(mailbox)
@@ -215,7 +210,7 @@ class HaloExchange:
         from mpi4py import MPI
 
         nbytes = prod(self._slab_shape(axis)) * self.fields[0].dtype.itemsize
-        return self.subdomain.is_on_one_node and self.subdomain.comm.allreduce(nbytes, op=MPI.MAX) <= SMALL
+        return self.subdomain.placement.on_one_node and self.subdomain.comm.allreduce(nbytes, op=MPI.MAX) <= SMALL
 
     def _peers(self, axis: int) -> list[tuple[int, int]]:
         """Sides of an axis on which there is a neighbour, and its rank."""
@@ -241,8 +236,7 @@ class HaloExchange:
         return [_copy(_Part.of_array(buffer[i]), _Part.of(f, outside), factor) for i, f in enumerate(self.fields)]
 
     def _copies(self, copies: Sequence[Copy]) -> Callable[[float], object]:
-        array: ctypes.Array[Copy] = (Copy * len(copies))(*copies)
-        launch = partial(self._copy, array, len(copies))
+        launch = self.fields[0].device.copies(copies, self.fields[0].dtype.name)
         return lambda time: launch()
 
 
@@ -296,11 +290,3 @@ def _copy(source: _Part, target: _Part, factor: float = 1.0) -> Copy:
 def _start(requests: list[MPI.Prequest]) -> None:
     if requests:
         requests[0].Startall(requests)
-
-
-def is_crowded(comm: MPI.Intracomm) -> bool:
-    """Whether the ranks of this node are more than the cores they may use; collective."""
-    from mpi4py import MPI
-
-    ranks, cores = node_cores(comm)
-    return bool(comm.allreduce(ranks > len(cores), op=MPI.LOR))

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from parsolve.domain.field import LINE
-from parsolve.kernels.library import Copy, MailboxEntry, core
+from parsolve.kernels.library import Copy, MailboxEntry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from mpi4py import MPI
     from numpy.typing import DTypeLike
+
+    from parsolve.kernels.device import Device
 
 HEAD = LINE  # bytes before the buffers: the number of exchanges begun, on a cache line of its own
 HALVES = SIDES = 2
@@ -58,15 +60,14 @@ class Mailbox:
         return memory[first : first + self._nbytes].view(dtype).reshape(shape)
 
     def bind(
-        self, packs: Sequence[Copy], unpacks: Sequence[Copy], dtype: str, yielding: bool
+        self, device: Device, packs: Sequence[Copy], unpacks: Sequence[Copy], dtype: str, yielding: bool
     ) -> tuple[Callable[[], int], Callable[[], int]]:
         """What begins and what ends an exchange; copies to and from the buffers are given half by half."""
-        library = core()
         entry = MailboxEntry(count=len(packs) // HALVES, yielding=yielding, own=self._own.ctypes.data)
-        entry.copy = ctypes.cast(library.function("copy", dtype), ctypes.c_void_p)  # type: ignore[arg-type]
+        entry.copy = ctypes.cast(device.function("copy", dtype), ctypes.c_void_p)  # type: ignore[arg-type]
         entry.packs, entry.unpacks = (Copy * len(packs))(*packs), (Copy * len(unpacks))(*unpacks)
         entry.awaited[:] = [None if memory is None else memory.ctypes.data for memory in self._theirs]
-        handle = library.handle
+        handle = device.library.handle
         return partial(handle.ps_post, ctypes.byref(entry)), partial(handle.ps_collect, ctypes.byref(entry))
 
     def free(self) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from parsolve.domain.field import Field, arguments, owned
-from parsolve.kernels.library import SUM_DIGITS, Extrema, core
+from parsolve.kernels.library import SUM_DIGITS, Extrema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,7 @@ def _over_owned(f: Field) -> Args:
 
 
 def _function(f: Field, name: str) -> Callable[..., int]:
-    return core().function(name, f.dtype.name)
+    return f.device.function(name, f.dtype.name)
 
 
 def local_extrema(f: Field) -> Extrema:

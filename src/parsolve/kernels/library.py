@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike
 
+    from parsolve.kernels.device import Device
+
 ABI = 3
 MAX_FIELDS, MAX_COEFFICIENTS, MAX_TERMS, MAX_DEPTH, MAX_POINTS, SUM_DIGITS = 64, 128, 12, 8, 8, 70
 TYPES = {"float64": "f64", "float32": "f32"}
@@ -104,8 +106,10 @@ STRUCTS = (Args, Copy, Ghost, Extrema, StageEntry, PassEntry, MailboxEntry)
 class Kernel(Protocol):
     """What can be bound to arguments and launched over a box."""
 
-    def bind(self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int], threads: int = 1) -> Launch:
-        """A launch without arguments, by so many threads; it returns a status, 0 if all is well."""
+    def bind(
+        self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int], threads: int, device: Device
+    ) -> Launch:
+        """A launch without arguments, by so many threads of a device; it returns a status, 0 if all is well."""
 
 
 class CompiledKernel:
@@ -114,10 +118,14 @@ class CompiledKernel:
     def __init__(self, function: Callable[..., int]) -> None:
         self.function = function
 
-    def bind(self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int], threads: int = 1) -> Launch:
+    def bind(
+        self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int], threads: int, device: Device
+    ) -> Launch:
         """A launch that costs one foreign call; it keeps args and arrays alive."""
         if threads > 1:
-            launch = partial(core().handle.ps_launch, self.function, ctypes.byref(args), ctypes.c_int64(threads))
+            launch = partial(
+                device.library.handle.ps_launch, self.function, ctypes.byref(args), ctypes.c_int64(threads)
+            )
         else:
             launch = partial(self.function, ctypes.byref(args))
         launch.keep = (args, tuple(arrays))  # type: ignore[attr-defined]
@@ -189,17 +197,23 @@ def from_bytes(data: bytes) -> Library:
 
 
 @cache
-def core() -> Library:
-    """The installed library for this CPU: the best instruction set that it has."""
+def core(level: int | None = None) -> Library:
+    """The installed library for an instruction set (4, 3 or 1, as ``best_level``), by default the best for this CPU."""
     directory = Path(__file__).parent.parent / "lib"
-    base = Library(_library(directory, "cpu"))
-    base.handle.ps_isa.restype = ctypes.c_int64
-    level = int(base.handle.ps_isa())
+    level = best_level() if level is None else level
     for candidate in (4, 3):
         path = directory / f"libparsolve_cpu_v{candidate}.so"
         if level >= candidate and path.is_file():
             return Library(path)
-    return base
+    return Library(_library(directory, "cpu"))
+
+
+@cache
+def best_level() -> int:
+    """The best instruction set of this CPU: the level of x86-64 (4, 3 or 1), 0 on other processors."""
+    handle = Library(_library(Path(__file__).parent.parent / "lib", "cpu")).handle
+    handle.ps_isa.restype = ctypes.c_int64
+    return int(handle.ps_isa())
 
 
 def fma(a: ArrayLike, b: ArrayLike, c: ArrayLike) -> np.ndarray:
@@ -227,9 +241,13 @@ def possible_threads(wanted: int) -> int:
     return int(core().handle.ps_threads(ctypes.c_int64(wanted)))
 
 
+def instruction_set(level: int) -> str:
+    """The name of an instruction set, as ``best_level`` counts them."""
+    return {3: "x86-64-v3 (AVX2)", 4: "x86-64-v4 (AVX-512)"}.get(level, platform.machine())
+
+
 def describe() -> dict[str, str]:
     """The library in use and the instruction set it was built for."""
-    name = core().path.stem
-    isa = {"v3": "x86-64-v3 (AVX2)", "v4": "x86-64-v4 (AVX-512)"}.get(name.rpartition("_")[2], platform.machine())
+    isa = instruction_set(best_level())
     threads = "OpenMP" if possible_threads(2) > 1 else "one a rank: built without OpenMP"
     return {"library": str(core().path), "instruction set": isa, "ABI": str(ABI), "threads": threads}

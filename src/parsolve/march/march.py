@@ -1,38 +1,55 @@
-"""The march in time: steps, events (frames, checks), and the control of adaptive steps."""
+"""The march: a control takes steps, and events happen on their schedules."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
-from parsolve.domain.grid import AXES, Grid
-from parsolve.domain.reduce import Bad, first_bad
+from parsolve.domain.grid import AXES
+from parsolve.domain.reduce import first_bad
 from parsolve.errors import NumericalError, agree
-from parsolve.stages.evaluation import State
+from parsolve.march.schedule import Clock, Either, Stop
 
 if TYPE_CHECKING:
-    from parsolve.march.schedule import Schedule
-    from parsolve.march.stepper import RungeKuttaStepper, Stepper
-    from parsolve.stages.passes import Passes
+    from collections.abc import Callable, Iterator, Sequence
 
-Record = Callable[[float, int, State], None]
+    from parsolve.domain.grid import Grid
+    from parsolve.domain.reduce import Bad
+    from parsolve.march.control import Control
+    from parsolve.march.schedule import When
+    from parsolve.march.steps import Steps
+    from parsolve.stages.operator import State
 
 
 class Progress(Protocol):
-    """Shows how far the march is."""
+    """Shows how far a march is; of rank 0 alone."""
+
+    def start(self, total_time: float | None, total_steps: int | None, cells: int) -> None:
+        """Tell what is ahead."""
 
     def update(self, step: int, time: float, dt: float) -> None:
         """Tell the step just done."""
 
+    def finish(self) -> None:
+        """Tell that the march is over."""
+
 
 @dataclass(frozen=True)
-class Result:
-    """What a march did: steps, time reached, seconds of marching alone (without output)."""
+class Event:
+    """Something that happens at some states of a march; collective.
+
+    ``marching``: whether its time counts as time of the march.
+    """
+
+    when: When
+    act: Callable[[Clock, State], None]
+    marching: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a march did: steps, time reached, steps tried in vain, seconds of marching alone."""
 
     steps: int
     time: float
@@ -41,95 +58,37 @@ class Result:
 
 
 def march(
-    stepper: Stepper | Passes,
-    schedule: Schedule,
-    record: Record,
-    *,
-    check_every: int,
-    progress: Progress | None = None,
-) -> Result:
-    """Take the steps of a schedule, one by one or in passes of several; collective.
+    steps: Steps, control: Control, events: Sequence[Event], *, clock: Clock = Clock(), progress: Progress | None = None
+) -> Outcome:
+    """March from a step and time to the end that the control knows; collective.
 
     Raises:
-        NumericalError: a value is not finite; on all ranks, within ``check_every`` steps.
+        ParsolveError: of an event, or because no step can be taken; the same one on all ranks.
     """
-    dt, seconds, done = schedule.dt, 0.0, 0
-    while done < schedule.steps:
-        check = done + check_every - done % check_every
-        stop = min(check, next(n for n in (*schedule.records, schedule.steps) if n > done))
+    schedule, seconds = Either([event.when for event in events]), 0.0
+    end = control.end
+    while not end.is_reached(clock):
         begin = perf_counter()
-        while done < stop:
-            done += stepper.advance(done, stop, schedule)
+        due = schedule.after(clock)
+        stop = Stop(min(due.step, end.step), min(due.time, end.time))
+        while not stop.is_reached(clock):
+            clock = control.advance(steps, clock, stop)
             if progress is not None:
-                progress.update(done, schedule.time(done), dt)
-        check_finite(stepper.state, done, schedule.time(done), dt)
+                progress.update(clock.step, clock.time, control.dt)
         seconds += perf_counter() - begin
-        if done in schedule.records:
-            record(schedule.time(done), done, stepper.state)
-    return Result(done, schedule.time(done), seconds)
+        for event in events:
+            if event.when.is_due(clock):
+                begin = perf_counter()
+                event.act(clock, steps.state)
+                seconds += event.marching * (perf_counter() - begin)
+    return Outcome(clock.step, clock.time, seconds, control.rejected)
 
 
-def march_adaptive(
-    stepper: RungeKuttaStepper | Passes,
-    times: Sequence[float],
-    dt: float,
-    tolerance: float,
-    order: int,
-    record: Record,
-    *,
-    check_every: int,
-    progress: Progress | None = None,
-) -> Result:
-    """March through ``times``, a frame at each, with steps whose estimated error meets the tolerance; collective.
-
-    The error is measured by max |e| / (tolerance (1 + |y|)), which no order of summation can change, and
-    dt is scaled by 0.9 err^(-1/p) within [0.2, 5], p the lower order of the pair plus one
-    (Hairer, Norsett & Wanner, Solving ODEs I, II.4).  ``order`` is that of the scheme.
-
-    Raises:
-        NumericalError: the step fell below what the time can resolve.
-    """
-    from mpi4py import MPI
-
-    comm = next(iter(stepper.state.values())).subdomain.comm
-    time, steps, rejected, seconds = 0.0, 0, 0, 0.0
-    exponent = -1.0 / order
-    for stop in times:
-        begin = perf_counter()
-        while time < stop:
-            last = time + dt >= stop - 1e-12 * stop
-            trial = stop - time if last else dt
-            worst = np.array([stepper.attempt(time, trial, tolerance)])
-            comm.Allreduce(MPI.IN_PLACE, worst, op=MPI.MAX)
-            error = float(worst[0])
-            factor = 0.2 if not error < math.inf else 5.0 if error == 0 else min(5.0, max(0.2, 0.9 * error**exponent))
-            if error <= 1:
-                stepper.accept()
-                time, steps = stop if last else time + trial, steps + 1
-                dt = max(dt, trial * factor) if last else trial * factor
-                if progress is not None:
-                    progress.update(steps, time, trial)
-            else:
-                rejected += 1
-                dt = trial * factor
-            if dt < 1e-14 * stop or not math.isfinite(dt):
-                raise NumericalError(
-                    f"step {steps}, t = {time:.6g}: the time step fell to {dt:.3g} without meeting "
-                    f"time.tolerance = {tolerance:g}; the solution may blow up here: check the case or raise it"
-                )
-            if steps % check_every == 0:
-                check_finite(stepper.state, steps, time, trial)
-        check_finite(stepper.state, steps, time, dt)
-        seconds += perf_counter() - begin
-        record(time, steps, stepper.state)
-    return Result(steps, time, seconds, rejected)
-
-
-def check_finite(state: State, step: int, time: float, dt: float) -> None:
+def check_finite(state: State, clock: Clock, dt: float) -> None:
     """Raise the same NumericalError on all ranks if a value of the state is not finite; collective."""
     sub = next(iter(state.values())).subdomain
     bad = next(_bad(state), None)
-    error = None if bad is None else NumericalError(_message(bad, state, sub.grid, step, time, dt))
+    error = None if bad is None else NumericalError(_message(bad, state, sub.grid, clock, dt))
     agree(sub.comm, error)
 
 
@@ -140,12 +99,14 @@ def _bad(state: State) -> Iterator[Bad]:
             yield found
 
 
-def _message(bad: Bad, state: State, grid: Grid, step: int, time: float, dt: float) -> str:
+def _message(bad: Bad, state: State, grid: Grid, clock: Clock, dt: float) -> str:
     start = state[bad.field].subdomain.start
     z, y, x = (i - s for i, s in zip(bad.index, start, strict=True))
     value = state[bad.field].owned[z, y, x]
     cell = ", ".join(f"{axis} = {bad.index[AXES.index(axis)]}" for axis in grid.names)
     advice = (
-        f"try a smaller time.dt (it was {dt:.6g})" if step else "the initial values are not finite: check [initial]"
+        f"try a smaller time.dt (it was {dt:.6g})"
+        if clock.step
+        else "the initial values are not finite: check [initial]"
     )
-    return f"{bad.field} is {value} at cell {cell}; step {step}, t = {time:.6g}, dt = {dt:.6g}; {advice}"
+    return f"{bad.field} is {value} at cell {cell}; step {clock.step}, t = {clock.time:.6g}, dt = {dt:.6g}; {advice}"

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parsolve.stages.evaluation import Evaluation
+from parsolve.stages.operator import Exchanges, Update
+from parsolve.stages.plain import Plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from parsolve.domain.field import Field
     from parsolve.march.stepper import Workspace
-    from parsolve.stages.evaluation import State
+    from parsolve.stages.operator import State
 
 ITERATIONS = 24
 
@@ -33,10 +34,8 @@ def largest_rate(work: Workspace, state: State, first: Callable[[Field], np.ndar
     from mpi4py import MPI
 
     trial, out = work.fields(work.unknowns), work.fields(work.unknowns)
-    exchange = work.exchange(trial)
-    evaluate = Evaluation(work.rates, exchange, work.others(), trial, out, [trial], [0.0])
-    evaluate.set_scale(1.0)
-    comm = work.subdomain.comm
+    comm, exchanges = work.subdomain.comm, Exchanges()
+    evaluate = Plain([Update(work.operator, trial, out, work.others(), (trial,), (0.0,))], [], exchanges)
 
     def largest(values: list[np.ndarray]) -> float:
         return float(comm.allreduce(max(float(np.abs(v).max(initial=0.0)) for v in values), op=MPI.MAX))
@@ -44,7 +43,7 @@ def largest_rate(work: Workspace, state: State, first: Callable[[Field], np.ndar
     def rate(step: float, direction: list[np.ndarray]) -> list[np.ndarray]:
         for name, d in zip(trial, direction, strict=True):
             trial[name].owned[...] = state[name].owned + step * d
-        evaluate(0.0)
+        evaluate([0.0], [1.0])
         return [out[name].owned.astype(np.float64) for name in trial]
 
     v = [first(trial[name]) for name in trial]
@@ -58,7 +57,8 @@ def largest_rate(work: Workspace, state: State, first: Callable[[Field], np.ndar
             break
         sizes.append(norm)
         v = [part / norm for part in w]
-    exchange.free()
+    exchanges.free()
     if not sizes:
-        return 0.0 if all(np.isfinite(b).all() for b in base) else float("nan")
+        wrong = comm.allreduce(not all(np.isfinite(b).all() for b in base), op=MPI.LOR)
+        return float("nan") if wrong else 0.0
     return float(np.exp(np.mean(np.log(sizes[-4:]))))  # a complex pair makes single norms go up and down

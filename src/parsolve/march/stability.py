@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parsolve.domain.boundary import closure_points, ghost_weights
+from parsolve.domain.boundary import closure_base, ghost_weights
 from parsolve.equations.stencils import SECOND
 from parsolve.errors import CaseError
-from parsolve.march.tableaus import RungeKutta, Scheme
 
 if TYPE_CHECKING:
     from parsolve.domain.boundary import Condition
+    from parsolve.march.tableaus import Scheme
 
 SAFETY = 0.9  # of the limit: coefficients move while the equation marches
 
@@ -37,7 +37,7 @@ def stable_step(scheme: Scheme, eigenvalues: np.ndarray, slow: float, duration: 
     if largest == 0:
         return duration
     values = np.unique(np.round(eigenvalues.ravel() / largest, 12)) * largest
-    if not isinstance(scheme, RungeKutta):
+    if scheme.polynomial is None:  # leapfrog
         return min(duration, SAFETY * 2 / float(np.sqrt(largest)))
     step = _largest(scheme.polynomial, values, slow)
     if step * largest < 1e-3:
@@ -74,7 +74,7 @@ def closure_factor(order: int, spacing: float, condition: Condition) -> float:
     conditions 1.15 times at order 4, 1.08 at order 6, 1.04 at order 8.
     """
     reach, cells = order // 2, 4 * order
-    points = condition.points(closure_points(order))
+    points = condition.closure(closure_base(order))
     mixed = callable(condition.a) or callable(condition.b)  # no mixture is faster than Dirichlet
     a, b = (1.0, 0.0) if mixed else (condition.a, condition.b)
     extended = np.zeros((cells + 2 * reach, cells))  # ghosts and cells from cells

@@ -1,19 +1,16 @@
-"""Steps of a scheme over registers of fields: Runge-Kutta (fixed and adaptive) and Stoermer-Verlet."""
+"""Steps of a scheme over registers of fields, as updates that the engine runs."""
 
 from __future__ import annotations
 
-import ctypes
 import itertools
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parsolve.domain.field import Field, arguments, owned
-from parsolve.domain.halo import HaloExchange
-from parsolve.kernels.library import core
-from parsolve.stages.evaluation import Evaluation, Rates, State
+from parsolve.domain.field import Field
+from parsolve.stages.operator import Exchanges, Norm, Operator, StageKernel, State, Update
+from parsolve.stages.plain import Plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -21,218 +18,139 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
     from parsolve.domain.grid import Subdomain
-    from parsolve.march.schedule import Schedule
-    from parsolve.march.tableaus import Row, RungeKutta
+    from parsolve.kernels.library import Kernel
+    from parsolve.march.tableaus import Row, Scheme
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """Makes the fields, exchanges and evaluations of a stepper, all of one layout; ``arrays``: coefficient fields."""
+    """Makes the fields of a stepper, all of one layout; ``arrays``: coefficient fields."""
 
-    rates: Rates
+    operator: Operator
     subdomain: Subdomain
     dtype: DTypeLike
-    yielding: bool = False
     arrays: State = field(default_factory=dict)
+    exchanges: Exchanges = field(default_factory=Exchanges)
     colours: Iterator[int] = field(default_factory=itertools.count)
 
     @property
     def unknowns(self) -> tuple[str, ...]:
         """Names of the fields that are marched."""
-        return self.rates.rate.outputs
+        return self.operator.outputs
 
-    def fields(self, names: Sequence[str]) -> dict[str, Field]:
-        """New fields, zero."""
-        return {name: Field(name, self.subdomain, np.dtype(self.dtype), next(self.colours)) for name in names}
-
-    def exchange(self, state: State) -> HaloExchange:
-        """The exchange of the ghosts of a state."""
-        return HaloExchange(
-            [state[name] for name in self.rates.exchanged],
-            self.rates.conditions,
-            depth=self.rates.ghost,
-            boundary_depth=self.rates.radius,
-            points=self.rates.points,
-            yielding=self.yielding,
-        )
+    def fields(self, names: Sequence[str], of: str = "") -> dict[str, Field]:
+        """New fields, zero, by their names; their own names begin with ``of``."""
+        dtype = np.dtype(self.dtype)
+        return {name: Field(of + name, self.subdomain, dtype, next(self.colours)) for name in names}
 
     def others(self) -> dict[str, Field]:
         """The coefficient fields, and new ones for the outputs of the define stages."""
-        return {**self.arrays, **self.fields([name for stage in self.rates.defines for name in stage.outputs])}
+        return {**self.arrays, **self.fields(self.operator.intermediate)}
 
 
-class ErrorNorm:
-    """Max |error| / (tolerance (1 + max(|before|, |after|))) over the owned cells; infinity where not finite."""
+class Stepper:
+    """Registers of a scheme, and what its steps are: updates, their times and scales, and norms of the error.
 
-    def __init__(self, error: Field, before: Field, after: Field) -> None:
-        self.args = arguments(error.subdomain, error.stride, owned(error.subdomain))
-        self.args.field[:3] = [error.address, before.address, after.address]
-        self._result = ctypes.c_double()
-        norm = core().function("error_norm", error.dtype.name)
-        self._launch = partial(norm, ctypes.byref(self.args), ctypes.byref(self._result))
+    ``state`` holds y(t) between steps.  Adaptive steps leave it alone, and ``turn`` makes the new state current; they
+    keep f(y_0) too, which is f(y_s) of the step before (first same as last: Hairer, Norsett & Wanner II.5).
 
-    def __call__(self, tolerance: float) -> float:
-        """Its value on this rank."""
-        self.args.weight[:2] = [tolerance, tolerance]
-        self._launch()
-        return self._result.value
-
-
-@dataclass(frozen=True)
-class ErrorEstimate:
-    """y_s - y_hat, to be evaluated after a step, and its norms."""
-
-    evaluation: Evaluation
-    norms: list[ErrorNorm]
-
-
-class RungeKuttaStepper:
-    """Explicit Runge-Kutta steps, one at a time.
-
-    ``state`` holds y(t) between steps.  With ``adaptive``, ``attempt`` leaves it alone and ``accept`` makes the new
-    state current; without, a step of more than one stage overwrites y_0 in place, as only its own cell needs it.
+    Args:
+        scheme: its rows.
+        work: makes the fields.
+        linear: the kernel sum_j w_j t_j + scale k; adaptive steps need it.
     """
 
-    def __init__(self, scheme: RungeKutta, work: Workspace, *, adaptive: bool = False) -> None:
-        self.scheme = scheme
-        self.work = work
-        self.in_place = scheme.stages > 1 and not adaptive
-        self.registers = [work.fields(work.unknowns) for _ in range(scheme.stages + (not self.in_place))]
+    def __init__(self, scheme: Scheme, work: Workspace, *, linear: Kernel | None = None) -> None:
+        self.scheme, self.work, self.adaptive = scheme, work, linear is not None
+        self.registers = [work.fields(work.unknowns) for _ in range(scheme.registers(self.adaptive))]
+        self.rates = [work.fields(work.unknowns, "rate of ") for _ in range(2 * self.adaptive)]
         self.others = work.others()
-        self.exchanges = [work.exchange(register) for register in self.registers]
         self.parity = 0
-        self.dt = 0.0
-        parities = (0,) if self.in_place else (0, 1)
-        self.plans = [[self._evaluation(row, i, parity) for i, row in enumerate(scheme.rows)] for parity in parities]
-        self.times = [float(row.c) for row in scheme.rows]
-        self.errors = self._error_estimates() if adaptive and scheme.error else []
+        self._alternates = scheme.alternates(self.adaptive)
+        self._linear = linear and Operator((), tuple(StageKernel(linear, (n,), (n,)) for n in work.unknowns))
 
     @property
     def state(self) -> State:
         """The current fields."""
-        return self.registers[self._register(0, self.parity)]
-
-    def free(self) -> None:
-        """Free the messages; no step can follow."""
-        for exchange in self.exchanges:
-            exchange.free()
-
-    def step(self, time: float, dt: float) -> None:
-        """Advance from time to time + dt."""
-        if dt != self.dt:
-            self._set_dt(dt)
-        for c, evaluate in zip(self.times, self.plans[self.parity], strict=True):
-            evaluate(time + c * dt)
-        if not self.in_place and not self.errors:
-            self.parity ^= 1
-
-    def advance(self, first: int, stop: int, schedule: Schedule) -> int:
-        """Take step number ``first``; how many steps were taken: 1."""
-        self.step(schedule.time(first), schedule.dt)
-        return 1
-
-    def attempt(self, time: float, dt: float, tolerance: float) -> float:
-        """Compute the state at time + dt; max |y_s - y_hat| / (tolerance (1 + max(|y_0|, |y_s|))) on this rank."""
-        self.step(time, dt)
-        estimate = self.errors[self.parity]
-        estimate.evaluation(time + dt)
-        return max(norm(tolerance) for norm in estimate.norms)
-
-    def accept(self) -> None:
-        """Make the state after the last attempt the current one."""
-        self.parity ^= 1
-
-    def _register(self, y: int, parity: int) -> int:
-        """Register of y_0 ... y_s: y_s is that of y_0 in place, else the two swap at every step."""
-        last = self.scheme.stages
-        if self.in_place:
-            return y % last
-        return y if y not in (0, last) or not parity else last - y
-
-    def _evaluation(self, row: Row, i: int, parity: int, out: State | None = None) -> Evaluation:
-        target = self._register(i + 1, parity) if out is None else -1
-        source = self._register(i, parity)
-        terms = sorted(row.weights, key=lambda y: self._register(y, parity) != target)  # the output's own comes first
-        return Evaluation(
-            self.work.rates,
-            self.exchanges[source],
-            self.others,
-            self.registers[source],
-            self.registers[target] if out is None else out,
-            [self.registers[self._register(y, parity)] for y in terms],
-            [float(row.weights[y]) for y in terms],
-        )
-
-    def _error_estimates(self) -> list[ErrorEstimate]:
-        row, last = self.scheme.error, self.scheme.stages
-        assert row is not None
-        error = self.work.fields(self.work.unknowns)
-        estimates = []
-        for parity in (0, 1):
-            before, after = (self.registers[self._register(y, parity)] for y in (0, last))
-            norms = [ErrorNorm(error[name], before[name], after[name]) for name in error]
-            estimates.append(ErrorEstimate(self._evaluation(row, last, parity, error), norms))
-        return estimates
-
-    def _set_dt(self, dt: float) -> None:
-        self.dt = dt
-        for plan in self.plans:
-            for row, evaluate in zip(self.scheme.rows, plan, strict=True):
-                evaluate.set_scale(float(row.beta) * dt)
-        for estimate in self.errors:
-            assert self.scheme.error is not None
-            estimate.evaluation.set_scale(float(self.scheme.error.beta) * dt)
-
-
-class StormerVerletStepper:
-    """u(t + dt) = 2 u(t) - u(t - dt) + dt^2 u_tt, written over u(t - dt); dt stays the same.
-
-    ``start`` makes u(-dt) = u - dt u_t + dt^2/2 u_tt from the initial velocity.
-    """
-
-    def __init__(self, work: Workspace) -> None:
-        self.work = work
-        self.registers = [work.fields(work.unknowns) for _ in range(2)]
-        self.others = work.others()
-        self.exchanges = [work.exchange(register) for register in self.registers]
-        self.parity = 0
-        self.dt = 0.0
-        self.plans = [
-            Evaluation(work.rates, self.exchanges[p], self.others, self.registers[p], self.registers[1 - p],
-                       [self.registers[1 - p], self.registers[p]], [-1.0, 2.0])
-            for p in (0, 1)
-        ]  # fmt: skip
+        return self._register(0, self.parity)
 
     @property
-    def state(self) -> State:
-        """The current fields."""
-        return self.registers[self.parity]
+    def carried(self) -> list[State]:
+        """Registers that hold the state between steps, the current one first."""
+        read = {min(y, 0) for row in self.scheme.rows for y in row.weights}
+        return [self._register(y, self.parity) for y in sorted(read, reverse=True)]
 
-    def free(self) -> None:
-        """Free the messages; no step can follow."""
-        for exchange in self.exchanges:
-            exchange.free()
+    def turn(self, steps: int = 1) -> None:
+        """Make the state after so many steps the current one."""
+        self.parity ^= self._alternates & steps & 1
 
-    def start(self, velocity: Mapping[str, Field], dt: float) -> None:
-        """Set the state before the current one from the velocities."""
-        now, before = self.registers[self.parity], self.registers[1 - self.parity]
-        evaluate = Evaluation(self.work.rates, self.exchanges[self.parity], self.others, now, before,
-                              [now, velocity], [1.0, -dt])  # fmt: skip
-        evaluate.set_scale(0.5 * dt * dt)
-        evaluate(0.0)
-        self.dt = dt
-        for plan in self.plans:
-            plan.set_scale(dt * dt)
+    def updates(self, steps: int) -> list[Update]:
+        """The updates of the next steps; of adaptive ones at most one, whose last gives f(y_s)."""
+        if not self._linear:
+            parities = [(self.parity + n) % 2 if self._alternates else 0 for n in range(steps)]
+            return [self._update(row, i, p) for p in parities for i, row in enumerate(self.scheme.rows)]
+        p, last = self.parity, self.scheme.stages
+        first, *rows = self.scheme.rows
+        y, end = self._register(0, p), self._register(last, p)
+        known = Update(self._linear, self.rates[p], self._register(1, p), {}, (y,), (float(first.weights[0]),))
+        new = Update(self.work.operator, end, self.rates[1 - p], self.others, (end,), (0.0,))
+        return [known, *(self._update(row, i, p) for i, row in enumerate(rows, start=1)), new]
 
-    def step(self, time: float, dt: float) -> None:
-        """Advance from time to time + dt, the dt of ``start``."""
-        self.plans[self.parity](time)
-        self.parity ^= 1
+    def moments(self, times: Sequence[float], dt: float) -> list[float]:
+        """The time of each update of steps that begin at these times."""
+        if self.adaptive:
+            return [*(times[0] + float(row.c) * dt for row in self.scheme.rows), times[0] + dt]
+        return [t + float(row.c) * dt for t in times for row in self.scheme.rows]
 
-    def advance(self, first: int, stop: int, schedule: Schedule) -> int:
-        """Take step number ``first``; how many steps were taken: 1."""
-        self.step(schedule.time(first), schedule.dt)
-        return 1
+    def scales(self, steps: int, dt: float) -> tuple[float, ...]:
+        """The scale of each update: beta dt, or beta dt^2 where the operator gives the second derivative."""
+        power = dt if self.scheme.derivative == 1 else dt * dt
+        one = tuple(float(row.beta) * power for row in self.scheme.rows)
+        return (*one, 1.0) if self.adaptive else one * steps
 
+    def norms(self) -> list[Norm]:
+        """Norms of the estimated error of the next step, one an unknown; to be given the scale ``error_scale``."""
+        row, p, last = self.scheme.error, self.parity, self.scheme.stages
+        if not (self.adaptive and row):
+            return []
+        order = self._terms(row, p, target=-1)
+        y, end = self._register(0, p), self._register(last, p)
+        weights = [float(row.weights[i]) for i in order]
+        return [
+            Norm(self.rates[1 - p][n], y[n], end[n], [self._register(i, p)[n] for i in order], weights)
+            for n in self.work.unknowns
+        ]
 
-Stepper = RungeKuttaStepper | StormerVerletStepper
+    def error_scale(self, dt: float) -> float:
+        """Scale of f(y_s) in the error."""
+        return float(self.scheme.error.beta) * dt if self.scheme.error else 0.0
+
+    def start(self, time: float, dt: float, velocity: Mapping[str, Field] | None = None) -> None:
+        """Make what the first step needs beside the state; collective.
+
+        Adaptive steps: f(y_0).  Second derivatives: y_-1 = y_0 - dt u_t + dt^2/2 u_tt from the initial velocity u_t.
+        """
+        op, y = self.work.operator, self.state
+        if self.adaptive:
+            first, scale = Update(op, y, self.rates[self.parity], self.others, (y,), (0.0,)), 1.0
+        elif velocity is not None:
+            before = self._register(-1, self.parity)
+            first, scale = Update(op, y, before, self.others, (y, velocity), (1.0, -dt)), 0.5 * dt * dt
+        else:
+            return
+        Plain([first], [], self.work.exchanges)([time], [scale])
+
+    def _register(self, y: int, parity: int) -> State:
+        return self.registers[self.scheme.register(y, parity, self.adaptive)]
+
+    def _terms(self, row: Row, parity: int, target: int) -> list[int]:
+        """The y_j of a row, that in the register that is written first."""
+        return sorted(row.weights, key=lambda y: self.scheme.register(y, parity, self.adaptive) != target)
+
+    def _update(self, row: Row, i: int, parity: int) -> Update:
+        """y_{i+1} = sum_j w_j y_j + beta dt f(y_i)."""
+        order = self._terms(row, parity, self.scheme.register(i + 1, parity, self.adaptive))
+        terms = tuple(self._register(y, parity) for y in order)
+        weights = tuple(float(row.weights[y]) for y in order)
+        out = self._register(i + 1, parity)
+        return Update(self.work.operator, self._register(i, parity), out, self.others, terms, weights)

@@ -48,11 +48,26 @@ class RungeKutta:
     b: tuple[Fraction, ...]
     source: str
     b_hat: tuple[Fraction, ...] = ()
+    derivative = 1  # of the unknowns, that f gives
 
     @property
     def stages(self) -> int:
         """Number of evaluations of f in a step."""
         return len(self.b)
+
+    def alternates(self, adaptive: bool) -> bool:
+        """Whether y_0 and y_s swap registers at every step; else a step overwrites y_0, as only its own cell needs it."""
+        return adaptive or self.stages == 1
+
+    def registers(self, adaptive: bool) -> int:
+        """How many registers the y_i need."""
+        return self.stages + self.alternates(adaptive)
+
+    def register(self, y: int, parity: int, adaptive: bool) -> int:
+        """Register of y_0 ... y_s in steps of a parity."""
+        if not self.alternates(adaptive):
+            return y % self.stages
+        return self.stages - y if parity and y in (0, self.stages) else y
 
     @property
     def c(self) -> tuple[Fraction, ...]:
@@ -106,16 +121,28 @@ def _row(lower: Sequence[Sequence[Fraction]], i: int, c: Fraction) -> Row:
 
 @dataclass(frozen=True)
 class StormerVerlet:
-    """u(t + dt) = 2 u(t) - u(t - dt) + dt^2 u_tt(u(t)), for equations that give u_tt."""
+    """u(t + dt) = 2 u(t) - u(t - dt) + dt^2 u_tt(u(t)), for equations that give u_tt; y_-1 is u(t - dt)."""
 
     name: str
     order: int
     source: str
+    stages = 1
+    derivative = 2
+    error = None
+    polynomial = None  # its limit is 2 over the largest frequency
+    rows = (Row({-1: F(-1), 0: F(2)}, F(1), F(0)),)
 
-    @property
-    def stages(self) -> int:
-        """Number of evaluations of u_tt in a step."""
-        return 1
+    def alternates(self, adaptive: bool) -> bool:
+        """Whether registers swap at every step: y_1 is written over y_-1."""
+        return True
+
+    def registers(self, adaptive: bool) -> int:
+        """How many registers there are."""
+        return 2
+
+    def register(self, y: int, parity: int, adaptive: bool) -> int:
+        """Register of y_-1, y_0 and y_1 in steps of a parity."""
+        return (y + parity) % 2
 
 
 EULER = RungeKutta("euler", 1, (), (F(1),), "Euler, Institutionum calculi integralis (1768)")
@@ -160,3 +187,4 @@ LEAPFROG = StormerVerlet("leapfrog", 2, "Hairer, Lubich & Wanner, Acta Numerica 
 
 Scheme = RungeKutta | StormerVerlet
 SCHEMES: dict[str, Scheme] = {s.name: s for s in (EULER, SSPRK22, SSPRK33, RK4, BS23, DP45, LEAPFROG)}
+EMBEDDED = tuple(s.name for s in SCHEMES.values() if s.error)

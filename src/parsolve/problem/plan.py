@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parsolve.domain.field import layout
-from parsolve.domain.grid import AXES, Triple, choose_processes, ghost_depths, slabs, split
+from parsolve.domain.field import layout as field_layout
+from parsolve.domain.grid import AXES, Triple, slabs, split_grid
+from parsolve.kernels.library import best_level, instruction_set
+from parsolve.problem.layout import plan_layout
 from parsolve.problem.problem import Problem, pose
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ class Plan:
         imbalance: cells of the largest subdomain over the mean.
         dt: the (first) time step; ``steps`` is None if steps are adapted to the tolerance.
         boundary: what each side does, one line a field and side.
+        steps_a_pass, tile: of passes through memory; 0: step by step; (): a single tile.
     """
 
     processes: dict[str, int]
@@ -42,6 +45,10 @@ class Plan:
     dt: float
     steps: int | None
     boundary: list[str]
+    threads: int
+    steps_a_pass: int
+    tile: tuple[int, ...]
+    instruction_set: str
 
 
 def check(case: Case, ranks: int) -> Plan:
@@ -52,10 +59,9 @@ def check(case: Case, ranks: int) -> Plan:
     """
     problem = pose(case)
     grid, program = problem.grid, problem.program
-    processes = choose_processes(grid, ranks, problem.halo(ranks), case.run.processes)
-    halo = problem.halo(ranks)
-    ghosts = ghost_depths(grid, processes, halo)
-    sizes = [sorted({b - a for a, b in itertools.pairwise(s)}) for s in map(split, grid.cells, processes)]
+    layout = plan_layout(problem, ranks, best_level())
+    processes, ghosts = layout.processes, layout.ghosts
+    sizes = [sorted({b - a for a, b in itertools.pairwise(s)}) for s in split_grid(grid, processes)]
     least, most = ((s[0][i], s[1][i], s[2][i]) for s, i in ((sizes, 0), (sizes, -1)))
     extrema = {name: _extrema(problem, problem.initial, name) for name in program.unknowns}
     extrema |= {name: _extrema(problem, problem.array, name) for name in program.arrays}
@@ -70,13 +76,17 @@ def check(case: Case, ranks: int) -> Plan:
         {axis: processes[AXES.index(axis)] for axis in grid.names},
         (least, most),
         prod(most) * ranks / grid.size,
-        _halo_bytes(problem, processes, most, ghosts, problem.blocking(ranks).steps),
-        _memory(problem, most, ghosts, bool(halo.deep)),
+        _halo_bytes(problem, processes, most, ghosts, layout.blocking.steps),
+        _memory(problem, most, ghosts),
         frames,
         grid.size * stored * problem.dtype.itemsize,
         schedule.dt if schedule else dt,
         schedule.steps if schedule else None,
         _boundary_notes(problem),
+        layout.threads,
+        layout.blocking.steps,
+        layout.blocking.tile or (),
+        instruction_set(layout.level),
     )
 
 
@@ -107,12 +117,12 @@ def _halo_bytes(problem: Problem, processes: Triple, shape: Triple, ghosts: Trip
     return int(cells * fields * problem.dtype.itemsize)
 
 
-def _memory(problem: Problem, shape: Triple, ghosts: Triple, deep: bool) -> int:
+def _memory(problem: Problem, shape: Triple, ghosts: Triple) -> int:
     """Bytes of a rank: the process, and fields with padded rows; or, if that is more, their owned cells at the start.
 
     (Initial velocities are needed at the start alone, when no ghosts have been written yet.)
     """
-    (nz, ny, pitch), _ = layout(shape, ghosts, problem.dtype.itemsize, deep)
+    (nz, ny, pitch), _ = field_layout(shape, ghosts, problem.dtype.itemsize)
     start = (problem.field_count + len(problem.velocities)) * prod(shape[:2])
     return PROCESS + max(problem.field_count * nz * ny, start) * pitch * problem.dtype.itemsize
 

@@ -4,152 +4,144 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from dataclasses import dataclass
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from parsolve.domain.field import Field
 from parsolve.domain.grid import slabs
-from parsolve.domain.halo import HaloExchange, is_crowded
+from parsolve.domain.halo import HaloExchange
 from parsolve.domain.reduce import extrema
 from parsolve.equations.codegen import library_text
 from parsolve.equations.reference import NumpyKernel
-from parsolve.errors import agreed
+from parsolve.errors import agreed, on_root, owning
+from parsolve.kernels.device import find_device
 from parsolve.kernels.jit import NoCompiler, load
-from parsolve.kernels.library import core
-from parsolve.march.march import Progress as StepProgress
-from parsolve.march.march import Record, Result, check_finite, march, march_adaptive
+from parsolve.kernels.library import CompiledKernel
+from parsolve.march.control import ErrorControlled, Fixed
+from parsolve.march.march import Event, check_finite, march
 from parsolve.march.power import largest_rate
-from parsolve.march.stepper import RungeKuttaStepper, Stepper, StormerVerletStepper, Workspace
-from parsolve.march.tableaus import RungeKutta
-from parsolve.problem.tiles import recall
-from parsolve.stages.passes import Passes
+from parsolve.march.schedule import AtSteps, AtTimes, Clock, Either, EverySteps
+from parsolve.march.stepper import Stepper, Workspace
+from parsolve.march.steps import Steps
+from parsolve.problem.tiles import remember
+from parsolve.stages.blocking import Blocking
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from mpi4py import MPI
 
     from parsolve.domain.grid import Subdomain, Triple
     from parsolve.equations.program import Stage
+    from parsolve.kernels.device import Device
     from parsolve.kernels.library import Kernel
-    from parsolve.march.schedule import Schedule
+    from parsolve.march.control import Control
+    from parsolve.march.march import Outcome, Progress
+    from parsolve.march.schedule import Schedule, When
+    from parsolve.problem.layout import Layout
     from parsolve.problem.problem import Problem
-    from parsolve.stages.evaluation import State
+    from parsolve.stages.operator import State
 
-
-class Progress(StepProgress, Protocol):
-    """Shows how far a run is; of rank 0 alone."""
-
-    def start(self, total_time: float | None, total_steps: int | None, cells: int) -> None:
-        """Tell what is ahead."""
-
-    def finish(self) -> None:
-        """Tell that the march is over."""
+Record = Callable[[Clock, "State"], None]
 
 
 @dataclass(frozen=True)
-class March:
-    """A stepper that holds the initial state, and when to do what.
+class Prepared:
+    """A march that is ready to go: its steps hold the initial state; ``layout`` has the (first) time step.
 
-    ``schedule`` is None if steps are adapted to the tolerance; ``dt`` is then the first to try.
+    ``schedule`` is None if steps are adapted to the tolerance.
     """
 
     problem: Problem
-    stepper: Stepper
+    layout: Layout
+    steps: Steps
     schedule: Schedule | None
-    dt: float
+    free: Callable[[], None]
 
     @property
     def state(self) -> State:
         """The current fields."""
-        return self.stepper.state
+        return self.steps.state
 
-    def run(self, record: Record, progress: Progress | None = None) -> Result:
+    def run(self, record: Record, progress: Progress | None = None) -> Outcome:
         """March to the end; ``record`` is called at every frame after the first; collective.
 
         Raises:
             NumericalError: a value is not finite, or no step meets the tolerance.
         """
-        case, schedule, stepper = self.problem.case, self.schedule, self.passes
-        shown = progress if self._subdomain.comm.rank == 0 else None
-        if shown is not None:
-            shown.start(case.time.end, schedule.steps if schedule else None, self.problem.grid.size)
-        if schedule is not None:
-            result = march(stepper, schedule, record, check_every=case.run.check_every, progress=shown)
+        problem, time, comm = self.problem, self.problem.case.time, self.comm
+        control: Control
+        frames: When
+        if self.schedule is not None:
+            control, frames = Fixed(self.schedule), AtSteps(self.schedule.records)
         else:
-            assert not isinstance(stepper, StormerVerletStepper)
-            assert case.time.tolerance is not None
-            result = march_adaptive(
-                stepper, self.problem.record_times(), self.dt, case.time.tolerance, self.problem.scheme.order, record,
-                check_every=case.run.check_every, progress=shown,
-            )  # fmt: skip
+            assert time.tolerance is not None
+            times = tuple(problem.record_times())
+            control = ErrorControlled(comm, self.layout.dt, times[-1], time.tolerance, problem.scheme.order)
+            frames = AtTimes(times)
+        checks = Either((frames, EverySteps(problem.case.run.check_every)))
+        events = [
+            Event(checks, lambda clock, state: check_finite(state, clock, control.dt), marching=True),
+            Event(frames, record),
+        ]
+        shown = progress if comm.rank == 0 else None
+        if shown is not None:
+            shown.start(time.end, self.schedule.steps if self.schedule else None, problem.grid.size)
+        outcome = march(self.steps, control, events, progress=shown)
         if shown is not None:
             shown.finish()
-        stepper.free()
-        return result
-
-    @cached_property
-    def passes(self) -> Passes | Stepper:
-        """What takes the steps: the stepper itself, or passes of several of its steps; collective at first."""
-        if not self._subdomain.deep or isinstance(self.stepper.work.rates.rate.kernel, NumpyKernel):
-            return self.stepper
-        return Passes(self.stepper, *recall(self.problem, self._subdomain.comm))
+        return outcome
 
     @property
-    def order(self) -> tuple[int, tuple[int, ...]]:
-        """Steps in a pass and cells of its tiles, () for a single one; 0 and (): step by step."""
-        return (self.passes.steps, self.passes.tile or ()) if isinstance(self.passes, Passes) else (0, ())
-
-    @property
-    def _subdomain(self) -> Subdomain:
-        return next(iter(self.state.values())).subdomain
+    def comm(self) -> MPI.Intracomm:
+        """Its ranks."""
+        return self.steps.stepper.work.subdomain.comm
 
 
-def prepare(problem: Problem, sub: Subdomain) -> March:
-    """The march of a problem on a subdomain, ready to go; collective.
+def prepare(problem: Problem, layout: Layout, comm: MPI.Intracomm) -> Prepared:
+    """The march of a problem, ready to go, to be freed at the end; collective.
 
     Raises:
         ParsolveError: initial values are wrong, or there is no stable step; the same one on all ranks.
     """
-    case, comm = problem.case, sub.comm
-    crowded = is_crowded(comm)
-    rates = problem.rates(kernels(problem, comm))
-    arrays = coefficient_fields(problem, sub, crowded)
-    work = Workspace(rates, sub, problem.dtype, crowded, arrays)
-    stepper: Stepper
-    if isinstance(problem.scheme, RungeKutta):
-        stepper = RungeKuttaStepper(problem.scheme, work, adaptive=problem.is_adaptive)
-    else:
-        stepper = StormerVerletStepper(work)
-    velocity = work.fields(problem.velocities)
-    with agreed(comm):
-        _set_initial(problem, [*stepper.state.values(), *velocity.values()])
-    check_finite(stepper.state, 0, 0.0, 0.0)
-    ranges = {name: extrema(f) for name, f in {**stepper.state, **arrays}.items()}
-    time = case.time
-    dt = _automatic_dt(problem, work, stepper.state, ranges) if time.dt == "auto" else float(time.dt)
-    if problem.is_adaptive:
-        return March(problem, stepper, None, dt)
-    schedule = problem.schedule(dt)
-    if isinstance(stepper, StormerVerletStepper):
-        renamed = {name.removesuffix("_t"): f for name, f in velocity.items()}
-        stepper.start(renamed, schedule.dt)
-    return March(problem, stepper, schedule, schedule.dt)
+    sub, time = layout.subdomain(problem.grid, comm), problem.case.time
+    with owning(comm) as owner:
+        arrays = coefficient_fields(problem, sub)
+        operator = problem.operator(kernels(problem, comm, sub.device))
+        if not all(isinstance(stage.kernel, CompiledKernel) for stage in operator.stages):
+            layout = replace(layout, blocking=Blocking())
+        work = Workspace(operator, sub, problem.dtype, arrays)
+        linear = sub.device.kernel("linear", problem.dtype.name) if problem.is_adaptive else None
+        stepper = Stepper(problem.scheme, work, linear=linear)
+        owner.callback(work.exchanges.free)
+        velocity = work.fields(problem.velocities)
+        with agreed(comm):
+            for f in (*stepper.state.values(), *velocity.values()):
+                _set_values(f, partial(problem.initial, f.name))
+        check_finite(stepper.state, Clock(), 0.0)
+        ranges = {name: extrema(f) for name, f in {**stepper.state, **arrays}.items()}
+        dt = _automatic_dt(problem, work, stepper.state, ranges) if time.dt == "auto" else float(time.dt)
+        schedule = None if problem.is_adaptive else problem.schedule(dt)
+        layout = replace(layout, dt=schedule.dt if schedule else dt)
+        stepper.start(0.0, layout.dt, {name.removesuffix("_t"): f for name, f in velocity.items()})
+        found = partial(remember, layout.tile_key) if layout.tile_key and comm.rank == 0 else None
+        return Prepared(problem, layout, Steps(stepper, layout.blocking, found), schedule, owner.pop_all().close)
 
 
 def _automatic_dt(problem: Problem, work: Workspace, state: State, ranges: Mapping[str, tuple[float, float]]) -> float:
-    """The stable step; that of a user's equation is checked by a power iteration on the kernels themselves."""
+    """The stable step, by rank 0; that of a user's equation is checked by a power iteration on the kernels themselves."""
     duration = problem.case.time.end or np.inf
-    if not problem.case.evolve:
-        return problem.stable_dt(ranges, duration)
-    found = largest_rate(work, state, lambda f: problem.noise(f.subdomain.start, f.subdomain.shape))
-    return problem.stable_dt(ranges, duration, found)
+    found = None
+    if problem.case.evolve:
+        found = largest_rate(work, state, lambda f: problem.noise(f.subdomain.start, f.subdomain.shape))
+    return on_root(work.subdomain.comm, lambda: problem.stable_dt(ranges, duration, found))
 
 
-def kernels(problem: Problem, comm: MPI.Intracomm | None) -> Callable[[Stage], Kernel]:
+def kernels(problem: Problem, comm: MPI.Intracomm | None, device: Device | None = None) -> Callable[[Stage], Kernel]:
     """Where the kernel of a stage comes from: the installed library, the run-time compiler, or NumPy; collective.
 
     Raises:
@@ -159,7 +151,8 @@ def kernels(problem: Problem, comm: MPI.Intracomm | None) -> Callable[[Stage], K
     if run.device == "numpy":
         return NumpyKernel
     if not problem.case.evolve:
-        return lambda stage: core().kernel(stage.name, run.precision)
+        installed = device or find_device()
+        return lambda stage: installed.kernel(stage.name, run.precision)
     try:
         library = load(comm, library_text(problem.program), run.precision, key_hint="user")
     except NoCompiler as error:
@@ -171,7 +164,7 @@ def kernels(problem: Problem, comm: MPI.Intracomm | None) -> Callable[[Stage], K
     return lambda stage: library.kernel(stage.name, run.precision)
 
 
-def coefficient_fields(problem: Problem, sub: Subdomain, crowded: bool) -> dict[str, Field]:
+def coefficient_fields(problem: Problem, sub: Subdomain) -> dict[str, Field]:
     """The coefficient fields with their ghosts; collective.
 
     Beyond a physical face a formula is evaluated as it is, anything else goes on with its last value.
@@ -182,16 +175,8 @@ def coefficient_fields(problem: Problem, sub: Subdomain, crowded: bool) -> dict[
     with agreed(sub.comm):
         for name, f in fields.items():
             _set_values(f, partial(problem.array, name))
-    ghost = sub.ghost
     exchange = HaloExchange(
-        list(fields.values()),
-        {},
-        depth=ghost,
-        boundary_depth=ghost,
-        points=1,
-        yielding=crowded,
-        signed=False,
-        deep=True,
+        list(fields.values()), {}, depth=sub.ghosts, boundary_depth=problem.program.ghost, base=1, signed=False
     )
     exchange.fill(0.0)
     exchange.free()
@@ -230,11 +215,6 @@ def _periodic_image(problem: Problem, name: str, start: Sequence[int], shape: Se
     for z, y, x in itertools.product(*pieces):
         values[z[2], y[2], x[2]] = problem.array(name, (z[0], y[0], x[0]), (z[1], y[1], x[1]))
     return values
-
-
-def _set_initial(problem: Problem, fields: Iterable[Field]) -> None:
-    for f in fields:
-        _set_values(f, partial(problem.initial, f.name))
 
 
 def _set_values(f: Field, values_of: Callable[[Triple, Triple], np.ndarray]) -> None:

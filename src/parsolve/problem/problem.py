@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 
-from parsolve.case import Case, FileValue, Pipeline, Value
-from parsolve.domain.boundary import NO_FLUX, Condition, closure_points
-from parsolve.domain.grid import AXES, Grid, Halo, Triple, choose_processes
+from parsolve.case import Case, FileValue, Value
+from parsolve.domain.boundary import NO_FLUX, Condition, closure_base
+from parsolve.domain.grid import AXES, Grid, Triple
 from parsolve.equations.catalogue import CATALOGUE
 from parsolve.equations.operators import spacing
 from parsolve.equations.program import Program, Stage, build
 from parsolve.equations.symbol import eigenvalues
 from parsolve.equations.user import user_equation
 from parsolve.equations.values import evaluate, fill
-from parsolve.kernels.library import possible_threads
 from parsolve.march.schedule import Schedule, counted_schedule, even_schedule
 from parsolve.march.stability import closure_factor, stable_step
-from parsolve.march.tableaus import SCHEMES, RungeKutta, Scheme, StormerVerlet
+from parsolve.march.tableaus import EMBEDDED, SCHEMES, Scheme
 from parsolve.problem.sides import side_condition
-from parsolve.stages.blocking import Blocking, Load, lags
-from parsolve.stages.evaluation import Rates, StageKernel
+from parsolve.stages.operator import Operator, StageKernel
 from parsolve.store.frames import FieldInfo
 from parsolve.store.source import read_block
 
@@ -64,7 +61,8 @@ class Problem:
     @property
     def velocities(self) -> tuple[str, ...]:
         """Initial velocities that a scheme for u_tt needs beside its unknowns."""
-        return () if isinstance(self.scheme, RungeKutta) else tuple(f"{name}_t" for name in self.equation.fields)
+        second = self.scheme.derivative == 2
+        return tuple(f"{name}_t" for name in self.equation.fields if second)
 
     @property
     def is_adaptive(self) -> bool:
@@ -81,86 +79,19 @@ class Problem:
             for name in names
         ]
 
-    def halo(self, size: int) -> Halo:
-        """What the subdomains of so many ranks need: deep ghosts where several kernels run in one pass."""
-        blocking = self.blocking(size)
-        deep = blocking.steps * self._kernels * self.program.radius
-        return Halo(self.program.ghost, self.points, deep, blocking.whole)
-
-    @property
-    def _kernels(self) -> int:
-        """Kernels that a step launches one after the other, with those of an error estimate."""
-        return (self.scheme.stages + self.is_adaptive) * len(self.program.stages)
-
-    def blocking(self, size: int) -> Blocking:
-        """How many steps run in one pass through memory on so many ranks, and in which tiles.
-
-        Raises:
-            CaseError: what ``run.pipeline`` asks for cannot be done.
-        """
-        asked = self.case.run.pipeline
-        if asked == "off" or not self._can_fuse():
-            return Blocking()
-        load = self.load(size)
-        if asked == "auto":
-            return load.blocking()
-        assert isinstance(asked, Pipeline)
-        if self.is_adaptive and asked.steps > 1:
-            raise self.case.error("run.pipeline.steps", "with time.tolerance every pass is one step")
-        if not load.fits(asked.steps, whole=False):
-            raise self.case.error("run.pipeline.steps", self._why_not(asked.steps))
-        return Blocking(asked.steps, asked.tile, tried=True) if asked.tile else load.blocking(asked.steps)
-
-    def _why_not(self, steps: int) -> str:
-        """Why passes of so many steps are not possible in tiles."""
-        if any(self.grid.anti):
-            return "tiles cannot close an anti-periodic axis, but for x in 3-D; use 'auto'"
-        reach = steps * self._kernels * self.program.radius
-        problem = f"the stages of {steps} steps reach {reach} cells, and a rank owns fewer along an axis"
-        return f"{problem}; ask for fewer steps or start fewer ranks"
-
-    def load(self, size: int) -> Load:
-        """What a step asks of each of so many ranks."""
-        plain = Halo(self.program.ghost, self.points)
-        evaluations = self.scheme.stages + self.is_adaptive
-        updates = 2 * len(self.program.unknowns)  # weights times terms
-        return Load(
-            grid=self.grid,
-            processes=choose_processes(self.grid, size, plain, self.case.run.processes),
-            kernels=self._kernels,
-            radius=self.program.radius,
-            lag=lags(self.grid, self.program.radius, self.points, self.has_corners),
-            operations=evaluations * (sum(stage.flops for stage in self.program.stages) + updates),
-            unknowns=len(self.program.unknowns),
-            carried=self.carried,
-            fields=self.field_count,
-            itemsize=self.dtype.itemsize,
-            threads=self.threads,
-            adaptive=self.is_adaptive,
-        )
-
-    @property
-    def threads(self) -> int:
-        """Threads of a rank: as the case says, else as the launcher does."""
-        given = os.environ.get("OMP_NUM_THREADS", "1").split(",")[0]
-        return possible_threads(self.case.run.threads or (int(given) if given.isdecimal() and int(given) > 0 else 1))
-
     @property
     def carried(self) -> int:
         """Fields that hold the state between steps."""
-        return len(self.program.unknowns) * (1 if isinstance(self.scheme, RungeKutta) else 2)
+        return len(self.program.unknowns) * (2 if self.is_adaptive else self.scheme.derivative)
 
     @property
     def field_count(self) -> int:
-        """Fields that a march holds: registers of the unknowns, intermediate and coefficient fields."""
-        if isinstance(self.scheme, RungeKutta):
-            in_place = self.scheme.stages > 1 and not self.is_adaptive
-            registers = self.scheme.stages + (not in_place) + self.is_adaptive
-        else:
-            registers = 2
+        """Fields that a march holds: registers and rates of the unknowns, intermediate and coefficient fields."""
+        registers = self.scheme.registers(self.is_adaptive) + 2 * self.is_adaptive
         return registers * len(self.program.unknowns) + len(self.program.defines) + len(self.program.arrays)
 
-    def _can_fuse(self) -> bool:
+    @property
+    def can_fuse(self) -> bool:
         """Whether the stages can run tile by tile: compiled, without sums over the grid.
 
         Beyond the end of an anti-periodic axis the unknowns change their sign, which not every field made of them does.
@@ -175,10 +106,10 @@ class Problem:
         return any(stage.corners for stage in self.program.stages)
 
     @property
-    def points(self) -> int:
-        """Owned cells that the boundary conditions read."""
+    def closure(self) -> int:
+        """Most owned cells that a boundary condition reads."""
         given = [c for sides in self.conditions.values() for c in sides.values()]
-        return max(c.points(closure_points(self.case.run.order)) for c in (NO_FLUX, *given))
+        return max(c.closure(closure_base(self.case.run.order)) for c in (NO_FLUX, *given))
 
     def coefficients(self, stage: Stage) -> tuple[float, ...]:
         """Values of the constants that a stage's kernel takes."""
@@ -186,29 +117,23 @@ class Problem:
         values |= {spacing(axis).name: h for axis, h in zip(AXES, self.grid.spacing, strict=True)}
         return tuple(float(evaluate(e, values)) for e in stage.coefficients)
 
-    def rates(self, kernel_of: Callable[[Stage], Kernel]) -> Rates:
+    def operator(self, kernel_of: Callable[[Stage], Kernel]) -> Operator:
         """The stages with their kernels and constants."""
         program = self.program
 
         def kernel(stage: Stage) -> StageKernel:
-            reach = 0 if stage.updates else program.reach[stage.outputs[0]]
-            cell = 1 / self.grid.size if stage.is_mean else prod(self.grid.spacing)
-            constants = self.coefficients(stage)
-            timed = any(op.name == "time" for op in stage.operations)
             return StageKernel(
-                kernel_of(stage), stage.inputs, stage.outputs, constants, reach, stage.integral, cell, timed
-            )
+                kernel_of(stage), stage.inputs, stage.outputs, self.coefficients(stage), stage.radius, stage.updates,
+                reach=0 if stage.updates else program.reach[stage.outputs[0]],
+                integral=stage.integral,
+                factor=1 / self.grid.size if stage.is_mean else prod(self.grid.spacing),
+                timed=any(op.name == "time" for op in stage.operations),
+            )  # fmt: skip
 
-        return Rates(
-            tuple(kernel(stage) for stage in program.defines),
-            kernel(program.rate),
-            program.exchanged,
-            program.ghost,
-            program.radius,
-            closure_points(self.case.run.order),
-            self.has_corners,
-            self.conditions,
-        )
+        return Operator(
+            tuple(kernel(stage) for stage in program.defines), (kernel(program.rate),), program.exchanged,
+            program.ghost, program.radius, closure_base(self.case.run.order), self.has_corners, self.conditions,
+        )  # fmt: skip
 
     def initial(self, name: str, start: Triple, shape: Triple) -> np.ndarray:
         """Initial values of a field on a box of global cells, shape (z, y, x), float64.
@@ -275,7 +200,7 @@ class Problem:
         if measured is not None and measured > 1.05 * analysed:
             values = np.append(values, [-measured] if analysed == 0 else values.ravel() * (measured / analysed))
         if uniform > 0:  # follow what happens at a cell: reactions, springs
-            duration = min(duration, 1 / (uniform if isinstance(self.scheme, RungeKutta) else np.sqrt(uniform)))
+            duration = min(duration, 1 / uniform ** (1 / self.scheme.derivative))
         return stable_step(self.scheme, values, slow, duration)
 
     def _closure_factor(self) -> float:
@@ -322,9 +247,9 @@ def pose(case: Case) -> Problem:
     for name in case.parameters:
         if name not in equation.parameters:
             raise case.error(f"parameters.{name}", f"{equation.name} has no such parameter", equation.parameters)
-    acceleration = isinstance(scheme, StormerVerlet)
+    acceleration = scheme.derivative == 2
     if acceleration and equation.time_order != 2:
-        choices = [name for name, s in SCHEMES.items() if isinstance(s, RungeKutta)]
+        choices = [name for name, s in SCHEMES.items() if s.derivative == 1]
         raise case.error(
             "time.scheme",
             f"leapfrog is for equations that give u_tt; for {equation.name} use one of {', '.join(choices)}",
@@ -359,10 +284,9 @@ def _known(case: Case, key: str, name: str | None, table: Mapping[str, T]) -> T:
 def _check_time(case: Case, scheme: Scheme) -> None:
     time = case.time
     if time.tolerance is not None:
-        embedded = [name for name, s in SCHEMES.items() if isinstance(s, RungeKutta) and s.b_hat]
-        if scheme.name not in embedded:
+        if scheme.name not in EMBEDDED:
             raise case.error(
-                "time.tolerance", f"{scheme.name} has no error estimate; use scheme = {' or '.join(embedded)}"
+                "time.tolerance", f"{scheme.name} has no error estimate; use scheme = {' or '.join(EMBEDDED)}"
             )
         if time.steps is not None or case.output.every_steps is not None:
             raise case.error("time.tolerance", "adaptive steps need time.end and output.every, not numbers of steps")

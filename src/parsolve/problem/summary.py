@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 from parsolve.domain.grid import AXES
 from parsolve.domain.reduce import extrema, mean
+from parsolve.kernels.library import instruction_set
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from parsolve.march.march import Result
-    from parsolve.problem.prepare import March
+    from parsolve.march.march import Outcome
+    from parsolve.problem.prepare import Prepared
 
 
 @dataclass(frozen=True)
 class Summary:
     """What a run did; ``seconds`` is the marching alone.
 
-    ``steps_a_pass`` and ``tile`` are those of the pipeline on rank 0; 0: step by step; (): a single tile.
+    ``steps_a_pass`` and ``tile`` are those of passes through memory, the tile that of rank 0; 0: step by step; (): a
+    single tile.  ``dt`` is the (first) time step.
     """
 
     case_title: str
@@ -28,6 +30,8 @@ class Summary:
     threads: int
     steps_a_pass: int
     tile: tuple[int, ...]
+    instruction_set: str
+    dt: float
     steps: int
     time: float
     cells: int
@@ -41,11 +45,9 @@ class Summary:
         return asdict(self)
 
 
-def summarize(march: March, result: Result, path: Path) -> Summary:
+def summarize(march: Prepared, outcome: Outcome, path: Path) -> Summary:
     """The summary of a march and its last state; collective."""
-    case, state = march.problem.case, march.state
-    sub = next(iter(state.values())).subdomain
-    grid = sub.grid
+    case, state, layout, grid = march.problem.case, march.state, march.layout, march.problem.grid
     fields = {}
     for name, f in state.items():
         low, high = extrema(f)
@@ -53,14 +55,17 @@ def summarize(march: March, result: Result, path: Path) -> Summary:
     return Summary(
         case.title,
         dict(zip(grid.names, reversed(grid.shape), strict=True)),
-        {axis: sub.processes[AXES.index(axis)] for axis in grid.names},
-        sub.threads,
-        *march.order,
-        result.steps,
-        result.time,
+        {axis: layout.processes[AXES.index(axis)] for axis in grid.names},
+        layout.threads,
+        layout.blocking.steps,
+        march.steps.tile or (),
+        instruction_set(layout.level),
+        layout.dt,
+        outcome.steps,
+        outcome.time,
         grid.size,
-        result.seconds,
-        result.steps * grid.size / max(result.seconds, 1e-12),
+        outcome.seconds,
+        outcome.steps * grid.size / max(outcome.seconds, 1e-12),
         fields,
         str(path),
     )

@@ -8,7 +8,7 @@ from math import prod
 from pathlib import Path
 
 from parsolve.domain.field import LINE
-from parsolve.domain.grid import Grid, Triple, is_closed, is_deep
+from parsolve.domain.grid import Grid, Triple
 
 # Steps in a pass, all parts of 96, the usual number of steps between two checks; kernels in a pass of tiles, as more
 # gain little and their ghosts cost more, and in one of a single tile.
@@ -61,7 +61,8 @@ class Load:
     Attributes:
         grid, processes: the grid and the ranks along z, y, x.
         kernels: launched one after the other in a step.
-        radius: neighbours that a kernel reads.
+        radius: most neighbours that a kernel reads.
+        reach: those that all kernels of a step read together.
         lag: cells (z, y, x) that a kernel stays behind the one before it.
         operations: of all kernels at one cell.
         unknowns, carried, fields: how many fields are computed, hold the state between steps, and are touched.
@@ -74,6 +75,7 @@ class Load:
     processes: Triple
     kernels: int
     radius: int
+    reach: int
     lag: Triple
     operations: int
     unknowns: int
@@ -114,7 +116,7 @@ class Load:
         Ghosts must come from the next subdomain alone; those of an anti-periodic axis, which change their sign, cannot
         be computed but only copied.  A single tile is for one thread, and fits a cache.
         """
-        reach, deep = steps * self.kernels * self.radius, self.deep(whole)
+        reach, deep = steps * self.reach, self.deep(whole)
         least = [
             reach if deep[d] else self.radius if is_closed(self.grid, self.processes, d, whole) else 0 for d in range(3)
         ]
@@ -144,7 +146,7 @@ class Load:
             update = size * (OPERATION * self.operations + 1.5 * value * self.kernels * self.unknowns)
             return self.kernels * (exchange + ROW * nz * ny) + cells * update
         deep = self.deep(whole)
-        beyond = (steps * self.kernels - 1) * self.radius
+        beyond = max(0, steps * self.reach - self.radius)
         lane = LINE // self.itemsize
         wide = (beyond, beyond, -(-beyond // lane) * lane * 2)
         z, y, x = (n + w if d else n for n, w, d in zip(self.shape, wide, deep, strict=True))
@@ -183,6 +185,18 @@ class Load:
         width = max(least, min(fitting, each) // unit * unit)
         row_cells = min(width, self.shape[strip]) * (self.shape[2] if strip < 2 else 1)
         return max(1, min(self.shape[march], TILE_CELLS // row_cells)), width
+
+
+def is_closed(grid: Grid, processes: Triple, axis: int, whole: bool) -> bool:
+    """Whether the tiles of a pass reach from end to end of a periodic axis: rows in 3-D, all axes of a single tile."""
+    rows = grid.ndim == 3 and axis == 2
+    return grid.present[axis] and grid.periodic[axis] and processes[axis] == 1 and (rows or whole)
+
+
+def is_deep(grid: Grid, processes: Triple, axis: int, whole: bool) -> bool:
+    """Whether a pass needs deep ghosts along an axis: values come from beyond, and tiles do not close it."""
+    periodic = grid.present[axis] and grid.periodic[axis]
+    return processes[axis] > 1 or (periodic and not is_closed(grid, processes, axis, whole))
 
 
 def tiled_axes(present: tuple[bool, bool, bool]) -> tuple[int, int]:

@@ -1,0 +1,93 @@
+"""The process grid: how many ranks along each axis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from parsolve.domain.grid import AXES, Grid, Triple
+from parsolve.errors import CaseError, SetupError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+# A subdomain thinner than this along a split axis is mostly halo; x is split rather than going below it.
+THIN = 8
+
+
+def choose_processes(
+    grid: Grid, size: int, ghost: int, closure: int = 1, processes: Mapping[str, int] | None = None
+) -> Triple:
+    """Process grid (z, y, x) with enough cells a rank along each split axis.
+
+    Args:
+        grid: the global grid.
+        size: number of ranks.
+        ghost: depth of the ghost cells.
+        closure: owned cells that a boundary condition reads.
+        processes: ranks along each axis, or None: least halo surface, with x whole where that leaves no slivers.
+
+    Raises:
+        SetupError: more ranks than the grid can be split into.
+        CaseError: a process grid that does not fit.
+    """
+    least = max(ghost, closure)
+    chosen = best_processes(grid, size, least) if processes is None else given_processes(grid, size, processes)
+    for d, axis in enumerate(AXES):
+        smallest = grid.cells[d] // chosen[d]
+        if chosen[d] > 1 and smallest < least:
+            raise SetupError(
+                f"axis {axis}: {grid.cells[d]} cells over {chosen[d]} ranks leave {smallest} a rank, but the ghost "
+                f"depth is {least}; use fewer ranks along {axis}"
+            )
+        if grid.present[d] and not grid.periodic[d] and grid.cells[d] < closure:
+            needed = f"the boundary condition needs at least {closure} cells"
+            raise CaseError(f"grid.{axis}.cells: {needed}; use order = 2")
+    return chosen
+
+
+def given_processes(grid: Grid, size: int, processes: Mapping[str, int]) -> Triple:
+    """Process grid (z, y, x) of ``run.processes``."""
+    wrong = [axis for axis in processes if axis not in grid.names]
+    if wrong:
+        raise CaseError(f"run.processes.{wrong[0]}: the grid has only {', '.join(grid.names)}")
+    z, y, x = (processes.get(axis, 1) for axis in AXES)
+    if z * y * x != size:
+        text = " x ".join(str(processes.get(axis, 1)) for axis in grid.names)
+        raise SetupError(
+            f"run.processes: {text} is {z * y * x} ranks, but there are {size}; start with that many or leave it out"
+        )
+    return z, y, x
+
+
+def best_processes(grid: Grid, size: int, least: int) -> Triple:
+    """Process grid (z, y, x) with the least halo surface a rank; x stays whole while slabs have THIN cells."""
+
+    def thinnest(p: Triple) -> int:
+        return min((n // q for n, q in zip(grid.cells, p, strict=True) if q > 1), default=THIN)
+
+    def surface(p: Triple) -> float:
+        nz, ny, nx = (n / q for n, q in zip(grid.cells, p, strict=True))
+        return (p[0] > 1) * ny * nx + (p[1] > 1) * nz * nx + (p[2] > 1) * nz * ny
+
+    def fits(p: Triple) -> bool:
+        splits_present = all(present or q == 1 for present, q in zip(grid.present, p, strict=True))
+        return splits_present and thinnest(p) >= least
+
+    fitting = [p for p in factorizations(size) if fits(p)]
+    if not fitting:
+        most = max(n for n in range(1, size) if any(fits(p) for p in factorizations(n)))
+        cells = " x ".join(str(n) for n in reversed(grid.shape))
+        raise SetupError(
+            f"{size} ranks for {cells} cells leave subdomains thinner than the ghost depth {least}; "
+            f"use at most {most} ranks"
+        )
+    return min(fitting, key=lambda p: (thinnest(p) < THIN, p[2] > 1, surface(p), p[2], p[1]))
+
+
+def factorizations(size: int) -> Iterator[Triple]:
+    """All (z, y, x) with z*y*x = size."""
+    for z in range(1, size + 1):
+        if size % z == 0:
+            for y in range(1, size // z + 1):
+                if size // z % y == 0:
+                    yield z, y, size // z // y

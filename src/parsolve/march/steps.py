@@ -1,0 +1,119 @@
+"""Takes the steps of a stepper: in the plain order or in passes, and finds the fastest tiles while it does so."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from parsolve.domain.field import LINE
+from parsolve.stages.blocking import Blocking, tiled_axes
+from parsolve.stages.passes import Pass, build
+from parsolve.stages.plain import Plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from parsolve.march.stepper import Stepper, Workspace
+    from parsolve.stages.blocking import Tile
+    from parsolve.stages.operator import Norm, State
+
+# Each width of strips, over the modelled one, is tried so often, if a pass takes so many seconds.
+FACTORS, TRIALS, LEAST_TRIAL = (0.5, 0.75, 1, 1.5, 2), 2, 1e-4
+
+
+class Steps:
+    """What the march calls: some steps, or one that is tried and accepted.
+
+    What runs them is made at its first use.  The first passes try strips around the given width, each of which gives
+    the same bits; the fastest is kept.
+
+    Args:
+        stepper: whose steps they are.
+        blocking: steps in a pass, and the tile; fewer steps are taken where fewer are due.
+        found: told the tile that was the fastest.
+    """
+
+    def __init__(
+        self, stepper: Stepper, blocking: Blocking = Blocking(), found: Callable[[Tile], None] | None = None
+    ) -> None:
+        self.stepper, self.blocking, self.tile = stepper, blocking, blocking.tile
+        self._found = found
+        self._made: dict[tuple[int, int], tuple[Plain | Pass, list[Norm]]] = {}
+        self._seconds: dict[Tile, float] = {}
+        self._trials: list[Tile] = []
+        if self.tile is not None and not blocking.tried:
+            march, widths = self.tile[0], _widths(self.tile, stepper.work)
+            self._trials = [(march, width) for _ in range(TRIALS) for width in widths]
+
+    @property
+    def state(self) -> State:
+        """The current fields."""
+        return self.stepper.state
+
+    def fitting(self, due: int) -> int:
+        """How many of the steps that are due are taken at once; a power of two below a pass, so that few kinds are made."""
+        most = max(1, self.blocking.steps)
+        return most if due >= most else 1 << (due.bit_length() - 1)
+
+    def take(self, times: Sequence[float], dt: float) -> None:
+        """Take the steps that begin at these times, as many as fit; collective."""
+        run, _ = self._find(len(times))
+        self._run(run, times, dt)
+        self.stepper.turn(len(times))
+
+    def attempt(self, time: float, dt: float, tolerance: float) -> float:
+        """Compute the state at time + dt; its estimated error over the tolerance on this rank; collective."""
+        run, norms = self._find(1)
+        for norm in norms:
+            norm.set(self.stepper.error_scale(dt), tolerance)
+        self._run(run, [time], dt)
+        return max(norm.result.value for norm in norms)
+
+    def accept(self) -> None:
+        """Make the state after the last attempt the current one."""
+        self.stepper.turn()
+
+    def free(self) -> None:
+        """Free the messages; collective."""
+        self._made.clear()
+        self.stepper.work.exchanges.free()
+
+    def _find(self, steps: int) -> tuple[Plain | Pass, list[Norm]]:
+        key = (steps, self.stepper.parity)
+        if key not in self._made:
+            updates, norms, exchanges = self.stepper.updates(steps), self.stepper.norms(), self.stepper.work.exchanges
+            run: Plain | Pass
+            if self.blocking.steps:
+                run = build(updates, norms, exchanges, whole=self.blocking.whole)
+            else:
+                run = Plain(updates, norms, exchanges)
+            self._made[key] = run, norms
+        return self._made[key]
+
+    def _run(self, run: Plain | Pass, times: Sequence[float], dt: float) -> None:
+        moments, scales = self.stepper.moments(times, dt), self.stepper.scales(len(times), dt)
+        trial = self._trials.pop() if self._trials and len(times) == self.blocking.steps else None
+        seconds = run(moments, scales, trial or self.tile)
+        if trial:
+            self._compare(trial, seconds)
+
+    def _compare(self, tile: Tile, seconds: float) -> None:
+        """After the last trial keep the fastest tile."""
+        self._seconds[tile] = min(seconds, self._seconds.get(tile, math.inf))
+        if seconds < LEAST_TRIAL:
+            self._trials = []
+        if not self._trials:
+            self.tile = min(self._seconds, key=lambda t: self._seconds[t])
+            if self._found:
+                self._found(self.tile)
+
+
+def _widths(tile: Tile, work: Workspace) -> list[int]:
+    """Widths of strips to try: from half to twice the modelled one."""
+    sub = work.subdomain
+    march, strip = tiled_axes(sub.grid.present)
+    unit = LINE // np.dtype(work.dtype).itemsize if strip == 2 else 1
+    widths = {max(unit, round(tile[1] * factor / unit) * unit) for factor in FACTORS}
+    return sorted(w for w in widths if w <= max(sub.shape[strip], tile[1])) if march != strip else []
