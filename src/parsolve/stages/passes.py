@@ -63,7 +63,7 @@ class Pass:
 
         Args:
             times, scales: of each update.
-            tile: cells along the axes that tiles march along and that is cut into strips; None: all.  It changes no bits.
+            tile: cells along the axes that tiles march along and that is cut into strips; it changes no bits.
 
         Returns:
             Seconds, without the exchange.
