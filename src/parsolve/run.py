@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from parsolve.errors import owning
-from parsolve.march.schedule import Clock
+from parsolve.march.schedule import START
 from parsolve.problem.layout import decide
 from parsolve.problem.prepare import prepare
 from parsolve.problem.problem import pose
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from parsolve.case import Case
     from parsolve.march.march import Progress
+    from parsolve.march.schedule import Clock
     from parsolve.stages.operator import State
 
 
@@ -46,6 +47,6 @@ def run(case: Case, comm: MPI.Intracomm, out: Path, force: bool = False, progres
 
         march = prepare(problem, layout, comm)  # kernels bound to fields that hold the initial values, and dt
         owner.callback(march.free)
-        record(Clock(), march.state)
+        record(START, march.state)
         outcome = march.run(record, progress)
         return summarize(march, outcome, recorder.finish())

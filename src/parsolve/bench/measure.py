@@ -12,10 +12,11 @@ import numpy as np
 
 from parsolve.case import Case
 from parsolve.case.tables import nearest
-from parsolve.domain.grid import decompose
 from parsolve.errors import CaseError
+from parsolve.march.control import Fixed
 from parsolve.march.march import march
 from parsolve.march.schedule import Schedule
+from parsolve.problem.layout import decide
 from parsolve.problem.prepare import prepare
 from parsolve.problem.problem import pose
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from mpi4py import MPI
 
-    from parsolve.problem.prepare import March
+    from parsolve.problem.prepare import Prepared
     from parsolve.problem.problem import Problem
 
 COPY_BYTES = 128 << 20
@@ -126,11 +127,10 @@ def measure(
     With ``off`` it is marched step by step too, for comparison.
     """
     problem = pose(case_of(name, size, precision, threads, cells))
-    bandwidth = copy_bandwidth(comm, problem.threads)
     prepared = ready(problem, comm)
+    bandwidth = copy_bandwidth(comm, prepared.layout.threads)
     steps, best = best_time(prepared, comm, seconds)
-    prepared.passes.free()
-    steps_a_pass, tile = prepared.order
+    prepared.free()
     traffic = BENCHMARKS[name].traffic * problem.dtype.itemsize
     rate = steps * problem.grid.size / best
     found = Measurement(
@@ -138,9 +138,9 @@ def measure(
         cells=dict(zip(problem.grid.names, reversed(problem.grid.shape), strict=True)),
         precision=precision,
         ranks=comm.size,
-        threads=problem.threads,
-        steps_a_pass=steps_a_pass,
-        tile=tile,
+        threads=prepared.layout.threads,
+        steps_a_pass=prepared.layout.blocking.steps,
+        tile=prepared.steps.tile or (),
         steps=steps,
         seconds=best,
         updates_per_s=rate,
@@ -154,7 +154,7 @@ def measure(
         return found
     plain = ready(step_by_step(problem), comm)
     steps, best = best_time(plain, comm, seconds / 3)
-    plain.passes.free()
+    plain.free()
     return replace(found, ratio_to_off=rate * best / (steps * problem.grid.size))
 
 
@@ -164,21 +164,21 @@ def step_by_step(problem: Problem) -> Problem:
     return replace(problem, case=msgspec.structs.replace(case, run=msgspec.structs.replace(case.run, pipeline="off")))
 
 
-def ready(problem: Problem, comm: MPI.Intracomm) -> March:
+def ready(problem: Problem, comm: MPI.Intracomm) -> Prepared:
     """A march of the problem on the ranks of a communicator; collective."""
-    return prepare(problem, decompose(problem.grid, comm, problem.halo(comm.size), threads=problem.threads))
+    return prepare(problem, decide(problem, comm), comm)
 
 
-def best_time(prepared: March, comm: MPI.Intracomm, seconds: float) -> tuple[int, float]:
+def best_time(prepared: Prepared, comm: MPI.Intracomm, seconds: float) -> tuple[int, float]:
     """Steps, and seconds of the fastest of REPEATS marches of that many steps; collective."""
     from mpi4py import MPI
 
-    stepper, dt = prepared.passes, prepared.dt
+    dt = prepared.layout.dt
 
     def march_for(steps: int) -> float:
         comm.Barrier()
         begin = perf_counter()
-        march(stepper, Schedule(dt, steps, (), steps * dt), lambda *_: None, check_every=10**9)
+        march(prepared.steps, Fixed(Schedule(dt, steps, (), steps * dt)))
         return float(comm.allreduce(perf_counter() - begin, op=MPI.MAX))
 
     march_for(LEAST_STEPS)

@@ -16,9 +16,9 @@ import numpy as np
 from parsolve.bench.measure import BENCHMARKS, case_of, ready, wait_asleep
 from parsolve.domain.cores import node_cores
 from parsolve.errors import SetupError
+from parsolve.march.control import Fixed
 from parsolve.march.march import march
 from parsolve.march.schedule import Schedule
-from parsolve.march.stepper import StormerVerletStepper
 from parsolve.problem.problem import pose
 
 if TYPE_CHECKING:
@@ -96,21 +96,21 @@ def _describe(name: str, comm: MPI.Intracomm, size: int | None, precision: str, 
     problem = pose(case_of(name, size, precision))
     prepared = ready(problem, comm)
     arrays = {field: _whole(f, comm) for field, f in prepared.state.items()}
-    if isinstance(prepared.stepper, StormerVerletStepper):
-        arrays["u_before"] = _whole(prepared.stepper.registers[1 - prepared.stepper.parity]["u"], comm)
+    for before in prepared.steps.stepper.carried[1:]:
+        arrays["u_before"] = _whole(before["u"], comm)
     if comm.rank == 0:
         told = {
             "name": BENCHMARKS[name].equation,
             "order": problem.case.run.order,
-            "dt": prepared.dt,
+            "dt": prepared.layout.dt,
             "spacing": [h for h, there in zip(problem.grid.spacing, problem.grid.present, strict=True) if there],
             "parameters": json.dumps(dict(problem.parameters)),
             "steps": STEPS,
         }
         np.savez(directory / "problem.npz", **{key: np.asarray(value) for key, value in (told | arrays).items()})  # type: ignore[arg-type]
-    march(prepared.passes, Schedule(prepared.dt, STEPS, (), STEPS * prepared.dt), lambda *_: None, check_every=STEPS)
+    march(prepared.steps, Fixed(Schedule(prepared.layout.dt, STEPS, (), STEPS * prepared.layout.dt)))
     ours = _whole(prepared.state["u"], comm)
-    prepared.passes.free()
+    prepared.free()
     return ours
 
 

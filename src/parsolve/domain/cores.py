@@ -18,6 +18,9 @@ class Placement:
     crowded: bool = False
 
 
+ALONE = Placement(on_one_node=True)
+
+
 def usable_cores() -> set[int]:
     """The cores on which this process may run."""
     if hasattr(os, "sched_getaffinity"):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parsolve.domain.cores import Placement, placement
+from parsolve.domain.cores import ALONE, Placement, placement
 from parsolve.kernels.device import Device, find_device
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Subdomain:
     ghosts: Triple
     device: Device
     threads: int = 1
-    placement: Placement = Placement()
+    placement: Placement = ALONE
 
     @cached_property
     def processes(self) -> Triple:
@@ -179,8 +179,8 @@ def split_grid(grid: Grid, processes: Triple, multiple: int = 1) -> Starts:
 def split(cells: int, parts: int, multiple: int = 1) -> list[int]:
     """Starts of ``parts`` nearly equal pieces and the end.
 
-    The first ``cells % parts`` pieces have one cell more.  With ``multiple`` pieces of so many cells are shared out; what
-    is left over belongs to the last piece.
+    The first ``cells % parts`` pieces have one cell more.  With ``multiple`` pieces of so many cells are shared out;
+    what is left over belongs to the last one.
     """
     size, more = divmod(cells // multiple, parts)
     return [*((i * size + min(i, more)) * multiple for i in range(parts)), cells]

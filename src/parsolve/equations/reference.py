@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from parsolve.equations.program import Stage
+    from parsolve.kernels.device import Device
     from parsolve.kernels.library import Args
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -43,7 +44,7 @@ class NumpyKernel:
         self.stage = stage
 
     def bind(
-        self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int], threads: int = 1
+        self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int], threads: int, device: Device
     ) -> Callable[[], int]:
         """A launch without arguments; ``arrays`` are those of ``args.field`` with ghosts, ``origin`` owned cell 0."""
         return partial(self._launch, args, tuple(arrays), origin)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import mmap
 from dataclasses import dataclass
 from functools import cache, partial
@@ -14,6 +13,7 @@ from parsolve.errors import ResourceError
 from parsolve.kernels.library import Copy, core
 
 if TYPE_CHECKING:
+    import ctypes
     from collections.abc import Callable, Sequence
 
     from parsolve.kernels.library import CompiledKernel, Library

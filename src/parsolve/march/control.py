@@ -1,4 +1,4 @@
-"""What chooses the next step: a schedule of equal steps, an estimate of the error, or a limit that is looked up anew."""
+"""What chooses the next step: a schedule of equal steps, an estimate of the error, or a limit looked up anew."""
 
 from __future__ import annotations
 
@@ -59,8 +59,9 @@ class Fixed:
 class ErrorControlled:
     """Steps whose estimated error meets a tolerance.
 
-    The error is measured by max |e| / (tolerance (1 + |y|)), which no order of summation can change, and dt is scaled by
-    0.9 err^(-1/p) within [0.2, 5], p the lower order of the pair plus one (Hairer, Norsett & Wanner, Solving ODEs I, II.4).
+    The error is measured by max |e| / (tolerance (1 + |y|)), which no order of summation can change, and dt is scaled
+    by 0.9 err^(-1/p) within [0.2, 5], p the lower order of the pair plus one (Hairer, Norsett & Wanner, Solving ODEs I,
+    II.4).
 
     Attributes:
         dt: the next step to try.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from parsolve.domain.grid import AXES
 from parsolve.domain.reduce import first_bad
 from parsolve.errors import NumericalError, agree
-from parsolve.march.schedule import Clock, Either, Stop
+from parsolve.march.schedule import START, Clock, Either, Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -58,8 +58,9 @@ class Outcome:
 
 
 def march(
-    steps: Steps, control: Control, events: Sequence[Event], *, clock: Clock = Clock(), progress: Progress | None = None
-) -> Outcome:
+    steps: Steps, control: Control, events: Sequence[Event] = (), *, clock: Clock = START,
+    progress: Progress | None = None,
+) -> Outcome:  # fmt: skip
     """March from a step and time to the end that the control knows; collective.
 
     Raises:

@@ -19,6 +19,9 @@ class Clock:
     time: float = 0.0
 
 
+START = Clock()
+
+
 @dataclass(frozen=True)
 class Stop:
     """Where a march stops next: at a step or a time, whichever comes first."""

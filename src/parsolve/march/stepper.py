@@ -133,7 +133,7 @@ class Stepper:
         op, y = self.work.operator, self.state
         if self.adaptive:
             first, scale = Update(op, y, self.rates[self.parity], self.others, (y,), (0.0,)), 1.0
-        elif velocity is not None:
+        elif velocity:
             before = self._register(-1, self.parity)
             first, scale = Update(op, y, before, self.others, (y, velocity), (1.0, -dt)), 0.5 * dt * dt
         else:

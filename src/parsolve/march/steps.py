@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from parsolve.domain.field import LINE
-from parsolve.stages.blocking import Blocking, tiled_axes
+from parsolve.stages.blocking import PLAIN, tiled_axes
 from parsolve.stages.passes import Pass, build
 from parsolve.stages.plain import Plain
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from parsolve.march.stepper import Stepper, Workspace
-    from parsolve.stages.blocking import Tile
+    from parsolve.stages.blocking import Blocking, Tile
     from parsolve.stages.operator import Norm, State
 
 # Each width of strips, over the modelled one, is tried so often, if a pass takes so many seconds.
@@ -36,7 +36,7 @@ class Steps:
     """
 
     def __init__(
-        self, stepper: Stepper, blocking: Blocking = Blocking(), found: Callable[[Tile], None] | None = None
+        self, stepper: Stepper, blocking: Blocking = PLAIN, found: Callable[[Tile], None] | None = None
     ) -> None:
         self.stepper, self.blocking, self.tile = stepper, blocking, blocking.tile
         self._found = found
@@ -53,7 +53,7 @@ class Steps:
         return self.stepper.state
 
     def fitting(self, due: int) -> int:
-        """How many of the steps that are due are taken at once; a power of two below a pass, so that few kinds are made."""
+        """How many of the steps that are due are taken at once; below a pass a power of two, so that kinds are few."""
         most = max(1, self.blocking.steps)
         return most if due >= most else 1 << (due.bit_length() - 1)
 

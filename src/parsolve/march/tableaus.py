@@ -56,7 +56,7 @@ class RungeKutta:
         return len(self.b)
 
     def alternates(self, adaptive: bool) -> bool:
-        """Whether y_0 and y_s swap registers at every step; else a step overwrites y_0, as only its own cell needs it."""
+        """Whether y_0 and y_s swap registers at every step; else y_s goes over y_0, read at its own cell alone."""
         return adaptive or self.stages == 1
 
     def registers(self, adaptive: bool) -> int:

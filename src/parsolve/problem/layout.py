@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from parsolve.case import Pipeline
-from parsolve.domain.cores import Placement, placement
+from parsolve.domain.cores import ALONE, Placement, placement
 from parsolve.domain.grid import Grid, Subdomain, Triple, split_grid
 from parsolve.domain.processes import choose_processes
 from parsolve.errors import on_root
 from parsolve.kernels.device import find_device
 from parsolve.kernels.library import best_level, possible_threads
 from parsolve.problem.tiles import recall
-from parsolve.stages.blocking import Blocking, Load, is_deep, lags
+from parsolve.stages.blocking import PLAIN, Blocking, Load, is_deep, lags
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -44,7 +44,7 @@ class Layout:
     threads: int
     device: Literal["cpu", "numpy"]
     level: int
-    placement: Placement = Placement()
+    placement: Placement = ALONE
     tile_key: str = ""
     dt: float = 0.0
 
@@ -67,7 +67,7 @@ def decide(problem: Problem, comm: MPI.Intracomm) -> Layout:
     return on_root(comm, lambda: plan_layout(problem, comm.size, level, place))
 
 
-def plan_layout(problem: Problem, size: int, level: int, place: Placement = Placement()) -> Layout:
+def plan_layout(problem: Problem, size: int, level: int, place: Placement = ALONE) -> Layout:
     """The layout of a problem on so many ranks, as this process would decide it.
 
     Raises:
@@ -126,7 +126,7 @@ def _blocking(problem: Problem, load: Load) -> Blocking:
     """
     asked, case = problem.case.run.pipeline, problem.case
     if asked == "off" or not problem.can_fuse:
-        return Blocking()
+        return PLAIN
     if asked == "auto":
         return load.blocking()
     assert isinstance(asked, Pipeline)

@@ -24,11 +24,11 @@ from parsolve.kernels.library import CompiledKernel
 from parsolve.march.control import ErrorControlled, Fixed
 from parsolve.march.march import Event, check_finite, march
 from parsolve.march.power import largest_rate
-from parsolve.march.schedule import AtSteps, AtTimes, Clock, Either, EverySteps
+from parsolve.march.schedule import START, AtSteps, AtTimes, Clock, Either, EverySteps
 from parsolve.march.stepper import Stepper, Workspace
 from parsolve.march.steps import Steps
 from parsolve.problem.tiles import remember
-from parsolve.stages.blocking import Blocking
+from parsolve.stages.blocking import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -113,7 +113,7 @@ def prepare(problem: Problem, layout: Layout, comm: MPI.Intracomm) -> Prepared:
         arrays = coefficient_fields(problem, sub)
         operator = problem.operator(kernels(problem, comm, sub.device))
         if not all(isinstance(stage.kernel, CompiledKernel) for stage in operator.stages):
-            layout = replace(layout, blocking=Blocking())
+            layout = replace(layout, blocking=PLAIN)
         work = Workspace(operator, sub, problem.dtype, arrays)
         linear = sub.device.kernel("linear", problem.dtype.name) if problem.is_adaptive else None
         stepper = Stepper(problem.scheme, work, linear=linear)
@@ -122,7 +122,7 @@ def prepare(problem: Problem, layout: Layout, comm: MPI.Intracomm) -> Prepared:
         with agreed(comm):
             for f in (*stepper.state.values(), *velocity.values()):
                 _set_values(f, partial(problem.initial, f.name))
-        check_finite(stepper.state, Clock(), 0.0)
+        check_finite(stepper.state, START, 0.0)
         ranges = {name: extrema(f) for name, f in {**stepper.state, **arrays}.items()}
         dt = _automatic_dt(problem, work, stepper.state, ranges) if time.dt == "auto" else float(time.dt)
         schedule = None if problem.is_adaptive else problem.schedule(dt)
@@ -133,7 +133,7 @@ def prepare(problem: Problem, layout: Layout, comm: MPI.Intracomm) -> Prepared:
 
 
 def _automatic_dt(problem: Problem, work: Workspace, state: State, ranges: Mapping[str, tuple[float, float]]) -> float:
-    """The stable step, by rank 0; that of a user's equation is checked by a power iteration on the kernels themselves."""
+    """The stable step; that of a user's equation is checked by a power iteration on the kernels themselves."""
     duration = problem.case.time.end or np.inf
     found = None
     if problem.case.evolve:

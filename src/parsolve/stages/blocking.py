@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from functools import cache
 from math import prod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from parsolve.domain.field import LINE
-from parsolve.domain.grid import Grid, Triple
+
+if TYPE_CHECKING:
+    from parsolve.domain.grid import Grid, Triple
 
 # Steps in a pass, all parts of 96, the usual number of steps between two checks; kernels in a pass of tiles, as more
 # gain little and their ghosts cost more, and in one of a single tile.
@@ -42,6 +45,9 @@ class Blocking:
     def whole(self) -> bool:
         """Whether the subdomain is a single tile."""
         return self.steps > 0 and self.tile is None
+
+
+PLAIN = Blocking()
 
 
 @cache
@@ -102,7 +108,7 @@ class Load:
 
     def blocking(self, asked: int | None = None) -> Blocking:
         """The one with the least modelled time; of those with as many steps as asked for."""
-        costs = {} if asked else {Blocking(): self.cost(0)}
+        costs = {} if asked else {PLAIN: self.cost(0)}
         for whole in (False, True):
             most = asked or (1 if self.adaptive else (MOST_WHOLE if whole else MOST_FUSED) // self.kernels)
             for steps in (asked,) if asked else STEPS:

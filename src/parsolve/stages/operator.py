@@ -89,7 +89,7 @@ class Operator:
     def closure(self) -> int:
         """Most owned cells that any boundary condition reads."""
         given = (c for sides in self.conditions.values() for c in sides.values())
-        return max(c.points(self.base) for c in (NO_FLUX, *given)) if self.exchanged else 1
+        return max(c.closure(self.base) for c in (NO_FLUX, *given)) if self.exchanged else 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +169,7 @@ class Norm:
 
 
 class Exchanges:
-    """The halo exchanges of some updates: each is made at its first use, which is collective, and freed with the rest."""
+    """The halo exchanges of some updates, each made at its first use, which is collective, and freed with the rest."""
 
     def __init__(self) -> None:
         self._made: dict[tuple[object, ...], HaloExchange] = {}

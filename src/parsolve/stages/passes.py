@@ -1,8 +1,8 @@
 """Several updates in one pass through memory, as time-skewed tiles (cext/pipeline.c).
 
 Before a pass the ghosts are exchanged once, as deep as all stages reach together; along axes where ghosts come from
-other cells each stage is computed on a box that is smaller than that of the stage before by what it reads.  Axes that lie
-whole in a tile are closed there, and physical ghosts are made there: both are stages themselves.  The same kernels
+other cells each stage is computed on a box that is smaller than that of the stage before by what it reads.  Axes that
+lie whole in a tile are closed there, and physical ghosts are made there: both are stages themselves.  The same kernels
 compute the same cells from the same values as in the plain order, so the bits are the same.
 """
 
@@ -62,7 +62,8 @@ class Pass:
         """Run all, each update at its time and with its scale; collective.
 
         Args:
-            times, scales: of each update.
+            times: of each update.
+            scales: of each update.
             tile: cells along the axes that tiles march along and that is cut into strips; it changes no bits.
 
         Returns:
