@@ -14,13 +14,14 @@ import pytest
 from mpi4py import MPI
 
 from parsolve.case import Case
-from parsolve.domain.grid import decompose
 from parsolve.equations.catalogue import CATALOGUE
-from parsolve.march.march import Result
+from parsolve.march.march import Outcome
 from parsolve.march.stepper import Workspace
+from parsolve.problem.layout import decide
 from parsolve.problem.prepare import coefficient_fields, kernels, prepare
 from parsolve.problem.problem import Problem, pose
-from parsolve.stages.evaluation import Evaluation
+from parsolve.stages.operator import Update
+from parsolve.stages.plain import Plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
     from parsolve.domain.field import Field
     from parsolve.domain.grid import Subdomain
-    from parsolve.stages.evaluation import State
+    from parsolve.march.schedule import Clock
+    from parsolve.stages.operator import State
 
 Arrays = dict[str, np.ndarray]
 
@@ -89,7 +91,7 @@ class Solution:
     problem: Problem
     processes: tuple[int, int, int]
     dt: float
-    result: Result
+    result: Outcome
     times: list[float]
     frames: list[Arrays]
 
@@ -153,7 +155,7 @@ class Lab:
 
     def subdomain(self, problem: Problem, comm: MPI.Intracomm | None = None) -> Subdomain:
         comm = comm or self.comm
-        return decompose(problem.grid, comm, problem.halo(comm.size), problem.case.run.processes, problem.threads)
+        return decide(problem, comm).subdomain(problem.grid, comm)
 
     def solve(
         self, case: dict[str, Any] | Problem, comm: MPI.Intracomm | None = None, processes: dict[str, int] | None = None
@@ -163,31 +165,34 @@ class Lab:
         if processes is not None:
             split = msgspec.structs.replace(problem.case.run, processes=processes)
             problem = replace(problem, case=msgspec.structs.replace(problem.case, run=split))
-        sub = self.subdomain(problem, comm)
-        prepared = prepare(problem, sub)
+        comm = comm or self.comm
+        layout = decide(problem, comm)
+        prepared = prepare(problem, layout, comm)
         times, frames = [0.0], [assemble(prepared.state)]
 
-        def record(time: float, step: int, state: State) -> None:
-            times.append(time)
+        def record(clock: Clock, state: State) -> None:
+            times.append(clock.time)
             frames.append(assemble(state))
 
-        result = prepared.run(record)
-        return Solution(problem, sub.processes, prepared.dt, result, times, frames)
+        try:
+            result = prepared.run(record)
+        finally:
+            prepared.free()
+        return Solution(problem, layout.processes, prepared.layout.dt, result, times, frames)
 
     def rate(self, case: dict[str, Any] | Problem) -> Callable[..., Arrays]:
         """The rates of a case as a function of the arrays of its unknowns, on one rank."""
         problem = case if isinstance(case, Problem) else self.pose(case)
         sub = self.subdomain(problem)
-        arrays = coefficient_fields(problem, sub, False)
-        work = Workspace(problem.rates(kernels(problem, self.comm)), sub, problem.dtype, arrays=arrays)
+        arrays = coefficient_fields(problem, sub)
+        work = Workspace(problem.operator(kernels(problem, self.comm)), sub, problem.dtype, arrays=arrays)
         state, out, zero = (work.fields(work.unknowns) for _ in range(3))
-        evaluation = Evaluation(work.rates, work.exchange(state), work.others(), state, out, [zero], [0.0])
-        evaluation.set_scale(1.0)
+        evaluation = Plain([Update(work.operator, state, out, work.others(), (zero,), (0.0,))], [], work.exchanges)
 
         def rate(time: float = 0.0, **values: np.ndarray | float) -> Arrays:
             for name, f in state.items():
                 f.owned[...] = np.reshape(values[name], f.owned.shape) if np.ndim(values[name]) else values[name]
-            evaluation(time)
+            evaluation([time], [1.0])
             return assemble(out)
 
         return rate

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from parsolve.domain.grid import AXES, factorizations
+from parsolve.domain.grid import AXES
+from parsolve.domain.processes import factorizations
 from parsolve.equations.catalogue import CATALOGUE
 from parsolve.equations.stencils import SECOND
 from parsolve.march.tableaus import SCHEMES, RungeKutta

@@ -10,9 +10,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from mpi4py import MPI
 
-from parsolve.domain.boundary import BoundaryFill, Condition, closure_points, ghost_weights
+from parsolve.domain.boundary import BoundaryFill, Condition, closure_base, ghost_weights
 from parsolve.domain.field import Field
-from parsolve.domain.grid import Grid, Subdomain
+from parsolve.domain.grid import Grid, Subdomain, regular
 from parsolve.domain.halo import HaloExchange
 from parsolve.errors import CaseError
 
@@ -52,7 +52,7 @@ def test_second_order_conditions_are_the_familiar_ones() -> None:
         (0.0, 1.0, 1.0, h),  # u + h v
         (3.0, 0.5, (0.5 / h - 1.5) / (0.5 / h + 1.5), 1 / (0.5 / h + 1.5)),
     ):
-        weights, value_weights = ghost_weights(a, b, h, closure_points(2), 1)
+        weights, value_weights = ghost_weights(a, b, h, closure_base(2), 1)
         assert weights.shape == (1, 1)
         assert weights[0, 0] == pytest.approx(wanted, rel=1e-15)
         assert value_weights[0] == pytest.approx(of_value, rel=1e-15)
@@ -95,7 +95,7 @@ def subdomain(cells: tuple[int, ...], ghost: int) -> Subdomain:
     z, y, x = (*(1,) * absent, *reversed(cells))
     spacing = (0.5, 0.25, 0.125)
     grid = Grid(tuple("xyz"[: len(cells)]), (z, y, x), (-1.0, 0.5, 0.25), spacing, (absent > 0, absent > 1, False))
-    return Subdomain(grid, MPI.COMM_SELF, (1, 1, 1), ghost)
+    return regular(grid, MPI.COMM_SELF, (1, 1, 1), ghost)
 
 
 def polynomial(axes: Any, degree: int) -> tuple[Any, list[Any]]:
@@ -141,7 +141,7 @@ def test_all_sides_and_corners_of_a_field(cells: tuple[int, ...], points: int, d
     f.array[...] = np.nan
     everywhere, _ = polynomial(centres([-g for g in sub.ghosts], f.array.shape), points)
     f.owned[...] = everywhere[tuple(slice(g, g + n) for g, n in zip(sub.ghosts, sub.shape, strict=True))]
-    HaloExchange([f], {"u": conditions}, depth=2, boundary_depth=2, points=points).fill(0.0)
+    HaloExchange([f], {"u": conditions}, depth=2, boundary_depth=2, base=points).fill(0.0)
     np.testing.assert_allclose(f.array, everywhere, rtol=1e-11 if dtype == "float64" else 1e-3)
 
 
@@ -155,7 +155,7 @@ def test_values_are_taken_at_the_time_of_the_fill() -> None:
         return np.full(shape, time)
 
     moving = {"u": {"xmin": Condition(1.0, 0.0, value, varies=True), "xmax": Condition(1.0, 0.0, value)}}
-    exchange = HaloExchange([f], moving, depth=1, boundary_depth=1, points=1)
+    exchange = HaloExchange([f], moving, depth=1, boundary_depth=1, base=1)
     for time in (0.0, 0.5, 0.5, 2.0):
         exchange.fill(time)
         assert f.array[0, 0, 0] == 2 * time
@@ -166,5 +166,5 @@ def test_values_are_taken_at_the_time_of_the_fill() -> None:
 def test_a_side_without_a_condition_has_no_flux() -> None:
     f = Field("u", subdomain((4, 3), 1), "float64")
     f.owned[...] = np.arange(12.0).reshape(1, 3, 4)
-    HaloExchange([f], {}, depth=1, boundary_depth=1, points=1).fill(0.0)
+    HaloExchange([f], {}, depth=1, boundary_depth=1, base=1).fill(0.0)
     np.testing.assert_array_equal(f.array, np.pad(f.owned, ((0, 0), (1, 1), (1, 1)), mode="edge"))

@@ -15,26 +15,29 @@ from hypothesis import strategies as st
 from mpi4py import MPI
 
 from parsolve.domain.field import CLOSE, LINE, PAGE, Box, Field, bind, lines_apart, owned
-from parsolve.domain.grid import Grid, Subdomain
+from parsolve.domain.grid import Grid, Subdomain, regular
 from parsolve.errors import SetupError
 from parsolve.kernels.library import MAX_FIELDS, MAX_TERMS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from parsolve.kernels.device import Device
     from parsolve.kernels.library import Args, Launch
 
 
 def subdomain(*cells: int, ghost: int = 1) -> Subdomain:
     z, y, x = (*(1,) * (3 - len(cells)), *reversed(cells))
     grid = Grid(tuple("xyz"[: len(cells)]), (z, y, x), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (True, True, True))
-    return Subdomain(grid, MPI.COMM_SELF, (1, 1, 1), ghost)
+    return regular(grid, MPI.COMM_SELF, (1, 1, 1), ghost)
 
 
 class Still:
     """A kernel that does nothing and remembers its arguments."""
 
-    def bind(self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int], threads: int = 1) -> Launch:
+    def bind(
+        self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int], threads: int, device: Device
+    ) -> Launch:
         self.args, self.arrays, self.origin = args, arrays, origin
         return lambda: 0
 
@@ -124,7 +127,7 @@ def test_bind_refuses_what_the_kernel_could_not_take() -> None:
 def test_a_status_that_is_not_zero_is_an_error() -> None:
     class Failing(Still):
         def bind(
-            self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int], threads: int = 1
+            self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int], threads: int, device: Device
         ) -> Launch:
             return lambda: 2
 

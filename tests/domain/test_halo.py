@@ -11,8 +11,9 @@ from mpi4py import MPI
 from parsolve.domain import halo
 from parsolve.domain.boundary import Condition
 from parsolve.domain.field import Field
-from parsolve.domain.grid import Grid, Subdomain, factorizations
+from parsolve.domain.grid import Grid, Subdomain, regular
 from parsolve.domain.halo import HaloExchange
+from parsolve.domain.processes import factorizations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +57,7 @@ def numbered(sub: Subdomain, name: str = "u", dtype: str = "float64") -> Field:
 def exchanged(sub: Subdomain, depth: int, dtype: str = "float64", *, split: bool = False) -> list[Field]:
     fields = [numbered(sub, name, dtype) for name in ("u", "v")]
     points = min(1, *sub.grid.cells)
-    exchange = HaloExchange(fields, {"v": CONDITION}, depth=depth, boundary_depth=depth, points=points)
+    exchange = HaloExchange(fields, {"v": CONDITION}, depth=depth, boundary_depth=depth, base=points)
     for _ in range(2):  # a plan serves many times
         if split:
             exchange.start(0.0)
@@ -80,7 +81,7 @@ def process_grids(grid: Grid, size: int, depth: int) -> Iterator[tuple[int, int,
 @pytest.mark.parametrize("name", GRIDS)
 def test_ghosts_of_one_rank_are_the_indices_beyond(name: str, depth: int) -> None:
     grid = grid_of(name)
-    u, v = exchanged(Subdomain(grid, MPI.COMM_SELF, (1, 1, 1), depth), depth)
+    u, v = exchanged(regular(grid, MPI.COMM_SELF, (1, 1, 1), depth), depth)
     index = np.indices(u.array.shape) - np.reshape(u.origin, (3, 1, 1, 1))
     n = np.reshape(grid.cells, (3, 1, 1, 1))
     periodic = np.reshape(grid.periodic, (3, 1, 1, 1))
@@ -107,10 +108,10 @@ def test_ghosts_have_the_same_bits_on_every_process_grid(
     monkeypatch.setattr(halo, "SMALL", small)
     grid = grid_of(name)
     dtype = "float32" if split else "float64"
-    alone = exchanged(Subdomain(grid, MPI.COMM_SELF, (1, 1, 1), depth), depth, dtype)
+    alone = exchanged(regular(grid, MPI.COMM_SELF, (1, 1, 1), depth), depth, dtype)
     wrong = []
     for processes in process_grids(grid, comm.size, depth):
-        sub = Subdomain(grid, comm, processes, depth)
+        sub = regular(grid, comm, processes, depth)
         for f, whole in zip(exchanged(sub, depth, dtype, split=split), alone, strict=True):
             box = tuple(slice(a, b + 2 * g) for a, b, g in zip(sub.start, sub.stop, sub.ghosts, strict=True))
             if not np.array_equal(f.array, whole.array[box]):
@@ -125,9 +126,9 @@ def test_bytes_sent_are_those_of_the_slabs(comm: MPI.Intracomm, monkeypatch: pyt
     processes = next((p for p in process_grids(grid, comm.size, 1) if p[0] == comm.size), None)
     if processes is None:
         pytest.skip("too many ranks for this grid")
-    sub = Subdomain(grid, comm, processes, 1)
+    sub = regular(grid, comm, processes, 1)
     fields = [Field(name, sub, "float32") for name in "uv"]
-    exchange = HaloExchange(fields, {}, depth=1, boundary_depth=1, points=1)
+    exchange = HaloExchange(fields, {}, depth=1, boundary_depth=1, base=1)
     plane = fields[0].stride[0] * 4  # ghosts and padding of the rows are part of it
     assert plane >= (sub.shape[1] + 2) * (sub.shape[2] + 2) * 4
     assert exchange.bytes_sent == 2 * 2 * plane  # two sides, two fields

@@ -9,7 +9,7 @@ import pytest
 
 from parsolve.domain import halo
 from parsolve.domain.field import Field
-from parsolve.domain.grid import Grid, Subdomain
+from parsolve.domain.grid import Grid, regular
 from parsolve.domain.halo import HaloExchange
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ def test_every_exchange_brings_what_the_neighbours_have_now(
     comm: MPI.Intracomm, periodic: bool, yielding: bool
 ) -> None:
     """Ranks run at different speeds, and nobody waits for those that are not its neighbours."""
-    sub = Subdomain(grid(comm.size, periodic=periodic), comm, (comm.size, 1, 1), 1)
+    sub = regular(grid(comm.size, periodic=periodic), comm, (comm.size, 1, 1), 1)
     fields = [Field(name, sub, np.float64) for name in "uv"]
-    exchange = HaloExchange(fields, {}, depth=1, boundary_depth=1, points=1, yielding=yielding)
+    exchange = HaloExchange(fields, {}, depth=1, boundary_depth=1, base=1, yielding=yielding)
     assert len(exchange._mailboxes) == (comm.size > 1)
     wrong = []
     for n in range(ROUNDS):
@@ -48,10 +48,10 @@ def test_every_exchange_brings_what_the_neighbours_have_now(
 
 @pytest.mark.mpi(min_size=2)
 def test_large_slabs_go_by_messages(comm: MPI.Intracomm, monkeypatch: pytest.MonkeyPatch) -> None:
-    sub = Subdomain(grid(comm.size, periodic=True), comm, (comm.size, 1, 1), 1)
+    sub = regular(grid(comm.size, periodic=True), comm, (comm.size, 1, 1), 1)
     fields = [Field("u", sub, np.float64)]
     monkeypatch.setattr(halo, "SMALL", 100)
-    assert not HaloExchange(fields, {}, depth=1, boundary_depth=1, points=1)._mailboxes
+    assert not HaloExchange(fields, {}, depth=1, boundary_depth=1, base=1)._mailboxes
 
 
 def grid(ranks: int, *, periodic: bool) -> Grid:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from mpi4py import MPI
 
 from parsolve.domain.field import Field
-from parsolve.domain.grid import Grid, Subdomain, factorizations
+from parsolve.domain.grid import Grid, regular
+from parsolve.domain.processes import factorizations
 from parsolve.domain.reduce import exact_sum, extrema, first_bad, mean
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False)
 def holding(values: Sequence[float], dtype: str = "float64") -> Field:
     """A field on one rank with these values; ghosts hold what must not be counted."""
     grid = Grid(("x",), (1, 1, len(values)), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (True, True, True))
-    f = Field("u", Subdomain(grid, MPI.COMM_SELF, (1, 1, 1), 1), dtype)
+    f = Field("u", regular(grid, MPI.COMM_SELF, (1, 1, 1), 1), dtype)
     f.array[...] = np.nan
     f.owned[0, 0, :] = values
     return f
@@ -95,7 +96,7 @@ def test_extrema_and_mean() -> None:
 
 def test_the_first_bad_cell_is_told_by_its_global_index() -> None:
     grid = Grid(("x", "y", "z"), (3, 4, 5), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (True, True, True))
-    f = Field("w", Subdomain(grid, MPI.COMM_SELF, (1, 1, 1), 1), "float32")
+    f = Field("w", regular(grid, MPI.COMM_SELF, (1, 1, 1), 1), "float32")
     f.array[...] = np.nan
     f.owned[...] = 1.0
     assert first_bad(f) is None
@@ -114,7 +115,7 @@ def test_sums_and_extrema_are_the_same_on_every_process_grid(comm: MPI.Intracomm
     wanted = math.fsum(whole.ravel().tolist())
     found = []
     for processes in factorizations(comm.size):
-        sub = Subdomain(grid, comm, processes, 1)
+        sub = regular(grid, comm, processes, 1)
         f = Field("u", sub, "float64")
         f.owned[...] = whole[tuple(slice(a, b) for a, b in zip(sub.start, sub.stop, strict=True))]
         found.append((exact_sum(f), extrema(f)))

@@ -9,7 +9,7 @@ import pytest
 from mpi4py import MPI
 
 from parsolve.domain.field import Box, Field, bind
-from parsolve.domain.grid import Grid, Subdomain
+from parsolve.domain.grid import Grid, Subdomain, regular
 from parsolve.equations.catalogue import CATALOGUE
 from parsolve.equations.codegen import CATALOGUE_ORDERS, DIMENSIONS
 from parsolve.equations.program import Stage, build
@@ -35,7 +35,7 @@ def stages(name: str, axes: tuple[str, ...], order: int) -> Iterator[Stage]:
 def subdomain(axes: tuple[str, ...], ghost: int) -> Subdomain:
     z, y, x = (n if axis in axes else 1 for n, axis in zip(CELLS, "zyx", strict=True))
     grid = Grid(axes, (z, y, x), (0.0, 0.0, 0.0), (0.7, 0.3, 0.1), (True, True, True))
-    return Subdomain(grid, MPI.COMM_SELF, (1, 1, 1), ghost)
+    return regular(grid, MPI.COMM_SELF, (1, 1, 1), ghost)
 
 
 def launch(

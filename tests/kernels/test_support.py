@@ -10,7 +10,7 @@ import pytest
 from mpi4py import MPI
 
 from parsolve.domain.field import Box, Field, arguments, bind
-from parsolve.domain.grid import Grid, Subdomain
+from parsolve.domain.grid import Grid, regular
 from parsolve.kernels.library import core, fma
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ BOXES = [
 def fields(n: int, shape: tuple[int, int, int], precision: str) -> list[Field]:
     names = tuple(axis for axis, extent in zip("xyz", reversed(shape), strict=True) if extent > 1)
     grid = Grid(names, shape, (0.0,) * 3, (1.0,) * 3, (True,) * 3)
-    sub, random = Subdomain(grid, MPI.COMM_SELF, (1, 1, 1), 2), np.random.default_rng(3)
+    sub, random = regular(grid, MPI.COMM_SELF, (1, 1, 1), 2), np.random.default_rng(3)
     made = [Field(f"f{i}", sub, precision) for i in range(n)]
     for f in made:
         f.array[...] = random.uniform(-1, 1, f.array.shape)

@@ -30,7 +30,15 @@ def grid(*cells: int, periodic: bool = True) -> Grid:
 
 def load(*cells: int, processes: Triple = (1, 1, 1), **more: Any) -> Load:
     whole = grid(*cells)
-    values: dict[str, Any] = {"kernels": 1, "radius": 1, "operations": 17, "unknowns": 1, "carried": 1, "fields": 2}
+    values: dict[str, Any] = {
+        "kernels": 1,
+        "radius": 1,
+        "reach": 1,
+        "operations": 17,
+        "unknowns": 1,
+        "carried": 1,
+        "fields": 2,
+    }
     values |= {"lag": lags(whole, 1, 1, corners=False), "itemsize": 8} | more
     return Load(whole, processes, **values)
 

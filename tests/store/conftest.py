@@ -9,7 +9,7 @@ import pytest
 from mpi4py import MPI
 
 from parsolve.domain.field import Field
-from parsolve.domain.grid import Grid, Subdomain
+from parsolve.domain.grid import Grid, Subdomain, regular
 from parsolve.store import FieldInfo, Recorder
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Maker:
         if processes is None:
             axis = next(place for place in range(3) if grid.cells[place] >= self.comm.size)
             processes = tuple(self.comm.size if place == axis else 1 for place in range(3))
-        return Subdomain(grid, self.comm, processes, 1)
+        return regular(grid, self.comm, processes, 1)
 
     def recorder(
         self, path: Path, grid: Grid, names: tuple[str, ...] = ("u", "v"), dtype: str = "f8", **options: Any

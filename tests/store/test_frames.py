@@ -186,10 +186,10 @@ import os, signal, sys
 from pathlib import Path
 from mpi4py import MPI
 from parsolve.domain.field import Field
-from parsolve.domain.grid import Grid, Subdomain
+from parsolve.domain.grid import Grid, Subdomain, regular
 from parsolve.store import FieldInfo, Recorder
 grid = Grid(("x",), (1, 1, 5), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (True, True, True))
-field = Field("u", Subdomain(grid, MPI.COMM_SELF, (1, 1, 1), 1), "f8")
+field = Field("u", regular(grid, MPI.COMM_SELF, (1, 1, 1), 1), "f8")
 recorder = Recorder(MPI.COMM_SELF, Path(sys.argv[1]), grid, [FieldInfo("u", "", "")], "f8", {})
 for step in range(2):
     field.owned[...] = step

@@ -10,7 +10,7 @@ import pytest
 from mpi4py import MPI
 
 from parsolve.domain.field import Field
-from parsolve.domain.grid import Grid, Subdomain
+from parsolve.domain.grid import Grid, regular
 from parsolve.errors import CaseError, SetupError, StorageError
 from parsolve.store import FieldInfo, Recorder
 from parsolve.view import plot
@@ -25,7 +25,7 @@ def make(path: Path, *shape: int, frames: int = 5, value: float | None = None) -
     """A result whose u grows with time and has a known centre; v is constant."""
     cells = (1,) * (3 - len(shape)) + shape
     grid = Grid(tuple("xyz"[: len(shape)]), cells, (0.0, 0.0, 0.0), tuple(1 / n for n in cells), (True, True, True))
-    domain = Subdomain(grid, MPI.COMM_SELF, (1, 1, 1), 1)
+    domain = regular(grid, MPI.COMM_SELF, (1, 1, 1), 1)
     u, v = Field("u", domain, "f8"), Field("v", domain, "f8")
     infos = [FieldInfo("u", "temperature", "K"), FieldInfo("v", "speed", "m/s")]
     recorder = Recorder(MPI.COMM_SELF, path, grid, infos, "f8", {"title": "A test"})

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from mpi4py import MPI
 
 from parsolve.domain import halo
-from parsolve.domain.grid import Halo, decompose
 from parsolve.errors import CaseError
+from parsolve.march.control import Fixed
+from parsolve.march.march import march
+from parsolve.problem.layout import decide, load_of
 from parsolve.problem.prepare import prepare
-from parsolve.stages.blocking import Blocking
-from parsolve.stages.passes import Passes
+from parsolve.stages.blocking import PLAIN, Blocking, is_deep
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,23 +39,33 @@ CONDITIONS = (
 )
 
 
-def marched(lab: Any, case: dict[str, Any], comm: MPI.Intracomm, blocking: Blocking | None) -> Any:
+def laid_out(problem: Any, comm: MPI.Intracomm, blocking: Blocking) -> Any:
+    """The layout of a problem with passes as they are given."""
+    layout = decide(in_plain_order(problem), comm)
+    load = load_of(problem, layout.processes, (problem.case.run.threads or 1) if blocking.steps else 1)
+    deep = max(problem.program.ghost, blocking.steps * load.reach)
+    ghosts = tuple(
+        0
+        if not there
+        else deep
+        if is_deep(problem.grid, layout.processes, d, blocking.whole)
+        else problem.program.ghost
+        for d, there in enumerate(problem.grid.present)
+    )
+    return replace(layout, ghosts=ghosts, blocking=blocking, threads=load.threads)
+
+
+def marched(lab: Any, case: dict[str, Any], comm: MPI.Intracomm, blocking: Blocking) -> Any:
     """The state after the steps of a case, in passes or one by one."""
     problem = lab.pose(case)
-    steps = blocking.steps if blocking else 0
-    deep = steps * problem._kernels * problem.program.radius
-    halo = Halo(problem.program.ghost, problem.points, deep, bool(blocking and blocking.whole))
-    sub = decompose(problem.grid, comm, halo, problem.case.run.processes, problem.threads if blocking else 1)
-    march = prepare(problem, sub)
-    stepper, done = Passes(march.stepper, blocking) if blocking else march.stepper, 0
-    while done < march.schedule.steps:
-        done += stepper.advance(done, march.schedule.steps, march.schedule)
-    stepper.free()
-    return march.state
+    prepared = prepare(problem, laid_out(problem, comm, blocking), comm)
+    march(prepared.steps, Fixed(prepared.schedule))
+    prepared.free()
+    return prepared.state
 
 
 def assert_same(lab: Any, case: dict[str, Any], comm: MPI.Intracomm, blocking: Blocking) -> None:
-    plain, piped = (marched(lab, case, comm, b) for b in (None, blocking))
+    plain, piped = (marched(lab, case, comm, b) for b in (PLAIN, blocking))
     for name, f in plain.items():
         np.testing.assert_array_equal(piped[name].owned, f.owned, name)
 
@@ -156,7 +167,8 @@ def test_anti_periodic_ends_are_closed_in_the_tile(
     for axis in anti:
         case["grid"][axis]["periodic"] = "anti"
     assert_same(lab, case, solo, Blocking(2, tile))
-    assert lab.pose(case).load(1).fits(2, whole=tile is None)
+    problem = lab.pose(case)
+    assert load_of(problem, (1, 1, 1), 1).fits(2, whole=tile is None)
 
 
 def test_a_face_from_a_file_closes_with_a_periodic_axis(lab: Any, solo: MPI.Intracomm, tmp_path: Path) -> None:
@@ -169,9 +181,9 @@ def test_a_face_from_a_file_closes_with_a_periodic_axis(lab: Any, solo: MPI.Intr
 
 def test_large_grids_are_marched_in_passes_and_off_means_off(lab: Any) -> None:
     problem = lab.pose(lab.case("heat", 96, 96, time={"steps": 16, "scheme": "euler"}))
-    off = replace(problem, case=msgspec.structs.replace(problem.case, run=_off(problem)))
-    assert problem.blocking(1).steps > 1
-    assert off.blocking(1).steps == 0
+    off = in_plain_order(problem)
+    assert decide(problem, lab.comm).blocking.steps > 1
+    assert decide(off, lab.comm).blocking == PLAIN
     np.testing.assert_array_equal(lab.solve(problem).fields["u"], lab.solve(off).fields["u"])
 
 
@@ -184,7 +196,7 @@ def test_large_grids_are_marched_in_passes_and_off_means_off(lab: Any) -> None:
 )
 def test_what_cannot_run_in_tiles_runs_step_by_step(lab: Any, rate: str, run: dict[str, Any]) -> None:
     case = lab.case({"u": rate}, 96, 96, time={"steps": 2, "scheme": "rk4"}, run=run)
-    assert lab.pose(case).blocking(1).steps == 0
+    assert decide(lab.pose(case), lab.comm).blocking == PLAIN
 
 
 @pytest.mark.parametrize(
@@ -200,5 +212,7 @@ def test_passes_that_cannot_be_are_refused(lab: Any, pipeline: Any, time: Any, m
         lab.solve(case)
 
 
-def _off(problem: Any) -> Any:
-    return msgspec.structs.replace(problem.case.run, pipeline="off")
+def in_plain_order(problem: Any) -> Any:
+    """The problem in the plain order."""
+    run = msgspec.structs.replace(problem.case.run, pipeline="off")
+    return replace(problem, case=msgspec.structs.replace(problem.case, run=run))

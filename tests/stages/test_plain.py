@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parsolve.stages import evaluation
-from parsolve.stages.evaluation import interior
+from parsolve.stages import plain
+from parsolve.stages.plain import interior
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     st.integers(1, 4),
 )
 def test_interior_and_shell_are_the_owned_cells_once(shape: tuple[int, int, int], late: list[int], radius: int) -> None:
-    inner, shell = interior(SimpleNamespace(shape=shape), SimpleNamespace(late_axes=tuple(late)), radius)  # type: ignore[arg-type]
+    inner, shell = interior(shape, late, radius)
     count = np.zeros(shape, int)
     for box in (inner, *shell):
         assert all(a >= 0 and b <= n for a, b, n in zip(box.lo, box.hi, shape, strict=True))
@@ -82,5 +81,5 @@ def test_values_written_past_the_caches_are_the_same(
 
 def use(monkeypatch: pytest.MonkeyPatch, limits: Sequence[int]) -> Iterator[None]:
     for limit in limits:
-        monkeypatch.setattr(evaluation, "STREAMED", limit)
+        monkeypatch.setattr(plain, "STREAMED", limit)
         yield
