@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,9 +12,14 @@ if TYPE_CHECKING:
 
 
 class ParsolveError(Exception):
-    """What went wrong, where, and what to do; shown without a traceback."""
+    """What went wrong, where, and what to do; shown without a traceback.
+
+    Attributes:
+        ranks: how many raise it together; set where they agree.
+    """
 
     exit_code = 1
+    ranks = 1
 
 
 class CaseError(ParsolveError):
@@ -55,7 +60,9 @@ def agree(comm: MPI.Comm, error: ParsolveError | None) -> None:
     first = comm.allreduce(comm.size if error is None else comm.rank, op=_minimum())
     if first == comm.size:
         return
-    raise comm.bcast(error, root=first)
+    shared: ParsolveError = comm.bcast(error, root=first)
+    shared.ranks = comm.size
+    raise shared
 
 
 @contextmanager
@@ -71,6 +78,31 @@ def agreed(comm: MPI.Comm) -> Iterator[None]:
     except OSError as caught:
         error = StorageError(f"{caught.filename or 'input/output'}: {caught.strerror or caught}")
     agree(comm, error)
+
+
+def is_agreed(comm: MPI.Comm, error: BaseException | None) -> bool:
+    """Whether all ranks of a communicator pass here: there is no error, one that they agreed on, or one rank only.
+
+    (Agreed on there or on a larger communicator: an error of some ranks of ``comm`` is theirs alone.)
+    """
+    return error is None or getattr(error, "ranks", 1) >= comm.size
+
+
+@contextmanager
+def owning(comm: MPI.Comm) -> Iterator[ExitStack]:
+    """Release what the body opens, last first, however the body ends; releases may be collective.
+
+    ``with owning(comm) as owner: x = owner.enter_context(Thing())``, or ``owner.callback(x.free)``. Who keeps things
+    beyond the body ends it with ``self.free = owner.pop_all().close``. An error of one rank alone releases nothing, as
+    the others would not come; it ends the whole job (see ``__main__``).
+    """
+    with ExitStack() as owner:
+        try:
+            yield owner
+        except BaseException as error:
+            if not is_agreed(comm, error):
+                owner.pop_all()
+            raise
 
 
 def _minimum() -> MPI.Op:
