@@ -14,6 +14,7 @@ import pytest
 from mpi4py import MPI
 
 from parsolve.case import Case
+from parsolve.domain.redistribute import allgather
 from parsolve.equations.catalogue import CATALOGUE
 from parsolve.march.march import Outcome
 from parsolve.march.stepper import Workspace
@@ -102,14 +103,7 @@ class Solution:
 
 def assemble(fields: Mapping[str, Field]) -> Arrays:
     """The global arrays of distributed fields, on every rank."""
-    arrays = {}
-    for name, f in fields.items():
-        sub = f.subdomain
-        whole = np.empty(sub.grid.cells, f.dtype)
-        for start, part in sub.comm.allgather((sub.start, f.owned.copy())):
-            whole[tuple(slice(a, a + n) for a, n in zip(start, part.shape, strict=True))] = part
-        arrays[name] = whole.reshape(sub.grid.shape)
-    return arrays
+    return {name: allgather(f.owned, f.subdomain) for name, f in fields.items()}
 
 
 class Lab:

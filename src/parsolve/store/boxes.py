@@ -13,42 +13,42 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from parsolve.domain.field import Box
 from parsolve.domain.grid import split
+from parsolve.domain.redistribute import NOTHING, Redistribution
 from parsolve.errors import agreed
 
 if TYPE_CHECKING:
     from mpi4py import MPI
     from numpy.typing import NDArray
 
-    from parsolve.domain.grid import Subdomain
+    from parsolve.domain.grid import Subdomain, Triple
 
-SLAB = 4 << 20  # bytes packed and written at once: large for the disk, small enough to stay in cache between the two
+SLAB = 4 << 20  # bytes written at once: large for the disk, small enough to stay in cache after packing
 
 
 class BoxWriter:
     """Writes this rank's share of the layers; memory is bounded by a slab or, if larger, one layer. Collective."""
 
     def __init__(self, domain: Subdomain, dtype: np.dtype[np.generic]) -> None:
-        from mpi4py import MPI
-
-        cells, shape = domain.grid.cells, domain.shape
+        comm, cells = domain.comm, domain.grid.cells
         # Layers are counted along the slowest axis that has more than one cell.
-        self._axis = axis = next((place for place in range(3) if cells[place] > 1), 2)
-        self._start = domain.start[axis]
-        self._layer = domain.grid.size // cells[axis]  # cells of a whole layer
-        self._part = math.prod(shape) // shape[axis]  # cells of a layer in this box
-        self._cells = cells
-        self._kind = MPI.Datatype.fromcode(dtype.char)
-        self._group = domain.comm.Split(domain.coords[axis], domain.comm.rank)
-        self._boxes: list[tuple[list[int], list[int]]] = self._group.allgather((list(domain.start), list(shape)))
-        size = self._group.size
-        most = max(1, SLAB // (self._layer * dtype.itemsize))
-        rounds = -(-shape[axis] // (most * size))
-        self._bounds = split(shape[axis], rounds * size)
-        most = -(-shape[axis] // (rounds * size))
-        with agreed(domain.comm):
-            self._packed = np.empty(most * size * self._part, dtype)
-            self._slab = np.empty(most * self._layer if size > 1 else 0, dtype)
+        axis = next((d for d in range(3) if cells[d] > 1), 2)
+        self._layer = domain.grid.size // cells[axis] * dtype.itemsize  # bytes
+        have = comm.allgather(Box(domain.start, domain.stop))
+        first, last = domain.start[axis], domain.stop[axis]
+        group = [rank for rank, box in enumerate(have) if box.lo[axis] == first]  # shares these layers
+        most = max(1, SLAB // self._layer) * len(group)  # layers of a round
+        rounds = -(-(last - first) // most)
+        bounds = [first + layer for layer in split(last - first, rounds * len(group))]
+        self._rounds: list[tuple[int, Redistribution]] = []  # the first layer that is written, and how it comes here
+        for start in range(0, len(bounds) - 1, len(group)):
+            want = [NOTHING] * comm.size
+            for place, rank in enumerate(group, start):
+                want[rank] = _layers(domain.grid.cells, axis, bounds[place], bounds[place + 1])
+            self._rounds.append((want[comm.rank].lo[axis], Redistribution(comm, have, want)))
+        with agreed(comm):
+            self._slab = np.empty(max(math.prod(plan.shape) for _, plan in self._rounds), dtype)
 
     def write(self, file: MPI.File, offset: int, owned: NDArray[np.generic]) -> MPI.Exception | None:
         """Write the boxes of one array, which begins at a byte offset; return what failed here, if anything.
@@ -58,55 +58,21 @@ class BoxWriter:
         from mpi4py import MPI
 
         error: MPI.Exception | None = None
-        size = self._group.size
-        for block in range(0, len(self._bounds) - 1, size):
-            bounds = self._bounds[block : block + size + 1]
-            packed = self._pack(owned, bounds)
-            first = bounds[self._group.rank]
-            values = packed if size == 1 else self._exchange(packed, bounds)
+        for first, plan in self._rounds:
+            values = plan(owned, self._slab[: math.prod(plan.shape)].reshape(plan.shape))
             if values.size and error is None:
                 try:
                     status = MPI.Status()
-                    file.Write_at(offset + (self._start + first) * self._layer * values.itemsize, values, status)
+                    file.Write_at(offset + first * self._layer, values, status)
                     if status.Get_count(MPI.BYTE) != values.nbytes:  # some libraries raise nothing
                         raise MPI.Exception(MPI.ERR_IO)
                 except MPI.Exception as caught:
                     error = caught
         return error
 
-    def free(self) -> None:
-        """Give the group's communicator back; collective."""
-        self._group.Free()
 
-    def _pack(self, owned: NDArray[np.generic], bounds: list[int]) -> NDArray[np.generic]:
-        """Return the layers of a round of this box as one run of memory."""
-        part = owned[(slice(None),) * self._axis + (slice(bounds[0], bounds[-1]),)]
-        packed = self._packed[: part.size]
-        np.copyto(packed.reshape(part.shape), part)
-        return packed
-
-    def _exchange(self, packed: NDArray[np.generic], bounds: list[int]) -> NDArray[np.generic]:
-        """Return this rank's whole layers, put together from the boxes of its group; collective."""
-        ranks = range(self._group.size)
-        item = packed.itemsize
-        counts = [(bounds[rank + 1] - bounds[rank]) * self._part for rank in ranks]
-        starts = [(bounds[rank] - bounds[0]) * self._part * item for rank in ranks]
-        layers = bounds[self._group.rank + 1] - bounds[self._group.rank]
-        slab = self._slab[: layers * self._layer]
-        kinds = [self._box_in_slab(box, layers) for box in self._boxes] if layers else [self._kind for _ in ranks]
-        try:
-            self._group.Alltoallw(
-                [packed, counts, starts, [self._kind for _ in ranks]],
-                [slab, [min(layers, 1) for _ in ranks], [0 for _ in ranks], kinds],
-            )
-        finally:
-            for kind in kinds if layers else ():
-                kind.Free()
-        return slab
-
-    def _box_in_slab(self, box: tuple[list[int], list[int]], layers: int) -> MPI.Datatype:
-        """Return the place of another rank's box in a slab of whole layers, as an MPI type."""
-        whole, shape, start = list(self._cells), list(box[1]), list(box[0])
-        whole[self._axis] = shape[self._axis] = layers
-        start[self._axis] = 0
-        return self._kind.Create_subarray(whole, shape, start).Commit()
+def _layers(cells: Triple, axis: int, lower: int, upper: int) -> Box:
+    """The box of whole layers along an axis."""
+    lo, hi = [0, 0, 0], list(cells)
+    lo[axis], hi[axis] = lower, upper
+    return Box((lo[0], lo[1], lo[2]), (hi[0], hi[1], hi[2]))

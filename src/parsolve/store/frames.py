@@ -116,9 +116,6 @@ class Recorder:
         with agreed(self._comm):
             if self._comm.rank == 0:
                 publish(self._places, self._keep_frames)
-        if self._writer is not None:
-            self._writer.free()
-            self._writer = None
         return self._places.result
 
     def abandon(self) -> None:
