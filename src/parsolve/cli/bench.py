@@ -69,9 +69,9 @@ def scale(args: argparse.Namespace, comm: MPI.Intracomm) -> int:
     write_table(rows, Path(f"{name}.csv"), comm)
     with agreed(comm):
         if comm.rank == 0:
-            from parsolve.view.scaling import plot_scaling
+            from parsolve.view.scaling import draw_scaling
 
-            picture = plot_scaling(rows, f"{args.name}, {args.precision}", Path(f"{name}.png"))
+            picture = draw_scaling(rows, f"{args.name}, {args.precision}", Path(f"{name}.png"))
             if args.json:
                 print(json.dumps({"rows": [asdict(row) for row in rows]}), flush=True)
             else:

@@ -92,7 +92,7 @@ def _info_text(facts: dict[str, Any]) -> str:
 
 def plot(args: argparse.Namespace, world: object) -> int:
     """Draw a field and print the path of the picture."""
-    from parsolve.view.plot import plot as draw
+    from parsolve.view.plot import draw
 
     out = args.output or args.result.with_suffix(".png")
     print(draw(args.result, field=args.field, time=args.time, slice=args.slice, out=out, sheet=args.sheet))
