@@ -33,7 +33,7 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     parser.set_defaults(do=new, parallel=False, writes=True)
 
 
-def show_list(args: argparse.Namespace, world: object) -> int:
+def show_list(args: argparse.Namespace, start_mpi: object) -> int:
     """Print the names, with a line about each."""
     if args.kind is not None and args.kind not in KINDS:
         raise CaseError(f"list: unknown kind '{args.kind}'{nearest(args.kind, KINDS)}")
@@ -73,7 +73,7 @@ def cases() -> dict[str, str]:
     return {name: str(tomllib.loads(text).get("title", "")) for name, text in packaged().items()}
 
 
-def new(args: argparse.Namespace, world: object) -> int:
+def new(args: argparse.Namespace, start_mpi: object) -> int:
     """Copy a packaged case with its comments."""
     known = packaged()
     name = args.name.removesuffix(".toml")

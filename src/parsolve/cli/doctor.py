@@ -39,10 +39,10 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     """Add `doctor`."""
     parser = add("doctor", "report on the environment", "python -m parsolve doctor > doctor.md")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(do=doctor, parallel=False, writes=False)
+    parser.set_defaults(do=show_report, parallel=False, writes=False)
 
 
-def doctor(args: argparse.Namespace, world: object) -> int:
+def show_report(args: argparse.Namespace, start_mpi: object) -> int:
     """Print the report; 3 if something in it keeps parsolve from running."""
     problems: list[str] = []
     report = {
