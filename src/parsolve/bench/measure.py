@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from time import perf_counter, sleep
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -86,10 +86,6 @@ class Measurement:
     roofline: float
     ratio_to_roofline: float
     ratio_to_off: float | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The measurement as plain data."""
-        return asdict(self)
 
 
 def case_of(

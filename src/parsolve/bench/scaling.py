@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from parsolve.bench.measure import BENCHMARKS, measure_speed, wait_asleep
@@ -96,8 +96,8 @@ def write_table(rows: Sequence[Row], path: Path) -> None:
     """
     try:
         with path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, asdict(rows[0]).keys())
+            writer = csv.DictWriter(file, list(vars(rows[0])))
             writer.writeheader()
-            writer.writerows(asdict(row) for row in rows)
+            writer.writerows(map(vars, rows))
     except OSError as error:
         raise StorageError(f"{path}: cannot be written ({error.strerror})") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +54,7 @@ def show_speed(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm])
     others = peers.run_peers(args.name, comm, threads=found.threads, **options) if peers else []
     if comm.rank == 0:
         if args.json:
-            print(json.dumps(found.to_dict() | {"peers": [asdict(peer) for peer in others]}), flush=True)
+            print(json.dumps(vars(found) | {"peers": [vars(peer) for peer in others]}), flush=True)
         else:
             print("\n".join([speed_text(found), *table([_peer(found, peer) for peer in others], "  ")]), flush=True)
     return 0
@@ -78,7 +77,7 @@ def show_scaling(args: argparse.Namespace, comm: MPI.Intracomm) -> int:
             write_table(rows, Path(f"{name}.csv"))
             picture = draw_scaling(rows, f"{args.name}, {args.precision}", Path(f"{name}.png"))
             if args.json:
-                print(json.dumps({"rows": [asdict(row) for row in rows]}), flush=True)
+                print(json.dumps({"rows": [vars(row) for row in rows]}), flush=True)
             else:
                 lines = table([HEAD, *(_cells(row) for row in rows)], "  ")
                 print("\n".join([*lines, f"written: {name}.csv, {picture}"]), flush=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,6 +69,8 @@ def schemes() -> dict[str, str]:
 
 def cases() -> dict[str, str]:
     """Return the packaged cases: name -> title."""
+    import tomllib
+
     return {name: str(tomllib.loads(text).get("title", "")) for name, text in packaged().items()}
 
 

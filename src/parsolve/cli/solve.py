@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -156,4 +155,4 @@ def _by_axis(shape: Triple, plan: Plan) -> str:
 
 def _plan_dict(plan: Plan) -> dict[str, object]:
     shapes = [{axis: shape["zyx".index(axis)] for axis in plan.processes} for shape in plan.local_shapes]
-    return asdict(plan) | {"local_shapes": shapes}
+    return vars(plan) | {"local_shapes": shapes}
