@@ -11,9 +11,9 @@ from __future__ import annotations
 import argparse
 
 from mpi4py import MPI
+from peers import run_peers
 
 from parsolve.bench.measure import best_time, case_of, copy_bandwidth, ready
-from parsolve.bench.peers import run_peers
 from parsolve.case import Case
 from parsolve.problem.problem import pose
 
@@ -36,9 +36,8 @@ def main() -> None:
     text["time"] = named["time"] | {"dt": 1e-3}
     rates = {}
     for name, data in (("catalogue", named), ("text", text)):
-        prepared = ready(pose(Case.from_dict(data)), comm)
-        steps, seconds = best_time(prepared, comm, args.seconds)
-        prepared.passes.free()
+        with ready(pose(Case.from_dict(data)), comm) as prepared:
+            steps, seconds = best_time(prepared, comm, args.seconds)
         rates[name] = steps * args.size**2 / seconds
     options = {"size": args.size, "precision": "float64", "seconds": args.seconds, "threads": 1}
     found = run_peers("gray-scott", comm, names=("numba",), **options)

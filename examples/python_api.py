@@ -19,11 +19,12 @@ END = 4.0
 
 def main(path: Path) -> float:
     """March the wave from t = 0 to END, write the result, and return the largest error."""
-    x, t, u = sympy.symbols("x t u")
+    x, t, u, r = sympy.symbols("x t u r")
     wave = 1 / (1 + sympy.exp((x - 5 * t / sympy.sqrt(6)) / sympy.sqrt(6))) ** 2
     laplace = sympy.Function("laplace")
-    case = parsolve.case(
-        parsolve.Equation({"u": laplace(u) + r_of(u)}, parameters={"r": 1.0}),
+    case = parsolve.make_case(
+        evolve={"u": laplace(u) + r * u * (1 - u)},
+        parameters={"r": 1},
         title="An exact wave of Fisher's equation",
         grid={"x": {"cells": 160, "range": (-30, 50)}},
         initial={"u": wave.subs(t, 0)},
@@ -31,15 +32,10 @@ def main(path: Path) -> float:
         time={"end": END},
         run={"order": 4},
     )
-    parsolve.run(case, path, force=True)
+    parsolve.solve(case, path, force=True)
     with parsolve.open_result(path) as result:
         exact = sympy.lambdify(x, wave.subs(t, END))(result.grid.coordinates("x"))
         return float(np.abs(result.read("u", -1) - exact).max())
-
-
-def r_of(u: sympy.Symbol) -> sympy.Expr:
-    """The reaction r u (1 - u)."""
-    return sympy.Symbol("r") * u * (1 - u)
 
 
 if __name__ == "__main__":

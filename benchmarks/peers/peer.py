@@ -107,11 +107,7 @@ def main() -> None:
     threads = 1 if args.peer == "numpy" else args.threads  # NumPy's arithmetic has no threads
     os.environ |= {"OMP_NUM_THREADS": str(threads), "NUMBA_NUM_THREADS": str(threads)}  # read on import
     problem = Problem.load(args.problem)
-    try:
-        version = metadata.version(args.peer)
-    except metadata.PackageNotFoundError:
-        print(f"{args.peer}: not installed; pip install 'parsolve[bench]'", file=sys.stderr)
-        sys.exit(3)
+    version = metadata.version(args.peer)
     with redirect_stdout(sys.stderr):
         stepper: Stepper = import_module(f"{args.peer}_peer").Stepper(problem)
         stepper.march(problem.steps)

@@ -1,26 +1,21 @@
 """parsolve: partial differential equations on structured grids, on any number of MPI ranks."""
 
-from __future__ import annotations
-
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from parsolve.api import Equation, case, run
+    from parsolve.api import make_case, solve
     from parsolve.case import Case
     from parsolve.errors import ParsolveError
     from parsolve.store.result import open_result
 
-__all__ = ["Case", "Equation", "ParsolveError", "case", "open_result", "run"]
+__all__ = ["Case", "ParsolveError", "make_case", "open_result", "solve"]
 
 _HOMES = {
     "Case": "parsolve.case",
-    "Equation": "parsolve.api",
     "ParsolveError": "parsolve.errors",
-    "case": "parsolve.api",
+    "make_case": "parsolve.api",
     "open_result": "parsolve.store.result",
-    "run": "parsolve.api",
+    "solve": "parsolve.api",
 }
 
 
@@ -31,14 +26,3 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     return getattr(import_module(_HOMES[name]), name)
-
-
-class _Package(ModuleType):
-    """This package, in which `case` and `run` are the functions, also once the modules of these names are loaded."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in _HOMES and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

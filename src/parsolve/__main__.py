@@ -7,6 +7,7 @@ import sys
 import time
 import traceback
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parsolve.cli import launch
@@ -15,7 +16,6 @@ from parsolve.errors import ParsolveError, ResourceError, SetupError, StorageErr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import TextIO
 
     from mpi4py import MPI
 
@@ -47,6 +47,13 @@ class World:
                     "start with the mpirun of that library (`python -m parsolve doctor` shows both)"
                 )
         return self.comm
+
+    def close(self) -> None:
+        """Free the communicators, where all ranks come."""
+        for comm in (self.comm, self.meeting):
+            if comm is not None:
+                comm.Free()
+        self.comm = self.meeting = None
 
     @property
     def size(self) -> int:
@@ -90,22 +97,30 @@ class World:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return the exit code, the same on all ranks; no error passes as a traceback."""
     world = World()
-    warnings.showwarning = _show_warning
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        code = _run(sys.argv[1:] if argv is None else argv, world)
+    world.close()  # an error that only some ranks have has stopped them all before
+    return code
+
+
+def _run(argv: Sequence[str], world: World) -> int:
+    """Run a command; whatever it raises is told, and gives the exit code."""
     try:
-        code = run_command(sys.argv[1:] if argv is None else argv, world.open)
+        code = run_command(argv, world.open)
         sys.stdout.flush()
         return code
     except ParsolveError as error:
         return world.end(error)
     except MemoryError as error:
-        return world.end(
-            ResourceError(f"not enough memory ({str(error) or 'no details'}); use more ranks or fewer cells")
-        )
+        why = str(error) or "no details"
+        return world.end(ResourceError(f"not enough memory ({why}); use more ranks or fewer cells"))
     except KeyboardInterrupt:
         return world.interrupted()
     except BrokenPipeError:
         # Whoever read our output has gone (`parsolve list | head`): nothing to say, and nobody to say it to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
         return 0
     except OSError as error:
         if error.filename is None:
@@ -148,14 +163,7 @@ def _all_meet(meeting: MPI.Intracomm) -> bool:
     return True
 
 
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     """Show a warning as the user needs it: without the line of our source."""
     _say(f"parsolve: warning: {message}")
 

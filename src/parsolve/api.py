@@ -1,100 +1,76 @@
-"""Cases built in Python: the same tables as in a case file, with SymPy expressions where it has text."""
+"""Cases built in Python: the same tables as in a case file, with SymPy and NumPy where it has text and numbers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parsolve.case import Case
-from parsolve.run import run as run_case
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from mpi4py import MPI
 
     from parsolve.problem.summary import Summary
 
 
-@dataclass(frozen=True)
-class Equation:
-    """Evolution equations: ``Equation({"u": "D*laplace(u)"}, parameters={"D": 0.1})``.
+def make_case(**tables: Any) -> Case:
+    """The case of the tables and keys that a case file would have, ``equation="heat"`` or ``evolve={...}`` among them.
 
-    Attributes:
-        evolve: du/dt by ``u`` or the second time derivative by ``u_tt``: text or SymPy.
-        parameters: constants.
-        define: named expressions that the rates may use.
-        fields: coefficient fields: text, number, or ``{"file": ..., "dataset": ...}``.
-    """
-
-    evolve: Mapping[str, Any]
-    parameters: Mapping[str, float] = field(default_factory=dict)
-    define: Mapping[str, Any] = field(default_factory=dict)
-    fields: Mapping[str, Any] = field(default_factory=dict)
-
-    def tables(self) -> dict[str, Any]:
-        """The tables of a case file."""
-        return {
-            "evolve": {name: text(e) for name, e in self.evolve.items()},
-            "parameters": dict(self.parameters),
-            "define": {name: text(e) for name, e in self.define.items()},
-            "fields": {name: e if isinstance(e, dict) else text(e) for name, e in self.fields.items()},
-        }
-
-
-def case(equation: Equation | str, **tables: Any) -> Case:
-    """A case of an equation (or a catalogue name) and the tables grid, initial, boundary, time, output, run.
+    Where a file has text or a number, SymPy and NumPy stand as well, tuples and arrays for lists, paths for file names.
 
     Example:
-        ``case(Equation({"u": "laplace(u)"}), grid={"x": {"cells": 64, "range": (0, 1)}}, initial={"u": "sin(pi*x)"},
-        time={"end": 0.1})``
+        ``make_case(evolve={"u": "D*laplace(u)"}, parameters={"D": 0.1}, grid={"x": {"cells": 64, "range": (0, 1)}},
+        initial={"u": "sin(pi*x)"}, time={"end": 0.1})``
 
     Raises:
         CaseError: as for a case file.
     """
-    data = dict(tables)
-    if isinstance(equation, str):
-        data["equation"] = equation
-    else:
-        data |= equation.tables()
-    return Case.from_dict(_plain(data))
+    data = _plain(tables)
+    for rates in (data.get("evolve"), data.get("define")):  # text in the file, numbers too
+        if isinstance(rates, dict):
+            rates |= {name: text(e) for name, e in rates.items() if isinstance(e, int | float)}
+    return Case.from_dict(data)
 
 
-def run(case: Case, out: str | Path, *, comm: MPI.Intracomm | None = None, force: bool = False) -> Summary:
-    """Solve a case and write its result; collective on ``comm``, by default this process alone.
+def solve(case: Case, out: str | Path, comm: MPI.Intracomm | None = None, force: bool = False) -> Summary:
+    """Solve a case, write its result and return what was done; collective on ``comm``, by default this process alone.
 
     Raises:
         ParsolveError: the same one on all ranks.
     """
-    if comm is None:
-        from mpi4py import MPI
+    from mpi4py import MPI
 
-        comm = MPI.COMM_SELF
-    return run_case(case, comm, Path(out), force)
+    from parsolve.run import run
+
+    return run(case, MPI.COMM_SELF if comm is None else comm, Path(out), force)
 
 
 def text(e: object) -> str:
     """The text of an expression in the language of the case file; SymPy functions by their names there."""
     if isinstance(e, str):
-        return e
+        return str(e)
     import sympy
     from sympy.printing.str import StrPrinter
+
+    def call(name: str) -> Any:
+        return lambda self, e: f"{name}({self.stringify(e.args, ', ')})"
+
+    def join(word: str) -> Any:
+        return lambda self, e: f" {word} ".join(f"({self._print(part)})" for part in e.args)
 
     class Printer(StrPrinter):  # type: ignore[misc]
         """Names of the language where SymPy's differ."""
 
-        def _print_Abs(self, e: Any) -> str:
-            return f"abs({self._print(e.args[0])})"
+        _print_Abs, _print_Min, _print_Max, _print_ceiling = map(call, ("abs", "min", "max", "ceil"))
+        _print_And, _print_Or = map(join, ("and", "or"))
 
-        def _print_Min(self, e: Any) -> str:
-            return f"min({self.stringify(e.args, ', ')})"
+        def _print_Not(self, e: Any) -> str:
+            return f"not ({self._print(e.args[0])})"
 
-        def _print_Max(self, e: Any) -> str:
-            return f"max({self.stringify(e.args, ', ')})"
-
-        def _print_ceiling(self, e: Any) -> str:
-            return f"ceil({self._print(e.args[0])})"
+        def _print_Relational(self, e: Any) -> str:
+            return f"{self._print(e.lhs)} {e.rel_op} {self._print(e.rhs)}"
 
         def _print_Heaviside(self, e: Any) -> str:
             return f"heaviside({self._print(e.args[0])})"
@@ -106,19 +82,29 @@ def text(e: object) -> str:
             return repr(float(e))
 
         def _print_Piecewise(self, e: Any) -> str:
-            result = "0" if e.args[-1].cond != sympy.true else self._print(e.args[-1].expr)
-            pairs = e.args if e.args[-1].cond != sympy.true else e.args[:-1]
+            *pairs, (last, otherwise) = e.args
+            if otherwise != sympy.true:
+                pairs, last = list(e.args), sympy.Integer(0)
+            result = self._print(last)
             for value, condition in reversed(pairs):
                 result = f"where({self._print(condition)}, {self._print(value)}, {result})"
-            return result
+            return str(result)
 
-    return str(Printer().doprint(sympy.sympify(e) if not isinstance(e, sympy.Basic) else e))
+    return str(Printer().doprint(sympy.sympify(e)))
 
 
 def _plain(data: Any) -> Any:
-    """Tables with tuples as lists and SymPy as text."""
-    if isinstance(data, dict):
-        return {key: _plain(value) for key, value in data.items()}
-    if isinstance(data, (tuple, list)):
+    """Tables as they would be read from a file."""
+    if isinstance(data, Mapping):
+        return {str(key): _plain(value) for key, value in data.items()}
+    if isinstance(data, tuple | list):
         return [_plain(value) for value in data]
-    return data if isinstance(data, (str, int, float, bool)) or data is None else text(data)
+    if hasattr(data, "tolist"):  # NumPy's
+        return _plain(data.tolist())
+    if isinstance(data, os.PathLike):
+        return os.fspath(data)
+    if not hasattr(data, "free_symbols"):
+        return data
+    if data.is_Integer:
+        return int(data)
+    return float(data) if getattr(data, "is_comparable", False) else text(data)

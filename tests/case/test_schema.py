@@ -109,7 +109,7 @@ WRONG = {
     "grid.x.range=[0, 1, 2]": "grid.x.range: expected a list of length 2",
     "grid.x.range=[0, 'a']": "grid.x.range[1]: expected a number",
     "grid.x.range=[1, 0]": "grid.x.range: must increase",
-    "grid.x.range=[0, inf]": "grid.x.range: expected a finite number",
+    "grid.x.range=[0, inf]": "grid.x.range[1]: expected a finite number, got inf",
     "grid.x=3": "grid.x: expected a table such as { cells = 64, range = [0.0, 1.0] }, got 3",
     "grid.x={cells=3}": "grid.x.range: missing",
     "grid={}": "grid: axes must be",
@@ -148,6 +148,11 @@ WRONG = {
     "output.fields=u": "output.fields: expected a list, got 'u'",
     "parameters.D=abc": "parameters.D: expected a number, got 'abc'",
     "parameters=[1]": "parameters: expected a table, got [1]",
+    "parameters={D=inf}": "parameters.D: expected a finite number, got inf",
+    "run.pipeline=atuo": "run.pipeline: expected auto or off or a table such as { steps = 8, tile = [1, 32] }, got",
+    "run.pipeline={steps=1, tile=[1, 0]}": "run.pipeline.tile[1]: expected a whole number >= 1, got 0",
+    "boundary.u.xmin.robin=[1, true, 0]": "boundary.u.xmin.robin[1]: expected a number or text, got true",
+    "origin={name='a'}": "unknown key 'origin'",
     "schema=2": "schema: this version of parsolve reads schema 1, not 2",
     "title.x=3": "'title' is a value, not a table",
     "foo": "expected key=value",
@@ -161,6 +166,13 @@ def test_what_is_wrong_is_named(path: Path, override: str) -> None:
         Case.load(path, [override])
     assert WRONG[override] in str(caught.value)
     assert str(caught.value).startswith("--set ")
+
+
+def test_names_of_tables_in_python_must_be_text() -> None:
+    tables = tomllib.loads(BASE)
+    for key, wrong in (("case", {1: 2.0}), ("parameters", {"parameters": {1: 2.0}})):
+        with pytest.raises(CaseError, match=f"{key}: a name in this table is not text"):
+            Case.from_dict(tables | wrong)
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,16 @@
-"""`bench`: figures that fit together, scaling tables, and peers that compute the same field."""
+"""`bench`: figures that fit together, scaling tables, and what it says of peers that are not there."""
 
 from __future__ import annotations
 
 import csv
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from parsolve import peers
+from parsolve.bench import checkout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,47 +61,89 @@ def test_scaling_to_where_nothing_can_be_written(call: Callable[..., tuple[int, 
     assert "cannot be written" in err
 
 
-def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> None:
-    """A peer that is this text."""
-    script = tmp_path / "peer.py"
-    script.write_text("import json, sys\nimport numpy as np\n" + text)
-    monkeypatch.setattr(peers, "PEERS", ("mine",))
-    monkeypatch.setattr(peers, "_script", lambda: script)
-
-
-def test_a_peer_of_another_field_is_no_peer(
-    call: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_scaling_without_matplotlib_is_told_before_it_measures(
+    call: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = """
-p = np.load(sys.argv[2])
-np.save(sys.argv[3], p["u"] + 0.5)
-print(json.dumps({"version": "1", "updates_per_s": 1.0}))
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setattr("parsolve.bench.scaling.measure_scaling", None)
+    code, _, err = call("bench", "heat3d", "--scaling")
+    assert code == 3
+    assert 'pip install "parsolve[plot]"' in err
+    assert list(Path().iterdir()) == []
+
+
+# A checkout whose peers march nothing: {absent} are not installed.
+PEERS = """
+from dataclasses import dataclass
+PEERS = ("devito", "numba", "numpy")
+INSTALL = "not installed: pip install 'parsolve[bench]'"
+@dataclass
+class Peer:
+    name: str
+    version: str = "1.0"
+    updates_per_s: float = 1.0
+    difference: float = 0.0
+    problem: str = ""
+def missing():
+    return {absent}
+def run_peers(name, comm, **options):
+    return comm.bcast([Peer(name, problem=INSTALL if name in missing() else "") for name in PEERS])
 """
-    fake(monkeypatch, tmp_path, text)
-    code, out, _ = call("bench", "heat3d", *SMALL, "--peers")
-    assert code == 0
-    assert "computes another field" in out
 
 
-def test_a_peer_that_is_not_installed(
-    call: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder for a checkout, which this source is not in."""
+    monkeypatch.setattr(checkout, "__file__", "/nowhere/src/parsolve/bench/checkout.py")
+    monkeypatch.setattr("parsolve.bench.measure.REPEATS", 1)
+    (tmp_path / "benchmarks").mkdir()
+    return tmp_path / "benchmarks"
+
+
+def test_peers_of_the_checkout_stand_beside_ours(call: Callable[..., tuple[int, str, str]], folder: Path) -> None:
+    (folder / "peers.py").write_text(PEERS.format(absent=[]))
+    code, out, err = call("bench", "heat3d", *SMALL, "--peers")
+    assert (code, err) == (0, "")
+    assert all(f"{name} 1.0" in out for name in ("devito", "numba", "numpy"))
+    code, out, _ = call("bench", "heat3d", *SMALL, "--peers", "--json")
+    assert [peer["name"] for peer in json.loads(out)["peers"]] == ["devito", "numba", "numpy"]
+
+
+def test_a_peer_that_is_not_installed_is_told_and_the_others_march(
+    call: Callable[..., tuple[int, str, str]], folder: Path
 ) -> None:
-    fake(monkeypatch, tmp_path, "sys.exit(3)")
-    code, out, _ = call("bench", "heat3d", *SMALL, "--peers")
+    (folder / "peers.py").write_text(PEERS.format(absent=["devito"]))
+    code, out, err = call("bench", "heat3d", *SMALL, "--peers")
     assert code == 0
-    assert "not installed: pip install 'parsolve[bench]'" in out
+    assert err == "parsolve: warning: devito is not installed: pip install 'parsolve[bench]'\n"
+    assert "numba 1.0" in out
 
 
-@pytest.mark.parametrize("name", ["heat3d", "wave3d", "gray-scott", "gray-scott3d"])
-def test_numpy_computes_our_field(
-    call: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, name: str
+WITHOUT = {
+    "no checkout": (
+        None,
+        "there is no benchmarks/peers.py in /nowhere or {folder}; run it in the folder of a checkout",
+    ),
+    "no packages": (PEERS.format(absent=["devito", "numba"]), "devito and numba are not installed: pip install"),
+    "another version": ("from parsolve.bench.measure import gone", "is not of this version of parsolve"),
+}
+
+
+@pytest.mark.parametrize("what", WITHOUT)
+def test_what_peers_need_is_told_before_anything_is_measured(
+    call: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, folder: Path, what: str
 ) -> None:
-    """Of a size at which the initial values are nearly constant at the ends, as the peers take them."""
-    monkeypatch.setattr(peers, "PEERS", ("numpy",))
-    monkeypatch.setattr(peers, "_script", lambda: Path(__file__).parents[2] / "benchmarks" / "peers" / "peer.py")
-    code, out, err = call("bench", name, "--size", "48", "--seconds", "0.02", "--peers", "--json")
-    assert code == 0, err
-    (peer,) = json.loads(out.splitlines()[-1])["peers"]
-    assert peer["problem"] == ""
-    assert peer["difference"] < 1e-9
-    assert peer["updates_per_s"] > 0
+    text, words = WITHOUT[what]
+    if text is not None:
+        (folder / "peers.py").write_text(text)
+    monkeypatch.setattr("parsolve.bench.measure.measure_speed", None)
+    code, out, err = call("bench", "heat3d", "--peers")
+    assert (code, out) == (3, "")
+    assert words.format(folder=folder.parent) in err
+
+
+def test_all_ranks_say_once_that_there_is_no_checkout(shell: Shell) -> None:
+    patch = "import sys, parsolve.bench.checkout as c, parsolve.__main__ as m; c.__file__ = '/a/b/c/d/e'; sys.exit(m.main(sys.argv[1:]))"
+    done = shell("-c", patch, "bench", "--peers", ranks=2)
+    assert done.returncode == 3
+    assert done.stderr.count("parsolve: error: bench --peers runs scripts") == 1

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parsolve.case.tables import packaged
-from parsolve.cli import doctor
+from parsolve.cli import environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,13 +54,13 @@ def test_doctor(call: Call) -> None:
 
 def test_doctor_knows_families() -> None:
     open_mpi, mpich = "mpirun (Open MPI) 5.0.3\n", "HYDRA build details:\n    Version:      5.0.2\n"
-    assert doctor._fits("MPICH Version: 5.0.2", mpich) is True
-    assert doctor._fits("MPICH Version: 5.0.2", open_mpi) is False
-    assert doctor._fits("Open MPI v5.0.3, package: Open MPI", open_mpi) is True
-    assert doctor._fits("Open MPI v5.0.3", mpich) is False
-    assert doctor._fits("Intel(R) MPI Library 2021.12", "Intel(R) MPI Library for Linux* OS") is True
-    assert doctor._fits("MPICH Version: 5.0.2", "something else") is None
-    assert doctor._launcher_name(mpich) == "Hydra 5.0.2"
+    assert environment._fits("MPICH Version: 5.0.2", mpich) is True
+    assert environment._fits("MPICH Version: 5.0.2", open_mpi) is False
+    assert environment._fits("Open MPI v5.0.3, package: Open MPI", open_mpi) is True
+    assert environment._fits("Open MPI v5.0.3", mpich) is False
+    assert environment._fits("Intel(R) MPI Library 2021.12", "Intel(R) MPI Library for Linux* OS") is True
+    assert environment._fits("MPICH Version: 5.0.2", "something else") is None
+    assert environment._launcher_name(mpich) == "Hydra 5.0.2"
 
 
 def test_version(call: Call) -> None:

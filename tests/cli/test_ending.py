@@ -10,6 +10,9 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from mpi4py import MPI
+
+from parsolve.__main__ import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,20 +59,57 @@ def _own(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("parsolve:")]
 
 
-def test_help_and_list_load_nothing_heavy(shell: Shell) -> None:
-    heavy = ["sympy", "numpy", "scipy", "h5py", "matplotlib", "mpi4py", "msgspec"]
-    for words in (["--help"], ["run", "--help"], ["--version"], ["list", "cases"], ["rnu"]):
-        done = shell(
-            "-c",
-            "import sys, json\n"
-            "import parsolve.__main__ as program\n"
-            "try: program.main(sys.argv[1:])\n"
-            "except SystemExit: pass\n"
-            f"print(json.dumps([m for m in {heavy!r} if m in sys.modules]))",
-            *words,
-        )
-        assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout.splitlines()[-1]) == [], words
+LOADED = """
+import json, sys
+import parsolve.__main__ as program
+try:
+    program.main(sys.argv[1:])
+except SystemExit:
+    pass
+print(json.dumps(sorted({module.partition(".")[0] for module in sys.modules})))
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["--help", "run --help", "--version", "list cases", "list equations", "new heat", "rnu"],
+)
+def test_what_only_tells_loads_nothing_heavy(shell: Shell, words: str) -> None:
+    done = shell("-c", LOADED, *words.split())
+    heavy = {"sympy", "numpy", "scipy", "h5py", "matplotlib", "mpi4py", "msgspec", "subprocess", "platform"}
+    assert heavy & {*json.loads(done.stdout.splitlines()[-1])} == set(), done.stderr
+
+
+@pytest.mark.parametrize("words", ["check heat", "run heat --set time.steps=1 -q"])
+def test_solving_draws_nothing_and_loads_no_scipy(shell: Shell, words: str) -> None:
+    done = shell("-c", LOADED, *words.split())
+    loaded = {*json.loads(done.stdout.splitlines()[-1])}
+    assert "numpy" in loaded, done.stderr
+    assert loaded & {"matplotlib", "scipy", "PIL"} == set()
+
+
+def test_a_command_leaves_no_file_and_no_communicator(comm: MPI.Intracomm) -> None:
+    world = World()
+    opened, meeting = world.open(), world.meeting
+    world.close()
+    assert opened == meeting == MPI.COMM_NULL
+    assert world.open().size == comm.size  # may be opened again
+    world.close()
+
+
+def test_a_reader_that_has_gone_costs_no_descriptor(shell: Shell) -> None:
+    code = """
+import os, sys
+import parsolve.__main__ as program
+def command(argv, start_mpi):
+    raise BrokenPipeError
+program.run_command = command
+os.listdir("/dev/fd")
+before = len(os.listdir("/dev/fd"))
+assert program.main([]) == program.main([]) == 0
+sys.exit(len(os.listdir("/dev/fd")) - before)
+"""
+    assert shell("-c", code).returncode == 0
 
 
 def test_import_is_light(shell: Shell) -> None:

@@ -8,7 +8,7 @@ from time import perf_counter
 import pytest
 
 from parsolve.cli import progress
-from parsolve.cli.progress import Progress, duration
+from parsolve.cli.progress import ProgressLine, duration
 
 
 class Terminal(io.StringIO):
@@ -17,7 +17,7 @@ class Terminal(io.StringIO):
 
 
 def test_line() -> None:
-    shown = Progress(io.StringIO())
+    shown = ProgressLine(io.StringIO())
     shown.start(10.0, None, 1000)
     for step in range(1, 51):
         shown.update(step, 0.1 * step, 0.1)
@@ -31,7 +31,7 @@ def test_a_log_gets_few_lines_and_the_last(monkeypatch: pytest.MonkeyPatch) -> N
     clock = [0.0]
     monkeypatch.setattr(progress, "perf_counter", lambda: clock[0])
     log = io.StringIO()
-    shown = Progress(log)
+    shown = ProgressLine(log)
     shown.start(100.0, None, 10)
     for step in range(1, 101):
         clock[0] += 0.5
@@ -47,7 +47,7 @@ def test_a_terminal_gets_one_line_updated(monkeypatch: pytest.MonkeyPatch) -> No
     clock = [0.0]
     monkeypatch.setattr(progress, "perf_counter", lambda: clock[0])
     terminal = Terminal()
-    shown = Progress(terminal)
+    shown = ProgressLine(terminal)
     shown.start(None, 20, 10)
     for step in range(1, 21):
         clock[0] += 0.5
@@ -58,14 +58,14 @@ def test_a_terminal_gets_one_line_updated(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_silence() -> None:
-    shown = Progress(None)
+    shown = ProgressLine(None)
     shown.start(None, 3, 10)
     shown.update(1, 1.0, 1.0)
     shown.finish()
 
 
 def test_an_update_costs_less_than_a_microsecond() -> None:
-    shown = Progress(io.StringIO())
+    shown = ProgressLine(io.StringIO())
     shown.start(1e9, None, 10)
     best = 1.0
     for _ in range(5):

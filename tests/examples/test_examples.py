@@ -32,7 +32,7 @@ class Frames:
 
 def solve(path: Path, folder: Path) -> Frames:
     out = folder / "result.h5"
-    parsolve.run(parsolve.Case.load(path), out)
+    parsolve.solve(parsolve.Case.load(path), out)
     with parsolve.open_result(out) as result:
         names, times = result.fields, np.array(result.times)
         fields = {name: np.array([result.read(name, i) for i in range(len(times))]) for name in names}

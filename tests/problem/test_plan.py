@@ -16,7 +16,7 @@ import re, sys
 from pathlib import Path
 import parsolve
 case = parsolve.Case.load(sys.argv[1])
-parsolve.run(case, Path(sys.argv[2]))
+parsolve.solve(case, Path(sys.argv[2]))
 print(int(re.search(r"VmHWM:\\s*(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024)
 """
 

@@ -14,6 +14,7 @@ from parsolve.domain.grid import Grid, regular
 from parsolve.errors import CaseError, SetupError, StorageError
 from parsolve.store import FieldInfo, Recorder
 from parsolve.view import plot
+from parsolve.view.plot import draw
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,17 +54,17 @@ def colours(path: Path) -> int:
 
 @pytest.mark.parametrize("shape", [(64,), (32, 48), (12, 16, 20), (1, 40), (400, 4)])
 def test_every_dimension_has_a_picture_beside_the_result(tmp_path: Path, shape: tuple[int, ...]) -> None:
-    path = plot(make(tmp_path / "r.h5", *shape))
+    path = draw(make(tmp_path / "r.h5", *shape))
     assert path == tmp_path / "r.u.png"
     assert colours(path) > 20
 
 
 def test_the_last_time_is_shown_unless_another_is_asked_for(tmp_path: Path) -> None:
     path = make(tmp_path / "r.h5", 16, 16)
-    last = pixels(plot(path, out=tmp_path / "last.png"))
-    same = pixels(plot(path, time=1.0, out=tmp_path / "same.png"))
-    near = pixels(plot(path, time=0.9, out=tmp_path / "near.png"))
-    other = pixels(plot(path, time=0.25, out=tmp_path / "other.png"))
+    last = pixels(draw(path, out=tmp_path / "last.png"))
+    same = pixels(draw(path, time=1.0, out=tmp_path / "same.png"))
+    near = pixels(draw(path, time=0.9, out=tmp_path / "near.png"))
+    other = pixels(draw(path, time=0.25, out=tmp_path / "other.png"))
     np.testing.assert_array_equal(last, same)
     np.testing.assert_array_equal(last, near)
     assert other.shape != last.shape or (other != last).any()
@@ -71,28 +72,28 @@ def test_the_last_time_is_shown_unless_another_is_asked_for(tmp_path: Path) -> N
 
 def test_the_central_plane_is_shown_unless_another_is_asked_for(tmp_path: Path) -> None:
     path = make(tmp_path / "r.h5", 9, 9, 9)
-    centre = pixels(plot(path, out=tmp_path / "a.png"))
-    np.testing.assert_array_equal(centre, pixels(plot(path, slice="z=0.5", out=tmp_path / "b.png")))
-    other = pixels(plot(path, slice="x = 0.1", out=tmp_path / "c.png"))
+    centre = pixels(draw(path, out=tmp_path / "a.png"))
+    np.testing.assert_array_equal(centre, pixels(draw(path, slice="z=0.5", out=tmp_path / "b.png")))
+    other = pixels(draw(path, slice="x = 0.1", out=tmp_path / "c.png"))
     assert other.shape != centre.shape or (other != centre).any()
 
 
 def test_a_sheet_has_several_times(tmp_path: Path) -> None:
     path = make(tmp_path / "r.h5", 16, 16, frames=30)
-    sheet = pixels(plot(path, sheet=True, out=tmp_path / "sheet.png"))
-    single = pixels(plot(path, out=tmp_path / "single.png"))
+    sheet = pixels(draw(path, sheet=True, out=tmp_path / "sheet.png"))
+    single = pixels(draw(path, out=tmp_path / "single.png"))
     assert sheet.shape[1] > single.shape[1]
 
 
 @pytest.mark.parametrize("value", [0.0, 3.0, np.nan])
 def test_constant_and_missing_values_are_no_trouble(tmp_path: Path, value: float) -> None:
-    colours(plot(make(tmp_path / "r.h5", 16, 16, value=value)))
+    colours(draw(make(tmp_path / "r.h5", 16, 16, value=value)))
 
 
 def test_pictures_of_large_fields_read_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["parsolve.view.plot"], "_PIXELS", 8)
-    colours(plot(make(tmp_path / "r.h5", 33, 41)))
-    colours(plot(make(tmp_path / "line.h5", 41)))
+    monkeypatch.setattr(plot, "_PIXELS", 8)
+    colours(draw(make(tmp_path / "r.h5", 33, 41)))
+    colours(draw(make(tmp_path / "line.h5", 41)))
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ def test_pictures_of_large_fields_read_a_part(tmp_path: Path, monkeypatch: pytes
 def test_what_is_not_there_is_named(tmp_path: Path, options: Any, message: str) -> None:
     path = make(tmp_path / "r.h5", 8, 8)
     with pytest.raises(CaseError, match=message):
-        plot(path, **options)
+        draw(path, **options)
     assert [file.name for file in tmp_path.iterdir()] == ["r.h5"]
 
 
@@ -118,10 +119,10 @@ def test_a_picture_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     path = make(tmp_path / "r.h5", 8, 8)
     for out in (tmp_path / "nowhere/a.png", tmp_path / "a.docx"):
         with pytest.raises(StorageError, match=str(out)):
-            plot(path, out=out)
+            draw(path, out=out)
 
 
 def test_without_matplotlib_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(SetupError, match=r'pip install "parsolve\[plot\]"'):
-        plot(tmp_path / "r.h5")
+        draw(tmp_path / "r.h5")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from time import perf_counter, sleep
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
 from parsolve.case import Case
 from parsolve.case.tables import nearest
-from parsolve.errors import CaseError
+from parsolve.errors import CaseError, owning
 from parsolve.march.control import Fixed
 from parsolve.march.march import march
 from parsolve.march.schedule import Schedule
@@ -21,7 +22,7 @@ from parsolve.problem.prepare import prepare
 from parsolve.problem.problem import pose
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from mpi4py import MPI
 
@@ -86,10 +87,6 @@ class Measurement:
     ratio_to_roofline: float
     ratio_to_off: float | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        """The measurement as plain data."""
-        return asdict(self)
-
 
 def case_of(
     name: str, size: int | None = None, precision: str = "float64", threads: int | None = None,
@@ -118,7 +115,7 @@ def case_of(
     )
 
 
-def measure(
+def measure_speed(
     name: str, comm: MPI.Intracomm, *, size: int | None = None, precision: str = "float64", seconds: float = 3.0,
     threads: int | None = None, cells: Mapping[str, int] | None = None, off: bool = True,
 ) -> Measurement:  # fmt: skip
@@ -127,10 +124,9 @@ def measure(
     With ``off`` it is marched step by step too, for comparison.
     """
     problem = pose(case_of(name, size, precision, threads, cells))
-    prepared = ready(problem, comm)
-    bandwidth = copy_bandwidth(comm, prepared.layout.threads)
-    steps, best = best_time(prepared, comm, seconds)
-    prepared.free()
+    with ready(problem, comm) as prepared:
+        bandwidth = copy_bandwidth(comm, prepared.layout.threads)
+        steps, best = best_time(prepared, comm, seconds)
     traffic = BENCHMARKS[name].traffic * problem.dtype.itemsize
     rate = steps * problem.grid.size / best
     found = Measurement(
@@ -152,9 +148,8 @@ def measure(
     )
     if not off:
         return found
-    plain = ready(step_by_step(problem), comm)
-    steps, best = best_time(plain, comm, seconds / 3)
-    plain.free()
+    with ready(step_by_step(problem), comm) as prepared:
+        steps, best = best_time(prepared, comm, seconds / 3)
     return replace(found, ratio_to_off=rate * best / (steps * problem.grid.size))
 
 
@@ -164,9 +159,13 @@ def step_by_step(problem: Problem) -> Problem:
     return replace(problem, case=msgspec.structs.replace(case, run=msgspec.structs.replace(case.run, pipeline="off")))
 
 
-def ready(problem: Problem, comm: MPI.Intracomm) -> Prepared:
-    """A march of the problem on the ranks of a communicator; collective."""
-    return prepare(problem, decide(problem, comm), comm)
+@contextmanager
+def ready(problem: Problem, comm: MPI.Intracomm) -> Iterator[Prepared]:
+    """A march of the problem on the ranks of a communicator, freed at the end; collective."""
+    with owning(comm) as owner:
+        prepared = prepare(problem, decide(problem, comm), comm)
+        owner.callback(prepared.free)
+        yield prepared
 
 
 def best_time(prepared: Prepared, comm: MPI.Intracomm, seconds: float) -> tuple[int, float]:

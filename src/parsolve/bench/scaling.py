@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from parsolve.bench.measure import BENCHMARKS, measure, wait_asleep
+from parsolve.bench.measure import BENCHMARKS, measure_speed, wait_asleep
 from parsolve.domain.cores import node_cores
-from parsolve.errors import StorageError, agreed
+from parsolve.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,7 +33,7 @@ class Row:
     efficiency: float
 
 
-def scaling(
+def measure_scaling(
     name: str, comm: MPI.Intracomm, *, size: int | None, precision: str, seconds: float, threads: int
 ) -> list[Row]:
     """Measure on 1, 2, 4, ... ranks up to all, with 1, 2, 4, ... threads up to so many, a core for each; collective."""
@@ -80,7 +80,7 @@ def _rate(
     part = cast("MPI.Intracomm", comm.Split(int(comm.rank >= count)))
     rate = 0.0
     if comm.rank < count:
-        found = measure(name, part, size=size, cells=cells, precision=precision, seconds=seconds, threads=threads,
+        found = measure_speed(name, part, size=size, cells=cells, precision=precision, seconds=seconds, threads=threads,
                         off=False)  # fmt: skip
         rate = found.updates_per_s
     part.Free()
@@ -88,18 +88,16 @@ def _rate(
     return float(comm.bcast(rate))
 
 
-def write_table(rows: Sequence[Row], path: Path, comm: MPI.Intracomm) -> None:
-    """Write the rows as CSV, by rank 0; collective.
+def write_table(rows: Sequence[Row], path: Path) -> None:
+    """Write the rows as CSV.
 
     Raises:
         StorageError: the file cannot be written.
     """
-    with agreed(comm):
-        if comm.rank == 0:
-            try:
-                with path.open("w", newline="") as file:
-                    writer = csv.DictWriter(file, asdict(rows[0]).keys())
-                    writer.writeheader()
-                    writer.writerows(asdict(row) for row in rows)
-            except OSError as error:
-                raise StorageError(f"{path}: cannot be written ({error.strerror})") from None
+    try:
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(vars(rows[0])))
+            writer.writeheader()
+            writer.writerows(map(vars, rows))
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written ({error.strerror})") from None

@@ -1,29 +1,32 @@
-"""The case file as typed, validated data: no physics, no MPI.
+"""The tables of a case file as structs; every key of the file is a field here, with its type and default.
 
-A case is TOML text. Every problem found in it is a `CaseError` that names the file, the line where it is
-known, the key, and the nearest valid choice. What depends on the equation (its parameters, fields) is checked
-where the equation is known, through `Case.error`, so that those messages look the same.
+What is wrong in a case is a `CaseError` that names the file, the line where it is known, the key, and the nearest
+valid choice. What depends on the equation (its parameters, fields) is checked where the equation is known, through
+`Case.error`, so that those messages look the same.
 """
 
 from __future__ import annotations
 
-import math
-import re
+import sys
 import tomllib
-from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import msgspec
 
-from parsolve.case.tables import Origin, anchor_files, nearest, override, read_source
+from parsolve.case.checks import SCHEMA, check_case, check_tables
+from parsolve.case.convert import convert
+from parsolve.case.origin import Origin
+from parsolve.case.tables import anchor_files, override, read_source
 from parsolve.errors import CaseError
 
-AXES = ("x", "y", "z")
-SCHEMA = 1
-_Positive = Annotated[float, msgspec.Meta(gt=0)]
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+_LARGEST = sys.float_info.max  # so that infinity and not-a-number are refused
+_Number = Annotated[float, msgspec.Meta(ge=-_LARGEST, le=_LARGEST)]
+_Positive = Annotated[float, msgspec.Meta(gt=0, le=_LARGEST)]
 _Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -34,28 +37,32 @@ class FileValue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     dataset: str | None = None
 
 
-Value = str | float | FileValue
+Value = str | _Number | FileValue
 
 
 class Axis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One axis of the grid: number of cells, lower and upper end."""
 
+    EXAMPLE: ClassVar = "{ cells = 64, range = [0.0, 1.0] }"
+
     cells: _Count
-    range: tuple[float, float]
+    range: tuple[_Number, _Number]
     periodic: bool | Literal["anti"] = False
 
 
-class Condition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SideCondition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The boundary condition of one field on one side: exactly one of the four.
 
     dirichlet: u = value; neumann: du/dn = value, n pointing outwards; robin [a, b, c]: a u + b du/dn = c;
     curvature: d2u/dn2 = value. Values are numbers or expressions, in the first two and the last also files.
     """
 
-    dirichlet: float | str | FileValue | None = None
-    neumann: float | str | FileValue | None = None
-    curvature: float | str | FileValue | None = None
-    robin: tuple[float | str, float | str, float | str] | None = None
+    EXAMPLE: ClassVar = "{ dirichlet = 0.0 }"
+
+    dirichlet: Value | None = None
+    neumann: Value | None = None
+    curvature: Value | None = None
+    robin: tuple[_Number | str, _Number | str, _Number | str] | None = None
 
 
 class Time(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -77,8 +84,10 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     fields: list[str] | None = None
 
 
-class Pipeline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PassSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Passes through memory as they are asked for: steps of each, and the cells of a tile along the axes it is cut."""
+
+    EXAMPLE: ClassVar = "{ steps = 8, tile = [1, 32] }"
 
     steps: _Count
     tile: tuple[_Count, _Count] | None = None
@@ -93,7 +102,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     processes: dict[str, _Count] | None = None
     check_every: _Count = 96
     require_compiled: bool = False
-    pipeline: Literal["auto", "off"] | Pipeline = "auto"
+    pipeline: Literal["auto", "off"] | PassSettings = "auto"
     threads: _Count | None = None
 
 
@@ -107,13 +116,13 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     equation: str | None = None
     evolve: dict[str, str] = {}
     define: dict[str, str] = {}
-    parameters: dict[str, float] = {}
+    parameters: dict[str, _Number] = {}
     fields: dict[str, Value] = {}
     initial: dict[str, Value] = {}
-    boundary: dict[str, dict[str, Condition]] = {}
+    boundary: dict[str, dict[str, SideCondition]] = {}
     output: Output = Output()
     run: Run = Run()
-    origin: Origin = Origin()
+    origin: Origin = Origin()  # no key of the file
 
     @classmethod
     def load(cls, case: str | Path | None = None, overrides: Sequence[str] = ()) -> Case:
@@ -143,14 +152,10 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             CaseError: an unknown, missing or wrong key.
         """
         origin = origin or Origin()
-        version = data.get("schema", SCHEMA)
-        if version != SCHEMA:
-            raise origin.error("schema", f"this version of parsolve reads schema {SCHEMA}, not {version!r}")
-        _check_sides(data.get("boundary"), origin)
-        case: Case = _build_struct(cls, data, "", origin)
-        known = {name: case.grid[name] for name in AXES if name in case.grid}
-        case = msgspec.structs.replace(case, origin=origin, grid=known | case.grid)
-        _check(case)
+        check_tables(data, origin)
+        case = convert(data, cls, origin)
+        case = msgspec.structs.replace(case, origin=origin, grid=dict(sorted(case.grid.items())))
+        check_case(case)
         return case
 
     def error(self, key: str, problem: str, choices: Collection[str] = ()) -> CaseError:
@@ -171,7 +176,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     def to_dict(self) -> dict[str, Any]:
         """Return the resolved case as plain tables, defaults written out, absent values left out."""
-        plain: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(self, origin=Origin()))
+        plain: dict[str, Any] = msgspec.to_builtins(self)
         del plain["origin"]
         return {key: value for key, value in _without_none(plain).items() if value != {}}
 
@@ -188,160 +193,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return Path(self.origin.name).stem or "case"
 
 
-# building: plain tables -> structs
-
-_EXAMPLES: dict[type, str] = {
-    Axis: "{ cells = 64, range = [0.0, 1.0] }",
-    Condition: "{ dirichlet = 0.0 }",
-    FileValue: '{ file = "start.npy" }',
-    Pipeline: "{ steps = 8, tile = [1, 32] }",
-}
-_WORDS = {"str": "text", "float": "a number", "int": "a whole number", "bool": "true or false",
-          "array": "a list", "object": "a table", "null": "nothing"}  # fmt: skip
-_TYPES = {str: "text", float: "number", int: "number", bool: "bool", list: "list", dict: "table"}
-
-
-def _build_struct(kind: type, data: object, key: str, origin: Origin) -> Any:
-    """Return a struct from a table; like msgspec.convert, but errors know the whole key."""
-    if not isinstance(data, Mapping):
-        example = f" such as {_EXAMPLES[kind]}" if kind in _EXAMPLES else ""
-        raise origin.error(key, f"expected a table{example}, got {_show(data)}")
-    hints = {k: v for k, v in get_type_hints(kind, include_extras=True).items() if v is not Origin}
-    for name in data:
-        if name not in hints:
-            raise origin.unknown(_join(key, name), hints)
-    for field in msgspec.structs.fields(kind):
-        if field.required and field.name not in data:
-            raise origin.error(_join(key, field.name), "missing")
-    return kind(**{name: _build(hints[name], value, _join(key, name), origin) for name, value in data.items()})
-
-
-def _build(kind: Any, data: object, key: str, origin: Origin) -> Any:
-    """Return a value of the annotated type."""
-    members = _members(kind)
-    structs = [m for m in members if isinstance(m, type) and issubclass(m, msgspec.Struct)]
-    if structs and (isinstance(data, Mapping) or len(members) == 1):
-        return _build_struct(structs[0], data, key, origin)
-    tables = [m for m in members if get_origin(m) is dict]
-    if tables:
-        if not isinstance(data, Mapping):
-            raise origin.error(key, f"expected a table, got {_show(data)}")
-        entry = get_args(tables[0])[1]
-        return {name: _build(entry, value, _join(key, name), origin) for name, value in data.items()}
-    try:
-        value = msgspec.convert(data, kind)
-    except msgspec.ValidationError as error:
-        raise _wrong(kind, data, key, str(error), origin) from None
-    numbers = value if isinstance(value, tuple) else (value,)
-    if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
-        raise origin.error(key, f"expected a finite number, got {_show(data)}")
-    return value
-
-
-def _wrong(kind: Any, data: object, key: str, message: str, origin: Origin) -> CaseError:
-    """Return the error for a value of the wrong type, in the words of the case file."""
-    choices = [str(c) for m in _members(kind) if get_origin(m) is Literal for c in get_args(m)]
-    if choices:
-        others = [_WORDS[m.__name__] for m in _members(kind) if m is bool]
-        others += ["a number > 0" for m in _members(kind) if get_origin(m) is Annotated]
-        tables = [f"a table such as {_EXAMPLES[m]}" for m in _members(kind) if m in _EXAMPLES]
-        problem = f"expected {' or '.join(others + choices + tables)}, got {_show(data)}"
-        hint = nearest(data, choices) if isinstance(data, str) else ""
-        return origin.error(key, problem + (hint if "did you mean" in hint else ""))
-    place = re.search(r" - at `\$(.*)`$", message)
-    message = message[: place.start()] if place else message
-    expected = re.sub(r"`([^`]*)`", lambda m: " or ".join(_WORDS.get(w, w) for w in m[1].split(" | ")), message)
-    expected = re.sub(r" or nothing\b|, got .*$", "", expected.replace("Expected", "expected")).replace(" 0.0", " 0")
-    return origin.error(key + (place[1] if place else ""), f"{expected}, got {_show(data)}")
-
-
-def _members(kind: Any) -> tuple[Any, ...]:
-    """Return the types of a union, or the type itself."""
-    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
-
-
-def _show(data: object) -> str:
-    """Return a short picture of a value, as written in the file."""
-    if isinstance(data, bool):
-        return str(data).lower()
-    text = repr(data) if not isinstance(data, Mapping) else "a table"
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _join(key: str, name: str) -> str:
-    return f"{key}.{name}" if key else name
-
-
 def _without_none(data: Any) -> Any:
     """Return nested tables without their empty values: TOML has none."""
     if isinstance(data, dict):
         return {key: _without_none(value) for key, value in data.items() if value is not None}
     return data
-
-
-# cross checks
-
-
-def _check(case: Case) -> None:
-    """Raise the first contradiction between keys."""
-    origin = case.origin
-    names = tuple(axis for axis in AXES if axis in case.grid)
-    for name in case.grid:
-        if name not in AXES:
-            raise origin.unknown(f"grid.{name}", AXES)
-    if not names or names != AXES[: len(names)]:
-        raise origin.error("grid", f"axes must be x; x, y; or x, y, z: got {', '.join(names) or 'none'}")
-    for name, axis in case.grid.items():
-        if axis.range[0] >= axis.range[1]:
-            raise origin.error(f"grid.{name}.range", f"must increase, got {list(axis.range)}")
-    if not case.equation and not case.evolve:
-        raise origin.error("equation", "missing; `parsolve list equations` shows the names, or write [evolve]")
-    if case.equation and case.evolve:
-        raise origin.error("evolve", f"the case has equation = '{case.equation}' already; give one of the two")
-    if case.equation and (case.define or case.fields):
-        raise origin.error("define" if case.define else "fields", "belongs to [evolve], not to a catalogue equation")
-    _exactly_one(origin, "time", case.time, ("end", "steps"))
-    if case.time.tolerance is not None and case.time.dt != "auto":
-        raise origin.error("time.dt", "give either dt or tolerance: with tolerance the step is chosen")
-    if case.output.every is not None and case.output.every_steps is not None:
-        raise origin.error("output.every_steps", "give either every or every_steps, not both")
-    for name in case.run.processes or {}:
-        if name not in case.grid:
-            raise origin.error(f"run.processes.{name}", "no such axis in [grid]", case.grid)
-    for field, sides in case.boundary.items():
-        for side, condition in sides.items():
-            _check_condition(case, f"boundary.{field}.{side}", side, condition)
-
-
-def _check_condition(case: Case, key: str, side: str, condition: Condition) -> None:
-    """Raise if the side does not exist or is periodic, or its condition is ambiguous or empty."""
-    axis = case.grid.get(side[0])
-    if axis is None:
-        sides = [name + end for name in case.grid for end in ("min", "max")]
-        raise case.origin.error(key, f"the grid has no axis {side[0]}; sides are {', '.join(sides)}")
-    if axis.periodic:
-        raise case.origin.error(key, f"axis {side[0]} is periodic, so it has no boundary")
-    _exactly_one(case.origin, key, condition, ("dirichlet", "neumann", "curvature", "robin"))
-    if condition.robin is not None and tuple(condition.robin[:2]) == (0.0, 0.0):
-        raise case.origin.error(f"{key}.robin", "a and b of a u + b du/dn = c are both zero")
-
-
-def _check_sides(boundary: object, origin: Origin) -> None:
-    """Raise for a [boundary] whose field or side names are not names; before types are looked at."""
-    sides = [axis + end for axis in AXES for end in ("min", "max")]
-    if not isinstance(boundary, Mapping):
-        return
-    for field, table in boundary.items():
-        if field in sides:
-            raise origin.error(f"boundary.{field}", f"name the field first, as in boundary.u.{field}")
-        for side in table if isinstance(table, Mapping) else ():
-            if side not in sides:
-                raise origin.unknown(f"boundary.{field}.{side}", sides)
-
-
-def _exactly_one(origin: Origin, key: str, struct: msgspec.Struct, names: Sequence[str]) -> None:
-    given = [name for name in names if getattr(struct, name) is not None]
-    if not given:
-        raise origin.error(key, f"missing: give one of {', '.join(names)}")
-    if len(given) > 1:
-        raise origin.error(f"{key}.{given[1]}", f"give one of {', '.join(names)}, and {given[0]} is given")

@@ -1,21 +1,18 @@
-"""The text of a case as plain tables: packaged cases, overrides, and where each key was written.
+"""The text of a case as plain tables: packaged cases, files, overrides.
 
-This knows TOML and nothing of what the keys mean; that is in `case`.
+This knows TOML and nothing of what the keys mean; that is in `schema`.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
-import re
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parsolve.errors import CaseError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Iterable
 
 DEFAULT_CASE = "gray-scott"
 
@@ -26,43 +23,6 @@ ALTERNATIVES = (
     {"dirichlet", "neumann", "curvature", "robin"},
     {"dt", "tolerance"},
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Origin:
-    """Where a case came from, so that errors can say where to look."""
-
-    name: str = "case"
-    text: str = ""
-    overrides: tuple[str, ...] = ()
-
-    def where(self, key: str) -> str:
-        """Return 'file:line' of a dotted key, or the `--set` that gave it."""
-        key = key.partition("[")[0]
-        for override in self.overrides:
-            if key == override or key.startswith(override + "."):
-                return f"--set {override}"
-        line, depth = _line_of(self.text, key)
-        if depth <= key.count("."):
-            for override in self.overrides:
-                if override.startswith(key + "."):
-                    return f"--set {override}"
-        return f"{self.name}:{line}" if line else self.name
-
-    def error(self, key: str, problem: str, choices: Collection[str] = ()) -> CaseError:
-        """Return an error about a key.
-
-        Of the choices, that nearest to the word quoted in the problem (or to the key) is named.
-        """
-        place = self.where(key)
-        place = place if place == f"--set {key}" else f"{place}: {key}"
-        quoted = re.findall(r"'([^']+)'", problem)
-        word = quoted[-1] if quoted else key.rpartition(".")[2]
-        return CaseError(f"{place}: {problem}{nearest(word, choices)}")
-
-    def unknown(self, key: str, choices: Collection[str]) -> CaseError:
-        """Return the error for a key that does not exist."""
-        return CaseError(f"{self.where(key)}: unknown key '{key}'{nearest(key.rpartition('.')[2], choices)}")
 
 
 def packaged() -> dict[str, str]:
@@ -129,6 +89,8 @@ def override(data: dict[str, Any], text: str) -> str:
 
 def _toml_value(text: str) -> object:
     """Return the TOML value of a text, or the text itself where it is none."""
+    import tomllib
+
     try:
         parsed = tomllib.loads(f"value = {text.strip()}")
     except (tomllib.TOMLDecodeError, RecursionError):
@@ -143,28 +105,3 @@ def anchor_files(data: dict[str, Any], folder: Path) -> None:
             anchor_files(value, folder)
         elif key == "file" and isinstance(value, str):
             data[key] = str(folder / value)
-
-
-def _line_of(text: str, key: str) -> tuple[int, int]:
-    """Return line (0: none) and length of the longest leading part of a dotted key found by a plain scan."""
-    wanted = key.split(".")
-    best, found = 0, 0
-    header: list[str] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if table := re.match(r"\s*\[([^\[\]]+)\]", line):
-            header = _split_key(table[1])
-            here = header
-        elif entry := re.match(r"\s*([\w.\"'-]+)\s*=", line):
-            here = header + _split_key(entry[1])
-        else:
-            continue
-        common = 0
-        while common < min(len(here), len(wanted)) and here[common] == wanted[common]:
-            common += 1
-        if common > best and common == min(len(here), len(wanted)):
-            best, found = common, number
-    return found, best
-
-
-def _split_key(text: str) -> list[str]:
-    return [part.strip().strip("\"'") for part in text.split(".")]

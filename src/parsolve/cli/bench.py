@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from parsolve.cli.words import by_axis, order, table
+from parsolve.cli.words import by_axis, passes_text, table
 from parsolve.errors import agreed
 
 if TYPE_CHECKING:
@@ -17,8 +16,9 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
     from parsolve.bench.measure import Measurement
-    from parsolve.bench.peers import Peer
     from parsolve.bench.scaling import Row
+
+HEAD = ("scaling", "ranks", "threads", "cells", "updates/s", "speedup", "efficiency")
 
 
 def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
@@ -37,50 +37,51 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("-o", "--output", metavar="NAME", help="of --scaling: NAME.csv and NAME.png")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(do=bench, parallel=True, writes=False)
+    parser.set_defaults(do=show_speed, parallel=True, writes=False)
 
 
-def bench(args: argparse.Namespace, world: Callable[[], MPI.Intracomm]) -> int:
+def show_speed(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> int:
     """Measure and print."""
-    from parsolve.bench.measure import measure
-    from parsolve.bench.peers import run_peers
-
-    comm = world()
+    comm = start_mpi()
     if args.scaling:
-        return scale(args, comm)
+        return show_scaling(args, comm)
+    from parsolve.bench.checkout import load_peers
+    from parsolve.bench.measure import measure_speed
+
+    peers = load_peers(comm) if args.peers else None  # what is missing is told before anything is measured
     options = {"size": args.size, "precision": args.precision, "seconds": args.seconds}
-    found = measure(args.name, comm, threads=args.threads, **options)
-    peers = run_peers(args.name, comm, threads=found.threads, **options) if args.peers else []
+    found = measure_speed(args.name, comm, threads=args.threads, **options)
+    others = peers.run_peers(args.name, comm, threads=found.threads, **options) if peers else []
     if comm.rank == 0:
         if args.json:
-            print(json.dumps(found.to_dict() | {"peers": [asdict(peer) for peer in peers]}), flush=True)
+            print(json.dumps(vars(found) | {"peers": [vars(peer) for peer in others]}), flush=True)
         else:
-            print("\n".join([text(found), *table([_peer(found, peer) for peer in peers], "  ")]), flush=True)
+            print("\n".join([speed_text(found), *table([_peer(found, peer) for peer in others], "  ")]), flush=True)
     return 0
 
 
-def scale(args: argparse.Namespace, comm: MPI.Intracomm) -> int:
+def show_scaling(args: argparse.Namespace, comm: MPI.Intracomm) -> int:
     """Measure the scaling; print, write and draw the table."""
-    from parsolve.bench.scaling import scaling, write_table
+    from parsolve.bench.scaling import measure_scaling, write_table
+    from parsolve.view.figures import blank
+    from parsolve.view.scaling import draw_scaling
 
-    rows = scaling(args.name, comm, size=args.size, precision=args.precision, seconds=args.seconds,
-                   threads=args.threads or 1)  # fmt: skip
-    name = args.output or f"{args.name}-scaling"
-    write_table(rows, Path(f"{name}.csv"), comm)
     with agreed(comm):
         if comm.rank == 0:
-            from parsolve.view.scaling import plot_scaling
-
-            picture = plot_scaling(rows, f"{args.name}, {args.precision}", Path(f"{name}.png"))
+            blank()  # a missing matplotlib is told before anything is measured
+    rows = measure_scaling(args.name, comm, size=args.size, precision=args.precision, seconds=args.seconds,
+                           threads=args.threads or 1)  # fmt: skip
+    name = args.output or f"{args.name}-scaling"
+    with agreed(comm):
+        if comm.rank == 0:
+            write_table(rows, Path(f"{name}.csv"))
+            picture = draw_scaling(rows, f"{args.name}, {args.precision}", Path(f"{name}.png"))
             if args.json:
-                print(json.dumps({"rows": [asdict(row) for row in rows]}), flush=True)
+                print(json.dumps({"rows": [vars(row) for row in rows]}), flush=True)
             else:
                 lines = table([HEAD, *(_cells(row) for row in rows)], "  ")
                 print("\n".join([*lines, f"written: {name}.csv, {picture}"]), flush=True)
     return 0
-
-
-HEAD = ("scaling", "ranks", "threads", "cells", "updates/s", "speedup", "efficiency")
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -88,7 +89,7 @@ def _cells(row: Row) -> tuple[str, ...]:
             f"{row.efficiency:.2f}")  # fmt: skip
 
 
-def _peer(m: Measurement, peer: Peer) -> tuple[str, str]:
+def _peer(m: Measurement, peer: Any) -> tuple[str, str]:
     if peer.problem:
         return peer.name, peer.problem
     ratio = m.updates_per_s / peer.updates_per_s
@@ -99,13 +100,13 @@ def _peer(m: Measurement, peer: Peer) -> tuple[str, str]:
     )
 
 
-def text(m: Measurement) -> str:
+def speed_text(m: Measurement) -> str:
     """The measurement in plain words."""
     workers = f"{m.ranks} ranks x {m.threads} threads" if m.threads > 1 else f"{m.ranks} ranks"
     rows = [
         ("grid", f"{by_axis(m.cells)}, {m.precision}, {workers}, {m.steps} steps in {m.seconds:.3f} s"),
         ("speed", f"{m.updates_per_s:.3g} cell updates/s, {m.step_us:.3g} us a step"),
-        ("order", order(m.steps_a_pass, m.tile)),
+        ("order", passes_text(m.steps_a_pass, m.tile)),
         ("copy bandwidth", f"{m.copy_bandwidth / 1e9:.1f} GB/s, measured in this run"),
         ("effective bandwidth", f"{m.effective_bandwidth / 1e9:.1f} GB/s: each value once in and once out"),
         ("streaming roofline", f"{m.roofline:.3g} cell updates/s"),

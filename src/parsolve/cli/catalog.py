@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +32,7 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     parser.set_defaults(do=new, parallel=False, writes=True)
 
 
-def show_list(args: argparse.Namespace, world: object) -> int:
+def show_list(args: argparse.Namespace, start_mpi: object) -> int:
     """Print the names, with a line about each."""
     if args.kind is not None and args.kind not in KINDS:
         raise CaseError(f"list: unknown kind '{args.kind}'{nearest(args.kind, KINDS)}")
@@ -70,10 +69,12 @@ def schemes() -> dict[str, str]:
 
 def cases() -> dict[str, str]:
     """Return the packaged cases: name -> title."""
+    import tomllib
+
     return {name: str(tomllib.loads(text).get("title", "")) for name, text in packaged().items()}
 
 
-def new(args: argparse.Namespace, world: object) -> int:
+def new(args: argparse.Namespace, start_mpi: object) -> int:
     """Copy a packaged case with its comments."""
     known = packaged()
     name = args.name.removesuffix(".toml")

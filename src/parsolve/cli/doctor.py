@@ -3,56 +3,27 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parsolve.cli import launch
-from parsolve.cli.words import size
-from parsolve.domain.cores import usable_cores
-from parsolve.errors import ParsolveError, SetupError
+from parsolve.errors import SetupError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
-
-Section = dict[str, str]
-TIMEOUT_SECONDS = 20
-# Families of MPI: word in the library's version string -> words in the launcher's.
-FAMILIES = {
-    "Open MPI": ("Open MPI", "OpenRTE", "prte", "PRRTE"),
-    "Intel(R) MPI": ("Intel(R) MPI",),
-    "MVAPICH": ("HYDRA", "MVAPICH"),
-    "MPICH": ("HYDRA", "mpich", "MPICH"),
-}
-ASK_MPI = (
-    "import mpi4py; mpi4py.rc.initialize = False\nfrom mpi4py import MPI\nprint(mpi4py.__version__)\n"
-    "print(MPI.Get_library_version().strip('\\0').strip().splitlines()[0])"
-)
 
 
 def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     """Add `doctor`."""
     parser = add("doctor", "report on the environment", "python -m parsolve doctor > doctor.md")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(do=doctor, parallel=False, writes=False)
+    parser.set_defaults(do=show_report, parallel=False, writes=False)
 
 
-def doctor(args: argparse.Namespace, world: object) -> int:
+def show_report(args: argparse.Namespace, start_mpi: object) -> int:
     """Print the report; 3 if something in it keeps parsolve from running."""
-    problems: list[str] = []
-    report = {
-        "parsolve": _parsolve(problems),
-        "Python": _python(problems),
-        "MPI": _mpi(problems),
-        "machine": _machine(),
-        "compilers": _compilers(),
-        "files": _files(),
-    }
+    from parsolve.cli.environment import examine
+
+    report, problems = examine()
     if args.json:
         print(json.dumps({**report, "problems": problems}))
     else:
@@ -60,158 +31,10 @@ def doctor(args: argparse.Namespace, world: object) -> int:
     return SetupError.exit_code if problems else 0
 
 
-def _markdown(report: dict[str, Section], problems: Sequence[str]) -> str:
+def _markdown(report: dict[str, dict[str, str]], problems: Sequence[str]) -> str:
     """Return the report as markdown lists."""
     lines = ["# parsolve doctor"]
     for name, section in report.items():
         lines += ["", f"## {name}", "", *(f"- {key}: {value}" for key, value in section.items())]
     found = [f"- **{problem}**" for problem in problems] or ["- no problem found"]
     return "\n".join([*lines, "", "## verdict", "", *found])
-
-
-def _parsolve(problems: list[str]) -> Section:
-    from parsolve.cli.words import version
-
-    section = {"version": version(), "path": str(Path(__file__).parent.parent)}
-    try:
-        from parsolve.kernels.library import describe
-
-        section |= describe()
-    except (ParsolveError, ImportError, OSError) as error:
-        section["kernels"] = "none"
-        problems.append(f"compiled kernels: {error}")
-    return section
-
-
-def _python(problems: list[str]) -> Section:
-    from importlib.metadata import PackageNotFoundError
-    from importlib.metadata import version as installed
-
-    section = {"Python": f"{platform.python_version()} ({sys.executable})"}
-    for package in ("numpy", "scipy", "sympy", "msgspec", "h5py"):
-        try:
-            section[package] = installed(package)
-        except PackageNotFoundError:
-            section[package] = "missing"
-            problems.append(f"{package} is missing: pip install {package}")
-    try:
-        import h5py
-
-        parallel = "with MPI" if h5py.get_config().mpi else "without MPI (not needed)"
-        section["HDF5"] = f"{h5py.version.hdf5_version}, {parallel}"
-    except Exception as error:  # a broken HDF5 shows itself in many ways
-        problems.append(f"h5py cannot be loaded: {error}")
-    section["HDF5_USE_FILE_LOCKING"] = os.environ.get("HDF5_USE_FILE_LOCKING", "not set")
-    return section
-
-
-def _mpi(problems: list[str]) -> Section:
-    section: Section = {}
-    # Asked in another process: a library that does not suit this machine or launcher may end the process.
-    code, text = _ask([sys.executable, "-c", ASK_MPI], without_launcher=True)
-    lines = text.splitlines() or ["no answer"]
-    library = " ".join(lines[-1].split()) if code == 0 else ""
-    section["mpi4py"] = lines[0] if code == 0 else "cannot load an MPI library"
-    section["library"] = library or "none"
-    if not library:
-        problems.append(f"mpi4py: {lines[-1]}; pip install mpich, or load your cluster's MPI module")
-    path = shutil.which("mpirun") or shutil.which("mpiexec")
-    launcher = _ask([path, "--version"])[1] if path else ""
-    section["launcher"] = f"{path}: {_launcher_name(launcher)}" if path else "no mpirun on PATH"
-    if shutil.which("srun"):
-        section["srun"] = str(shutil.which("srun"))
-    if path and library:
-        fits = _fits(library, launcher)
-        section["launcher fits library"] = {True: "yes", False: "no", None: "unknown"}[fits]
-        if fits is False:
-            beside = Path(sys.executable).with_name("mpirun")
-            use = f"use {beside}" if beside.exists() and str(beside) != path else "use the mpirun of that library"
-            problems.append(f"{path} ({_launcher_name(launcher)}) does not belong to {library}; {use}")
-    found = launch.launched()
-    section["launched"] = f"by {found[0]}: {found[1]}={found[2]}" if found else "no launcher variables"
-    seen = sorted(name for name in os.environ if name.startswith(launch.PREFIXES))
-    if seen:
-        section["variables"] = ", ".join(seen)
-    return section
-
-
-def _launcher_name(text: str) -> str:
-    """Return name and version out of what `mpirun --version` prints."""
-    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
-    if lines and "HYDRA" in lines[0]:
-        version = next((line.partition(":")[2].strip() for line in lines if line.startswith("Version")), "")
-        return f"Hydra {version}".strip()
-    return lines[0] if lines else "no answer"
-
-
-def _fits(library: str, launcher: str) -> bool | None:
-    """Return whether launcher and library are of one family; None if either is not known."""
-    family = next((words for name, words in FAMILIES.items() if name in library), None)
-    known = any(word in launcher for words in FAMILIES.values() for word in words)
-    if family is None or not known:
-        return None
-    return any(word in launcher for word in family)
-
-
-def _machine() -> Section:
-    model = ""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-        model = next((line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line), "")
-    except OSError:
-        pass
-    return {
-        "system": platform.platform(),
-        "processor": model or platform.machine(),
-        "cores": f"{os.cpu_count()}, of which {len(usable_cores())} usable by this process",
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "not set"),
-    }
-
-
-def _compilers() -> Section:
-    section = {}
-    for name in dict.fromkeys([os.environ.get("CC", "cc").split()[0], "nvcc"]):
-        path = shutil.which(name)
-        lines = [line for line in _ask([path, "--version"])[1].splitlines() if line.strip()] if path else []
-        line = next((line for line in lines if "release" in line), lines[0] if lines else "no answer")
-        section[name] = f"{path}: {line}" if path else "not found"
-    return section
-
-
-def _files() -> Section:
-    folder = Path.cwd()
-    usage = shutil.disk_usage(folder)
-    kind = "unknown"
-    try:
-        mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
-        inside = [(len(place), name) for place, name in mounts if folder.is_relative_to(place)]
-        kind = max(inside)[1] if inside else kind
-    except OSError:
-        pass
-    writable = "writable" if os.access(folder, os.W_OK) else "not writable"
-    return {
-        "folder": f"{folder} ({writable})",
-        "file system": kind,
-        "free": f"{size(usage.free)} of {size(usage.total)}",
-    }
-
-
-def _ask(command: Sequence[str], without_launcher: bool = False) -> tuple[int, str]:
-    """Return exit code and output of a short command; never raises."""
-    environment = dict(os.environ)
-    if without_launcher:
-        environment = {k: v for k, v in environment.items() if not k.startswith(launch.PREFIXES)}
-    try:
-        done = subprocess.run(
-            command,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=TIMEOUT_SECONDS,
-            env=environment,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return 1, str(error)
-    return done.returncode, done.stdout if done.returncode == 0 else done.stderr or done.stdout

@@ -27,7 +27,7 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     parser.set_defaults(do=compile_case, parallel=False, writes=True)
 
 
-def show(args: argparse.Namespace, world: object) -> int:
+def show(args: argparse.Namespace, start_mpi: object) -> int:
     """Print the equations as they were understood, and what they cost."""
     from parsolve.case import Case
     from parsolve.equations.codegen import program_text
@@ -72,7 +72,7 @@ def _short(stage: Stage, program: Program) -> str:
     return stage.name.removeprefix(program.rate.name.rpartition("_")[0] + "_")
 
 
-def compile_case(args: argparse.Namespace, world: object) -> int:
+def compile_case(args: argparse.Namespace, start_mpi: object) -> int:
     """Fill the cache with the kernels of the case, so that a job on many ranks starts no compiler."""
     from time import perf_counter
 

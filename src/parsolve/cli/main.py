@@ -8,19 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parsolve.cli import launch
-from parsolve.cli.parser import World, parse
+from parsolve.cli.parser import parse
 from parsolve.cli.words import version
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from mpi4py import MPI
 
 
-def main(argv: Sequence[str], world: World) -> int:
+def main(argv: Sequence[str], start_mpi: Callable[[], MPI.Intracomm]) -> int:
     """Run a command and return its exit code.
 
     Args:
         argv: the words after the program's name.
-        world: starts MPI and returns the communicator; called only by commands that need it.
+        start_mpi: starts MPI and returns the communicator; called only by commands that need it.
 
     Raises:
         ParsolveError: whatever the command found wrong.
@@ -31,9 +33,9 @@ def main(argv: Sequence[str], world: World) -> int:
             print(f"parsolve {version()}")
         return 0
     if args.parallel or launch.is_first():
-        return int(args.do(args, world))
+        return int(args.do(args, start_mpi))
     # A serial command under a launcher: one copy speaks, and one copy writes.
     if args.writes:
         return 0
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
-        return int(args.do(args, world))
+        return int(args.do(args, start_mpi))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
 from typing import IO, TYPE_CHECKING, NoReturn
 
 from parsolve.case.tables import DEFAULT_CASE, nearest, packaged
@@ -11,9 +10,7 @@ from parsolve.cli import bench, catalog, doctor, equations, launch, results, sol
 from parsolve.errors import CaseError
 
 if TYPE_CHECKING:
-    from mpi4py import MPI
-
-World = Callable[[], "MPI.Intracomm"]
+    from collections.abc import Sequence
 
 EXIT_CODES = """\
 exit codes:

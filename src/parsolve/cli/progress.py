@@ -12,7 +12,7 @@ FIRST_SECONDS = 2.0  # until the first line of a log
 LOOK_SECONDS = 0.02  # between looks at the clock
 
 
-class Progress:
+class ProgressLine:
     """Reports how far the march is; used by one rank only.
 
     `update` is called every step, so it looks at the clock only every so many calls.

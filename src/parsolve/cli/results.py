@@ -50,7 +50,7 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     parser.set_defaults(do=compare, parallel=False, writes=False)
 
 
-def info(args: argparse.Namespace, world: object) -> int:
+def info(args: argparse.Namespace, start_mpi: object) -> int:
     """Print grid, fields, times and provenance."""
     from parsolve.store.result import open_result
 
@@ -90,16 +90,16 @@ def _info_text(facts: dict[str, Any]) -> str:
     return "\n".join([str(facts["result"]), *table(rows, "  ")])
 
 
-def plot(args: argparse.Namespace, world: object) -> int:
+def plot(args: argparse.Namespace, start_mpi: object) -> int:
     """Draw a field and print the path of the picture."""
-    from parsolve.view.plot import plot as draw
+    from parsolve.view.plot import draw
 
     out = args.output or args.result.with_suffix(".png")
     print(draw(args.result, field=args.field, time=args.time, slice=args.slice, out=out, sheet=args.sheet))
     return 0
 
 
-def compare(args: argparse.Namespace, world: object) -> int:
+def compare(args: argparse.Namespace, start_mpi: object) -> int:
     """Compare two results; 0 if they are the same, 5 if not."""
     from parsolve.store.compare import compare as compare_results
 

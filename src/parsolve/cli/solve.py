@@ -6,13 +6,12 @@ import argparse
 import json
 import os
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parsolve.cli import launch
-from parsolve.cli.progress import Progress
-from parsolve.cli.words import by_axis, order, size, table
+from parsolve.cli.progress import ProgressLine
+from parsolve.cli.words import by_axis, passes_text, size, table
 from parsolve.errors import agreed
 
 if TYPE_CHECKING:
@@ -60,11 +59,11 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def run(args: argparse.Namespace, world: Callable[[], MPI.Intracomm]) -> int:
+def run(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> int:
     """Run the case on all ranks and print the summary."""
     from parsolve.case import Case
 
-    comm = world()
+    comm = start_mpi()
     plan: tuple[Case, Path] | None = None
     with agreed(comm):
         if comm.rank == 0:
@@ -77,7 +76,7 @@ def run(args: argparse.Namespace, world: Callable[[], MPI.Intracomm]) -> int:
 
     from parsolve.run import run as solve  # loads the numerics only now, after the case is known to be good
 
-    progress = Progress(sys.stderr if comm.rank == 0 and not args.quiet else None)
+    progress = ProgressLine(sys.stderr if comm.rank == 0 and not args.quiet else None)
     try:
         summary = solve(case, comm, out, args.force, progress)
     finally:
@@ -107,7 +106,7 @@ def summary_text(summary: Summary) -> str:
         ("processes", processes + (f", {summary.threads} threads each" if summary.threads > 1 else "")),
         ("steps", f"{summary.steps}, to t = {summary.time:.6g}"),
         ("marching", f"{summary.seconds:.3g} s, {summary.updates_per_s:.3g} cell updates/s"),
-        ("order", order(summary.steps_a_pass, summary.tile)),
+        ("order", passes_text(summary.steps_a_pass, summary.tile)),
     ]
     for name, values in summary.fields.items():
         rows.append((f"field {name}", "   ".join(f"{key} {values[key]:.6g}" for key in ("min", "max", "mean"))))
@@ -115,7 +114,7 @@ def summary_text(summary: Summary) -> str:
     return "\n".join(([summary.case_title] if summary.case_title else []) + table(rows, "  "))
 
 
-def check(args: argparse.Namespace, world: Callable[[], MPI.Intracomm]) -> int:
+def check(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> int:
     """Print what a run of the case would do."""
     from parsolve.case import Case
 
@@ -156,4 +155,4 @@ def _by_axis(shape: Triple, plan: Plan) -> str:
 
 def _plan_dict(plan: Plan) -> dict[str, object]:
     shapes = [{axis: shape["zyx".index(axis)] for axis in plan.processes} for shape in plan.local_shapes]
-    return asdict(plan) | {"local_shapes": shapes}
+    return vars(plan) | {"local_shapes": shapes}

@@ -23,7 +23,7 @@ def by_axis(numbers: Mapping[str, int]) -> str:
     return f"{' x '.join(str(n) for n in numbers.values())} ({', '.join(numbers)})"
 
 
-def order(steps: int, tile: Sequence[int]) -> str:
+def passes_text(steps: int, tile: Sequence[int]) -> str:
     """Return in which order a march goes: in passes of several steps over tiles, or step by step."""
     if not steps:
         return "step by step"

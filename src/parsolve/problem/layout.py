@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from parsolve.case import Pipeline
+from parsolve.case import PassSettings
 from parsolve.domain.cores import ALONE, Placement, placement
 from parsolve.domain.grid import Grid, Subdomain, Triple, split_grid
 from parsolve.domain.processes import choose_processes
@@ -129,7 +129,7 @@ def _blocking(problem: Problem, load: Load) -> Blocking:
         return PLAIN
     if asked == "auto":
         return load.blocking()
-    assert isinstance(asked, Pipeline)
+    assert isinstance(asked, PassSettings)
     if problem.is_adaptive and asked.steps > 1:
         raise case.error("run.pipeline.steps", "with time.tolerance every pass is one step")
     if not load.fits(asked.steps, whole=False):

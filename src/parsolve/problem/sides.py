@@ -17,12 +17,11 @@ from parsolve.store.source import read_block
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from parsolve.case import Case
-    from parsolve.case import Condition as CaseCondition
+    from parsolve.case import Case, SideCondition
 
 
 def side_condition(
-    case: Case, grid: Grid, key: str, side: str, condition: CaseCondition, parameters: Mapping[str, float]
+    case: Case, grid: Grid, key: str, side: str, condition: SideCondition, parameters: Mapping[str, float]
 ) -> Condition:
     """A condition of the case file as a u + b du/dn + c d2u/dn2 = value.
 

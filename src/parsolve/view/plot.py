@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from parsolve.case.tables import nearest
 from parsolve.domain.grid import AXES
-from parsolve.errors import CaseError, SetupError, StorageError
-from parsolve.store.result import Result, nearest, open_result
+from parsolve.errors import CaseError
+from parsolve.store.result import Result, open_result
+from parsolve.view.figures import blank, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +35,7 @@ class _Cut:
     note: str
 
 
-def plot(
+def draw(
     path: Path | str,
     field: str | None = None,
     time: float | None = None,
@@ -52,31 +54,21 @@ def plot(
         StorageError: the result cannot be read, or the picture cannot be written.
         SetupError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as caught:
-        raise SetupError('plots need matplotlib: pip install "parsolve[plot]"') from caught
+    figure = blank()
     if sheet and time is not None:
         raise CaseError("a contact sheet shows all times: leave out the time, or the sheet")
     with open_result(path) as result:
         name = result.fields[0] if field is None else field
         if name not in result.fields:
-            known = ", ".join(result.fields)
-            raise CaseError(f"{path}: no field '{name}'{nearest(name, result.fields)}; fields: {known}")
+            raise CaseError(f"{path}: no field '{name}'{nearest(name, result.fields, 'fields')}")
         cut = _choose_cut(result, slice)
         times = _choose_times(result, time, _LINES if len(cut.axes) == 1 else _PANELS if sheet else 1)
         values = [result.read(name, index, cut.index) for index in times]
-        figure = Figure(layout="constrained")
         if len(cut.axes) == 1:
             _draw_lines(figure, result, name, cut, times, values)
         else:
             _draw_maps(figure, result, name, cut, times, values)
-    target = Path(path).with_suffix(f".{name}.png") if out is None else Path(out)
-    try:
-        figure.savefig(target, dpi=150)
-    except (OSError, ValueError) as caught:
-        raise StorageError(f"{target}: cannot write the picture: {caught}") from caught
-    return target
+    return save(figure, Path(path).with_suffix(f".{name}.png") if out is None else Path(out))
 
 
 def _choose_cut(result: Result, text: str | None) -> _Cut:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from parsolve.errors import SetupError, StorageError
+from parsolve.view.figures import blank, save
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,18 +13,14 @@ if TYPE_CHECKING:
     from parsolve.bench.scaling import Row
 
 
-def plot_scaling(rows: Sequence[Row], title: str, out: Path) -> Path:
+def draw_scaling(rows: Sequence[Row], title: str, out: Path) -> Path:
     """Draw speedup (strong) and scaled speedup (weak) over ranks x threads; return the picture's path.
 
     Raises:
         SetupError: matplotlib is not installed.
         StorageError: the picture cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as caught:
-        raise SetupError('plots need matplotlib: pip install "parsolve[plot]"') from caught
-    figure = Figure(figsize=(8, 3.6), layout="constrained", dpi=150)
+    figure = blank(figsize=(8, 3.6))
     figure.suptitle(title)
     panels = figure.subplots(1, 2, sharey=True)
     most = max(row.ranks * row.threads for row in rows)
@@ -46,8 +42,4 @@ def plot_scaling(rows: Sequence[Row], title: str, out: Path) -> Path:
     panels[0].set_ylabel("speed over one worker")
     panels[0].set_yticks(ticks, [str(n) for n in ticks])
     panels[0].legend(frameon=False)
-    try:
-        figure.savefig(out)
-    except OSError as error:
-        raise StorageError(f"{out}: cannot be written ({error.strerror})") from None
-    return out
+    return save(figure, out)

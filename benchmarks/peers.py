@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,6 @@ import numpy as np
 
 from parsolve.bench.measure import BENCHMARKS, case_of, ready, wait_asleep
 from parsolve.domain.cores import node_cores
-from parsolve.errors import SetupError
 from parsolve.march.control import Fixed
 from parsolve.march.march import march
 from parsolve.march.schedule import Schedule
@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 
     from parsolve.domain.field import Field
 
+SCRIPT = Path(__file__).parent / "peers" / "peer.py"
 PEERS = ("devito", "numba", "numpy")
+INSTALL = "not installed: pip install 'parsolve[bench]'"
 STEPS = 16  # after which the fields are compared
-NOT_INSTALLED = 3
 TOLERANCE = {"float64": 1e-9, "float32": 1e-3}  # of the largest value
 
 
@@ -48,70 +49,50 @@ class Peer:
     problem: str = ""
 
 
+def missing(names: Sequence[str] = PEERS) -> list[str]:
+    """The peers that are not installed."""
+    return [name for name in names if find_spec(name) is None]
+
+
 def run_peers(
     name: str, comm: MPI.Intracomm, *, size: int | None, precision: str, seconds: float, threads: int,
-    names: Sequence[str] = (),
+    names: Sequence[str] = PEERS,
 ) -> list[Peer]:  # fmt: skip
-    """Let each peer march a benchmark with as many threads as all ranks have; on rank 0, the others sleep; collective.
-
-    ``names``: some of PEERS, or all.
-
-    Raises:
-        SetupError: there is no folder benchmarks/peers.
-    """
-    script = _script()
+    """Let each peer march a benchmark on rank 0, with as many threads as all ranks have, who sleep; collective."""
     _, cores = node_cores(comm)
     found: list[Peer] = []
     with tempfile.TemporaryDirectory(prefix="parsolve-") as directory:
         problem, ours = Path(directory) / "problem.npz", _describe(name, comm, size, precision, Path(directory))
-        if comm.rank == 0:
-            for peer in names or PEERS:
+        if ours is not None:
+            for peer in names:
                 theirs = Path(directory) / f"{peer}.npy"
-                words = [
-                    peer,
-                    str(problem),
-                    str(theirs),
-                    "--seconds",
-                    str(seconds),
-                    "--threads",
-                    str(threads * comm.size),
-                ]
-                found.append(
-                    _run(peer, [sys.executable, str(script), *words], cores, theirs, ours, TOLERANCE[precision])
-                )
+                words = [peer, str(problem), str(theirs), "--seconds", str(seconds), "--threads",
+                         str(threads * comm.size)]  # fmt: skip
+                found.append(_run(peer, words, cores, theirs, ours, TOLERANCE[precision]))
         wait_asleep(comm)
     return list(comm.bcast(found))
-
-
-def _script() -> Path:
-    for root in (Path(__file__).parents[3], Path.cwd()):
-        path = root / "benchmarks" / "peers" / "peer.py"
-        if path.is_file():
-            return path
-    raise SetupError("--peers needs the folder benchmarks/peers of parsolve's sources: run it in a checkout of them")
 
 
 def _describe(name: str, comm: MPI.Intracomm, size: int | None, precision: str, directory: Path) -> np.ndarray | None:
     """Write the problem for the peers; our field u after STEPS steps, on rank 0."""
     problem = pose(case_of(name, size, precision))
-    prepared = ready(problem, comm)
-    arrays = {field: _whole(f, comm) for field, f in prepared.state.items()}
-    for before in prepared.steps.stepper.carried[1:]:
-        arrays["u_before"] = _whole(before["u"], comm)
-    if comm.rank == 0:
-        told = {
-            "name": BENCHMARKS[name].equation,
-            "order": problem.case.run.order,
-            "dt": prepared.layout.dt,
-            "spacing": [h for h, there in zip(problem.grid.spacing, problem.grid.present, strict=True) if there],
-            "parameters": json.dumps(dict(problem.parameters)),
-            "steps": STEPS,
-        }
-        np.savez(directory / "problem.npz", **{key: np.asarray(value) for key, value in (told | arrays).items()})  # type: ignore[arg-type]
-    march(prepared.steps, Fixed(Schedule(prepared.layout.dt, STEPS, (), STEPS * prepared.layout.dt)))
-    ours = _whole(prepared.state["u"], comm)
-    prepared.free()
-    return ours
+    with ready(problem, comm) as prepared:
+        dt = prepared.layout.dt
+        arrays = {field: _whole(f, comm) for field, f in prepared.state.items()}
+        for before in prepared.steps.stepper.carried[1:]:
+            arrays["u_before"] = _whole(before["u"], comm)
+        if comm.rank == 0:
+            told = {
+                "name": BENCHMARKS[name].equation,
+                "order": problem.case.run.order,
+                "dt": dt,
+                "spacing": [h for h, there in zip(problem.grid.spacing, problem.grid.present, strict=True) if there],
+                "parameters": json.dumps(dict(problem.parameters)),
+                "steps": STEPS,
+            }
+            np.savez(directory / "problem.npz", **{key: np.asarray(value) for key, value in (told | arrays).items()})
+        march(prepared.steps, Fixed(Schedule(dt, STEPS, (), STEPS * dt)))
+        return _whole(prepared.state["u"], comm)
 
 
 def _whole(f: Field, comm: MPI.Intracomm) -> np.ndarray | None:
@@ -126,20 +107,17 @@ def _whole(f: Field, comm: MPI.Intracomm) -> np.ndarray | None:
     return whole.reshape(sub.grid.shape)
 
 
-def _run(
-    peer: str, command: list[str], cores: set[int], theirs: Path, ours: np.ndarray | None, tolerance: float
-) -> Peer:
+def _run(peer: str, words: list[str], cores: set[int], theirs: Path, ours: np.ndarray, tolerance: float) -> Peer:
+    if missing([peer]):
+        return Peer(peer, problem=INSTALL)
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PMI", "PMIX", "MPI", "OMPI", "HYDRA"))}
     done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False,
+        [sys.executable, str(SCRIPT), *words], env=environment, capture_output=True, text=True, check=False,
         preexec_fn=lambda: os.sched_setaffinity(0, cores),
     )  # fmt: skip
-    if done.returncode == NOT_INSTALLED:
-        return Peer(peer, problem="not installed: pip install 'parsolve[bench]'")
     if done.returncode:
         return Peer(peer, problem=(done.stderr.strip().splitlines() or ["failed"])[-1])
     told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    assert ours is not None
     difference = float(np.abs(np.load(theirs) - ours).max() / np.abs(ours).max())
     problem = (
         "" if difference <= tolerance else f"computes another field: differs by {difference:.1e} of the largest value"

@@ -1,0 +1,94 @@
+"""Contradictions between the keys of a case."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from parsolve.case.origin import Origin
+    from parsolve.case.schema import Axis, Case, SideCondition
+
+SCHEMA = 1
+AXES = ("x", "y", "z")
+SIDES = tuple(axis + end for axis in AXES for end in ("min", "max"))
+
+
+def check_tables(data: Mapping[str, object], origin: Origin) -> None:
+    """Raise for what would be told less well, or be taken, if only types were looked at.
+
+    Raises:
+        CaseError: another schema, a key that is ours, a side where a field is due.
+    """
+    version = data.get("schema", SCHEMA)
+    if version != SCHEMA:
+        raise origin.error("schema", f"this version of parsolve reads schema {SCHEMA}, not {version!r}")
+    if "origin" in data:
+        raise origin.unknown("origin", ())
+    boundary = data.get("boundary")
+    for side in boundary if isinstance(boundary, Mapping) else ():
+        if side in SIDES:
+            raise origin.error(f"boundary.{side}", f"name the field first, as in boundary.u.{side}")
+
+
+def check_case(case: Case) -> None:
+    """Raise the first contradiction between keys.
+
+    Raises:
+        CaseError: with the key and what to give.
+    """
+    origin = case.origin
+    _check_grid(case.grid, origin)
+    if not case.equation and not case.evolve:
+        raise origin.error("equation", "missing; `parsolve list equations` shows the names, or write [evolve]")
+    if case.equation and case.evolve:
+        raise origin.error("evolve", f"the case has equation = '{case.equation}' already; give one of the two")
+    if case.equation and (case.define or case.fields):
+        raise origin.error("define" if case.define else "fields", "belongs to [evolve], not to a catalogue equation")
+    _exactly_one(origin, "time", case.time, ("end", "steps"))
+    if case.time.tolerance is not None and case.time.dt != "auto":
+        raise origin.error("time.dt", "give either dt or tolerance: with tolerance the step is chosen")
+    if case.output.every is not None and case.output.every_steps is not None:
+        raise origin.error("output.every_steps", "give either every or every_steps, not both")
+    for name in case.run.processes or {}:
+        if name not in case.grid:
+            raise origin.error(f"run.processes.{name}", "no such axis in [grid]", case.grid)
+    for field, sides in case.boundary.items():
+        for side, condition in sides.items():
+            _check_side(case, f"boundary.{field}.{side}", side, condition)
+
+
+def _check_grid(grid: Mapping[str, Axis], origin: Origin) -> None:
+    for name in grid:
+        if name not in AXES:
+            raise origin.unknown(f"grid.{name}", AXES)
+    if not grid or tuple(grid) != AXES[: len(grid)]:
+        raise origin.error("grid", f"axes must be x; x, y; or x, y, z: got {', '.join(grid) or 'none'}")
+    for name, axis in grid.items():
+        if axis.range[0] >= axis.range[1]:
+            raise origin.error(f"grid.{name}.range", f"must increase, got {list(axis.range)}")
+
+
+def _check_side(case: Case, key: str, side: str, condition: SideCondition) -> None:
+    """Raise if the side does not exist or is periodic, or its condition is ambiguous or empty."""
+    if side not in SIDES:
+        raise case.origin.unknown(key, SIDES)
+    axis = case.grid.get(side[0])
+    if axis is None:
+        sides = [side for side in SIDES if side[0] in case.grid]
+        raise case.error(key, f"the grid has no axis {side[0]}; sides are {', '.join(sides)}")
+    if axis.periodic:
+        raise case.error(key, f"axis {side[0]} is periodic, so it has no boundary")
+    _exactly_one(case.origin, key, condition, ("dirichlet", "neumann", "curvature", "robin"))
+    if condition.robin is not None and condition.robin[:2] == (0.0, 0.0):
+        raise case.error(f"{key}.robin", "a and b of a u + b du/dn = c are both zero")
+
+
+def _exactly_one(origin: Origin, key: str, struct: object, names: Sequence[str]) -> None:
+    given = [name for name in names if getattr(struct, name) is not None]
+    if not given:
+        raise origin.error(key, f"missing: give one of {', '.join(names)}")
+    if len(given) > 1:
+        raise origin.error(f"{key}.{given[1]}", f"give one of {', '.join(names)}, and {given[0]} is given")
