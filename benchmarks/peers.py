@@ -19,7 +19,7 @@ from parsolve.domain.cores import node_cores
 from parsolve.march.control import Fixed
 from parsolve.march.march import march
 from parsolve.march.schedule import Schedule
-from parsolve.problem.problem import pose
+from parsolve.problem.pose import pose
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

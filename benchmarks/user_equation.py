@@ -15,7 +15,7 @@ from peers import run_peers
 
 from parsolve.bench.measure import best_time, case_of, copy_bandwidth, ready
 from parsolve.case import Case
-from parsolve.problem.problem import pose
+from parsolve.problem.pose import pose
 
 EVOLVE = {"u": "Du*laplace(u) - u*v**2 + F*(1 - u)", "v": "Dv*laplace(v) + u*v**2 - (F + k)*v"}
 PARAMETERS = {"Du": 2e-5, "Dv": 1e-5, "F": 0.037, "k": 0.06}

@@ -19,8 +19,10 @@ from parsolve.equations.catalogue import CATALOGUE
 from parsolve.march.march import Outcome
 from parsolve.march.stepper import Workspace
 from parsolve.problem.layout import decide
-from parsolve.problem.prepare import coefficient_fields, kernels, prepare
-from parsolve.problem.problem import Problem, pose
+from parsolve.problem.pose import pose
+from parsolve.problem.prepare import kernels, prepare
+from parsolve.problem.problem import Problem
+from parsolve.problem.values import coefficient_fields
 from parsolve.stages.operator import Update
 from parsolve.stages.plain import Plain
 

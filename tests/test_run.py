@@ -13,6 +13,7 @@ from parsolve.domain.processes import factorizations
 from parsolve.equations.catalogue import CATALOGUE
 from parsolve.equations.stencils import SECOND
 from parsolve.march.tableaus import SCHEMES, RungeKutta
+from parsolve.problem.values import initial
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -181,7 +182,7 @@ def test_a_mode_of_heat_decays_at_the_rate_of_the_stencil(lab: Any, cells: tuple
         assert rate == pytest.approx(
             0.4 * sum(4 * c**2 * math.sin(s / 2) ** 2 for s, c in zip(theta, cells, strict=True))
         )
-    u = problem.initial("u", (0, 0, 0), problem.grid.cells).reshape(problem.grid.shape)
+    u = initial(problem, "u", (0, 0, 0), problem.grid.cells).reshape(problem.grid.shape)
     np.testing.assert_allclose(lab.rate(problem)(u=u)["u"], -rate * u, atol=1e-14 * rate * 40)
     end = 1.0 / rate
     time = {"end": end, "scheme": "rk4", "dt": end / 200}

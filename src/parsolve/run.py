@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from parsolve.errors import owning
 from parsolve.march.schedule import START
 from parsolve.problem.layout import decide
+from parsolve.problem.pose import pose
 from parsolve.problem.prepare import prepare
-from parsolve.problem.problem import pose
 from parsolve.problem.summary import Summary, summarize
 from parsolve.store.frames import Recorder
 from parsolve.store.provenance import provenance

@@ -15,7 +15,7 @@ from parsolve.__main__ import main
 from parsolve.case import Case
 from parsolve.cli.launch import PREFIXES
 from parsolve.errors import CaseError, SetupError
-from parsolve.problem.problem import pose
+from parsolve.problem.pose import pose
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,8 +18,8 @@ from parsolve.march.control import Fixed
 from parsolve.march.march import march
 from parsolve.march.schedule import Schedule
 from parsolve.problem.layout import decide
+from parsolve.problem.pose import pose
 from parsolve.problem.prepare import prepare
-from parsolve.problem.problem import pose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -32,7 +32,7 @@ def show(args: argparse.Namespace, start_mpi: object) -> int:
     from parsolve.case import Case
     from parsolve.equations.codegen import program_text
     from parsolve.problem.plan import check
-    from parsolve.problem.problem import pose
+    from parsolve.problem.pose import pose
 
     problem = pose(Case.load(args.case, args.set))
     program = problem.program
@@ -77,8 +77,8 @@ def compile_case(args: argparse.Namespace, start_mpi: object) -> int:
     from time import perf_counter
 
     from parsolve.case import Case
+    from parsolve.problem.pose import pose
     from parsolve.problem.prepare import kernels
-    from parsolve.problem.problem import pose
 
     problem = pose(Case.load(args.case, [*args.set, "run.require_compiled=true"]))
     if not problem.case.evolve:

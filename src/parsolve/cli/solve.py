@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from parsolve.cli import launch
 from parsolve.cli.progress import ProgressLine
-from parsolve.cli.words import by_axis, passes_text, size, table
+from parsolve.cli.words import by_axis, passes_text, size, table, workers_text
 from parsolve.errors import agreed
 
 if TYPE_CHECKING:
@@ -103,8 +103,8 @@ def summary_text(summary: Summary) -> str:
     grid, processes = by_axis(summary.grid), by_axis(summary.processes)
     rows = [
         ("grid", f"{grid}: {summary.cells} cells"),
-        ("processes", processes + (f", {summary.threads} threads each" if summary.threads > 1 else "")),
-        ("steps", f"{summary.steps}, to t = {summary.time:.6g}"),
+        ("processes", workers_text(processes, summary.threads, summary.instruction_set)),
+        ("steps", f"{summary.steps}, to t = {summary.time:.6g}, {'first ' * summary.adaptive}dt = {summary.dt:.6g}"),
         ("marching", f"{summary.seconds:.3g} s, {summary.updates_per_s:.3g} cell updates/s"),
         ("order", passes_text(summary.steps_a_pass, summary.tile)),
     ]
@@ -134,7 +134,7 @@ def plan_text(title: str, ranks: int, plan: Plan) -> str:
     least, most = (_by_axis(shape, plan) for shape in plan.local_shapes)
     local = least if least == most else f"{least} to {most}"
     rows = [
-        ("ranks", f"{ranks}: {by_axis(plan.processes)}"),
+        ("ranks", f"{ranks}: {workers_text(by_axis(plan.processes), plan.threads, plan.instruction_set)}"),
         ("cells a rank", f"{local}, imbalance {plan.imbalance:.3g}"),
         ("halo", f"{size(plan.halo_bytes_per_step)} a step and rank, at most"),
         ("memory", f"{size(plan.memory_per_rank)} a rank"),
@@ -143,6 +143,7 @@ def plan_text(title: str, ranks: int, plan: Plan) -> str:
             "step",
             f"dt = {plan.dt:.6g}" + (f", {plan.steps} steps" if plan.steps else ", adapted to the tolerance"),
         ),
+        ("order", passes_text(plan.steps_a_pass, plan.tile)),
         *(("boundary", note) for note in plan.boundary),
     ]
     return "\n".join([f"{title}: valid", *table(rows, "  ")])

@@ -23,6 +23,11 @@ def by_axis(numbers: Mapping[str, int]) -> str:
     return f"{' x '.join(str(n) for n in numbers.values())} ({', '.join(numbers)})"
 
 
+def workers_text(processes: str, threads: int, instruction_set: str) -> str:
+    """Return what computes: the process grid, the threads of each rank, and the instruction set of all."""
+    return ", ".join([processes, *([f"{threads} threads each"] if threads > 1 else []), instruction_set])
+
+
 def passes_text(steps: int, tile: Sequence[int]) -> str:
     """Return in which order a march goes: in passes of several steps over tiles, or step by step."""
     if not steps:

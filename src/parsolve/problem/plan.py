@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,15 @@ from parsolve.domain.field import layout as field_layout
 from parsolve.domain.grid import AXES, Triple, slabs, split_grid
 from parsolve.kernels.library import best_level, instruction_set
 from parsolve.problem.layout import plan_layout
-from parsolve.problem.problem import Problem, pose
+from parsolve.problem.pose import pose
+from parsolve.problem.times import record_times, schedule_of, stable_dt
+from parsolve.problem.values import array, initial
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from parsolve.case import Case
+    from parsolve.problem.problem import Problem
 
 PROCESS = 118 << 20  # bytes of Python, NumPy, MPI, HDF5 and buffers of messages and files, measured
 
@@ -63,14 +67,14 @@ def check(case: Case, ranks: int) -> Plan:
     processes, ghosts = layout.processes, layout.ghosts
     sizes = [sorted({b - a for a, b in itertools.pairwise(s)}) for s in split_grid(grid, processes)]
     least, most = ((s[0][i], s[1][i], s[2][i]) for s, i in ((sizes, 0), (sizes, -1)))
-    extrema = {name: _extrema(problem, problem.initial, name) for name in program.unknowns}
-    extrema |= {name: _extrema(problem, problem.array, name) for name in program.arrays}
+    extrema = {name: _extrema(problem, partial(initial, problem, name)) for name in program.unknowns}
+    extrema |= {name: _extrema(problem, partial(array, problem, name)) for name in program.arrays}
     for name in problem.velocities:
-        _extrema(problem, problem.initial, name)
+        _extrema(problem, partial(initial, problem, name))
     duration = case.time.end or np.inf
-    dt = problem.stable_dt(extrema, duration) if case.time.dt == "auto" else float(case.time.dt)
-    schedule = None if problem.is_adaptive else problem.schedule(dt)
-    frames = 1 + (len(schedule.records) if schedule else len(problem.record_times()))
+    dt = stable_dt(problem, extrema, duration) if case.time.dt == "auto" else float(case.time.dt)
+    schedule = None if problem.is_adaptive else schedule_of(problem, dt)
+    frames = 1 + (len(schedule.records) if schedule else len(record_times(problem)))
     stored = len(case.output.fields or program.unknowns)
     return Plan(
         {axis: processes[AXES.index(axis)] for axis in grid.names},
@@ -90,13 +94,11 @@ def check(case: Case, ranks: int) -> Plan:
     )
 
 
-def _extrema(
-    problem: Problem, values_of: Callable[[str, Triple, Triple], np.ndarray], name: str
-) -> tuple[float, float]:
+def _extrema(problem: Problem, values_of: Callable[[Triple, Triple], np.ndarray]) -> tuple[float, float]:
     """Range of the values of a field, read or evaluated in slabs of bounded size."""
     low, high = np.inf, -np.inf
     for start, shape in slabs(problem.grid.cells):
-        values = values_of(name, start, shape)
+        values = values_of(start, shape)
         low, high = min(low, float(values.min())), max(high, float(values.max()))
     return low, high
 

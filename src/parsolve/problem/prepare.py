@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,9 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parsolve.domain.field import Field
-from parsolve.domain.grid import slabs
-from parsolve.domain.halo import HaloExchange
 from parsolve.domain.reduce import extrema
 from parsolve.equations.codegen import library_text
 from parsolve.equations.reference import NumpyKernel
@@ -28,14 +24,15 @@ from parsolve.march.schedule import START, AtSteps, AtTimes, Clock, Either, Ever
 from parsolve.march.stepper import Stepper, Workspace
 from parsolve.march.steps import Steps
 from parsolve.problem.tiles import remember
+from parsolve.problem.times import record_times, schedule_of, stable_dt
+from parsolve.problem.values import coefficient_fields, initial, noise, set_values
 from parsolve.stages.blocking import PLAIN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from mpi4py import MPI
 
-    from parsolve.domain.grid import Subdomain, Triple
     from parsolve.equations.program import Stage
     from parsolve.kernels.device import Device
     from parsolve.kernels.library import Kernel
@@ -80,7 +77,7 @@ class Prepared:
             control, frames = Fixed(self.schedule), AtSteps(self.schedule.records)
         else:
             assert time.tolerance is not None
-            times = tuple(problem.record_times())
+            times = tuple(record_times(problem))
             control = ErrorControlled(comm, self.layout.dt, times[-1], time.tolerance, problem.scheme.order)
             frames = AtTimes(times)
         checks = Either((frames, EverySteps(problem.case.run.check_every)))
@@ -121,11 +118,11 @@ def prepare(problem: Problem, layout: Layout, comm: MPI.Intracomm) -> Prepared:
         velocity = work.fields(problem.velocities)
         with agreed(comm):
             for f in (*stepper.state.values(), *velocity.values()):
-                _set_values(f, partial(problem.initial, f.name))
+                set_values(f, partial(initial, problem, f.name))
         check_finite(stepper.state, START, 0.0)
         ranges = {name: extrema(f) for name, f in {**stepper.state, **arrays}.items()}
         dt = _automatic_dt(problem, work, stepper.state, ranges) if time.dt == "auto" else float(time.dt)
-        schedule = None if problem.is_adaptive else problem.schedule(dt)
+        schedule = None if problem.is_adaptive else schedule_of(problem, dt)
         layout = replace(layout, dt=schedule.dt if schedule else dt)
         stepper.start(0.0, layout.dt, {name.removesuffix("_t"): f for name, f in velocity.items()})
         found = partial(remember, layout.tile_key) if layout.tile_key and comm.rank == 0 else None
@@ -137,8 +134,8 @@ def _automatic_dt(problem: Problem, work: Workspace, state: State, ranges: Mappi
     duration = problem.case.time.end or np.inf
     found = None
     if problem.case.evolve:
-        found = largest_rate(work, state, lambda f: problem.noise(f.subdomain.start, f.subdomain.shape))
-    return on_root(work.subdomain.comm, lambda: problem.stable_dt(ranges, duration, found))
+        found = largest_rate(work, state, lambda f: noise(problem, f.subdomain.start, f.subdomain.shape))
+    return on_root(work.subdomain.comm, lambda: stable_dt(problem, ranges, duration, found))
 
 
 def kernels(problem: Problem, comm: MPI.Intracomm | None, device: Device | None = None) -> Callable[[Stage], Kernel]:
@@ -162,64 +159,3 @@ def kernels(problem: Problem, comm: MPI.Intracomm | None, device: Device | None 
             warnings.warn(f"{error}; the equation runs with NumPy, which is 10 to 100 times slower", stacklevel=2)
         return NumpyKernel
     return lambda stage: library.kernel(stage.name, run.precision)
-
-
-def coefficient_fields(problem: Problem, sub: Subdomain) -> dict[str, Field]:
-    """The coefficient fields with their ghosts; collective.
-
-    Beyond a physical face a formula is evaluated as it is, anything else goes on with its last value.
-    """
-    fields = {name: Field(name, sub, problem.dtype, -1 - i) for i, name in enumerate(problem.program.arrays)}
-    if not fields:
-        return fields
-    with agreed(sub.comm):
-        for name, f in fields.items():
-            _set_values(f, partial(problem.array, name))
-    exchange = HaloExchange(
-        list(fields.values()), {}, depth=sub.ghosts, boundary_depth=problem.program.ghost, base=1, signed=False
-    )
-    exchange.fill(0.0)
-    exchange.free()
-    for name, f in fields.items():
-        if problem.is_formula(name):
-            _continue_formula(problem, f)
-    return fields
-
-
-def _continue_formula(problem: Problem, f: Field) -> None:
-    sub = f.subdomain
-    first = [s - g for s, g in zip(sub.start, sub.ghosts, strict=True)]
-    extent = [n + 2 * g for n, g in zip(sub.shape, sub.ghosts, strict=True)]
-    for axis in range(3):
-        for side in (0, 1):
-            if sub.is_physical(axis, side):
-                start, shape, index, depth = list(first), list(extent), [slice(None)] * 3, sub.ghosts[axis]
-                shape[axis] = depth
-                start[axis] = sub.stop[axis] if side else sub.start[axis] - depth
-                index[axis] = slice(-depth, None) if side else slice(0, depth)
-                f.array[tuple(index)] = _periodic_image(problem, f.name, start, shape)
-
-
-def _periodic_image(problem: Problem, name: str, start: Sequence[int], shape: Sequence[int]) -> np.ndarray:
-    """Values of a coefficient field on a box; beyond a periodic axis those of the cells that are meant."""
-    values = np.empty(shape)
-    pieces = []
-    for first, extent, cells, periodic in zip(start, shape, problem.grid.cells, problem.grid.periodic, strict=True):
-        done, along = 0, []
-        while done < extent:
-            at = (first + done) % cells if periodic else first
-            length = min(cells - at, extent - done) if periodic else extent
-            along.append((at, length, slice(done, done + length)))
-            done += length
-        pieces.append(along)
-    for z, y, x in itertools.product(*pieces):
-        values[z[2], y[2], x[2]] = problem.array(name, (z[0], y[0], x[0]), (z[1], y[1], x[1]))
-    return values
-
-
-def _set_values(f: Field, values_of: Callable[[Triple, Triple], np.ndarray]) -> None:
-    """Set the owned cells slab by slab: no second array of their size is needed."""
-    for first, shape in slabs(f.subdomain.shape):
-        z, y, x = (a + b for a, b in zip(f.subdomain.start, first, strict=True))
-        part = tuple(slice(a, a + n) for a, n in zip(first, shape, strict=True))
-        f.owned[part] = values_of((z, y, x), shape)

@@ -32,6 +32,7 @@ class Summary:
     tile: tuple[int, ...]
     instruction_set: str
     dt: float
+    adaptive: bool
     steps: int
     time: float
     cells: int
@@ -61,6 +62,7 @@ def summarize(march: Prepared, outcome: Outcome, path: Path) -> Summary:
         march.steps.tile or (),
         instruction_set(layout.level),
         layout.dt,
+        march.schedule is None,
         outcome.steps,
         outcome.time,
         grid.size,

@@ -1,0 +1,91 @@
+"""A case and its equation made into a problem: names checked, boundary conditions read, the equation discretised."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from parsolve.domain.grid import Grid
+from parsolve.equations.catalogue import CATALOGUE
+from parsolve.equations.program import build
+from parsolve.equations.user import user_equation
+from parsolve.march.tableaus import EMBEDDED, SCHEMES, Scheme
+from parsolve.problem.problem import Problem
+from parsolve.problem.sides import side_condition
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from parsolve.case import Case
+    from parsolve.domain.boundary import Condition
+    from parsolve.equations.equation import Equation
+
+T = TypeVar("T")
+
+
+def pose(case: Case) -> Problem:
+    """The problem of a case.
+
+    Raises:
+        CaseError: a name that the equation does not have, or settings that contradict each other.
+    """
+    grid = Grid.of(case.grid)
+    with case.located():
+        own = user_equation(case.evolve, case.parameters, case.define, case.fields, grid.names) if case.evolve else None
+    equation = own or _known(case, "equation", case.equation, CATALOGUE)
+    scheme = _known(case, "time.scheme", case.time.scheme, SCHEMES)
+    for name in case.parameters:
+        if name not in equation.parameters:
+            raise case.error(f"parameters.{name}", f"{equation.name} has no such parameter", equation.parameters)
+    acceleration = scheme.derivative == 2
+    if acceleration and equation.time_order != 2:
+        choices = [name for name, s in SCHEMES.items() if s.derivative == 1]
+        raise case.error(
+            "time.scheme",
+            f"leapfrog is for equations that give u_tt; for {equation.name} use one of {', '.join(choices)}",
+        )
+    with case.located():
+        program = build(equation, grid.names, case.run.order, acceleration=acceleration)
+    _check_time(case, scheme)
+    _check_initial(case, equation)
+    parameters = {name: p.default for name, p in equation.parameters.items()} | dict(case.parameters)
+    fields = [*equation.unknowns, *program.intermediate]
+    conditions: dict[str, dict[str, Condition]] = {}
+    for name, sides in case.boundary.items():
+        if name not in fields:
+            raise case.error(f"boundary.{name}", f"{equation.name} has no such field", fields)
+        with case.located():
+            conditions[name] = {
+                side: side_condition(case, grid, f"boundary.{name}.{side}", side, condition, parameters)
+                for side, condition in sides.items()
+            }
+    for name in case.output.fields or ():
+        if name not in program.unknowns:
+            raise case.error("output.fields", f"no field '{name}' is marched", program.unknowns)
+    return Problem(case, grid, equation, program, scheme, parameters, conditions)
+
+
+def _known(case: Case, key: str, name: str | None, table: Mapping[str, T]) -> T:
+    if name is None or name not in table:
+        raise case.error(key, f"unknown {key.rpartition('.')[2]} '{name}'", table)
+    return table[name]
+
+
+def _check_time(case: Case, scheme: Scheme) -> None:
+    time = case.time
+    if time.tolerance is not None:
+        if scheme.name not in EMBEDDED:
+            raise case.error(
+                "time.tolerance", f"{scheme.name} has no error estimate; use scheme = {' or '.join(EMBEDDED)}"
+            )
+        if time.steps is not None or case.output.every_steps is not None:
+            raise case.error("time.tolerance", "adaptive steps need time.end and output.every, not numbers of steps")
+
+
+def _check_initial(case: Case, equation: Equation) -> None:
+    allowed: Collection[str] = equation.unknowns
+    for name in case.initial:
+        if name not in allowed:
+            raise case.error(f"initial.{name}", f"{equation.name} has no such field", allowed)
+    for name in equation.fields:
+        if name not in case.initial:
+            raise case.error(f"initial.{name}", "missing: give an expression, a number or { file = ... }")
