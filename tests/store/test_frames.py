@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from parsolve.errors import CaseError, ResourceError, StorageError
-from parsolve.store import FieldInfo, Recorder, boxes, open_result
+from parsolve.store import FieldInfo, Recorder, layers, open_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,7 +93,7 @@ def test_every_process_grid_writes_the_same_bytes(
     shape: tuple[int, ...],
     slab: int,
 ) -> None:
-    monkeypatch.setattr(boxes, "SLAB", slab)
+    monkeypatch.setattr(layers, "SLAB", slab)
     if comm.rank == 0:
         alone.result(shared_tmp / "one.h5", *shape, frames=1, dtype="f4")
     for size in range(1, comm.size + 1):
@@ -268,13 +268,13 @@ def test_a_write_that_fails_on_one_rank_is_one_error_for_all(
     recorder = maker.recorder(shared_tmp / "r.h5", grid)
     recorder.write(0.0, 0, maker.fields(domain, 0))
     fields = maker.fields(domain, 1)
-    write_boxes = Recorder._write_boxes
+    write_slabs = Recorder._write_slabs
 
     def limited(*arguments: Any) -> None:
         with file_size_limit(4096) if comm.rank == comm.size - 1 else nullcontext():
-            write_boxes(*arguments)
+            write_slabs(*arguments)
 
-    monkeypatch.setattr(Recorder, "_write_boxes", limited)
+    monkeypatch.setattr(Recorder, "_write_slabs", limited)
     with pytest.raises(StorageError, match=r"000000001\.h5\.partial: cannot write") as caught:
         recorder.write(1.0, 1, fields)
     monkeypatch.undo()

@@ -10,13 +10,12 @@ import errno
 import socket
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from parsolve.errors import ParsolveError, agree, agreed
-from parsolve.store import gather
-from parsolve.store.boxes import BoxWriter
+from parsolve.store.combine import copy_frames, write_index
 from parsolve.store.files import (
     create_contiguous,
     create_file,
@@ -26,14 +25,16 @@ from parsolve.store.files import (
     storage_error,
     sync_directory,
 )
+from parsolve.store.layers import Layers
 from parsolve.store.layout import Content, FieldInfo, check_names
 from parsolve.store.places import Places, claim, discard_unfinished, publish
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Self
 
     from mpi4py import MPI
-    from numpy.typing import DTypeLike
+    from numpy.typing import DTypeLike, NDArray
 
     from parsolve.domain.field import Field
     from parsolve.domain.grid import Grid
@@ -43,6 +44,9 @@ __all__ = ["FieldInfo", "Recorder"]
 
 class Recorder:
     """Writes frames during a run and one result file at its end; every method but `abandon` is collective.
+
+    `with Recorder(...) as recorder:` removes unfinished files however the body ends; complete frames stay until
+    `finish` makes the result of them.
 
     Raises (on construction, on all ranks):
         StorageError: the place cannot be written, or there is a result already and `force` is false.
@@ -65,7 +69,7 @@ class Recorder:
         self._keep_frames = keep_frames
         self._content = Content(grid, tuple(fields), np.dtype(dtype), dict(provenance))
         self._offsets: list[dict[str, int]] = []
-        self._writer: BoxWriter | None = None
+        self._layers: Layers | None = None
         places: Places | None = None
         with agreed(comm):
             if comm.rank == 0:
@@ -90,9 +94,9 @@ class Recorder:
             raise ValueError(f"step {step} has a frame already: a frame is written once")
         partial = self._places.partial_frame(step)
         offsets = self._lay_out(partial, time, step)
-        if self._writer is None:
-            self._writer = BoxWriter(chosen[0].subdomain, self._content.dtype)
-        self._write_boxes(partial, self._writer, [(field, offsets[field.name]) for field in chosen])
+        if self._layers is None:
+            self._layers = Layers(chosen[0].subdomain, self._content.dtype)
+        self._write_slabs(partial, self._layers, [(field, offsets[field.name]) for field in chosen])
         with agreed(self._comm):
             if self._comm.rank == 0:
                 with naming(partial, "give the frame its name"):
@@ -110,13 +114,19 @@ class Recorder:
         """
         frames = [self._places.frame(step) for step in self._content.steps]
         if self._keep_frames:
-            gather.write_index(self._comm, self._places, self._content, frames)
+            write_index(self._comm, self._places, self._content, frames)
         else:
-            gather.copy_frames(self._comm, self._places.partial, self._content, frames, self._offsets)
+            copy_frames(self._comm, self._places.partial, self._content, frames, self._offsets)
         with agreed(self._comm):
             if self._comm.rank == 0:
                 publish(self._places, self._keep_frames)
         return self._places.result
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.abandon()
 
     def abandon(self) -> None:
         """Leave the complete frames and remove unfinished files; not collective, safe after any error."""
@@ -142,30 +152,35 @@ class Recorder:
         shared: dict[str, int] = self._comm.bcast(offsets, root=0)
         return shared
 
-    def _write_boxes(self, path: Path, writer: BoxWriter, fields: Sequence[tuple[Field, int]]) -> None:
-        """Write this rank's box of every field at its offset and bring the file to the disk; collective.
+    def _write_slabs(self, path: Path, layers: Layers, fields: Sequence[tuple[Field, int]]) -> None:
+        """Write this rank's slabs of every field from its offset on and bring the file to the disk; collective.
 
-        Every rank makes the same collective calls whatever fails on it, so that no error ends in a hang.
+        Each rank opens the file for itself, so nothing but the exchange is collective; a rank on which something fails
+        still takes part in that.
         """
         from mpi4py import MPI
 
         error: ParsolveError | None = None
-        file: MPI.File | None = None
-        try:
-            file = MPI.File.Open(self._comm, str(path), MPI.MODE_WRONLY)
-        except MPI.Exception as caught:
-            error = self._failure(path, "open it (do all nodes share this file system?)", caught)
-        agree(self._comm, error)
-        assert file is not None
-        for field, offset in fields:
-            failed = writer.write(file, offset, field.owned)
-            if failed is not None:
-                error = error or self._failure(path, f"write field '{field.name}'", failed)
-        for finish, action in ((file.Sync, "bring it to the disk"), (file.Close, "close it")):
+
+        def attempt(action: str, call: Callable[..., Any], *args: Any) -> Any:
+            nonlocal error
             try:
-                finish()
+                return call(*args)
             except MPI.Exception as caught:
                 error = error or self._failure(path, action, caught)
+
+        where = "open it (do all nodes share this file system?)"
+        file = attempt(where, MPI.File.Open, MPI.COMM_SELF, str(path), MPI.MODE_WRONLY)
+        try:
+            for field, offset in fields:
+                for start, values in layers.slabs(field.owned):
+                    if values.size and error is None:
+                        attempt(f"write field '{field.name}'", _write_at, file, offset + start, values)
+            if error is None:
+                attempt("bring it to the disk", file.Sync)
+        finally:
+            if file is not None:
+                attempt("close it", file.Close)
         agree(self._comm, error)
 
     def _failure(self, path: Path, action: str, caught: MPI.Exception) -> ParsolveError:
@@ -178,3 +193,13 @@ class Recorder:
         reason = " ".join(caught.Get_error_string().split())
         where = f"rank {self._comm.rank} on {socket.gethostname()}"
         return storage_error(path, action, errno.ENOSPC if full else None, f"{where}: {reason}")
+
+
+def _write_at(file: MPI.File, offset: int, values: NDArray[Any]) -> None:
+    """Write all bytes of an array at once."""
+    from mpi4py import MPI
+
+    status = MPI.Status()
+    file.Write_at(offset, values, status)
+    if status.Get_count(MPI.BYTE) != values.nbytes:  # some libraries raise nothing
+        raise MPI.Exception(MPI.ERR_IO)
