@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from parsolve.domain import redistribute
 from parsolve.domain.field import Box
-from parsolve.domain.grid import Grid, Subdomain
-from parsolve.domain.redistribute import NOTHING, Redistribution, allgather, gather
+from parsolve.domain.grid import Grid, Subdomain, regular
+from parsolve.domain.redistribute import NOTHING, Redistribution, allgather, boxes, gather
 from parsolve.errors import ResourceError
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def test_parts_of_the_ranks_work_apart(comm: MPI.Intracomm) -> None:
 
 def subdomain(comm: MPI.Intracomm, processes: tuple[int, int, int]) -> Subdomain:
     grid = Grid(("x", "z"), (7, 1, 5), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (True, True, True))
-    return Subdomain(grid, comm, processes, 1)
+    return regular(grid, comm, processes, 1)
 
 
 def test_whole_arrays_come_to_one_rank_or_to_all(comm: MPI.Intracomm) -> None:
@@ -135,6 +135,7 @@ def test_whole_arrays_come_to_one_rank_or_to_all(comm: MPI.Intracomm) -> None:
         if processes[1] == 1:
             part = subdomain(comm, processes)
             own = scattered(cut(values, Box(part.start, part.stop)))
+            assert boxes(part)[comm.rank] == Box(part.start, part.stop)
             for root in range(comm.size):
                 got = gather(own, part, root)
                 assert same(got, values[:, 0]) if comm.rank == root else got is None

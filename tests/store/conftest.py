@@ -10,7 +10,7 @@ from mpi4py import MPI
 
 from parsolve.domain.field import Field
 from parsolve.domain.grid import Grid, Subdomain, regular
-from parsolve.store import FieldInfo, Recorder
+from parsolve.store.frames import FieldInfo, Recorder
 
 if TYPE_CHECKING:
     from pathlib import Path

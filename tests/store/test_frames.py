@@ -17,7 +17,9 @@ import numpy as np
 import pytest
 
 from parsolve.errors import CaseError, ResourceError, StorageError
-from parsolve.store import FieldInfo, Recorder, layers, open_result
+from parsolve.store import layers
+from parsolve.store.frames import FieldInfo, Recorder
+from parsolve.store.result import open_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -187,7 +189,7 @@ from pathlib import Path
 from mpi4py import MPI
 from parsolve.domain.field import Field
 from parsolve.domain.grid import Grid, Subdomain, regular
-from parsolve.store import FieldInfo, Recorder
+from parsolve.store.frames import FieldInfo, Recorder
 grid = Grid(("x",), (1, 1, 5), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (True, True, True))
 field = Field("u", regular(grid, MPI.COMM_SELF, (1, 1, 1), 1), "f8")
 recorder = Recorder(MPI.COMM_SELF, Path(sys.argv[1]), grid, [FieldInfo("u", "", "")], "f8", {})

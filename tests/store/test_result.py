@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from parsolve.errors import CaseError, StorageError
-from parsolve.store import open_result
+from parsolve.store.result import open_result
 
 if TYPE_CHECKING:
     from pathlib import Path

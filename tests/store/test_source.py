@@ -11,7 +11,7 @@ import pytest
 
 from parsolve.domain.grid import Grid
 from parsolve.errors import CaseError, SetupError
-from parsolve.store import read_block
+from parsolve.store.source import read_block
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ from mpi4py import MPI
 from parsolve.domain.field import Field
 from parsolve.domain.grid import Grid, regular
 from parsolve.errors import CaseError, SetupError, StorageError
-from parsolve.store import FieldInfo, Recorder
+from parsolve.store.frames import FieldInfo, Recorder
 from parsolve.view import plot
 from parsolve.view.plot import draw
 

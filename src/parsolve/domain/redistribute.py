@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import zip_longest
+from itertools import pairwise, product, zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,6 +93,12 @@ class Redistribution:
             received[...] = into
 
 
+def boxes(subdomain: Subdomain) -> list[Box]:
+    """Return the box of global cells that each rank owns."""
+    places = product(*map(pairwise, subdomain.starts))
+    return [Box((z[0], y[0], x[0]), (z[1], y[1], x[1])) for z, y, x in places]
+
+
 def gather(values: NDArray[Any], subdomain: Subdomain, root: int = 0) -> NDArray[Any] | None:
     """Return the owned ``values`` of all ranks as one array of the grid's shape, on one rank; None elsewhere.
 
@@ -119,7 +125,7 @@ def _assemble(values: NDArray[Any], subdomain: Subdomain, roots: Container[int])
     comm, grid = subdomain.comm, subdomain.grid
     whole = Box((0, 0, 0), grid.cells)
     want = [whole if rank in roots else NOTHING for rank in range(comm.size)]
-    got = Redistribution(comm, comm.allgather(Box(subdomain.start, subdomain.stop)), want)(values)
+    got = Redistribution(comm, boxes(subdomain), want)(values)
     return got.reshape(grid.shape) if got.size else got
 
 

@@ -118,22 +118,31 @@ def copy_bytes(source: int, target: int, source_offset: int, target_offset: int,
         source_offset, target_offset, count = source_offset + done, target_offset + done, count - done
 
 
-def sync_directory(path: Path) -> None:
-    """Make renames inside a directory survive a power loss."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+@contextmanager
+def opened(path: Path, flags: int) -> Iterator[int]:
+    """Return a context manager that gives a file descriptor."""
+    descriptor = os.open(path, flags)
     try:
-        os.fsync(descriptor)
+        yield descriptor
     finally:
         os.close(descriptor)
 
 
-def sync_file(path: Path) -> None:
-    """Bring a closed file to the disk."""
-    descriptor = os.open(path, os.O_RDWR)
-    try:
+def sync(path: Path) -> None:
+    """Bring a closed file to the disk, or of a directory the names in it."""
+    with opened(path, os.O_RDONLY) as descriptor:
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+
+
+def rename(old: Path, new: Path) -> None:
+    """Give a complete file its name, for good once this returns.
+
+    Raises:
+        StorageError: it cannot have it.
+    """
+    with naming(new, "give it its name"):
+        old.replace(new)
+        sync(new.parent)
 
 
 def free_space(directory: Path) -> int:

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from parsolve.errors import ParsolveError, agree, agreed
+from parsolve.errors import ParsolveError, StorageError, agree, on_root
 from parsolve.store.combine import copy_frames, write_index
 from parsolve.store.files import (
     create_contiguous,
     create_file,
     free_space,
     naming,
+    rename,
     require_space,
     storage_error,
-    sync_directory,
 )
 from parsolve.store.layers import Layers
 from parsolve.store.layout import Content, FieldInfo, check_names
@@ -70,12 +70,12 @@ class Recorder:
         self._content = Content(grid, tuple(fields), np.dtype(dtype), dict(provenance))
         self._offsets: list[dict[str, int]] = []
         self._layers: Layers | None = None
-        places: Places | None = None
-        with agreed(comm):
-            if comm.rank == 0:
-                check_names(fields)
-                places = claim(Path(path), force)
-        self._places: Places = comm.bcast(places, root=0)
+
+        def claimed() -> Places:
+            check_names(fields)
+            return claim(Path(path), force)
+
+        self._places = on_root(comm, claimed)
 
     @property
     def count(self) -> int:
@@ -93,15 +93,11 @@ class Recorder:
         if step in self._content.steps:
             raise ValueError(f"step {step} has a frame already: a frame is written once")
         partial = self._places.partial_frame(step)
-        offsets = self._lay_out(partial, time, step)
+        offsets = on_root(self._comm, lambda: self._lay_out(partial, time, step))
         if self._layers is None:
             self._layers = Layers(chosen[0].subdomain, self._content.dtype)
         self._write_slabs(partial, self._layers, [(field, offsets[field.name]) for field in chosen])
-        with agreed(self._comm):
-            if self._comm.rank == 0:
-                with naming(partial, "give the frame its name"):
-                    partial.rename(self._places.frame(step))
-                    sync_directory(self._places.working)
+        on_root(self._comm, lambda: rename(partial, self._places.frame(step)))
         self._offsets.append(offsets)
         content = self._content
         self._content = replace(content, times=(*content.times, time), steps=(*content.steps, step))
@@ -112,15 +108,16 @@ class Recorder:
         Raises:
             StorageError, ResourceError: the disk failed or is full; the frames are then still there.
         """
-        frames = [self._places.frame(step) for step in self._content.steps]
+        places = self._places
+        missing = StorageError(f"{places.result}: no frame was written, so there is no result")
+        agree(self._comm, None if self.count else missing)
+        frames = [places.frame(step) for step in self._content.steps]
         if self._keep_frames:
-            write_index(self._comm, self._places, self._content, frames)
+            on_root(self._comm, lambda: write_index(places, self._content, frames))
         else:
-            copy_frames(self._comm, self._places.partial, self._content, frames, self._offsets)
-        with agreed(self._comm):
-            if self._comm.rank == 0:
-                publish(self._places, self._keep_frames)
-        return self._places.result
+            copy_frames(self._comm, places.partial, self._content, frames, self._offsets)
+        on_root(self._comm, lambda: publish(places, self._keep_frames))
+        return places.result
 
     def __enter__(self) -> Self:
         return self
@@ -134,23 +131,20 @@ class Recorder:
             discard_unfinished(self._places)
 
     def _lay_out(self, partial: Path, time: float, step: int) -> dict[str, int]:
-        """Return each field's byte offset in a new frame file made by rank 0; collective."""
+        """Make a frame's file without the values and return each field's byte offset in it; on rank 0."""
+        content = self._content
+        size = content.grid.size * len(content.fields) * content.dtype.itemsize
+        # The frames are still there while they are gathered: better to stop now than at the end.
+        copies = 1 if self._keep_frames else self.count + 2
+        require_space(self._places.working, size * copies, f"frame {self.count + 1} with the result")
         offsets: dict[str, int] = {}
-        with agreed(self._comm):
-            if self._comm.rank == 0:
-                content = self._content
-                cells = content.grid.size * len(content.fields) * content.dtype.itemsize
-                # The frames are still there while they are gathered: better to stop now than at the end.
-                copies = 1 if self._keep_frames else self.count + 2
-                require_space(self._places.working, cells * copies, f"frame {self.count + 1} with the result")
-                with naming(partial, "create it"), create_file(partial) as file:
-                    file.attrs["time"] = np.float64(time)
-                    file.attrs["step"] = np.int64(step)
-                    for info in content.fields:
-                        dataset = create_contiguous(file, info.name, content.grid.shape, content.dtype)
-                        offsets[info.name] = int(dataset.id.get_offset())
-        shared: dict[str, int] = self._comm.bcast(offsets, root=0)
-        return shared
+        with naming(partial, "create it"), create_file(partial) as file:
+            file.attrs["time"] = np.float64(time)
+            file.attrs["step"] = np.int64(step)
+            for info in content.fields:
+                dataset = create_contiguous(file, info.name, content.grid.shape, content.dtype)
+                offsets[info.name] = int(dataset.id.get_offset())
+        return offsets
 
     def _write_slabs(self, path: Path, layers: Layers, fields: Sequence[tuple[Field, int]]) -> None:
         """Write this rank's slabs of every field from its offset on and bring the file to the disk; collective.

@@ -15,7 +15,7 @@ import numpy as np
 
 from parsolve.domain.field import Box
 from parsolve.domain.grid import split
-from parsolve.domain.redistribute import NOTHING, Redistribution
+from parsolve.domain.redistribute import NOTHING, Redistribution, boxes
 from parsolve.errors import agreed
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Layers:
         # Layers are counted along the slowest axis that has more than one cell.
         axis = next((d for d in range(3) if cells[d] > 1), 2)
         layer = domain.grid.size // cells[axis] * dtype.itemsize  # bytes
-        have = comm.allgather(Box(domain.start, domain.stop))
+        have = boxes(domain)
         first, last = domain.start[axis], domain.stop[axis]
         group = [rank for rank, box in enumerate(have) if box.lo[axis] == first]  # shares these layers
         most = max(1, SLAB // layer) * len(group)  # layers of a round

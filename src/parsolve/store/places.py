@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from parsolve.errors import StorageError
-from parsolve.store.files import naming, sync_directory
+from parsolve.store.files import naming, rename
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,8 +89,7 @@ def publish(places: Places, keep_frames: bool) -> None:
             remove_frames(aside)
             places.frames.rename(aside)
             places.working.rename(places.frames)
-        places.partial.replace(places.result)
-        sync_directory(places.result.parent)
+    rename(places.partial, places.result)
     for directory in (aside,) if keep_frames else (aside, places.working, places.frames):
         remove_frames(directory)
 

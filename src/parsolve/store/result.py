@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import h5py
 
+from parsolve.case.tables import nearest
 from parsolve.domain.grid import AXES, Grid
 from parsolve.errors import CaseError, StorageError
 from parsolve.store.files import open_read
@@ -45,9 +45,7 @@ class Result:
             StorageError: the file is damaged.
         """
         if field not in self.fields:
-            raise CaseError(
-                f"{self.path}: no field '{field}'{nearest(field, self.fields)}; fields: {', '.join(self.fields)}"
-            )
+            raise CaseError(f"{self.path}: no field '{field}'{nearest(field, self.fields, 'fields')}")
         count = len(self.times)
         if not -count <= time_index < count:
             raise CaseError(f"{self.path}: no time index {time_index}; there are {count} times")
@@ -78,12 +76,6 @@ def open_result(path: Path | str) -> Iterator[Result]:
     path = Path(path)
     with open_read(path) as file:
         yield _describe(path, file)
-
-
-def nearest(name: str, known: tuple[str, ...]) -> str:
-    """Return "; did you mean 'u'?" for the most similar known name, or nothing."""
-    found = difflib.get_close_matches(name, known, 1, 0.5) or [k for k in known if k.lower() == name.lower()]
-    return f"; did you mean '{found[0]}'?" if found else ""
 
 
 def _describe(path: Path, file: h5py.File) -> Result:

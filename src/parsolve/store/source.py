@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
+from parsolve.case.tables import nearest
 from parsolve.domain.grid import AXES
 from parsolve.errors import CaseError, ParsolveError, SetupError
 from parsolve.store.files import open_read
 from parsolve.store.layout import RESERVED
-from parsolve.store.result import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,8 +95,7 @@ def _find(path: Path, file: h5py.File, dataset: str | None, grid: Grid) -> h5py.
                 return file[name]
     known = _dataset_names(file)
     if dataset is not None:
-        hint = nearest(dataset.rsplit("/", 1)[-1], known) or nearest(dataset, known)
-        raise CaseError(f"{path}: no data set '{dataset}'{hint}; data sets: {', '.join(known) or 'none'}")
+        raise CaseError(f"{path}: no data set '{dataset}'{nearest(dataset, known, 'data sets')}")
     fitting = [name for name in known if _fits(file[name].shape, grid)]
     if len(fitting) == 1:
         return file[fitting[0]]
