@@ -6,13 +6,14 @@ import argparse
 import json
 import os
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parsolve.cli import launch
 from parsolve.cli.progress import ProgressLine
 from parsolve.cli.words import by_axis, passes_text, size, table, workers_text
-from parsolve.errors import agreed
+from parsolve.errors import on_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,24 +64,20 @@ def run(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> int
     """Run the case on all ranks and print the summary."""
     from parsolve.case import Case
 
+    def read() -> tuple[Case, Path]:
+        case = Case.load(args.case, args.set)
+        return case, Path(args.output) if args.output else free_name(Path(f"{case.stem}.h5"))
+
     comm = start_mpi()
-    plan: tuple[Case, Path] | None = None
-    with agreed(comm):
-        if comm.rank == 0:
-            case = Case.load(args.case, args.set)
-            plan = case, Path(args.output) if args.output else free_name(Path(f"{case.stem}.h5"))
-    case, out = comm.bcast(plan)
+    case, out = on_root(comm, read)
     warning = launch.oversubscription(comm)
     if warning and not args.quiet:
         print(f"parsolve: warning: {warning}", file=sys.stderr, flush=True)
 
     from parsolve.run import run as solve  # loads the numerics only now, after the case is known to be good
 
-    progress = ProgressLine(sys.stderr if comm.rank == 0 and not args.quiet else None)
-    try:
+    with closing(ProgressLine(sys.stderr if comm.rank == 0 and not args.quiet else None)) as progress:
         summary = solve(case, comm, out, args.force, progress)
-    finally:
-        progress.close()
     if comm.rank == 0:
         if not args.quiet:
             print(summary_text(summary), file=sys.stderr if args.json else sys.stdout, flush=True)
