@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import sys
@@ -88,11 +89,9 @@ def run(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> int
 
 def free_name(path: Path) -> Path:
     """Return the path, or the first of stem-2, stem-3, ... of which there is no result and no frames yet."""
-    number, candidate = 1, path
-    while os.path.lexists(candidate) or os.path.lexists(f"{candidate}.frames"):
-        number += 1
-        candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
-    return candidate
+    numbered = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in itertools.count(2))
+    names = itertools.chain([path], numbered)
+    return next(name for name in names if not os.path.lexists(name) and not os.path.lexists(f"{name}.frames"))
 
 
 def summary_text(summary: Summary) -> str:
@@ -136,10 +135,7 @@ def plan_text(title: str, ranks: int, plan: Plan) -> str:
         ("halo", f"{size(plan.halo_bytes_per_step)} a step and rank, at most"),
         ("memory", f"{size(plan.memory_per_rank)} a rank"),
         ("frames", f"{plan.frames} of {size(plan.frame_bytes)}: {size(plan.frames * plan.frame_bytes)}"),
-        (
-            "step",
-            f"dt = {plan.dt:.6g}" + (f", {plan.steps} steps" if plan.steps else ", adapted to the tolerance"),
-        ),
+        ("step", f"dt = {plan.dt:.6g}, " + (f"{plan.steps} steps" if plan.steps else "adapted to the tolerance")),
         ("order", passes_text(plan.steps_a_pass, plan.tile)),
         *(("boundary", note) for note in plan.boundary),
     ]
