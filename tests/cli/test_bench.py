@@ -32,8 +32,9 @@ def test_figures_fit_together(call: Callable[..., tuple[int, str, str]]) -> None
     assert m["peers"] == []
 
 
-def test_an_unknown_benchmark_is_told(call: Callable[..., tuple[int, str, str]]) -> None:
-    code, _, err = call("bench", "heat3")
+@pytest.mark.parametrize("options", [(), ("--scaling",)])
+def test_an_unknown_benchmark_is_told(call: Callable[..., tuple[int, str, str]], options: tuple[str, ...]) -> None:
+    code, _, err = call("bench", "heat3", *options)
     assert code == 2
     assert "unknown benchmark 'heat3'" in err
     assert "heat3d" in err
@@ -53,6 +54,13 @@ def test_scaling_writes_a_table_and_a_figure(shell: Shell, tmp_path: Path) -> No
     assert rows[0]["speedup"] == rows[0]["efficiency"] == "1.0"
     assert float(rows[3]["efficiency"]) == pytest.approx(float(rows[3]["speedup"]) / 2)
     assert (tmp_path / "mine.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_some_ranks_cannot_measure_all_say_once(shell: Shell) -> None:
+    done = shell("-m", "parsolve", "bench", "heat3d", "--size", "1", "--seconds", "0.02", "--scaling", ranks=3)
+    assert done.returncode == 3
+    assert done.stderr.count("parsolve: error: 2 ranks for 1 x 1 x 1 cells") == 1
+    assert "alone" not in done.stderr
 
 
 def test_scaling_to_where_nothing_can_be_written(call: Callable[..., tuple[int, str, str]]) -> None:

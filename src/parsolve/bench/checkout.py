@@ -7,7 +7,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parsolve.errors import SetupError, agreed
+from parsolve.errors import SetupError, agreed, on_root
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -19,12 +19,7 @@ def load_peers(comm: MPI.Intracomm) -> Any:
     Raises:
         SetupError: there is none, or but one of the peers is installed.
     """
-    path: Path | None = None
-    with agreed(comm):
-        if comm.rank == 0:
-            path = find_peers(Path(__file__).parents[3], Path.cwd())
-    path = comm.bcast(path)
-    assert path is not None
+    path = on_root(comm, lambda: find_peers(Path(__file__).parents[3], Path.cwd()))
     with agreed(comm):
         peers = _load("parsolve_peers", path)
         missing = peers.missing() if comm.rank == 0 else []

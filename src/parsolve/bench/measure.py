@@ -88,6 +88,17 @@ class Measurement:
     ratio_to_off: float | None = None
 
 
+def find_benchmark(name: str) -> Benchmark:
+    """Return a benchmark by its name.
+
+    Raises:
+        CaseError: there is none.
+    """
+    if name not in BENCHMARKS:
+        raise CaseError(f"bench: unknown benchmark '{name}'{nearest(name, BENCHMARKS)}")
+    return BENCHMARKS[name]
+
+
 def case_of(
     name: str, size: int | None = None, precision: str = "float64", threads: int | None = None,
     cells: Mapping[str, int] | None = None,
@@ -97,9 +108,7 @@ def case_of(
     Raises:
         CaseError: an unknown name.
     """
-    if name not in BENCHMARKS:
-        raise CaseError(f"bench: unknown benchmark '{name}'{nearest(name, BENCHMARKS)}")
-    b = BENCHMARKS[name]
+    b = find_benchmark(name)
     size = size or b.size
     cells = dict.fromkeys(b.axes, size) if cells is None else cells
     squares = "100*(" + "+".join(f"({axis}-0.5)**2" for axis in b.axes) + ")"

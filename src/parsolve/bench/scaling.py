@@ -6,9 +6,9 @@ import csv
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from parsolve.bench.measure import BENCHMARKS, measure_speed, wait_asleep
+from parsolve.bench.measure import find_benchmark, measure_speed, wait_asleep
 from parsolve.domain.cores import node_cores
-from parsolve.errors import StorageError
+from parsolve.errors import ParsolveError, StorageError, agree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,7 +37,7 @@ def measure_scaling(
     name: str, comm: MPI.Intracomm, *, size: int | None, precision: str, seconds: float, threads: int
 ) -> list[Row]:
     """Measure on 1, 2, 4, ... ranks up to all, with 1, 2, 4, ... threads up to so many, a core for each; collective."""
-    b = BENCHMARKS[name]
+    b = find_benchmark(name)
     base = dict.fromkeys(b.axes, size or b.size)
     cores = _cores_a_rank(comm)
     rows: list[Row] = []
@@ -78,13 +78,16 @@ def _rate(
 ) -> float:  # fmt: skip
     """Cell updates a second on the first ``count`` ranks, while the others sleep; collective."""
     part = cast("MPI.Intracomm", comm.Split(int(comm.rank >= count)))
-    rate = 0.0
+    rate, error = 0.0, None
     if comm.rank < count:
-        found = measure_speed(name, part, size=size, cells=cells, precision=precision, seconds=seconds, threads=threads,
-                        off=False)  # fmt: skip
-        rate = found.updates_per_s
+        try:
+            rate = measure_speed(name, part, size=size, cells=cells, precision=precision, seconds=seconds,
+                                 threads=threads, off=False).updates_per_s  # fmt: skip
+        except ParsolveError as caught:
+            error = caught
     part.Free()
     wait_asleep(comm)
+    agree(comm, error)
     return float(comm.bcast(rate))
 
 

@@ -7,11 +7,14 @@ import platform
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parsolve.cli import launch
-from parsolve.cli.words import size
+from parsolve.cli.words import size, version
 from parsolve.domain.cores import usable_cores
 from parsolve.errors import ParsolveError
 
@@ -48,8 +51,6 @@ def examine() -> tuple[dict[str, Section], list[str]]:
 
 
 def _parsolve(problems: list[str]) -> Section:
-    from parsolve.cli.words import version
-
     section = {"version": version(), "path": str(Path(__file__).parent.parent)}
     try:
         from parsolve.kernels.library import describe
@@ -62,9 +63,6 @@ def _parsolve(problems: list[str]) -> Section:
 
 
 def _python(problems: list[str]) -> Section:
-    from importlib.metadata import PackageNotFoundError
-    from importlib.metadata import version as installed
-
     section = {"Python": f"{platform.python_version()} ({sys.executable})"}
     for package in ("numpy", "scipy", "sympy", "msgspec", "h5py"):
         try:
@@ -133,11 +131,9 @@ def _fits(library: str, launcher: str) -> bool | None:
 
 def _machine() -> Section:
     model = ""
-    try:
+    with suppress(OSError):
         text = Path("/proc/cpuinfo").read_text()
         model = next((line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line), "")
-    except OSError:
-        pass
     return {
         "system": platform.platform(),
         "processor": model or platform.machine(),
@@ -160,12 +156,10 @@ def _files() -> Section:
     folder = Path.cwd()
     usage = shutil.disk_usage(folder)
     kind = "unknown"
-    try:
+    with suppress(OSError):
         mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
         inside = [(len(place), name) for place, name in mounts if folder.is_relative_to(place)]
-        kind = max(inside)[1] if inside else kind
-    except OSError:
-        pass
+        kind = max(inside, default=(0, kind))[1]
     writable = "writable" if os.access(folder, os.W_OK) else "not writable"
     return {
         "folder": f"{folder} ({writable})",
@@ -176,20 +170,13 @@ def _files() -> Section:
 
 def _ask(command: Sequence[str], without_launcher: bool = False) -> tuple[int, str]:
     """Return exit code and output of a short command; never raises."""
-    environment = dict(os.environ)
-    if without_launcher:
-        environment = {k: v for k, v in environment.items() if not k.startswith(launch.PREFIXES)}
+    left_out = launch.PREFIXES if without_launcher else ()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     try:
         done = subprocess.run(
-            command,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=TIMEOUT_SECONDS,
-            env=environment,
-        )
+            command, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+            timeout=TIMEOUT_SECONDS, env=environment,
+        )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         return 1, str(error)
     return done.returncode, done.stdout if done.returncode == 0 else done.stderr or done.stdout

@@ -80,7 +80,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     words = list(argv) or ["run", DEFAULT_CASE]
     first = next((word for word in words if not word.startswith("-")), None)
     if first is not None and words[0] == first and first not in known:
-        raise CaseError(f"unknown command '{first}'{_meant(first, known)}")
+        is_case = first.endswith(".toml") or first in packaged()
+        hint = f"; did you mean 'run {first}'?" if is_case else nearest(first, known)
+        raise CaseError(f"unknown command '{first}'{hint}")
     args, rest = parser.parse_known_args(words)
     if rest:
         used = known.get(args.command or "", parser)
@@ -93,10 +95,3 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if args.command is None and not args.version:
         parser.error("no command given")
     return args
-
-
-def _meant(word: str, known: dict[str, Parser]) -> str:
-    """Return the hint for an unknown command: a case needs 'run' in front."""
-    if word.endswith(".toml") or word in packaged():
-        return f"; did you mean 'run {word}'?"
-    return nearest(word, known)

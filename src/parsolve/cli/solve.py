@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parsolve.cli import launch
 from parsolve.cli.progress import ProgressLine
 from parsolve.cli.words import by_axis, passes_text, size, table, workers_text
-from parsolve.errors import agreed
+from parsolve.errors import on_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,24 +65,20 @@ def run(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> int
     """Run the case on all ranks and print the summary."""
     from parsolve.case import Case
 
+    def read() -> tuple[Case, Path]:
+        case = Case.load(args.case, args.set)
+        return case, Path(args.output) if args.output else free_name(Path(f"{case.stem}.h5"))
+
     comm = start_mpi()
-    plan: tuple[Case, Path] | None = None
-    with agreed(comm):
-        if comm.rank == 0:
-            case = Case.load(args.case, args.set)
-            plan = case, Path(args.output) if args.output else free_name(Path(f"{case.stem}.h5"))
-    case, out = comm.bcast(plan)
+    case, out = on_root(comm, read)
     warning = launch.oversubscription(comm)
     if warning and not args.quiet:
         print(f"parsolve: warning: {warning}", file=sys.stderr, flush=True)
 
     from parsolve.run import run as solve  # loads the numerics only now, after the case is known to be good
 
-    progress = ProgressLine(sys.stderr if comm.rank == 0 and not args.quiet else None)
-    try:
+    with closing(ProgressLine(sys.stderr if comm.rank == 0 and not args.quiet else None)) as progress:
         summary = solve(case, comm, out, args.force, progress)
-    finally:
-        progress.close()
     if comm.rank == 0:
         if not args.quiet:
             print(summary_text(summary), file=sys.stderr if args.json else sys.stdout, flush=True)
@@ -91,11 +89,9 @@ def run(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> int
 
 def free_name(path: Path) -> Path:
     """Return the path, or the first of stem-2, stem-3, ... of which there is no result and no frames yet."""
-    number, candidate = 1, path
-    while os.path.lexists(candidate) or os.path.lexists(f"{candidate}.frames"):
-        number += 1
-        candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
-    return candidate
+    numbered = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in itertools.count(2))
+    names = itertools.chain([path], numbered)
+    return next(name for name in names if not os.path.lexists(name) and not os.path.lexists(f"{name}.frames"))
 
 
 def summary_text(summary: Summary) -> str:
@@ -139,10 +135,7 @@ def plan_text(title: str, ranks: int, plan: Plan) -> str:
         ("halo", f"{size(plan.halo_bytes_per_step)} a step and rank, at most"),
         ("memory", f"{size(plan.memory_per_rank)} a rank"),
         ("frames", f"{plan.frames} of {size(plan.frame_bytes)}: {size(plan.frames * plan.frame_bytes)}"),
-        (
-            "step",
-            f"dt = {plan.dt:.6g}" + (f", {plan.steps} steps" if plan.steps else ", adapted to the tolerance"),
-        ),
+        ("step", f"dt = {plan.dt:.6g}, " + (f"{plan.steps} steps" if plan.steps else "adapted to the tolerance")),
         ("order", passes_text(plan.steps_a_pass, plan.tile)),
         *(("boundary", note) for note in plan.boundary),
     ]
