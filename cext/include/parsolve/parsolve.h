@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define PS_ABI 3
+#define PS_ABI 4
 #define PS_MAX_FIELDS 64
 #define PS_MAX_COEFFICIENTS 128
 #define PS_MAX_TERMS 12

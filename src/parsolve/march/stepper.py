@@ -67,13 +67,14 @@ class ErrorNorm:
     def __init__(self, error: Field, before: Field, after: Field) -> None:
         self.args = arguments(error.subdomain, error.stride, owned(error.subdomain))
         self.args.field[:3] = [error.address, before.address, after.address]
+        self.args.scale = 1.0
         self._result = ctypes.c_double()
         norm = core().function("error_norm", error.dtype.name)
         self._launch = partial(norm, ctypes.byref(self.args), ctypes.byref(self._result))
 
     def __call__(self, tolerance: float) -> float:
         """Its value on this rank."""
-        self.args.weight[:2] = [tolerance, tolerance]
+        self.args.coefficient[:2] = [tolerance, tolerance]
         self._launch()
         return self._result.value
 

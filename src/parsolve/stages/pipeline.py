@@ -164,7 +164,7 @@ class Pipeline:
         for fill, step, c in self._fills:
             fill.evaluate(times[step] + c * dt)
         for args in self._norms:
-            args.weight[:2] = [tolerance, tolerance]
+            args.coefficient[:2] = [tolerance, tolerance]
         self._worst.value = 0.0
         begin = perf_counter()
         status = self._run()
