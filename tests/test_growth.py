@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from mpi4py import MPI
@@ -14,6 +14,9 @@ from parsolve.case import Case
 from parsolve.errors import NumericalError, StorageError
 from parsolve.run import run
 from parsolve.store import frames
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 STATUS = Path("/proc/self/status")
 

@@ -44,6 +44,33 @@ typedef PS_REAL ps_real;
 
 PS_CELL int64_t ps_wrapped(int64_t n, int64_t period) { return n + ((n < 0) - (n >= period)) * period; }
 
+/* How many cells from (k, j, i) on along x the next one of the colour is: 0 or 1. */
+PS_CELL int64_t ps_to_colour(const ps_args *a, int64_t k, int64_t j, int64_t i)
+{
+    return (a->offset[0] + k + a->offset[1] + j + a->offset[2] + i + a->colour) & 1;
+}
+
+/* In a transfer the outputs are on one grid, of which (k, j, i) is a cell, and the inputs on another that is finer or
+ * coarser along some axes.  PS_OTHER: the inputs' cell that holds that cell, or the first of those that it holds.
+ * ps_child: from there to the second one along axis d.  ps_beside: from there to the neighbour on the side where cell n
+ * lies.  Both are 0 along axes on which that cannot be.  Right shifts are floor divisions, of negative numbers too. */
+#define PS_OTHER(a, k, j, i)                                                                                           \
+    (ps_other(a, 0, k) * (a)->other_stride[0] + ps_other(a, 1, j) * (a)->other_stride[1] + ps_other(a, 2, i))
+
+PS_CELL int64_t ps_other(const ps_args *a, int d, int64_t n)
+{
+    return ((a->offset[d] + n) * ((int64_t)1 << a->finer[d]) >> a->coarser[d]) - a->other_offset[d];
+}
+
+PS_CELL int64_t ps_child(const ps_args *a, int d) { return a->finer[d] ? a->other_stride[d] : 0; }
+
+PS_CELL int64_t ps_beside(const ps_args *a, int d, int64_t n)
+{
+    if (!a->coarser[d]) return 0;
+    const int64_t upper = (a->offset[d] + n) >> (a->coarser[d] - 1) & 1; /* half of the inputs' cell */
+    return (2 * upper - 1) * a->other_stride[d];
+}
+
 PS_CELL ps_real ps_min(ps_real s, ps_real t) { return s < t || s != s ? s : t; }
 PS_CELL ps_real ps_max(ps_real s, ps_real t) { return s > t || s != s ? s : t; }
 PS_CELL ps_real ps_sign(ps_real s) { return s > 0 ? (ps_real)1 : s < 0 ? (ps_real)-1 : (ps_real)0; }

@@ -1,6 +1,7 @@
-/* launch_cpu.h -- THE loop over a box, for a CPU.  PS_UPDATE and PS_DEFINE turn a cell body into a kernel.
+/* launch_cpu.h -- THE loop over a box, for a CPU.  PS_UPDATE, PS_DEFINE, PS_COLOUR and PS_TRANSFER make a kernel of a body.
  *
- * The outputs may be the first term, element by element, but alias nothing else, so iterations of a row are independent.
+ * The outputs may be the first term, element by element, and those of PS_COLOUR may be inputs, as neighbours have the
+ * other colour; they alias nothing else, so iterations of a row are independent.
  */
 #ifndef PARSOLVE_LAUNCH_CPU_H
 #define PARSOLVE_LAUNCH_CPU_H
@@ -8,135 +9,143 @@
 #include "cells.h"
 
 #include <stddef.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #define PS_EXPORT __attribute__((visibility("default")))
+#define PS_INLINE static inline __attribute__((always_inline, unused))
 #define PS_INDEPENDENT _Pragma("GCC ivdep")
+
+#define PS_PIECE 512 /* most cells of a piece of a row */
 
 /* Rows in tiles along y that march through z, so that the planes a stencil reads stay in a cache of about TILE_BYTES. */
 #define PS_TILE_BYTES (256 * 1024)
 
-static inline int64_t ps_tile_rows(const ps_args *a, int fields)
+PS_INLINE int64_t ps_tile_rows(const ps_args *a, int fields)
 {
     const int64_t bytes = (a->hi[2] - a->lo[2] + 1) * (int64_t)sizeof(ps_real) * fields;
     const int64_t rows = PS_TILE_BYTES / bytes;
     return rows < 8 ? 8 : rows;
 }
 
-#define PS_PIECE 512 /* most cells of a piece */
-
 /* Cells of a piece of a row: what is fetched ahead at once is to fit the few requests that a core can wait for. */
-static inline int64_t ps_piece(const ps_args *a)
+PS_INLINE int64_t ps_piece_cells(const ps_args *a)
 {
     const int64_t n = a->hi[2] - a->lo[2], pieces = PS_PIECES(n);
     return ((n + pieces - 1) / pieces + 15) / 16 * 16;
 }
 
-static inline int64_t ps_least(int64_t a, int64_t b) { return a < b ? a : b; }
+PS_INLINE int64_t ps_least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-static inline void ps_fetch(const char **ahead, int64_t lines)
+PS_INLINE void ps_fetch(const char **ahead, int64_t lines)
 {
     for (int64_t n = 0; n < lines; n++) __builtin_prefetch(*ahead + n * PS_LINE, 1);
     *ahead += lines * PS_LINE;
 }
 
-/* The pieces [i0_, i1_) of the rows of a box; with each, lines are fetched that will be needed soon. */
-#define PS_ROWS(a, row, fields)                                                                                        \
-    const int64_t piece_ = ps_piece(&(a)), tile_ = ps_tile_rows(&(a), fields);                                         \
-    const char *ahead_ = (a).ahead;                                                                                    \
-    for (int64_t first_ = (a).lo[1]; first_ < (a).hi[1]; first_ += tile_)                                              \
-        for (int64_t k_ = (a).lo[0]; k_ < (a).hi[0]; k_++)                                                             \
-            for (int64_t j_ = first_; j_ < ps_least(first_ + tile_, (a).hi[1]); j_++)                                  \
-                for (int64_t row = k_ * (a).stride[0] + j_ * (a).stride[1], i0_ = (a).lo[2], i1_;                      \
-                     i1_ = ps_least(i0_ + piece_, (a).hi[2]), i0_ < (a).hi[2]; i0_ = i1_)
+/* What a kernel does with cells [lo, hi) of row (k, j), at most PS_PIECE of them. */
+typedef void ps_piece(const ps_args *a, int64_t k, int64_t j, int64_t lo, int64_t hi);
 
-/* out += weight * term along a piece of a row, for the terms after the first; what is read is in cache. */
-static inline __attribute__((always_inline)) void ps_add_terms(const ps_args *a, int64_t first, int64_t n, int inputs,
-                                                               int outputs, int f, ps_real *out)
+/* The pieces of the rows of a box; with each, lines are fetched that will be needed soon. */
+PS_INLINE int ps_pieces(const ps_args *args, int inputs, int outputs, int least_terms, ps_piece *piece)
 {
-    for (int64_t t = 1; t < a->terms; t++) {
-        const ps_real *term = (const ps_real *)a->field[inputs + outputs + t * outputs + f] + first;
-        const ps_real w = (ps_real)a->weight[t];
-        PS_INDEPENDENT
-        for (int64_t i = 0; i < n; i++) out[i] = fma(w, term[i], out[i]);
-    }
+    const ps_args a = *args; /* a copy: nothing aliases it */
+    const int64_t cells = ps_piece_cells(&a), rows = ps_tile_rows(&a, inputs + 2 * outputs);
+    const char *ahead = (const char *)a.ahead;
+    if (a.terms < least_terms || inputs + (a.terms + 1) * outputs > PS_MAX_FIELDS) return PS_BAD_ARGUMENT;
+    for (int64_t first = a.lo[1]; first < a.hi[1]; first += rows)
+        for (int64_t k = a.lo[0]; k < a.hi[0]; k++)
+            for (int64_t j = first; j < ps_least(first + rows, a.hi[1]); j++)
+                for (int64_t lo = a.lo[2], hi; hi = ps_least(lo + cells, a.hi[2]), lo < a.hi[2]; lo = hi) {
+                    ps_fetch(&ahead, a.ahead_lines);
+                    piece(&a, k, j, lo, hi);
+                }
+#if defined(__x86_64__)
+    if (a.streaming) _mm_sfence(); /* what was written past the caches is seen before what is written later */
+#endif
+    return PS_OK;
 }
 
-/* Write n values past the caches, whole cache lines at a time: memory need not be read before. */
-static inline void ps_stream(ps_real *to, const ps_real *from, int64_t n)
+/* Write n values past the caches, whole vectors at a time: memory need not be read before. */
+PS_INLINE void ps_stream(ps_real *to, const ps_real *from, int64_t n)
 {
     int64_t i = 0;
-#if defined(__x86_64__)
 #if defined(__AVX512F__)
-#define PS_STREAM "vmovntps %1, %0"
-    typedef float ps_wide __attribute__((vector_size(64), aligned(4), may_alias));
-#else
-#define PS_STREAM "movntps %1, %0"
-    typedef float ps_wide __attribute__((vector_size(16), aligned(4), may_alias));
-#endif
-    const int64_t wide = (int64_t)(sizeof(ps_wide) / sizeof *to);
-    for (; i < n && (uintptr_t)(to + i) % sizeof(ps_wide); i++) to[i] = from[i];
+    const int64_t wide = 64 / (int64_t)sizeof *to;
+    for (; i < n && (uintptr_t)(to + i) % 64; i++) to[i] = from[i];
+    for (; i + wide <= n; i += wide) _mm512_stream_si512((void *)(to + i), _mm512_loadu_si512(from + i));
+#elif defined(__x86_64__)
+    const int64_t wide = 16 / (int64_t)sizeof *to;
+    for (; i < n && (uintptr_t)(to + i) % 16; i++) to[i] = from[i];
     for (; i + wide <= n; i += wide)
-        __asm__ volatile(PS_STREAM : "=m"(*(ps_wide *)(to + i)) : "x"(*(const ps_wide *)(from + i)));
-#undef PS_STREAM
+        _mm_stream_si128((__m128i *)(void *)(to + i), _mm_loadu_si128((const __m128i *)(const void *)(from + i)));
 #endif
     for (; i < n; i++) to[i] = from[i];
 }
 
-/* What was written past the caches is seen by all before anything that is written later. */
-static inline void ps_streamed(void)
+/* Zeros in the place of the first term where there is none: -1 times them changes nothing that they are added to. */
+static const ps_real ps_no_term[PS_PIECE] __attribute__((unused)) = {0};
+
+/* out += weight * term for the terms after the first, at n cells from c on; what is read is in cache. */
+PS_INLINE void ps_add_terms(const ps_args *a, int first, int outputs, int64_t c, int64_t n, int step, ps_real *out)
 {
-#if defined(__x86_64__)
-    __asm__ volatile("sfence" ::: "memory");
-#endif
+    for (int64_t t = 1; t < a->terms; t++) {
+        const ps_real *term = PS_INPUT(a, first + t * outputs) + c, w = (ps_real)a->weight[t];
+        PS_INDEPENDENT
+        for (int64_t i = 0; i < n; i += step) out[i] = fma(w, term[i], out[i]);
+    }
 }
 
-/* A kernel out_f = sum_j weight[j] * term_jf + scale * value_f from the body of one cell. */
-#define PS_UPDATE(cell, inputs, outputs)                                                                               \
-    PS_EXPORT ps_kernel PS_NAME(cell);                                                                                 \
-    int PS_NAME(cell)(const ps_args *args)                                                                             \
+/* A kernel out_f = sum_j weight[j] * term_jf + scale * value_f at every step-th cell of a piece, from `first` on. */
+#define PS_COMBINE(cell, inputs, outputs, least_terms, first, step)                                                    \
+    PS_INLINE void cell##_piece(const ps_args *a, int64_t k, int64_t j, int64_t lo, int64_t hi)                        \
     {                                                                                                                  \
-        const ps_args a = *args; /* a copy: nothing aliases it */                                                      \
-        const ps_real w = (ps_real)a.weight[0], scale = (ps_real)a.scale;                                              \
+        const int64_t row = k * a->stride[0] + j * a->stride[1], i0 = first, c = row + i0;                             \
+        const int none = !(least_terms) && !a->terms, streaming = (step) == 1 && a->streaming;                         \
+        const ps_real w = none ? (ps_real) - 1 : (ps_real)a->weight[0], scale = (ps_real)a->scale;                     \
+        const ps_real *term[outputs];                                                                                  \
         ps_real buffer[outputs][PS_PIECE], *to[outputs];                                                               \
-        if (a.terms < 1 || inputs + (a.terms + 1) * outputs > PS_MAX_FIELDS) return PS_BAD_ARGUMENT;                   \
-        PS_ROWS(a, row, inputs + 2 * outputs)                                                                          \
-        {                                                                                                              \
-            for (int f = 0; f < outputs; f++)                                                                          \
-                to[f] = a.streaming ? buffer[f] : (ps_real *)a.field[inputs + f] + row + i0_;                          \
-            ps_fetch(&ahead_, a.ahead_lines);                                                                          \
-            PS_INDEPENDENT                                                                                             \
-            for (int64_t i = i0_; i < i1_; i++) {                                                                      \
-                ps_real value[outputs];                                                                                \
-                cell(&a, row + i, k_, j_, i, value);                                                                   \
-                for (int f = 0; f < outputs; f++)                                                                      \
-                    to[f][i - i0_] =                                                                                   \
-                        fma(scale, value[f], w * ((const ps_real *)a.field[inputs + outputs + f])[row + i]);           \
-            }                                                                                                          \
-            for (int f = 0; f < outputs; f++) ps_add_terms(&a, row + i0_, i1_ - i0_, inputs, outputs, f, to[f]);       \
-            for (int f = 0; f < outputs && a.streaming; f++)                                                           \
-                ps_stream((ps_real *)a.field[inputs + f] + row + i0_, to[f], i1_ - i0_);                               \
+        for (int f = 0; f < outputs; f++) {                                                                            \
+            to[f] = streaming ? buffer[f] : (ps_real *)a->field[inputs + f] + c;                                       \
+            term[f] = none ? ps_no_term : PS_INPUT(a, inputs + outputs + f) + c;                                       \
         }                                                                                                              \
-        if (a.streaming) ps_streamed();                                                                                \
-        return PS_OK;                                                                                                  \
-    }
+        PS_INDEPENDENT                                                                                                 \
+        for (int64_t i = i0; i < hi; i += step) {                                                                      \
+            ps_real value[outputs];                                                                                    \
+            cell(a, row + i, k, j, i, value);                                                                          \
+            for (int f = 0; f < outputs; f++) to[f][i - i0] = fma(scale, value[f], w * term[f][i - i0]);               \
+        }                                                                                                              \
+        for (int f = 0; f < outputs; f++) ps_add_terms(a, inputs + outputs + f, outputs, c, hi - i0, step, to[f]);     \
+        for (int f = 0; f < outputs && streaming; f++) ps_stream((ps_real *)a->field[inputs + f] + c, to[f], hi - i0); \
+    }                                                                                                                  \
+    PS_KERNEL(cell, inputs, outputs, least_terms)
 
-/* A kernel out_f = value_f from the body of one cell. */
-#define PS_DEFINE(cell, inputs, outputs)                                                                               \
+#define PS_KERNEL(cell, inputs, outputs, least_terms)                                                                  \
     PS_EXPORT ps_kernel PS_NAME(cell);                                                                                 \
-    int PS_NAME(cell)(const ps_args *args)                                                                             \
+    int PS_NAME(cell)(const ps_args *a) { return ps_pieces(a, inputs, outputs, least_terms, cell##_piece); }
+
+/* out_f = sum_j weight[j] * term_jf + scale * value_f, of one term or more. */
+#define PS_UPDATE(cell, inputs, outputs) PS_COMBINE(cell, inputs, outputs, 1, lo, 1)
+
+/* The same, also without terms, at the cells of one colour. */
+#define PS_COLOUR(cell, inputs, outputs) PS_COMBINE(cell, inputs, outputs, 0, lo + ps_to_colour(a, k, j, lo), 2)
+
+/* The same, also without terms, of inputs on another grid. */
+#define PS_TRANSFER(cell, inputs, outputs) PS_COMBINE(cell, inputs, outputs, 0, lo, 1)
+
+/* out_f = value_f. */
+#define PS_DEFINE(cell, inputs, outputs)                                                                               \
+    PS_INLINE void cell##_piece(const ps_args *a, int64_t k, int64_t j, int64_t lo, int64_t hi)                        \
     {                                                                                                                  \
-        const ps_args a = *args;                                                                                       \
-        PS_ROWS(a, row, inputs + 2 * outputs)                                                                          \
-        {                                                                                                              \
-            ps_fetch(&ahead_, a.ahead_lines);                                                                          \
-            PS_INDEPENDENT                                                                                             \
-            for (int64_t i = i0_; i < i1_; i++) {                                                                      \
-                ps_real value[outputs];                                                                                \
-                cell(&a, row + i, k_, j_, i, value);                                                                   \
-                for (int f = 0; f < outputs; f++) ((ps_real *)a.field[inputs + f])[row + i] = value[f];                \
-            }                                                                                                          \
+        const int64_t row = k * a->stride[0] + j * a->stride[1];                                                       \
+        PS_INDEPENDENT                                                                                                 \
+        for (int64_t i = lo; i < hi; i++) {                                                                            \
+            ps_real value[outputs];                                                                                    \
+            cell(a, row + i, k, j, i, value);                                                                          \
+            for (int f = 0; f < outputs; f++) ((ps_real *)a->field[inputs + f])[row + i] = value[f];                   \
         }                                                                                                              \
-        return PS_OK;                                                                                                  \
-    }
+    }                                                                                                                  \
+    PS_KERNEL(cell, inputs, outputs, 0)
 
 #endif

@@ -7,17 +7,18 @@
 #define PS_EXPORT extern "C" __attribute__((visibility("default")))
 
 /* x fastest over the threads of a warp, so that a row is read in whole cache lines. */
-#define PS_THREAD_CELL(a)                                                                                              \
-    const int64_t i_ = (a).lo[2] + (int64_t)blockIdx.x * blockDim.x + threadIdx.x;                                     \
-    const int64_t j_ = (a).lo[1] + (int64_t)blockIdx.y * blockDim.y + threadIdx.y;                                     \
+#define PS_THREAD_CELL(a, step, start)                                                                                 \
     const int64_t k_ = (a).lo[0] + (int64_t)blockIdx.z * blockDim.z + threadIdx.z;                                     \
+    const int64_t j_ = (a).lo[1] + (int64_t)blockIdx.y * blockDim.y + threadIdx.y;                                     \
+    const int64_t i_ = (start) + (step) * ((int64_t)blockIdx.x * blockDim.x + threadIdx.x);                            \
     if (i_ >= (a).hi[2] || j_ >= (a).hi[1] || k_ >= (a).hi[0]) return;                                                 \
     const int64_t c = k_ * (a).stride[0] + j_ * (a).stride[1] + i_;
 
-static inline int ps_launch(void (*kernel)(ps_args), const ps_args *a)
+/* Launch a thread for each cell of the box, or every step-th along x. */
+static inline int ps_start(void (*kernel)(ps_args), const ps_args *a, int step)
 {
     const dim3 block(64, 4, 1);
-    const int64_t nx = a->hi[2] - a->lo[2], ny = a->hi[1] - a->lo[1], nz = a->hi[0] - a->lo[0];
+    const int64_t nx = (a->hi[2] - a->lo[2] + step - 1) / step, ny = a->hi[1] - a->lo[1], nz = a->hi[0] - a->lo[0];
     if (nx <= 0 || ny <= 0 || nz <= 0) return PS_OK;
     if (nz > 65535 || (ny + 3) / 4 > 65535) return PS_BAD_BOX;
     const dim3 blocks((unsigned)((nx + 63) / 64), (unsigned)((ny + 3) / 4), (unsigned)nz);
@@ -25,35 +26,48 @@ static inline int ps_launch(void (*kernel)(ps_args), const ps_args *a)
     return cudaGetLastError() == cudaSuccess ? PS_OK : PS_DEVICE;
 }
 
-#define PS_LAUNCHER(cell)                                                                                              \
-    PS_EXPORT int PS_NAME(cell)(const ps_args *args) { return ps_launch(cell##_kernel, args); }
+/* Output f at cell c: sum_j weight[j] * term_jf + scale * value. */
+PS_CELL void ps_combine(const ps_args *a, int inputs, int outputs, int f, int64_t c, ps_real value)
+{
+    const int first = inputs + outputs + f;
+    ps_real sum = a->terms ? (ps_real)a->weight[0] * PS_INPUT(a, first)[c] : -(ps_real)0;
+    sum = fma((ps_real)a->scale, value, sum);
+    for (int64_t t = 1; t < a->terms; t++) sum = fma((ps_real)a->weight[t], PS_INPUT(a, first + t * outputs)[c], sum);
+    ((ps_real *)a->field[inputs + f])[c] = sum;
+}
 
-#define PS_UPDATE(cell, inputs, outputs)                                                                               \
+#define PS_COMBINE(cell, inputs, outputs, least_terms, start, step)                                                    \
     static __global__ void cell##_kernel(const ps_args a)                                                              \
     {                                                                                                                  \
-        PS_THREAD_CELL(a)                                                                                              \
+        PS_THREAD_CELL(a, step, start)                                                                                 \
         ps_real value[outputs];                                                                                        \
         cell(&a, c, k_, j_, i_, value);                                                                                \
-        for (int f = 0; f < outputs; f++) {                                                                            \
-            ps_real *out = (ps_real *)a.field[inputs + f] + c;                                                         \
-            ps_real sum = fma((ps_real)a.scale, value[f],                                                              \
-                              (ps_real)a.weight[0] * ((const ps_real *)a.field[inputs + outputs + f])[c]);             \
-            for (int64_t t = 1; t < a.terms; t++)                                                                      \
-                sum =                                                                                                  \
-                    fma((ps_real)a.weight[t], ((const ps_real *)a.field[inputs + outputs + t * outputs + f])[c], sum); \
-            *out = sum;                                                                                                \
-        }                                                                                                              \
+        for (int f = 0; f < outputs; f++) ps_combine(&a, inputs, outputs, f, c, value[f]);                             \
     }                                                                                                                  \
-    PS_LAUNCHER(cell)
+    PS_KERNEL(cell, inputs, outputs, least_terms, step)
+
+#define PS_KERNEL(cell, inputs, outputs, least_terms, step)                                                            \
+    PS_EXPORT int PS_NAME(cell)(const ps_args *a)                                                                      \
+    {                                                                                                                  \
+        if (a->terms < least_terms || inputs + (a->terms + 1) * outputs > PS_MAX_FIELDS) return PS_BAD_ARGUMENT;       \
+        return ps_start(cell##_kernel, a, step);                                                                       \
+    }
+
+#define PS_UPDATE(cell, inputs, outputs) PS_COMBINE(cell, inputs, outputs, 1, a.lo[2], 1)
+
+#define PS_COLOUR(cell, inputs, outputs)                                                                               \
+    PS_COMBINE(cell, inputs, outputs, 0, a.lo[2] + ps_to_colour(&a, k_, j_, a.lo[2]), 2)
+
+#define PS_TRANSFER(cell, inputs, outputs) PS_COMBINE(cell, inputs, outputs, 0, a.lo[2], 1)
 
 #define PS_DEFINE(cell, inputs, outputs)                                                                               \
     static __global__ void cell##_kernel(const ps_args a)                                                              \
     {                                                                                                                  \
-        PS_THREAD_CELL(a)                                                                                              \
+        PS_THREAD_CELL(a, 1, a.lo[2])                                                                                  \
         ps_real value[outputs];                                                                                        \
         cell(&a, c, k_, j_, i_, value);                                                                                \
         for (int f = 0; f < outputs; f++) ((ps_real *)a.field[inputs + f])[c] = value[f];                              \
     }                                                                                                                  \
-    PS_LAUNCHER(cell)
+    PS_KERNEL(cell, inputs, outputs, 0, 1)
 
 #endif

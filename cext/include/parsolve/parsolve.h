@@ -24,7 +24,10 @@ enum { PS_OK = 0, PS_BAD_BOX = 1, PS_BAD_ARGUMENT = 2, PS_DEVICE = 3 };
  *     out_f = sum_j weight[j] * term_jf + scale * rate_f(inputs),     f < n, j < terms,
  * with pointers in field[]: inputs, then the n outputs, then the terms, term by term.
  * term 0 may be the same array as the output; no other term and no input may.
- * A define kernel computes out_f = value_f(inputs); weight, scale and terms are not read.
+ * A define kernel computes out_f = value_f(inputs); weight and scale are not read, terms is 0.
+ * A colour kernel is an update of the cells with (k + j + i) % 2 == colour, global indices; it may have no terms, and an
+ * input that is read at neighbours across faces may be an output.
+ * A transfer kernel is an update, with or without terms, whose inputs are in the layout of another grid.
  */
 typedef struct ps_args {
     int64_t lo[3], hi[3];
@@ -43,6 +46,9 @@ typedef struct ps_args {
     const void *ahead;          /* what a CPU fetches meanwhile: so many lines with each piece of a row; or NULL */
     int64_t ahead_lines;
     int64_t streaming; /* outputs will not be read soon: a CPU writes them past its caches */
+    int64_t colour;
+    int64_t other_stride[3], other_offset[3]; /* of a transfer's inputs */
+    int64_t finer[3], coarser[3]; /* how many times the outputs' cells are halved or doubled for the inputs' */
 } ps_args;
 
 /* The only kernel signature: interior, shell, tile, ghost slab and subdomain are all boxes. */

@@ -142,8 +142,11 @@ def bind(
     coefficients: Sequence[float] = (),
     weights: Sequence[float] = (),
     scale: float = 1.0,
+    colour: int = 0,
 ) -> Bound:
     """The kernel over a box: out_f = sum_j weights[j] terms[j][f] + scale rate_f(inputs).
+
+    A colour kernel does so at cells whose global indices add up to an even (colour 0) or odd (1) number.
 
     Raises:
         SetupError: more fields or terms than the ABI holds, or fields of different layouts.
@@ -157,11 +160,51 @@ def bind(
     args = arguments(first.subdomain, first.stride, box)
     args.terms = len(terms)
     args.scale = scale
+    args.colour = colour
     args.weight[: len(weights)] = weights
     args.coefficient[: len(coefficients)] = coefficients
     args.field[: len(fields)] = [field.address for field in fields]
     arrays = [field.array for field in fields]
     return Bound(args, kernel.bind(args, arrays, first.origin, first.subdomain.threads, first.device))
+
+
+def bind_transfer(
+    kernel: Kernel,
+    box: Box,
+    inputs: Sequence[Field],
+    outputs: Sequence[Field],
+    terms: Sequence[Sequence[Field]] = (),
+    *,
+    coefficients: Sequence[float] = (),
+    weights: Sequence[float] = (),
+    scale: float = 1.0,
+) -> Bound:
+    """As ``bind``, for a transfer kernel: its inputs are on another grid than outputs, terms and box.
+
+    Raises:
+        SetupError: as ``bind``; or along an axis neither grid has 2^m times the cells of the other.
+    """
+    args = bind(kernel, box, [], outputs, terms, coefficients=coefficients, weights=weights, scale=scale).args
+    fields = [*inputs, *outputs, *(field for term in terms for field in term)]
+    source, target = inputs[0], outputs[0]
+    alike = (source.stride, source.origin, target.dtype)
+    if any((f.stride, f.origin, f.dtype) != alike for f in inputs) or len(fields) > MAX_FIELDS:
+        raise SetupError(f"a transfer takes at most {MAX_FIELDS} fields, of one type, and inputs of the same layout")
+    args.other_stride[:], args.other_offset[:] = source.stride, source.subdomain.start
+    cells = zip(source.subdomain.grid.cells, target.subdomain.grid.cells, strict=True)
+    for d, (theirs, ours) in enumerate(cells):
+        args.finer[d], args.coarser[d] = _doublings(ours, theirs), _doublings(theirs, ours)
+        if theirs << args.coarser[d] != ours << args.finer[d]:
+            raise SetupError(f"no transfer between {theirs} and {ours} cells: neither is 2^m times the other")
+    args.field[: len(fields)] = [field.address for field in fields]
+    return Bound(
+        args, kernel.bind(args, [f.array for f in fields], target.origin, target.subdomain.threads, target.device)
+    )
+
+
+def _doublings(few: int, many: int) -> int:
+    """How often ``few`` can be doubled without getting larger than ``many``."""
+    return max(0, (many // few).bit_length() - 1)
 
 
 def arguments(subdomain: Subdomain, stride: Triple, box: Box) -> Args:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ABI = 4
 MAX_FIELDS, MAX_COEFFICIENTS, MAX_TERMS, MAX_DEPTH, MAX_POINTS, SUM_DIGITS = 64, 128, 12, 8, 8, 70
 TYPES = {"float64": "f64", "float32": "f32"}
-Triple = ctypes.c_int64 * 3
+Int3 = ctypes.c_int64 * 3
 Launch = Callable[[], int]
 
 
@@ -31,12 +31,13 @@ class Args(ctypes.Structure):
     """``ps_args`` of parsolve.h."""
 
     _fields_ = [
-        ("lo", Triple), ("hi", Triple), ("stride", Triple), ("offset", Triple), ("period", Triple),
+        ("lo", Int3), ("hi", Int3), ("stride", Int3), ("offset", Int3), ("period", Int3),
         ("lower", ctypes.c_double * 3), ("spacing", ctypes.c_double * 3), ("time", ctypes.c_double),
         ("scale", ctypes.c_double), ("terms", ctypes.c_int64), ("weight", ctypes.c_double * MAX_TERMS),
         ("coefficient", ctypes.c_double * MAX_COEFFICIENTS), ("field", ctypes.c_void_p * MAX_FIELDS),
         ("stream", ctypes.c_void_p), ("ahead", ctypes.c_void_p), ("ahead_lines", ctypes.c_int64),
-        ("streaming", ctypes.c_int64),
+        ("streaming", ctypes.c_int64), ("colour", ctypes.c_int64), ("other_stride", Int3), ("other_offset", Int3),
+        ("finer", Int3), ("coarser", Int3),
     ]  # fmt: skip
 
 
@@ -44,8 +45,8 @@ class Copy(ctypes.Structure):
     """``ps_copy`` of parsolve.h."""
 
     _fields_ = [
-        ("source", ctypes.c_void_p), ("target", ctypes.c_void_p), ("extent", Triple),
-        ("source_stride", Triple), ("target_stride", Triple), ("factor", ctypes.c_double),
+        ("source", ctypes.c_void_p), ("target", ctypes.c_void_p), ("extent", Int3),
+        ("source_stride", Int3), ("target_stride", Int3), ("factor", ctypes.c_double),
     ]  # fmt: skip
 
 
@@ -54,9 +55,9 @@ class Ghost(ctypes.Structure):
 
     _fields_ = [
         ("field", ctypes.c_void_p), ("axis", ctypes.c_int64), ("first", ctypes.c_int64), ("inward", ctypes.c_int64),
-        ("lo", Triple), ("hi", Triple), ("stride", Triple), ("depth", ctypes.c_int64), ("points", ctypes.c_int64),
+        ("lo", Int3), ("hi", Int3), ("stride", Int3), ("depth", ctypes.c_int64), ("points", ctypes.c_int64),
         ("weight", (ctypes.c_double * MAX_POINTS) * MAX_DEPTH), ("value_weight", ctypes.c_double * MAX_DEPTH),
-        ("constant", ctypes.c_double), ("value", ctypes.c_void_p), ("value_stride", Triple),
+        ("constant", ctypes.c_double), ("value", ctypes.c_void_p), ("value_stride", Int3),
         ("a", ctypes.c_void_p), ("b", ctypes.c_void_p), ("slope", ctypes.c_double * MAX_POINTS),
         ("slope_value", ctypes.c_double),
     ]  # fmt: skip
@@ -65,14 +66,14 @@ class Ghost(ctypes.Structure):
 class Extrema(ctypes.Structure):
     """``ps_extrema`` of parsolve.h."""
 
-    _fields_ = [("minimum", ctypes.c_double), ("maximum", ctypes.c_double), ("bad", Triple)]
+    _fields_ = [("minimum", ctypes.c_double), ("maximum", ctypes.c_double), ("bad", Int3)]
 
 
 class StageEntry(ctypes.Structure):
     """``ps_stage`` of pipeline.h."""
 
     _fields_ = [
-        ("kind", ctypes.c_int64), ("function", ctypes.c_void_p), ("lag", Triple), ("lo", Triple), ("hi", Triple),
+        ("kind", ctypes.c_int64), ("function", ctypes.c_void_p), ("lag", Int3), ("lo", Int3), ("hi", Int3),
         ("axis", ctypes.c_int64), ("trigger", ctypes.c_int64), ("args", ctypes.POINTER(Args)),
         ("copy", ctypes.POINTER(Copy)), ("ghost", ctypes.POINTER(Ghost)), ("count", ctypes.c_int64),
         ("size", ctypes.c_int64), ("worst", ctypes.POINTER(ctypes.c_double)),
@@ -84,7 +85,7 @@ class PassEntry(ctypes.Structure):
 
     _fields_ = [
         ("stages", ctypes.POINTER(StageEntry)), ("count", ctypes.c_int64), ("kernels", ctypes.c_int64),
-        ("lo", Triple), ("hi", Triple), ("tile", Triple), ("march", ctypes.c_int64), ("strip", ctypes.c_int64),
+        ("lo", Int3), ("hi", Int3), ("tile", Int3), ("march", ctypes.c_int64), ("strip", ctypes.c_int64),
         ("fields", ctypes.POINTER(ctypes.c_void_p)), ("field_count", ctypes.c_int64), ("reach", ctypes.c_int64),
         ("size", ctypes.c_int64), ("threads", ctypes.c_int64), ("done", ctypes.POINTER(ctypes.c_int64)),
     ]  # fmt: skip
