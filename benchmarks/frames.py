@@ -18,7 +18,8 @@ from mpi4py import MPI
 
 from parsolve.bench.measure import case_of
 from parsolve.domain.field import Field
-from parsolve.domain.grid import Grid, Halo, decompose
+from parsolve.domain.grid import Grid, regular
+from parsolve.domain.processes import best_processes
 from parsolve.store.frames import FieldInfo, Recorder
 
 
@@ -31,7 +32,7 @@ def main() -> None:
     comm = MPI.COMM_WORLD
     scratch = Path(comm.bcast(tempfile.mkdtemp(dir=args.directory) if comm.rank == 0 else None))
     grid = Grid.of(case_of("heat3d", args.size).grid)
-    field = Field("u", decompose(grid, comm, Halo(1)), np.float64)
+    field = Field("u", regular(grid, comm, best_processes(grid, comm.size, 1), 1), np.float64)
     field.owned[...] = 1.0 + np.arange(field.owned.shape[2])
     recorder = Recorder(comm, scratch / "out.h5", grid, [FieldInfo("u", "u", "1")], np.float64, {}, keep_frames=True)
     plain, frames = [], []

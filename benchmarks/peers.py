@@ -16,6 +16,7 @@ import numpy as np
 
 from parsolve.bench.measure import BENCHMARKS, case_of, ready, wait_asleep
 from parsolve.domain.cores import node_cores
+from parsolve.domain.redistribute import gather
 from parsolve.march.control import Fixed
 from parsolve.march.march import march
 from parsolve.march.schedule import Schedule
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mpi4py import MPI
-
-    from parsolve.domain.field import Field
 
 SCRIPT = Path(__file__).parent / "peers" / "peer.py"
 PEERS = ("devito", "numba", "numpy")
@@ -78,9 +77,9 @@ def _describe(name: str, comm: MPI.Intracomm, size: int | None, precision: str, 
     problem = pose(case_of(name, size, precision))
     with ready(problem, comm) as prepared:
         dt = prepared.layout.dt
-        arrays = {field: _whole(f, comm) for field, f in prepared.state.items()}
+        arrays = {field: gather(f.owned, f.subdomain) for field, f in prepared.state.items()}
         for before in prepared.steps.stepper.carried[1:]:
-            arrays["u_before"] = _whole(before["u"], comm)
+            arrays["u_before"] = gather(before["u"].owned, before["u"].subdomain)
         if comm.rank == 0:
             told = {
                 "name": BENCHMARKS[name].equation,
@@ -92,19 +91,7 @@ def _describe(name: str, comm: MPI.Intracomm, size: int | None, precision: str, 
             }
             np.savez(directory / "problem.npz", **{key: np.asarray(value) for key, value in (told | arrays).items()})
         march(prepared.steps, Fixed(Schedule(dt, STEPS, (), STEPS * dt)))
-        return _whole(prepared.state["u"], comm)
-
-
-def _whole(f: Field, comm: MPI.Intracomm) -> np.ndarray | None:
-    """The values on the whole grid, without axes that are absent, on rank 0."""
-    sub = f.subdomain
-    pieces = comm.gather((sub.start, sub.stop, f.owned.copy()))
-    if pieces is None:
-        return None
-    whole = np.empty(sub.grid.cells, f.dtype)
-    for start, stop, values in pieces:
-        whole[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))] = values
-    return whole.reshape(sub.grid.shape)
+        return gather(prepared.state["u"].owned, prepared.state["u"].subdomain)
 
 
 def _run(peer: str, words: list[str], cores: set[int], theirs: Path, ours: np.ndarray, tolerance: float) -> Peer:
