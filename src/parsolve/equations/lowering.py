@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import sympy
 
 from parsolve.equations import stencils
-from parsolve.equations.functions import AXIS_ADVECTION
+from parsolve.equations.functions import AXIS_ADVECTION, CONDITIONS, HEADS
 from parsolve.equations.operators import (
     AXES,
     FIRST_DERIVATIVES,
@@ -25,16 +25,6 @@ from parsolve.equations.tape import Offset, Tape
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from fractions import Fraction
-
-ELEMENTARY = {
-    "sin": "sin", "cos": "cos", "tan": "tan", "asin": "asin", "acos": "acos", "atan": "atan", "atan2": "atan2",
-    "sinh": "sinh", "cosh": "cosh", "tanh": "tanh", "exp": "exp", "log": "log", "Abs": "fabs", "sign": "ps_sign",
-    "floor": "floor", "ceiling": "ceil", "erf": "erf", "minimum": "ps_min", "maximum": "ps_max",
-}  # fmt: skip
-RELATIONS = {
-    "StrictLessThan": ("lt", False), "LessThan": ("le", False), "StrictGreaterThan": ("lt", True),
-    "GreaterThan": ("le", True), "Equality": ("eq", False), "Unequality": ("ne", False),
-}  # fmt: skip
 
 
 @dataclass
@@ -142,26 +132,21 @@ class Lowering:
         return self.tape.push("pow", self.value(base, at), self.value(exponent, at))
 
     def _function(self, name: str, e: sympy.Expr, at: Offset) -> int:
-        if name in RELATIONS:
-            operation, swap = RELATIONS[name]
-            a, b = (self.value(s, at) for s in e.args)
-            return self.tape.push(operation, b, a) if swap else self.tape.push(operation, a, b)
         if name == "where" and e.args[0] in (sympy.true, sympy.false):
             return self.value(e.args[1] if e.args[0] == sympy.true else e.args[2], at)
         arguments = [self.value(s, at) for s in e.args]
-        if name == "where":
-            return self.tape.push("select", *arguments)
+        if name in CONDITIONS:
+            operation, swapped = CONDITIONS[name].operation, CONDITIONS[name].swapped
+            if operation == "not":
+                return self.tape.push("not", *arguments)
+            return self.tape.fold(operation, arguments[::-1] if swapped else arguments)
         if name == "box":
             return self._box(*arguments)
-        if name in ("And", "Or"):
-            return self.tape.fold(name.lower(), arguments)
-        if name == "Not":
-            return self.tape.push("not", *arguments)
         if name == "heaviside":
             zero, half, one = (self.tape.constant(s) for s in (0.0, 0.5, 1.0))
             upper = self.tape.push("select", self.tape.push("lt", zero, arguments[0]), one, half)
             return self.tape.push("select", self.tape.push("lt", arguments[0], zero), zero, upper)
-        return self.tape.push(ELEMENTARY[name], *arguments)
+        return self.tape.push(HEADS[name].operation, *arguments)
 
     def _box(self, s: int, low: int, high: int) -> int:
         inside = self.tape.push("and", self.tape.push("le", low, s), self.tape.push("lt", s, high))

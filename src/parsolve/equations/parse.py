@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import sympy
 
-from parsolve.equations.functions import OPERATOR_FUNCTIONS, VALUE_FUNCTIONS, And, Function, Not, Or
+from parsolve.equations.functions import LOGIC, OPERATOR_FUNCTIONS, RELATIONS, VALUE_FUNCTIONS, Function
 from parsolve.equations.syntax import MAX_EXPONENT, ExpressionError, Node, Source, read
 
 if TYPE_CHECKING:
@@ -31,23 +31,9 @@ __all__ = ["CONSTANTS", "OPERATOR_FUNCTIONS", "VALUE_FUNCTIONS", "ExpressionErro
 CONSTANTS: Mapping[str, Any] = {"pi": sympy.pi}
 _EXACT = 2**53
 _ELSEWHERE = {
-    "ln": "log",
-    "fabs": "abs",
-    "arcsin": "asin",
-    "arccos": "acos",
-    "arctan": "atan",
-    "arctan2": "atan2",
-}
-_ELSEWHERE |= {
-    "ceiling": "ceil",
-    "minimum": "min",
-    "maximum": "max",
-    "laplacian": "laplace",
-    "e": "exp",
-    "random": "noise",
-}
-_RELATIONS = {"<": sympy.Lt, "<=": sympy.Le, ">": sympy.Gt, ">=": sympy.Ge, "==": sympy.Eq, "!=": sympy.Ne}
-_LOGIC = {"and": And, "or": Or, "not": Not}
+    "ln": "log", "fabs": "abs", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arctan2": "atan2",
+    "ceiling": "ceil", "minimum": "min", "maximum": "max", "laplacian": "laplace", "e": "exp", "random": "noise",
+}  # fmt: skip
 
 
 def parse(
@@ -247,10 +233,10 @@ class _Builder:
 
     def compare(self, node: Node) -> tuple[Any, float]:
         left, right = (self.build(part)[0] for part in node.parts)
-        return _RELATIONS[node.word](left, right, evaluate=False), 1
+        return RELATIONS[node.word].head(left, right, evaluate=False), 1
 
     def logic(self, node: Node) -> tuple[Any, float]:
-        return _LOGIC[node.word](*(self.build(part)[0] for part in node.parts)), 1
+        return LOGIC[node.word](*(self.build(part)[0] for part in node.parts)), 1
 
 
 def _is_constant(expression: Any) -> bool:

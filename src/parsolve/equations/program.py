@@ -14,6 +14,7 @@ import sympy
 
 from parsolve.equations.levels import Levels, symbol
 from parsolve.equations.lowering import Lowering
+from parsolve.equations.operations import FREE
 from parsolve.equations.operators import expand, name_of
 from parsolve.equations.parse import OPERATOR_FUNCTIONS, VALUE_FUNCTIONS, parse
 from parsolve.equations.syntax import Source
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from parsolve.equations.tape import Operation
 
 EQUATION_FUNCTIONS = {**VALUE_FUNCTIONS, **OPERATOR_FUNCTIONS}
-
-
-FREE = {"load", "constant", "coefficient", "coordinate", "time", "integral", "neg"}  # operations that cost nothing
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from parsolve.equations.operations import NUMPY
 from parsolve.kernels.library import MAX_COEFFICIENTS, fma
 
 if TYPE_CHECKING:
@@ -17,23 +18,6 @@ if TYPE_CHECKING:
 
     from parsolve.equations.program import Stage
     from parsolve.kernels.library import Args
-
-FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "neg": np.negative, "fma": fma,
-    "lt": np.less, "le": np.less_equal, "eq": np.equal, "ne": np.not_equal,
-    "and": np.logical_and, "or": np.logical_or, "not": np.logical_not, "select": np.where,
-    "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan,
-    "atan2": np.arctan2, "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh, "exp": np.exp, "log": np.log,
-    "sqrt": np.sqrt, "pow": np.power, "fabs": np.abs, "floor": np.floor, "ceil": np.ceil, "erf": lambda s: _erf(s),
-    "ps_sign": np.sign, "ps_min": lambda s, t: np.where((s < t) | (s != s), s, t),
-    "ps_max": lambda s, t: np.where((s > t) | (s != s), s, t),
-}  # fmt: skip
-
-
-def _erf(s: np.ndarray) -> np.ndarray:
-    from scipy.special import erf  # here, because importing it takes longer than most cases need
-
-    return np.asarray(erf(s))
 
 
 class NumpyKernel:
@@ -91,7 +75,7 @@ class NumpyKernel:
             elif op.name == "integral":
                 values.append(real(args.coefficient[MAX_COEFFICIENTS - 1 - op.data]))
             else:
-                values.append(FUNCTIONS[op.name](*(values[a] for a in op.arguments)))
+                values.append(NUMPY[op.name](*(values[a] for a in op.arguments)))
         return [values[n] for n in self.stage.results]
 
 
