@@ -94,9 +94,11 @@ grad, div, dot = _opaque("grad"), _opaque("div"), _opaque("dot", 2)
 vector, harmonic = _opaque("vector", (1, 2, 3)), _opaque("harmonic")
 upwind, advect = _opaque("upwind", 2), _opaque("advect", 2)
 integral, mean = _opaque("integral"), _opaque("mean")
-# What operators.py makes of div(k*grad(u)) and of advection, axis by axis.
+following = _opaque("next")  # in maps: the next iterate of a field
+# What operators.py makes of div(k*grad(u)) and of advection, axis by axis, and places.py between cells and faces.
 flux, flux_harmonic = _opaque("flux", 2), _opaque("flux_harmonic", 2)
-AXIS_ADVECTION = {f"{kind}_{axis}": _opaque(f"{kind}_{axis}", 2) for kind in ("upwind", "advect") for axis in "xyz"}
+_KINDS = {"upwind": 2, "advect": 2, "face": 1, "cell": 1, "dface": 1, "dcell": 1}
+AXIS_OPERATORS = {f"{kind}_{a}": _opaque(f"{kind}_{a}", nargs) for kind, nargs in _KINDS.items() for a in "xyz"}
 
 
 @dataclass(frozen=True)
@@ -310,3 +312,4 @@ OPERATOR_FUNCTIONS: Mapping[str, Function] = _table(
     Function("integral(u)", integral, 1, 1, "integral over the domain, from an exact sum"),
     Function("mean(u)", mean, 1, 1, "mean over the domain, from an exact sum"),
 )
+NEXT: Mapping[str, Function] = {"next": Function("next(u)", following, 1, 1, "the next iterate of a field")}

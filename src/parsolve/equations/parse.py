@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import sympy
 
-from parsolve.equations.functions import LOGIC, OPERATOR_FUNCTIONS, RELATIONS, VALUE_FUNCTIONS, Function
-from parsolve.equations.syntax import MAX_EXPONENT, ExpressionError, Node, Source, read
+from parsolve.equations.functions import LOGIC, NEXT, OPERATOR_FUNCTIONS, RELATIONS, VALUE_FUNCTIONS, Function
+from parsolve.equations.syntax import MAX_EXPONENT, ExpressionError, Node, Source, read, read_equation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-__all__ = ["CONSTANTS", "OPERATOR_FUNCTIONS", "VALUE_FUNCTIONS", "ExpressionError", "Function", "parse"]
+__all__ = ["CONSTANTS", "NEXT", "OPERATOR_FUNCTIONS", "VALUE_FUNCTIONS", "ExpressionError", "Function", "parse"]
 
 CONSTANTS: Mapping[str, Any] = {"pi": sympy.pi}
 _EXACT = 2**53
@@ -55,9 +55,22 @@ def parse(
         ExpressionError: with the text, a caret at the position and, for a name, the nearest known one.
     """
     source = Source(text, key)
+    return _built(source, read(source), symbols, functions)
+
+
+def parse_equation(
+    text: str, symbols: Collection[str], *, functions: Mapping[str, Function] = VALUE_FUNCTIONS, key: str = ""
+) -> tuple[sympy.Expr, sympy.Expr]:
+    """Both sides of an equation ``left = right``; of an expression alone, it and zero.  Arguments and errors: parse."""
+    source = Source(text, key)
+    left, right = read_equation(source)
+    built = _built(source, left, symbols, functions)
+    return built, sympy.S.Zero if right is None else _built(source, right, symbols, functions)
+
+
+def _built(source: Source, tree: Node, symbols: Collection[str], functions: Mapping[str, Function]) -> sympy.Expr:
     builder = _Builder(source, symbols, functions)
     try:
-        tree = read(source)
         if tree.is_condition:
             source.fail("a comparison can stand only in where(condition, a, b)", tree.position)
         expression, _ = builder.build(tree)

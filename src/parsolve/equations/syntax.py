@@ -105,13 +105,26 @@ def _node(kind: str, token: Token, parts: Iterable[Node] = (), signs: Iterable[s
 
 def read(source: Source) -> Node:
     """The tree of an expression; raises ExpressionError."""
+    return _reader(source).whole()
+
+
+def read_equation(source: Source) -> tuple[Node, Node | None]:
+    """The trees of both sides of an equation, or of an expression and None; raises ExpressionError."""
+    reader = _reader(source)
+    if not any(token.text == "=" for token in reader.tokens):
+        return reader.whole(), None
+    left, equals = reader.expression(_OR), reader.take("=")
+    return (left, reader.whole()) if equals else (left, reader.unexpected())
+
+
+def _reader(source: Source) -> _Reader:
     text = source.text
     if len(text) > MAX_LENGTH:
         source.fail(f"the expression is longer than {MAX_LENGTH} characters", MAX_LENGTH)
     if not text.isascii():
         position = next(i for i, c in enumerate(text) if not c.isascii())
         source.fail("only ASCII characters can stand in an expression", position)
-    return _Reader(source, _tokens(source)).whole()
+    return _Reader(source, _tokens(source))
 
 
 def _tokens(source: Source) -> list[Token]:
