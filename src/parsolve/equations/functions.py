@@ -94,6 +94,7 @@ grad, div, dot = _opaque("grad"), _opaque("div"), _opaque("dot", 2)
 vector, harmonic = _opaque("vector", (1, 2, 3)), _opaque("harmonic")
 upwind, advect = _opaque("upwind", 2), _opaque("advect", 2)
 integral, mean = _opaque("integral"), _opaque("mean")
+derivative_of = _opaque("derivative_of")  # what linearise.py makes of an expression, for people
 following = _opaque("next")  # in maps: the next iterate of a field
 # What operators.py makes of div(k*grad(u)) and of advection, axis by axis, and places.py between cells and faces.
 flux, flux_harmonic = _opaque("flux", 2), _opaque("flux_harmonic", 2)

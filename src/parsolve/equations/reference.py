@@ -30,9 +30,11 @@ class NumpyKernel:
         self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int], threads: int = 1
     ) -> Callable[[], int]:
         """A launch without arguments; ``arrays`` are those of ``args.field`` with ghosts, ``origin`` owned cell 0."""
-        return partial(self._launch, args, tuple(arrays), origin)
+        return partial(self.launch, args, tuple(arrays), origin)
 
-    def _launch(self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int]) -> int:
+    def launch(self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int]) -> int:
+        """Compute the box of ``args``; 0, as all is well."""
+
         def view(array: np.ndarray, offset: Sequence[int] = (0, 0, 0)) -> np.ndarray:
             return array[
                 tuple(slice(args.lo[d] + origin[d] + offset[d], args.hi[d] + origin[d] + offset[d]) for d in range(3))

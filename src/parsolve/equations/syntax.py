@@ -111,10 +111,11 @@ def read(source: Source) -> Node:
 def read_equation(source: Source) -> tuple[Node, Node | None]:
     """The trees of both sides of an equation, or of an expression and None; raises ExpressionError."""
     reader = _reader(source)
-    if not any(token.text == "=" for token in reader.tokens):
-        return reader.whole(), None
-    left, equals = reader.expression(_OR), reader.take("=")
-    return (left, reader.whole()) if equals else (left, reader.unexpected())
+    left = reader.expression(_OR)
+    if reader.take("="):
+        return left, reader.whole()
+    reader.ended()
+    return left, None
 
 
 def _reader(source: Source) -> _Reader:
@@ -176,9 +177,12 @@ class _Reader:
 
     def whole(self) -> Node:
         node = self.expression(_OR)
+        self.ended()
+        return node
+
+    def ended(self) -> None:
         if self.token.kind != "end":
             self.unexpected(" after a complete expression")
-        return node
 
     def unexpected(self, where: str = "") -> NoReturn:
         token = self.token
