@@ -11,6 +11,7 @@ import sympy
 
 from parsolve.equations.program import build
 from parsolve.equations.stencils import ORDERS
+from parsolve.equations.user import user_equation
 from parsolve.errors import CaseError
 
 X, Y = sympy.symbols("x y")
@@ -95,6 +96,18 @@ def test_errors_of_equations_point_at_the_place(equation: Any, text: str, at: in
     assert words in lines[0]
     assert lines[0].startswith("solve.u: ")
     assert lines[-1].index("^") - 4 == at
+
+
+def test_equations_of_users() -> None:
+    poisson = user_equation({}, {"c": 1.0}, {}, {"k": 1.0, "f": "x"}, ("x",), solve={"u": POISSON})
+    assert (poisson.group, poisson.time_order, poisson.unknowns, poisson.formula) == ("solve", 1, ("u",), POISSON)
+    assert build(poisson, ("x",), 2, role="residual").arrays == ("k", "f")
+    step = user_equation({}, {}, {"residual": "u"}, {}, ("x",), iterate={"u": "residual/2"})
+    assert step.formula == "next(u) = residual/2"
+    assert build(step, ("x",), 2, role="map").rate.name.endswith("_map")
+    for group, name in (("solve", "residual"), ("iterate", "map"), ("iterate", "next")):
+        with pytest.raises(CaseError, match="name of the language"):
+            user_equation({}, {}, {name: "u"}, {}, ("x",), **{group: {"u": "u"}})  # type: ignore[arg-type]
 
 
 LIFE = {
