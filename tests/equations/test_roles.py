@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -169,6 +172,29 @@ def test_next_is_the_iterate_that_is_being_made(bench: Any, equation: Any) -> No
 def test_what_next_cannot_be(equation: Any, texts: dict[str, str], words: str) -> None:
     with pytest.raises(CaseError, match=words):
         build(equation(texts, "iterate", arrays=("k",)), ("x",), 2, role="map")
+
+
+def test_the_text_of_a_map_does_not_depend_on_the_run() -> None:
+    """Sets of names have another order in each process, and ranks must agree."""
+    code = (
+        "from parsolve.equations.user import user_equation; from parsolve.equations.program import build\n"
+        "from parsolve.equations.codegen import program_text; from parsolve.equations.linearise import tangent\n"
+        "e = user_equation({}, {}, {}, {}, ('x',), iterate={n: f'laplace(next({m}))*{n}' for n, m in zip('abcd', 'bcde')} | {'e': 'laplace(e*b)'})\n"
+        "p = build(e, ('x',), 2, role='map'); print(program_text(p), program_text(tangent(p)))"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": str(n)}, capture_output=True, check=True
+        ).stdout
+        for n in range(3)
+    }
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("role", ["residual", "map"])
+def test_an_equation_gives_what_its_table_is_for(equation: Any, role: Any) -> None:
+    with pytest.raises(CaseError, match=f"no {role}"):
+        build(equation({"u": "laplace(u)"}), ("x",), 2, role=role)
 
 
 def test_next_is_a_name_like_any_other_outside_of_maps(equation: Any) -> None:

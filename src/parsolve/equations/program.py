@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from parsolve.equations.tape import Operation
 
 Role = Literal["rate", "residual", "diagonal", "tangent", "map"]
+GROUPS = {"rate": "evolve", "residual": "solve", "map": "iterate"}  # tables of the case
 EQUATION_FUNCTIONS = {**VALUE_FUNCTIONS, **OPERATOR_FUNCTIONS}
 
 
@@ -239,9 +240,11 @@ class _Texts:
     def outputs(self, role: str, acceleration: bool) -> dict[str, sympy.Expr]:
         """Rates of the unknowns (of u from ``u``; of u and u_t from ``u_tt``, or u_tt alone), residuals or iterates."""
         e = self.equation
+        if e.group != GROUPS[role]:
+            raise CaseError(f"{e.group}: the equation gives no {role}; that takes [{GROUPS[role]}]")
         if role != "rate":
-            group, texts = ("solve", e.solve) if role == "residual" else ("iterate", e.iterate)
-            return {name: self._read(texts[name], f"{group}.{name}") for name in e.fields}
+            texts = e.solve if role == "residual" else e.iterate
+            return {name: self._read(texts[name], f"{e.group}.{name}") for name in e.fields}
         suffix = "_tt" if e.time_order == 2 else ""
         rates = {name: self._read(e.evolve[name + suffix], f"evolve.{name}{suffix}") for name in e.fields}
         if e.time_order == 1 or acceleration:
@@ -266,18 +269,19 @@ def _with_next(
     outputs: Mapping[str, sympy.Expr], defines: Mapping[str, sympy.Expr], taken: Sequence[str]
 ) -> tuple[dict[str, sympy.Expr], dict[str, sympy.Expr]]:
     """Outputs and definitions of a map, with next(u) as the name of a definition of its own."""
-    found = {s.args[0] for e in (*outputs.values(), *defines.values()) for s in e.atoms(following)}
+    calls = {s.args[0] for e in (*outputs.values(), *defines.values()) for s in e.atoms(following)}
+    found = sorted(calls, key=str)
     wrong = [s for s in found if not (s.is_Symbol and s.name in outputs)]
     if wrong:
         raise CaseError(f"iterate: next(...) takes the name of a field of [iterate], and not {str(wrong[0])[:40]}")
     names = {s: symbol(f"next_{s.name}") for s in found}
     if clash := [name.name for name in names.values() if name.name in taken]:
         raise CaseError(f"iterate: '{clash[0]}' is the name of a next iterate; choose another")
-    calls = {following(s): name for s, name in names.items()}
-    made = {name: e.xreplace(calls) for name, e in outputs.items()}
+    known = {following(s): name for s, name in names.items()}
+    made = {name: e.xreplace(known) for name, e in outputs.items()}
     more = {name.name: made[s.name] for s, name in names.items()}
     made |= {s.name: name for s, name in names.items()}
-    return made, {name: e.xreplace(calls) for name, e in defines.items()} | more
+    return made, {name: e.xreplace(known) for name, e in defines.items()} | more
 
 
 def _places(equation: Equation, axes: Sequence[str], at: Mapping[str, str], more: Sequence[str]) -> dict[str, str]:
