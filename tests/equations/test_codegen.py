@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from parsolve.equations.catalogue import CATALOGUE
-from parsolve.equations.codegen import CATALOGUE_ORDERS, DIMENSIONS, catalogue_files, main
+from parsolve.equations.codegen import CATALOGUE_ORDERS, DIMENSIONS, catalogue_files, main, program_text
+from parsolve.equations.equation import Equation
 from parsolve.equations.program import build
 from parsolve.kernels.library import core
 
@@ -49,6 +50,13 @@ def test_no_call_where_products_do(files: dict[str, str]) -> None:
     """Whole powers are products, and the catalogue needs no function of the C library."""
     for name, text in files.items():
         assert not re.search(r"\b(pow|exp|sin|cos|sqrt)\(", text), name
+
+
+def test_text_is_as_long_as_the_sum() -> None:
+    """Each value is printed once: twice at every level would take for ever."""
+    rate = " + ".join(f"u**{n}*laplace(u)" for n in range(1, 60))
+    text = program_text(build(Equation("long", rate, {"u": "field"}, {}, {"u": rate}, "test"), ("x",), 2))
+    assert text.count("fma(") < 300
 
 
 def test_the_library_has_a_kernel_for_every_stage() -> None:

@@ -106,6 +106,12 @@ def test_functions_are_not_rewritten(text: str) -> None:
     assert str(parse(text, NAMES)).lower() == text
 
 
+def test_words_of_python_are_names_like_any_other() -> None:
+    assert parse("lambda*x + 007 +\n is", ["lambda", "is", "x"]) == sympy.Symbol(
+        "lambda", real=True
+    ) * X + 7 + sympy.Symbol("is", real=True)
+
+
 def test_conditions() -> None:
     found = parse("where(0 < x <= 1 and not y > 2 or t == 0, x, y)", NAMES)
     assert str(found.args[0].func.__name__) == "Or"
@@ -269,6 +275,22 @@ HOSTILE = [
     "x % y",
     "x -> y",
     "x... y",
+    "1if x else 2",
+    "1 is 2",
+    "x in (x,)",
+    "x.real",
+    "sin(x for x in y)",
+    "await x",
+    "x if x else *",
+    "1" + " or 1" * 1000,
+    "x" + " if x else x" * 300,
+    "(x" * 60 + "," * 60,
+    "+-" * 2000 + "1",
+    "1." * 2000,
+    "1e" + "9" * 4000,
+    "\ufeffx",
+    "x\x1a",
+    "x\u2028",
 ]
 
 

@@ -20,14 +20,16 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Equation:
-    """A system of evolution equations in the equation language.
+    """A system of equations in the equation language: of evolution, in space, or a map.
 
     Attributes:
         name: as in the case file, for example ``gray-scott``.
         formula: one line for people.
-        fields: evolved fields, name to meaning.
+        fields: unknowns, name to meaning.
         parameters: constants with defaults.
         evolve: ``u`` to the text of du/dt, or ``u_tt`` to the text of the second time derivative.
+        solve: ``u`` to the equation that u solves: ``left = right``, or an expression that is to be zero.
+        iterate: ``u`` to the text of the next iterate; names are those of this one, ``next(u)`` of the next.
         define: named intermediate expressions that the texts may use.
         range: values that a field is expected to take, for the automatic time step.
         arrays: coefficient fields, constant in time.
@@ -38,8 +40,10 @@ class Equation:
     formula: str
     fields: Mapping[str, str]
     parameters: Mapping[str, Parameter]
-    evolve: Mapping[str, str]
-    source: str
+    evolve: Mapping[str, str] = field(default_factory=dict)
+    source: str = ""
+    solve: Mapping[str, str] = field(default_factory=dict)
+    iterate: Mapping[str, str] = field(default_factory=dict)
     define: Mapping[str, str] = field(default_factory=dict)
     arrays: tuple[str, ...] = ()
     range: Mapping[str, tuple[float, float]] = field(default_factory=dict)
@@ -47,7 +51,12 @@ class Equation:
     @property
     def time_order(self) -> int:
         """2 if the equation gives second time derivatives (``u_tt``), else 1."""
-        return 2 if all(key.endswith("_tt") for key in self.evolve) else 1
+        return 2 if self.evolve and all(key.endswith("_tt") for key in self.evolve) else 1
+
+    @property
+    def group(self) -> str:
+        """The table of the case that holds its texts: evolve, solve or iterate."""
+        return "solve" if self.solve else "iterate" if self.iterate else "evolve"
 
     @property
     def unknowns(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The functions of the expression language: their SymPy heads and the tables that name them.
+"""The functions of the expression language, each once: what parsing, values, kernels and derivatives need of it.
 
 The heads are SymPy's own classes with the automatic rewriting switched off, or opaque ones where SymPy has
 none: what is computed is what was written, and no text can set SymPy to work. (Left to itself SymPy turns
@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import sympy
 from sympy.logic.boolalg import BooleanFunction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from parsolve.equations.tape import Tape
 
 
 def _still(base: Any, nargs: int = 1, **members: Any) -> Any:
@@ -91,9 +94,12 @@ grad, div, dot = _opaque("grad"), _opaque("div"), _opaque("dot", 2)
 vector, harmonic = _opaque("vector", (1, 2, 3)), _opaque("harmonic")
 upwind, advect = _opaque("upwind", 2), _opaque("advect", 2)
 integral, mean = _opaque("integral"), _opaque("mean")
-# What operators.py makes of div(k*grad(u)) and of advection, axis by axis.
+derivative_of = _opaque("derivative_of")  # what linearise.py makes of an expression, for people
+following = _opaque("next")  # in maps: the next iterate of a field
+# What operators.py makes of div(k*grad(u)) and of advection, axis by axis, and places.py between cells and faces.
 flux, flux_harmonic = _opaque("flux", 2), _opaque("flux_harmonic", 2)
-AXIS_ADVECTION = {f"{kind}_{axis}": _opaque(f"{kind}_{axis}", 2) for kind in ("upwind", "advect") for axis in "xyz"}
+_KINDS = {"upwind": 2, "advect": 2, "face": 1, "cell": 1, "dface": 1, "dcell": 1}
+AXIS_OPERATORS = {f"{kind}_{a}": _opaque(f"{kind}_{a}", nargs) for kind, nargs in _KINDS.items() for a in "xyz"}
 
 
 @dataclass(frozen=True)
@@ -108,6 +114,11 @@ class Function:
         keywords: the parameter names, where arguments may be given by name.
         number: the value for number arguments; a call on numbers is replaced by its value.
         condition: the first argument is a comparison, not a value.
+        head: name of the SymPy class of a call.
+        operation: its name on a tape and in C.
+        values: the NumPy function.
+        exact: NumPy gives the same bits however the arrays lie in memory.
+        partials: tape, value and arguments to the numbers of the partial derivatives; None: they are zero.
     """
 
     signature: str
@@ -118,6 +129,11 @@ class Function:
     keywords: tuple[str, ...] = ()
     number: Callable[..., float] | None = None
     condition: bool = False
+    head: str = ""
+    operation: str = ""
+    values: Callable[..., Any] | None = None
+    exact: bool = False
+    partials: Callable[..., tuple[int, ...]] | None = None
 
     @property
     def name(self) -> str:
@@ -142,12 +158,68 @@ def _seeded(seed: Any) -> Any:
     return noise(seed)
 
 
+def _root(a: Any) -> Any:
+    return sympy.Pow(a, sympy.Rational(1, 2), evaluate=False)
+
+
 def _sign(value: float) -> float:
     return float((value > 0) - (value < 0))
 
 
-def _unary(name: str, head: Any, number: Callable[[float], float], text: str) -> Function:
-    return Function(f"{name}(a)", head, 1, 1, text, number=number)
+def _erf(s: Any) -> Any:
+    from scipy.special import erf  # here, because importing it takes longer than most cases need
+
+    return erf(s)
+
+
+def _min(a: Any, b: Any) -> Any:
+    """In C: a < b || a != a ? a : b."""
+    return np.where(np.less(a, b) | np.not_equal(a, a), a, b)
+
+
+def _max(a: Any, b: Any) -> Any:
+    """In C: a > b || a != a ? a : b."""
+    return np.where(np.greater(a, b) | np.not_equal(a, a), a, b)
+
+
+def _box(s: Any, a: Any, b: Any) -> Any:
+    return np.where(np.greater_equal(s, a) & np.less(s, b), 1.0, 0.0)
+
+
+def _unary(name: str, made: Any, number: Any, values: Any, partial: Any, text: str, **more: Any) -> Function:
+    """A function of one argument, by default of one name in SymPy and C; ``partial``: tape, value, argument."""
+    given: dict[str, Any] = {"head": made.__name__, "operation": name, **more}
+    partials = partial and (lambda t, v, a: (partial(t, v, a),))
+    return Function(f"{name}(a)", made, 1, 1, text, number=number, values=values, partials=partials, **given)
+
+
+def _atan2_partials(t: Tape, v: int, b: int, a: int) -> tuple[int, ...]:
+    square = t.push("fma", a, a, t.push("mul", b, b))
+    return t.push("div", a, square), t.push("neg", t.push("div", b, square))
+
+
+def _chosen(first: bool) -> Callable[..., tuple[int, ...]]:
+    """Partial derivatives of min (first) and max: 1 of the argument that is taken."""
+
+    def partials(t: Tape, v: int, a: int, b: int) -> tuple[int, ...]:
+        one, zero, taken = t.constant(1.0), t.constant(0.0), t.push("lt", *((a, b) if first else (b, a)))
+        return t.push("select", taken, one, zero), t.push("select", taken, zero, one)
+
+    return partials
+
+
+def _inverse(t: Tape, n: int) -> int:
+    return t.push("div", t.constant(1.0), n)
+
+
+def _one_plus(t: Tape, sign: float, n: int) -> int:
+    """1 + sign n^2."""
+    return t.push("fma", t.push("mul", t.constant(sign), n), n, t.constant(1.0))
+
+
+def _bell(t: Tape, v: int, a: int) -> int:
+    """2/sqrt(pi) exp(-a^2)."""
+    return t.push("mul", t.constant(2 / math.sqrt(math.pi)), t.push("exp", t.push("neg", t.push("mul", a, a))))
 
 
 def _table(*functions: Function) -> Mapping[str, Function]:
@@ -155,31 +227,63 @@ def _table(*functions: Function) -> Mapping[str, Function]:
 
 
 VALUE_FUNCTIONS: Mapping[str, Function] = _table(
-    _unary("sin", sin, math.sin, "sine of an angle in radians"),
-    _unary("cos", cos, math.cos, "cosine of an angle in radians"),
-    _unary("tan", tan, math.tan, "tangent of an angle in radians"),
-    _unary("asin", asin, math.asin, "inverse sine"),
-    _unary("acos", acos, math.acos, "inverse cosine"),
-    _unary("atan", atan, math.atan, "inverse tangent"),
-    Function("atan2(b, a)", atan2, 2, 2, "angle of the point (a, b)", number=math.atan2),
-    _unary("sinh", sinh, math.sinh, "hyperbolic sine"),
-    _unary("cosh", cosh, math.cosh, "hyperbolic cosine"),
-    _unary("tanh", tanh, math.tanh, "hyperbolic tangent"),
-    _unary("exp", exp, math.exp, "exponential"),
-    _unary("log", log, math.log, "natural logarithm"),
-    _unary("sqrt", lambda a: sympy.Pow(a, sympy.Rational(1, 2), evaluate=False), math.sqrt, "square root"),
-    _unary("erf", erf, math.erf, "error function"),
-    _unary("abs", Abs, abs, "absolute value"),
-    _unary("sign", sign, _sign, "-1, 0 or 1"),
-    _unary("floor", floor, math.floor, "largest whole number not above"),
-    _unary("ceil", ceiling, math.ceil, "smallest whole number not below"),
-    _unary("heaviside", heaviside, lambda a: (_sign(a) + 1) / 2, "0 below zero, 1/2 at zero, 1 above"),
-    Function("min(a, b, ...)", _pairwise(minimum), 2, 16, "the least", number=min),
-    Function("max(a, b, ...)", _pairwise(maximum), 2, 16, "the greatest", number=max),
-    Function("where(condition, a, b)", where, 3, 3, "a where the condition holds, else b", condition=True),
-    Function("box(s, a, b)", box, 3, 3, "1 where a <= s < b, else 0", number=lambda s, a, b: float(a <= s < b)),
+    _unary("sin", sin, math.sin, np.sin, lambda t, v, a: t.push("cos", a), "sine of an angle in radians"),
+    _unary("cos", cos, math.cos, np.cos,
+           lambda t, v, a: t.push("neg", t.push("sin", a)), "cosine of an angle in radians"),
+    _unary("tan", tan, math.tan, np.tan, lambda t, v, a: _one_plus(t, 1.0, v), "tangent of an angle in radians"),
+    _unary("asin", asin, math.asin, np.arcsin,
+           lambda t, v, a: _inverse(t, t.push("sqrt", _one_plus(t, -1.0, a))), "inverse sine"),
+    _unary("acos", acos, math.acos, np.arccos,
+           lambda t, v, a: t.push("neg", _inverse(t, t.push("sqrt", _one_plus(t, -1.0, a)))), "inverse cosine"),
+    _unary("atan", atan, math.atan, np.arctan, lambda t, v, a: _inverse(t, _one_plus(t, 1.0, a)), "inverse tangent"),
+    Function("atan2(b, a)", atan2, 2, 2, "angle of the point (a, b)", number=math.atan2, head="atan2",
+             operation="atan2", values=np.arctan2, partials=_atan2_partials),
+    _unary("sinh", sinh, math.sinh, np.sinh, lambda t, v, a: t.push("cosh", a), "hyperbolic sine"),
+    _unary("cosh", cosh, math.cosh, np.cosh, lambda t, v, a: t.push("sinh", a), "hyperbolic cosine"),
+    _unary("tanh", tanh, math.tanh, np.tanh, lambda t, v, a: _one_plus(t, -1.0, v), "hyperbolic tangent"),
+    _unary("exp", exp, math.exp, np.exp, lambda t, v, a: v, "exponential"),
+    _unary("log", log, math.log, np.log, lambda t, v, a: _inverse(t, a), "natural logarithm"),
+    _unary("sqrt", _root, math.sqrt, np.sqrt,
+           lambda t, v, a: t.push("div", t.constant(0.5), v), "square root", head=""),
+    _unary("erf", erf, math.erf, _erf, _bell, "error function"),
+    _unary("abs", Abs, abs, np.abs,
+           lambda t, v, a: t.push("ps_sign", a), "absolute value", operation="fabs", exact=True),
+    _unary("sign", sign, _sign, np.sign, None, "-1, 0 or 1", operation="ps_sign", exact=True),
+    _unary("floor", floor, math.floor, np.floor, None, "largest whole number not above", exact=True),
+    _unary("ceil", ceiling, math.ceil, np.ceil, None, "smallest whole number not below", exact=True),
+    _unary("heaviside", heaviside, lambda a: (_sign(a) + 1) / 2, lambda s: np.heaviside(s, 0.5), None,
+           "0 below zero, 1/2 at zero, 1 above", operation="", exact=True),
+    Function("min(a, b, ...)", _pairwise(minimum), 2, 16, "the least", number=min, head="minimum",
+             operation="ps_min", values=_min, exact=True, partials=_chosen(True)),
+    Function("max(a, b, ...)", _pairwise(maximum), 2, 16, "the greatest", number=max, head="maximum",
+             operation="ps_max", values=_max, exact=True, partials=_chosen(False)),
+    Function("where(condition, a, b)", where, 3, 3, "a where the condition holds, else b", condition=True, head="where",
+             operation="select", values=np.where, exact=True),
+    Function("box(s, a, b)", box, 3, 3, "1 where a <= s < b, else 0", number=lambda s, a, b: float(a <= s < b),
+             head="box", values=_box, exact=True),
     Function("noise(seed=1)", _seeded, 1, 1, "random in [-1, 1), by cell and seed", keywords=("seed",)),
-)
+)  # fmt: skip
+HEADS: Mapping[str, Function] = {f.head: f for f in VALUE_FUNCTIONS.values() if f.head}
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A comparison: its SymPy class, its operation on a tape, and whether that takes the sides the other way round."""
+
+    head: Any
+    operation: str
+    swapped: bool = False
+
+
+RELATIONS: Mapping[str, Relation] = {
+    "<": Relation(sympy.Lt, "lt"), "<=": Relation(sympy.Le, "le"), ">": Relation(sympy.Gt, "lt", True),
+    ">=": Relation(sympy.Ge, "le", True), "==": Relation(sympy.Eq, "eq"), "!=": Relation(sympy.Ne, "ne"),
+}  # fmt: skip
+LOGIC: Mapping[str, Any] = {"and": And, "or": Or, "not": Not}
+# Heads of conditions to operations; the sides of > and >= change places.
+CONDITIONS: Mapping[str, Relation] = {r.head.__name__: r for r in RELATIONS.values()} | {
+    head.__name__: Relation(head, word) for word, head in LOGIC.items()
+}
 
 
 def _operator(head: Any, text: str, arguments: str = "u") -> Function:
@@ -209,3 +313,4 @@ OPERATOR_FUNCTIONS: Mapping[str, Function] = _table(
     Function("integral(u)", integral, 1, 1, "integral over the domain, from an exact sum"),
     Function("mean(u)", mean, 1, 1, "mean over the domain, from an exact sum"),
 )
+NEXT: Mapping[str, Function] = {"next": Function("next(u)", following, 1, 1, "the next iterate of a field")}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import sympy
 
-from parsolve.equations.operators import INTEGRALS, OPERATORS, has_operator, name_of, operands
+from parsolve.equations.operators import INTEGRALS, MIDPOINTS, OPERATORS, has_operator, name_of, operands
 from parsolve.errors import CaseError
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Levels:
             return e
         if name_of(e) in INTEGRALS:
             return self._integral(e)
-        if name_of(e) in OPERATORS:
+        if name_of(e) in OPERATORS | MIDPOINTS:
             kept = e.args[: len(e.args) - len(operands(e))]
             return e.func(*(self._mark(s) for s in kept), *(self._operand(s) for s in operands(e)))
         return e.func(*(self._mark(s) for s in e.args))

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 import sympy
 
 from parsolve.equations import stencils
-from parsolve.equations.functions import AXIS_ADVECTION
+from parsolve.equations.functions import CONDITIONS, HEADS
 from parsolve.equations.operators import (
+    ADVECTION,
     AXES,
     FIRST_DERIVATIVES,
     FLUXES,
     LINEAR,
+    MIDPOINTS,
     MIXED_DERIVATIVES,
     OPERATORS,
+    PLACED,
     SECOND_DERIVATIVES,
     name_of,
     spacing,
@@ -25,16 +28,6 @@ from parsolve.equations.tape import Offset, Tape
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from fractions import Fraction
-
-ELEMENTARY = {
-    "sin": "sin", "cos": "cos", "tan": "tan", "asin": "asin", "acos": "acos", "atan": "atan", "atan2": "atan2",
-    "sinh": "sinh", "cosh": "cosh", "tanh": "tanh", "exp": "exp", "log": "log", "Abs": "fabs", "sign": "ps_sign",
-    "floor": "floor", "ceiling": "ceil", "erf": "erf", "minimum": "ps_min", "maximum": "ps_max",
-}  # fmt: skip
-RELATIONS = {
-    "StrictLessThan": ("lt", False), "LessThan": ("le", False), "StrictGreaterThan": ("lt", True),
-    "GreaterThan": ("le", True), "Equality": ("eq", False), "Unequality": ("ne", False),
-}  # fmt: skip
 
 
 @dataclass
@@ -53,15 +46,11 @@ class Lowering:
     fields: Collection[str]
     integrals: Mapping[str, int] = field(default_factory=dict)
     tape: Tape = field(default_factory=Tape)
-    inputs: list[str] = field(default_factory=list)
-    coefficients: list[sympy.Expr] = field(default_factory=list)
-    radius: dict[str, int] = field(default_factory=dict)
-    corners: bool = False
 
     def value(self, e: sympy.Expr, at: Offset = (0, 0, 0)) -> int:
         """Number of the value of an expression at a neighbour of the cell."""
         if not self._varies(e):
-            return self._constant(e)
+            return self._constant(e.replace(lambda s: name_of(s) in OPERATORS, lambda *_: sympy.S.Zero))
         if e.is_Symbol:
             return self._symbol(e.name, at)
         if e.is_Add:
@@ -70,7 +59,7 @@ class Lowering:
             return self._product(e, at)
         if e.is_Pow:
             return self._power(e, at)
-        if name_of(e) in OPERATORS:
+        if name_of(e) in OPERATORS | MIDPOINTS:
             return self._operator(e, sympy.S.One, at)
         return self._function(name_of(e), e, at)
 
@@ -83,9 +72,7 @@ class Lowering:
     def _constant(self, e: sympy.Expr) -> int:
         if e.is_number:
             return self.tape.constant(float(e))
-        if e not in self.coefficients:
-            self.coefficients.append(e)
-        return self.tape.push("coefficient", data=self.coefficients.index(e))
+        return self.tape.push("coefficient", data=e)
 
     def _symbol(self, name: str, at: Offset) -> int:
         if name == "t":
@@ -95,11 +82,7 @@ class Lowering:
         if name not in self.fields:
             axis = AXES.index(name)
             return self.tape.push("coordinate", data=(axis, at[axis]))
-        if name not in self.inputs:
-            self.inputs.append(name)
-        self.radius[name] = max(self.radius.get(name, 0), *(abs(o) for o in at))
-        self.corners |= sum(o != 0 for o in at) > 1
-        return self.tape.push("load", data=(self.inputs.index(name), at))
+        return self.tape.push("load", data=(name, at))
 
     def _sum(self, e: sympy.Expr, at: Offset) -> int:
         """Left to right; a term that begins with a minus sign is subtracted."""
@@ -142,26 +125,21 @@ class Lowering:
         return self.tape.push("pow", self.value(base, at), self.value(exponent, at))
 
     def _function(self, name: str, e: sympy.Expr, at: Offset) -> int:
-        if name in RELATIONS:
-            operation, swap = RELATIONS[name]
-            a, b = (self.value(s, at) for s in e.args)
-            return self.tape.push(operation, b, a) if swap else self.tape.push(operation, a, b)
         if name == "where" and e.args[0] in (sympy.true, sympy.false):
             return self.value(e.args[1] if e.args[0] == sympy.true else e.args[2], at)
         arguments = [self.value(s, at) for s in e.args]
-        if name == "where":
-            return self.tape.push("select", *arguments)
+        if name in CONDITIONS:
+            operation, swapped = CONDITIONS[name].operation, CONDITIONS[name].swapped
+            if operation == "not":
+                return self.tape.push("not", *arguments)
+            return self.tape.fold(operation, arguments[::-1] if swapped else arguments)
         if name == "box":
             return self._box(*arguments)
-        if name in ("And", "Or"):
-            return self.tape.fold(name.lower(), arguments)
-        if name == "Not":
-            return self.tape.push("not", *arguments)
         if name == "heaviside":
             zero, half, one = (self.tape.constant(s) for s in (0.0, 0.5, 1.0))
             upper = self.tape.push("select", self.tape.push("lt", zero, arguments[0]), one, half)
             return self.tape.push("select", self.tape.push("lt", arguments[0], zero), zero, upper)
-        return self.tape.push(ELEMENTARY[name], *arguments)
+        return self.tape.push(HEADS[name].operation, *arguments)
 
     def _box(self, s: int, low: int, high: int) -> int:
         inside = self.tape.push("and", self.tape.push("le", low, s), self.tape.push("lt", s, high))
@@ -196,8 +174,13 @@ class Lowering:
                 for axis in self.axes
             ]
             return tape.fold("add", terms)
-        assert name in AXIS_ADVECTION
         kind, _, axis = name.partition("_")
+        if name in PLACED:
+            u = self._along(e.args[0], axis, at, 1 if kind in ("cell", "dcell") else 0)
+            if name in MIDPOINTS:
+                return stencils.midpoint(tape, order, u)
+            return stencils.staggered(tape, order, u, self._scaled(scale / spacing(axis)))
+        assert name in ADVECTION
         scheme = stencils.upwind if kind == "upwind" else stencils.weno
         wind, u = self.value(e.args[0], at), self._along(e.args[1], axis, at)
         return scheme(tape, wind, u, self._scaled(1 / spacing(axis)))
@@ -210,8 +193,8 @@ class Lowering:
     def _first(self, e: sympy.Expr, axis: str, scale: sympy.Expr, at: Offset) -> int:
         return stencils.first(self.tape, self.order, self._along(e, axis, at), self._scaled(scale / spacing(axis)))
 
-    def _along(self, e: sympy.Expr, axis: str, at: Offset) -> Callable[[int], int]:
-        return lambda m: self.value(e, _shift(at, axis, m))
+    def _along(self, e: sympy.Expr, axis: str, at: Offset, by: int = 0) -> Callable[[int], int]:
+        return lambda m: self.value(e, _shift(at, axis, m + by))
 
     def _scaled(self, scale: sympy.Expr) -> Callable[[Fraction], int]:
         return lambda weight: self._constant(scale * sympy.Rational(weight.numerator, weight.denominator))

@@ -18,9 +18,13 @@ AXES = ("z", "y", "x")
 SECOND_DERIVATIVES = {f"d{a}{a}": a for a in "xyz"}
 FIRST_DERIVATIVES = {f"d{a}": a for a in "xyz"}
 MIXED_DERIVATIVES = {f"d{p}": (p[0], p[1]) for p in ("xy", "xz", "yz")}
-LINEAR = {"laplace", *SECOND_DERIVATIVES, *FIRST_DERIVATIVES, *MIXED_DERIVATIVES}
+STAGGERED = {f"{kind}_{a}" for kind in ("dface", "dcell") for a in "xyz"}
+MIDPOINTS = {f"{kind}_{a}" for kind in ("face", "cell") for a in "xyz"}
+PLACED = STAGGERED | MIDPOINTS
+LINEAR = {"laplace", *SECOND_DERIVATIVES, *FIRST_DERIVATIVES, *MIXED_DERIVATIVES, *STAGGERED}
 FLUXES = {"flux", "flux_harmonic"}
-OPERATORS = {*LINEAR, *FLUXES, *functions.AXIS_ADVECTION}
+ADVECTION = {f"{kind}_{a}" for kind in ("upwind", "advect") for a in "xyz"}
+OPERATORS = {*LINEAR, *FLUXES, *ADVECTION}
 INTEGRALS = {"integral", "mean"}
 
 
@@ -35,14 +39,14 @@ def name_of(e: sympy.Basic) -> str:
 
 
 def has_operator(e: sympy.Basic) -> bool:
-    """Whether the value at a cell needs neighbours."""
+    """Whether there is a derivative in it."""
     return any(name_of(s) in OPERATORS for s in sympy.preorder_traversal(e))
 
 
 def operands(e: sympy.Expr) -> tuple[sympy.Expr, ...]:
     """What an operator takes at neighbours; the wind of an advection is taken at the cell alone."""
     arguments: tuple[sympy.Expr, ...] = e.args
-    return arguments[1:] if name_of(e) in functions.AXIS_ADVECTION else arguments
+    return arguments[1:] if name_of(e) in ADVECTION else arguments
 
 
 def expand(e: sympy.Expr, axes: Sequence[str], source: Source) -> sympy.Expr:
@@ -66,7 +70,7 @@ def expand(e: sympy.Expr, axes: Sequence[str], source: Source) -> sympy.Expr:
         return sympy.Add(*(p * q for p, q in zip(a, b, strict=True)))
     if name in ("advect", "upwind"):
         wind, u = _vector(e.args[0], axes, source, name), expand(e.args[1], axes, source)
-        terms = (functions.AXIS_ADVECTION[f"{name}_{axis}"](v, u) for axis, v in zip(axes, wind, strict=True) if v != 0)
+        terms = (functions.AXIS_OPERATORS[f"{name}_{axis}"](v, u) for axis, v in zip(axes, wind, strict=True) if v != 0)
         return sympy.Add(*terms)
     if name == "div":
         return _divergence(e.args[0], axes, source)

@@ -20,34 +20,20 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import sympy
 
-from parsolve.equations.functions import OPERATOR_FUNCTIONS, VALUE_FUNCTIONS, And, Function, Not, Or
-from parsolve.equations.syntax import MAX_EXPONENT, ExpressionError, Node, Source, read
+from parsolve.equations.functions import LOGIC, NEXT, OPERATOR_FUNCTIONS, RELATIONS, VALUE_FUNCTIONS, Function
+from parsolve.equations.syntax import MAX_EXPONENT, ExpressionError, Node, Source, read, read_equation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-__all__ = ["CONSTANTS", "OPERATOR_FUNCTIONS", "VALUE_FUNCTIONS", "ExpressionError", "Function", "parse"]
+__all__ = ["CONSTANTS", "NEXT", "OPERATOR_FUNCTIONS", "VALUE_FUNCTIONS", "ExpressionError", "Function", "parse"]
 
 CONSTANTS: Mapping[str, Any] = {"pi": sympy.pi}
 _EXACT = 2**53
 _ELSEWHERE = {
-    "ln": "log",
-    "fabs": "abs",
-    "arcsin": "asin",
-    "arccos": "acos",
-    "arctan": "atan",
-    "arctan2": "atan2",
-}
-_ELSEWHERE |= {
-    "ceiling": "ceil",
-    "minimum": "min",
-    "maximum": "max",
-    "laplacian": "laplace",
-    "e": "exp",
-    "random": "noise",
-}
-_RELATIONS = {"<": sympy.Lt, "<=": sympy.Le, ">": sympy.Gt, ">=": sympy.Ge, "==": sympy.Eq, "!=": sympy.Ne}
-_LOGIC = {"and": And, "or": Or, "not": Not}
+    "ln": "log", "fabs": "abs", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arctan2": "atan2",
+    "ceiling": "ceil", "minimum": "min", "maximum": "max", "laplacian": "laplace", "e": "exp", "random": "noise",
+}  # fmt: skip
 
 
 def parse(
@@ -69,9 +55,22 @@ def parse(
         ExpressionError: with the text, a caret at the position and, for a name, the nearest known one.
     """
     source = Source(text, key)
+    return _built(source, read(source), symbols, functions)
+
+
+def parse_equation(
+    text: str, symbols: Collection[str], *, functions: Mapping[str, Function] = VALUE_FUNCTIONS, key: str = ""
+) -> tuple[sympy.Expr, sympy.Expr]:
+    """Both sides of an equation ``left = right``; of an expression alone, it and zero.  Arguments and errors: parse."""
+    source = Source(text, key)
+    left, right = read_equation(source)
+    built = _built(source, left, symbols, functions)
+    return built, sympy.S.Zero if right is None else _built(source, right, symbols, functions)
+
+
+def _built(source: Source, tree: Node, symbols: Collection[str], functions: Mapping[str, Function]) -> sympy.Expr:
     builder = _Builder(source, symbols, functions)
     try:
-        tree = read(source)
         if tree.is_condition:
             source.fail("a comparison can stand only in where(condition, a, b)", tree.position)
         expression, _ = builder.build(tree)
@@ -247,10 +246,10 @@ class _Builder:
 
     def compare(self, node: Node) -> tuple[Any, float]:
         left, right = (self.build(part)[0] for part in node.parts)
-        return _RELATIONS[node.word](left, right, evaluate=False), 1
+        return RELATIONS[node.word].head(left, right, evaluate=False), 1
 
     def logic(self, node: Node) -> tuple[Any, float]:
-        return _LOGIC[node.word](*(self.build(part)[0] for part in node.parts)), 1
+        return LOGIC[node.word](*(self.build(part)[0] for part in node.parts)), 1
 
 
 def _is_constant(expression: Any) -> bool:

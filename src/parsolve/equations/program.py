@@ -1,23 +1,28 @@
 """An equation on given axes, to a given order, as stages: kernels with one level of stencils each.
 
 A *define* stage makes an intermediate field, on a box that reaches as far into the ghost cells as later stages need it,
-so that no further halo exchange is due; an *integral* stage makes a number.
+so that no further halo exchange is due; an *integral* stage makes a number.  The last stage gives what the program is
+for, its *role*: the rates du/dt of an equation of evolution, the residual f - A u of an equation in space, the next
+iterate of a map; linearise.py derives the diagonal and the tangent of each.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import sympy
 
+from parsolve.equations.functions import following
 from parsolve.equations.levels import Levels, symbol
 from parsolve.equations.lowering import Lowering
+from parsolve.equations.operations import FREE
 from parsolve.equations.operators import expand, name_of
-from parsolve.equations.parse import OPERATOR_FUNCTIONS, VALUE_FUNCTIONS, parse
+from parsolve.equations.parse import NEXT, OPERATOR_FUNCTIONS, VALUE_FUNCTIONS, parse, parse_equation
+from parsolve.equations.places import CELL, place_of, placed
 from parsolve.equations.syntax import Source
-from parsolve.equations.tape import fused
+from parsolve.equations.tape import fused, needed, numbered
 from parsolve.errors import CaseError
 from parsolve.kernels.library import MAX_COEFFICIENTS
 
@@ -27,10 +32,9 @@ if TYPE_CHECKING:
     from parsolve.equations.equation import Equation
     from parsolve.equations.tape import Operation
 
+Role = Literal["rate", "residual", "diagonal", "tangent", "map"]
+GROUPS = {"rate": "evolve", "residual": "solve", "map": "iterate"}  # tables of the case
 EQUATION_FUNCTIONS = {**VALUE_FUNCTIONS, **OPERATOR_FUNCTIONS}
-
-
-FREE = {"load", "constant", "coefficient", "coordinate", "time", "integral", "neg"}  # operations that cost nothing
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class Stage:
         coefficients: constants of the run that the kernel takes, in order.
         radii: how many neighbours it reads of each input.
         corners: whether it reads diagonal neighbours.
+        updates: whether the kernel is out = sum_j weight_j term_j + scale * value, or else out = value.
+        at: where each output lives, "cell" or the axis of the faces.
         integral: number of the integral whose integrand it is, or None; ``is_mean``: the mean is meant.
     """
 
@@ -58,6 +64,7 @@ class Stage:
     radii: tuple[int, ...]
     corners: bool
     updates: bool
+    at: tuple[str, ...]
     integral: int | None = None
     is_mean: bool = False
 
@@ -74,12 +81,15 @@ class Stage:
 
 @dataclass(frozen=True)
 class Program:
-    """Stages of one evaluation of the rates: defines and integrals in order, then the rate.
+    """Stages of one evaluation: defines and integrals in order, then the stage that gives what the role says.
 
     Attributes:
         axes, order: what it was discretised for.
-        defines, rate: the stages.
+        defines, rate: the stages; ``rate`` is the last one in every role.
         arrays: coefficient fields that the stages read, and noise, as ``noise_<seed>``.
+        role: rate, residual, diagonal, tangent or map.
+        about: fields of the state about which a tangent is taken, read as they are.
+        at: axis of each field that lives at faces.
     """
 
     equation: Equation
@@ -88,6 +98,9 @@ class Program:
     defines: tuple[Stage, ...]
     rate: Stage
     arrays: tuple[str, ...] = ()
+    role: Role = "rate"
+    about: tuple[str, ...] = ()
+    at: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -96,7 +109,7 @@ class Program:
 
     @property
     def unknowns(self) -> tuple[str, ...]:
-        """Fields that the rate stage updates."""
+        """Fields that the last stage has an output for; of a tangent, those that it is applied to."""
         return self.rate.outputs
 
     @property
@@ -130,88 +143,185 @@ class Program:
         return tuple(name for name in self.unknowns if self.reach.get(name, 0)) or self.unknowns[:1]
 
 
-def build(equation: Equation, axes: Sequence[str], order: int, *, acceleration: bool = False) -> Program:
-    """The stages of an equation; with ``acceleration``, of u_tt alone instead of the first-order system.
+def make_stage(
+    name: str,
+    outputs: Mapping[str, sympy.Expr],
+    operations: Sequence[Operation],
+    results: Sequence[int],
+    at: Sequence[str],
+    *,
+    updates: bool = False,
+    integral: int | None = None,
+    is_mean: bool = False,
+) -> Stage:
+    """The stage of a tape: what the results need of it, with inputs and constants in the order of their first use."""
+    kept, numbers = needed(operations, results)
+    kept, reads, coefficients = numbered(kept)
+    return Stage(
+        name,
+        tuple(reads),
+        tuple(outputs),
+        tuple(outputs.values()),
+        kept,
+        numbers,
+        coefficients,
+        tuple(max(abs(o) for offset in offsets for o in offset) for offsets in reads.values()),
+        any(sum(o != 0 for o in offset) > 1 for offsets in reads.values() for offset in offsets),
+        updates,
+        tuple(at),
+        integral,
+        is_mean,
+    )
+
+
+def build(
+    equation: Equation,
+    axes: Sequence[str],
+    order: int,
+    *,
+    role: Literal["rate", "residual", "map"] = "rate",
+    acceleration: bool = False,
+    at: Mapping[str, str] | None = None,
+) -> Program:
+    """The program of an equation.
+
+    Args:
+        equation: its ``evolve`` gives the rates, ``solve`` the residual, ``iterate`` the map.
+        axes: of the grid.
+        order: of accuracy, of central differences.
+        role: what the program is for.
+        acceleration: rates of u_tt alone instead of those of the first-order system.
+        at: axis by field or definition: it lives at the faces normal to the axis, its index i at the lower face of
+            cell i.  In its text, what lives at cells is taken at the face.  Without that axis it lives at cells.
 
     Raises:
-        CaseError: the text of a rate or definition is wrong.
+        CaseError: a text is wrong.
     """
-    names = [*equation.unknowns, *equation.parameters, *equation.define, *equation.arrays, *axes, "t"]
-    texts = {f"define.{name}": text for name, text in equation.define.items()}
-    texts |= {f"evolve.{key}": text for key, text in equation.evolve.items()}
-    parsed = {key: _noise_fields(_parse(text, names, key, axes)) for key, text in texts.items()}
-    levels = Levels({name: parsed[f"define.{name}"] for name in equation.define}, taken=names)
-    rates = levels.split(_rates(equation, parsed, acceleration))
-    noises = sorted({s.name for e in parsed.values() for s in e.free_symbols if s.name not in names})
-    lower = _StageBuilder(
-        tuple(axes),
-        order,
-        frozenset({*equation.unknowns, *equation.arrays, *noises, *(set(levels.stages) - set(levels.integrals))}),
-        {name: n for n, name in enumerate(levels.integrals)},
-        f"{equation.name.replace('-', '_')}_{len(axes)}d_o{order}",
-        levels.integrals,
-    )
-    defines = tuple(lower(name, {name: e}) for name, e in levels.stages.items())
-    rate = lower("acceleration" if acceleration else "rate", rates, updates=True)
-    read = {name for stage in (*defines, rate) for name in stage.inputs}
+    texts = _Texts(equation, tuple(axes))
+    defines, outputs = texts.defines(), texts.outputs(role, acceleration)
+    if role == "map":
+        outputs, defines = _with_next(outputs, defines, texts.names)
+    noises = sorted({s.name for e in (*outputs.values(), *defines.values()) for s in e.free_symbols} - set(texts.names))
+    noises = [name for name in noises if name not in defines]
+    places = _places(equation, axes, at or {}, [*noises, *defines])
+    levels = Levels({n: placed(e, places[n], places) for n, e in defines.items()}, taken=texts.names)
+    last = levels.split({n: placed(e, places.get(n, CELL), places) for n, e in outputs.items()})
+    for name, e in levels.stages.items():
+        places.setdefault(name, place_of(e, places))
+    fields = {*equation.unknowns, *equation.arrays, *noises, *(set(levels.stages) - set(levels.integrals))}
+    prefix = f"{equation.name.replace('-', '_')}_{len(axes)}d_o{order}"
+    lower = _StageBuilder(texts, order, frozenset(fields), levels.integrals, places, prefix)
+    stages = tuple(lower(name, {name: e}) for name, e in levels.stages.items())
+    rate = lower("acceleration" if acceleration else role, last, updates=role == "rate")
+    read = {name for stage in (*stages, rate) for name in stage.inputs}
     late = [name for name in equation.unknowns if name in read and name not in rate.outputs]
     if late:
         raise CaseError(f"time.scheme: leapfrog needs rates without {late[0]}; use scheme = 'rk4'")
     arrays = tuple(name for name in (*equation.arrays, *noises) if name in read)
-    return Program(equation, tuple(axes), order, defines, rate, arrays)
+    faces = {name: place for name, place in places.items() if place != CELL}
+    return Program(equation, tuple(axes), order, stages, rate, arrays, role, at=faces)
 
 
-def _parse(text: str, names: Sequence[str], key: str, axes: Sequence[str]) -> sympy.Expr:
-    return expand(parse(text, names, functions=EQUATION_FUNCTIONS, key=key), axes, Source(text, key))
+@dataclass(frozen=True)
+class _Texts:
+    """The texts of an equation, as expressions by operators along the axes."""
+
+    equation: Equation
+    axes: tuple[str, ...]
+
+    @property
+    def names(self) -> list[str]:
+        e = self.equation
+        return [*e.unknowns, *e.parameters, *e.define, *e.arrays, *self.axes, "t"]
+
+    def defines(self) -> dict[str, sympy.Expr]:
+        return {name: self._read(text, f"define.{name}") for name, text in self.equation.define.items()}
+
+    def outputs(self, role: str, acceleration: bool) -> dict[str, sympy.Expr]:
+        """Rates of the unknowns (of u from ``u``; of u and u_t from ``u_tt``, or u_tt alone), residuals or iterates."""
+        e = self.equation
+        if e.group != GROUPS[role]:
+            raise CaseError(f"{e.group}: the equation gives no {role}; that takes [{GROUPS[role]}]")
+        if role != "rate":
+            texts = e.solve if role == "residual" else e.iterate
+            return {name: self._read(texts[name], f"{e.group}.{name}") for name in e.fields}
+        suffix = "_tt" if e.time_order == 2 else ""
+        rates = {name: self._read(e.evolve[name + suffix], f"evolve.{name}{suffix}") for name in e.fields}
+        if e.time_order == 1 or acceleration:
+            return rates
+        return {name: symbol(f"{name}_t") for name in e.fields} | {f"{name}_t": r for name, r in rates.items()}
+
+    def _read(self, text: str, key: str) -> sympy.Expr:
+        if key.startswith("solve."):
+            left, right = parse_equation(text, self.names, functions=EQUATION_FUNCTIONS, key=key)
+            return self._expanded(right, text, key) - self._expanded(left, text, key)
+        functions = {**EQUATION_FUNCTIONS, **NEXT} if self.equation.iterate else EQUATION_FUNCTIONS
+        return self._expanded(parse(text, self.names, functions=functions, key=key), text, key)
+
+    def _expanded(self, e: sympy.Expr, text: str, key: str) -> sympy.Expr:
+        """By operators along the axes, and with noise(seed) as a coefficient field: it does not change in time."""
+        e = expand(e, self.axes, Source(text, key))
+        heads = [s for s in sympy.preorder_traversal(e) if name_of(s) == "noise"]
+        return e.xreplace({head: symbol(f"noise_{head.args[0]}") for head in heads})
 
 
-def _noise_fields(e: sympy.Expr) -> sympy.Expr:
-    """noise(seed) as a coefficient field: it does not change in time."""
-    heads = [s for s in sympy.preorder_traversal(e) if name_of(s) == "noise"]
-    return e.xreplace({head: symbol(f"noise_{head.args[0]}") for head in heads})
+def _with_next(
+    outputs: Mapping[str, sympy.Expr], defines: Mapping[str, sympy.Expr], taken: Sequence[str]
+) -> tuple[dict[str, sympy.Expr], dict[str, sympy.Expr]]:
+    """Outputs and definitions of a map, with next(u) as the name of a definition of its own."""
+    calls = {s.args[0] for e in (*outputs.values(), *defines.values()) for s in e.atoms(following)}
+    found = sorted(calls, key=str)
+    wrong = [s for s in found if not (s.is_Symbol and s.name in outputs)]
+    if wrong:
+        raise CaseError(f"iterate: next(...) takes the name of a field of [iterate], and not {str(wrong[0])[:40]}")
+    names = {s: symbol(f"next_{s.name}") for s in found}
+    if clash := [name.name for name in names.values() if name.name in taken]:
+        raise CaseError(f"iterate: '{clash[0]}' is the name of a next iterate; choose another")
+    known = {following(s): name for s, name in names.items()}
+    made = {name: e.xreplace(known) for name, e in outputs.items()}
+    more = {name.name: made[s.name] for s, name in names.items()}
+    made |= {s.name: name for s, name in names.items()}
+    return made, {name: e.xreplace(known) for name, e in defines.items()} | more
 
 
-def _rates(equation: Equation, parsed: Mapping[str, sympy.Expr], acceleration: bool) -> dict[str, sympy.Expr]:
-    """Rates of the unknowns: of u from ``u``; of u and u_t from ``u_tt``, or u_tt itself."""
-    if equation.time_order == 1:
-        return {name: parsed[f"evolve.{name}"] for name in equation.fields}
-    second = {name: parsed[f"evolve.{name}_tt"] for name in equation.fields}
-    if acceleration:
-        return second
-    velocity = {name: symbol(f"{name}_t") for name in equation.fields}
-    return velocity | {f"{name}_t": e for name, e in second.items()}
+def _places(equation: Equation, axes: Sequence[str], at: Mapping[str, str], more: Sequence[str]) -> dict[str, str]:
+    """Where each field and definition lives; a velocity u_t and an iterate next_u where u does."""
+    names = [*equation.unknowns, *equation.arrays, *more]
+    for name, axis in at.items():
+        if name not in names or axis not in ("x", "y", "z"):
+            raise CaseError(f"at.{name}: faces normal to '{axis}' of '{name}': there is no such field or axis")
+    places = {name: at[name] if at.get(name) in axes else CELL for name in names}
+    for name in equation.fields:
+        places |= {other: places[name] for other in (f"{name}_t", f"next_{name}") if other in places}
+    return places
 
 
 @dataclass(frozen=True)
 class _StageBuilder:
-    axes: tuple[str, ...]
+    texts: _Texts
     order: int
     fields: frozenset[str]
-    numbers: Mapping[str, int]
+    integrals: Mapping[str, bool]
+    places: Mapping[str, str]
     prefix: str
-    means: Mapping[str, bool]
 
     def __call__(self, name: str, outputs: Mapping[str, sympy.Expr], *, updates: bool = False) -> Stage:
-        lowering = Lowering(self.axes, self.order, self.fields, self.numbers)
+        numbers = {integral: n for n, integral in enumerate(self.integrals)}
+        lowering = Lowering(self.texts.axes, self.order, self.fields, numbers)
         values = [lowering.value(e) for e in outputs.values()]
-        operations, results = fused(lowering.tape.operations, values)
-        most = MAX_COEFFICIENTS - len(self.numbers)
-        if len(lowering.coefficients) > most:
-            raise CaseError(
-                f"evolve: {name} has {len(lowering.coefficients)} different constants, and a kernel takes {most}; "
-                "write some of them as numbers, or move a part into a coefficient field"
-            )
-        return Stage(
+        stage = make_stage(
             f"{self.prefix}_{name}",
-            tuple(lowering.inputs),
-            tuple(outputs),
-            tuple(outputs.values()),
-            operations,
-            results,
-            tuple(lowering.coefficients),
-            tuple(lowering.radius[name] for name in lowering.inputs),
-            lowering.corners,
-            updates,
-            self.numbers.get(name),
-            self.means.get(name, False),
+            outputs,
+            *fused(lowering.tape.operations, values),
+            [self.places.get(output, CELL) for output in outputs],
+            updates=updates,
+            integral=numbers.get(name),
+            is_mean=self.integrals.get(name, False),
         )
+        most = MAX_COEFFICIENTS - len(numbers)
+        if len(stage.coefficients) > most:
+            raise CaseError(
+                f"{self.texts.equation.group}: {name} has {len(stage.coefficients)} different constants, and a kernel "
+                f"takes {most}; write some of them as numbers, or move a part into a coefficient field"
+            )
+        return stage

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from parsolve.equations.operations import NUMPY
 from parsolve.kernels.library import MAX_COEFFICIENTS, fma
 
 if TYPE_CHECKING:
@@ -18,23 +19,6 @@ if TYPE_CHECKING:
     from parsolve.equations.program import Stage
     from parsolve.kernels.device import Device
     from parsolve.kernels.library import Args
-
-FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "neg": np.negative, "fma": fma,
-    "lt": np.less, "le": np.less_equal, "eq": np.equal, "ne": np.not_equal,
-    "and": np.logical_and, "or": np.logical_or, "not": np.logical_not, "select": np.where,
-    "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan,
-    "atan2": np.arctan2, "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh, "exp": np.exp, "log": np.log,
-    "sqrt": np.sqrt, "pow": np.power, "fabs": np.abs, "floor": np.floor, "ceil": np.ceil, "erf": lambda s: _erf(s),
-    "ps_sign": np.sign, "ps_min": lambda s, t: np.where((s < t) | (s != s), s, t),
-    "ps_max": lambda s, t: np.where((s > t) | (s != s), s, t),
-}  # fmt: skip
-
-
-def _erf(s: np.ndarray) -> np.ndarray:
-    from scipy.special import erf  # here, because importing it takes longer than most cases need
-
-    return np.asarray(erf(s))
 
 
 class NumpyKernel:
@@ -47,9 +31,11 @@ class NumpyKernel:
         self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int], threads: int, device: Device
     ) -> Callable[[], int]:
         """A launch without arguments; ``arrays`` are those of ``args.field`` with ghosts, ``origin`` owned cell 0."""
-        return partial(self._launch, args, tuple(arrays), origin)
+        return partial(self.launch, args, tuple(arrays), origin)
 
-    def _launch(self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int]) -> int:
+    def launch(self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int]) -> int:
+        """Compute the box of ``args``; 0, as all is well."""
+
         def view(array: np.ndarray, offset: Sequence[int] = (0, 0, 0)) -> np.ndarray:
             return array[
                 tuple(slice(args.lo[d] + origin[d] + offset[d], args.hi[d] + origin[d] + offset[d]) for d in range(3))
@@ -92,7 +78,7 @@ class NumpyKernel:
             elif op.name == "integral":
                 values.append(real(args.coefficient[MAX_COEFFICIENTS - 1 - op.data]))
             else:
-                values.append(FUNCTIONS[op.name](*(values[a] for a in op.arguments)))
+                values.append(NUMPY[op.name](*(values[a] for a in op.arguments)))
         return [values[n] for n in self.stage.results]
 
 

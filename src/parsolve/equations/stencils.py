@@ -63,35 +63,47 @@ def first(tape: Tape, order: int, u: Neighbour, k: Constant) -> int:
     return tape.fold("add", terms)
 
 
+def midpoint(tape: Tape, order: int, u: Neighbour) -> int:
+    """sum_m c_m (u(-m) + u(m - 1)): between the neighbours -1 and 0."""
+    parts = [
+        _times(tape, weight, tape.push("add", u(-m), u(m - 1))) for m, weight in enumerate(MIDPOINT[order], start=1)
+    ]
+    return tape.fold("add", parts)
+
+
+def staggered(tape: Tape, order: int, u: Neighbour, k: Constant) -> int:
+    """sum_m s_m (u(m - 1) - u(-m)): the first difference between the neighbours -1 and 0; k holds 1/h."""
+    return tape.fold("add", _staggered(tape, order, u, k))
+
+
+def _staggered(tape: Tape, order: int, u: Neighbour, k: Constant | None) -> list[int]:
+    terms = []
+    for m, weight in enumerate(STAGGERED[order], start=1):
+        factor = k(weight) if k else None
+        pair = tape.push("sub", u(m - 1), u(-m))
+        terms.append(_times(tape, weight, pair) if factor is None else tape.push("mul", factor, pair))
+    return terms
+
+
 def flux(tape: Tape, order: int, u: Neighbour, c: Neighbour, k: Constant, *, harmonic: bool) -> int:
     """Divergence of the fluxes c du/dx at the faces, which telescope in a sum over cells; k holds 1/h^2.
 
-    At the face right of cell i, du/dx and c come from order/2 cells on both sides; with ``harmonic`` c is the harmonic
+    At a face, du/dx and c come from order/2 cells on both sides; with ``harmonic`` c is the harmonic
     mean of its two neighbours, which is exact for layers that end at faces (Patankar 1980, 4.2-3).
     """
 
     def face(i: int) -> int:
-        slope = [
-            _times(tape, weight, tape.push("sub", u(i + m), u(i + 1 - m)))
-            for m, weight in enumerate(STAGGERED[order], start=1)
-        ]
+        """The flux at the lower face of cell i."""
+        slope = _staggered(tape, order, lambda m: u(i + m), None)
         if harmonic:
-            a, b = c(i), c(i + 1)
+            a, b = c(i - 1), c(i)
             product = tape.push("mul", a, b)
             mean = tape.push("div", tape.push("add", product, product), tape.push("add", a, b))
         else:
-            parts = [
-                _times(tape, weight, tape.push("add", c(i + 1 - m), c(i + m)))
-                for m, weight in enumerate(MIDPOINT[order], start=1)
-            ]
-            mean = tape.fold("add", parts)
+            mean = midpoint(tape, order, lambda m: c(i + m))
         return tape.push("mul", mean, tape.fold("add", slope))
 
-    terms = [
-        tape.push("mul", k(weight), tape.push("sub", face(m - 1), face(-m)))
-        for m, weight in enumerate(STAGGERED[order], start=1)
-    ]
-    return tape.fold("add", terms)
+    return staggered(tape, order, lambda m: face(m + 1), k)
 
 
 def upwind(tape: Tape, a: int, u: Neighbour, k: Constant) -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parsolve.equations.reference import FUNCTIONS
+from parsolve.equations.operations import NUMPY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -134,7 +134,7 @@ def _linearise(
 
 def _apply(name: str, arguments: Sequence[_Dual]) -> _Dual:
     """A function of duals: exact rules for arithmetic, central differences for the other functions."""
-    function = FUNCTIONS[name]
+    function = NUMPY[name]
     value = np.asarray(function(*(a.value for a in arguments)), dtype=float)
     tangent = np.zeros_like(arguments[0].tangent)
     for argument, partial in zip(

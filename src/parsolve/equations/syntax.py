@@ -105,13 +105,27 @@ def _node(kind: str, token: Token, parts: Iterable[Node] = (), signs: Iterable[s
 
 def read(source: Source) -> Node:
     """The tree of an expression; raises ExpressionError."""
+    return _reader(source).whole()
+
+
+def read_equation(source: Source) -> tuple[Node, Node | None]:
+    """The trees of both sides of an equation, or of an expression and None; raises ExpressionError."""
+    reader = _reader(source)
+    left = reader.expression(_OR)
+    if reader.take("="):
+        return left, reader.whole()
+    reader.ended()
+    return left, None
+
+
+def _reader(source: Source) -> _Reader:
     text = source.text
     if len(text) > MAX_LENGTH:
         source.fail(f"the expression is longer than {MAX_LENGTH} characters", MAX_LENGTH)
     if not text.isascii():
         position = next(i for i, c in enumerate(text) if not c.isascii())
         source.fail("only ASCII characters can stand in an expression", position)
-    return _Reader(source, _tokens(source)).whole()
+    return _Reader(source, _tokens(source))
 
 
 def _tokens(source: Source) -> list[Token]:
@@ -163,9 +177,12 @@ class _Reader:
 
     def whole(self) -> Node:
         node = self.expression(_OR)
+        self.ended()
+        return node
+
+    def ended(self) -> None:
         if self.token.kind != "end":
             self.unexpected(" after a complete expression")
-        return node
 
     def unexpected(self, where: str = "") -> NoReturn:
         token = self.token

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import sympy
+
 Offset = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class Operation:
     """One value: load (data = input, offset), constant, coefficient (data = number), or a function of others.
+
+    While a tape is written, loads bear the names of fields and coefficients their expressions; see numbered.
 
     Functions: add sub mul div neg, fma (a b + c, rounded once), pow, select (condition, then, else), lt le eq ne and or
     not, and one- and two-argument functions of C's <math.h> by name, with min, max and sign.
@@ -101,18 +105,41 @@ def fused(operations: Sequence[Operation], results: Sequence[int]) -> tuple[tupl
             number[n] = (sum_of if op.name == "add" else difference)(*op.arguments)
         else:
             number[n] = tape.push(op.name, *(number[a] for a in op.arguments), data=op.data)
-    return _needed(tape.operations, [number[n] for n in results])
+    return needed(tape.operations, [number[n] for n in results])
 
 
-def _needed(operations: Sequence[Operation], results: Sequence[int]) -> tuple[tuple[Operation, ...], tuple[int, ...]]:
+def needed(operations: Sequence[Operation], results: Sequence[int]) -> tuple[tuple[Operation, ...], tuple[int, ...]]:
     """The operations that the results depend on, numbered anew."""
-    needed = set(results)
+    used = set(results)
     for n in range(len(operations) - 1, -1, -1):
-        if n in needed:
-            needed.update(operations[n].arguments)
-    number = {n: i for i, n in enumerate(sorted(needed))}
+        if n in used:
+            used.update(operations[n].arguments)
+    number = {n: i for i, n in enumerate(sorted(used))}
     kept = (operations[n] for n in number)
     return (
         tuple(Operation(op.name, tuple(number[a] for a in op.arguments), op.data) for op in kept),
         tuple(number[n] for n in results),
     )
+
+
+def numbered(
+    operations: Sequence[Operation],
+) -> tuple[tuple[Operation, ...], dict[str, list[Offset]], tuple[sympy.Expr, ...]]:
+    """The operations with inputs and coefficients by number, in the order of first use.
+
+    Returns:
+        The operations; the offsets at which each input is read, by its name; the coefficients.
+    """
+    reads: dict[str, list[Offset]] = {}
+    coefficients: dict[sympy.Expr, int] = {}
+    made = []
+    for op in operations:
+        data = op.data
+        if op.name == "load":
+            name, offset = data
+            reads.setdefault(name, []).append(offset)
+            data = (list(reads).index(name), offset)
+        elif op.name == "coefficient":
+            data = coefficients.setdefault(data, len(coefficients))
+        made.append(Operation(op.name, op.arguments, data))
+    return tuple(made), reads, tuple(coefficients)

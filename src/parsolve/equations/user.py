@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from parsolve.equations.equation import Equation, Parameter
-from parsolve.equations.parse import CONSTANTS, parse
+from parsolve.equations.parse import CONSTANTS, NEXT, parse
 from parsolve.equations.program import EQUATION_FUNCTIONS
 from parsolve.errors import CaseError
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
 MADE = re.compile(r"(noise|integral|mean|intermediate)_[0-9]+")
-STAGES = {"rate", "acceleration"}  # which name kernels, as definitions do
+STAGES = {"rate", "acceleration"}  # which name kernels, as definitions do; those of [evolve]
 RESERVED = {"x", "y", "z", "t", *CONSTANTS, *EQUATION_FUNCTIONS}
 
 
@@ -27,17 +27,22 @@ def user_equation(
     define: Mapping[str, str],
     fields: Mapping[str, Value],
     axes: Collection[str],
+    *,
+    solve: Mapping[str, str] | None = None,
+    iterate: Mapping[str, str] | None = None,
 ) -> Equation:
-    """The equation of the texts of ``[evolve]`` and ``[define]``.
+    """The equation of the texts of ``[evolve]``, ``[solve]`` or ``[iterate]``, and ``[define]``.
 
     A coefficient field that changes in time becomes a definition, so that it is computed where it is used.
 
     Args:
-        evolve: du/dt by ``u``, or the second time derivative by ``u_tt``.
+        evolve: du/dt by ``u``, or the second time derivative by ``u_tt``; empty for the other two.
         parameters: constants.
         define: named expressions.
         fields: coefficient fields.
         axes: of the grid.
+        solve: ``left = right`` by the unknown that it is for.
+        iterate: the next iterate of ``u``.
 
     Raises:
         CaseError: a name that cannot be one, stands for two things, or first and second order mixed.
@@ -49,20 +54,29 @@ def user_equation(
             f"evolve.{first}: {', '.join(second)} gives a second time derivative, so all must; "
             f"write {first}_tt, or both as first-order equations"
         )
-    unknowns = [key.removesuffix("_tt") for key in evolve]
+    texts = evolve or solve or iterate or {}
+    unknowns = [key.removesuffix("_tt") if second else key for key in texts]
     moving = {name: v for name, v in fields.items() if isinstance(v, str) and _moves(name, v, [*axes, *parameters])}
     equation = Equation(
         name="user",
-        formula=",  ".join(f"{key if second else key + '_t'} = {text}" for key, text in evolve.items()),
+        formula=",  ".join(
+            text if solve else f"{f'next({key})' if iterate else key if second else key + '_t'} = {text}"
+            for key, text in texts.items()
+        ),
         fields=dict.fromkeys(unknowns, "field"),
         parameters={name: Parameter(value, "1", "parameter") for name, value in parameters.items()},
         evolve=evolve,
         source="the case",
         define={**define, **moving},
         arrays=tuple(name for name in fields if name not in moving),
+        solve=solve or {},
+        iterate=iterate or {},
     )
+    last = {"residual"} if solve else {"map"} if iterate else STAGES
+    reserved = RESERVED | set(NEXT) if iterate else RESERVED
     groups = {
-        "evolve": equation.unknowns, "parameters": tuple(parameters), "define": tuple(define), "fields": tuple(fields),
+        equation.group: equation.unknowns, "parameters": tuple(parameters), "define": tuple(define),
+        "fields": tuple(fields),
     }  # fmt: skip
     taken: dict[str, str] = {}
     for group, names in groups.items():
@@ -72,7 +86,7 @@ def user_equation(
                     f"{group}.{name}: not a name that can be used: letters, digits and _, beginning with a letter, "
                     "at most 32, and not one that the solver makes itself (noise_1, integral_1, ...)"
                 )
-            if name in RESERVED or (group in ("define", "fields") and name in STAGES):
+            if name in reserved or (group in ("define", "fields") and name in last):
                 raise CaseError(f"{group}.{name}: '{name}' is a name of the language; choose another")
             if name in taken:
                 raise CaseError(f"{group}.{name}: there is a '{name}' in [{taken[name]}] already; choose another name")

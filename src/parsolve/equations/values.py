@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import sympy
 from numpy.typing import ArrayLike, NDArray
+from sympy.logic.boolalg import BooleanAtom
 
+from parsolve.equations.functions import CONDITIONS, HEADS
+from parsolve.equations.operations import NUMPY
 from parsolve.equations.parse import parse
 from parsolve.errors import CaseError
 
@@ -181,10 +184,18 @@ class _Evaluation:
             if self.noise is None:
                 raise ValueError("noise has no value here")
             return self.noise(int(expression.args[0]))
-        function = _FUNCTIONS.get(name)
-        if function is None:
+        if name in CONDITIONS:
+            condition = CONDITIONS[name]
+            parts = expression.args[::-1] if condition.swapped else expression.args
+            values = NUMPY[condition.operation]
+            return self.folded(values, parts) if len(parts) > 1 else values(self.value(parts[0]))
+        if isinstance(expression, BooleanAtom):
+            return bool(expression)
+        function = HEADS.get(name)
+        if function is None or function.values is None:
             raise ValueError(f"'{name}' has no value at a point")
-        return function(*map(self.value, expression.args))
+        arguments = [self.value(part) for part in expression.args]
+        return function.values(*arguments) if function.exact else _elementwise(function.values, *arguments)
 
 
 def _settled(value: Any) -> Values:
@@ -215,68 +226,6 @@ def _elementwise(function: Callable[..., Any], *arguments: Values) -> Any:
     if flat[0].size == 1:
         return function(*(np.repeat(array, 2) for array in flat))[:1].reshape(shape)
     return function(*flat).reshape(shape)
-
-
-def _library(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *arguments: _elementwise(function, *arguments)
-
-
-def _erf(argument: Values) -> Any:
-    from scipy.special import erf  # here, because importing it takes longer than most cases need
-
-    return _elementwise(erf, argument)
-
-
-def _minimum(a: Values, b: Values) -> Any:
-    """In C: a < b || a != a ? a : b."""
-    return np.where(np.less(a, b) | np.not_equal(a, a), a, b)
-
-
-def _maximum(a: Values, b: Values) -> Any:
-    """In C: a > b || a != a ? a : b."""
-    return np.where(np.greater(a, b) | np.not_equal(a, a), a, b)
-
-
-def _box(s: Values, a: Values, b: Values) -> Any:
-    return np.where(np.greater_equal(s, a) & np.less(s, b), 1.0, 0.0)
-
-
-def _all(*conditions: Any) -> Any:
-    return np.logical_and.reduce(np.broadcast_arrays(*conditions))
-
-
-def _any(*conditions: Any) -> Any:
-    return np.logical_or.reduce(np.broadcast_arrays(*conditions))
-
-
-_FUNCTIONS: Mapping[str, Callable[..., Any]] = {
-    **{name: _library(getattr(np, name)) for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh", "exp", "log")},
-    "asin": _library(np.arcsin),
-    "acos": _library(np.arccos),
-    "atan": _library(np.arctan),
-    "atan2": _library(np.arctan2),
-    "erf": _erf,
-    "Abs": np.abs,
-    "sign": np.sign,
-    "floor": np.floor,
-    "ceiling": np.ceil,
-    "minimum": _minimum,
-    "maximum": _maximum,
-    "where": np.where,
-    "box": _box,
-    "heaviside": lambda s: np.heaviside(s, 0.5),
-    "StrictLessThan": np.less,
-    "LessThan": np.less_equal,
-    "StrictGreaterThan": np.greater,
-    "GreaterThan": np.greater_equal,
-    "Equality": np.equal,
-    "Unequality": np.not_equal,
-    "And": _all,
-    "Or": _any,
-    "Not": np.logical_not,
-    "BooleanTrue": lambda: True,
-    "BooleanFalse": lambda: False,
-}
 
 
 def fill(
