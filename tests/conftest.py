@@ -19,6 +19,7 @@ from parsolve.equations.catalogue import CATALOGUE
 from parsolve.march.march import Outcome
 from parsolve.march.stepper import Workspace
 from parsolve.problem.layout import decide
+from parsolve.problem.operators import operator_of
 from parsolve.problem.pose import pose
 from parsolve.problem.prepare import kernels, prepare
 from parsolve.problem.problem import Problem
@@ -181,7 +182,10 @@ class Lab:
         problem = case if isinstance(case, Problem) else self.pose(case)
         sub = self.subdomain(problem)
         arrays = coefficient_fields(problem, sub)
-        work = Workspace(problem.operator(kernels(problem, self.comm)), sub, problem.dtype, arrays=arrays)
+        operator = operator_of(
+            problem.program, problem.grid, problem.parameters, problem.conditions, kernels(problem, self.comm)
+        )
+        work = Workspace(operator, sub, problem.dtype, arrays=arrays)
         state, out, zero = (work.fields(work.unknowns) for _ in range(3))
         evaluation = Plain([Update(work.operator, state, out, work.others(), (zero,), (0.0,))], [], work.exchanges)
 

@@ -11,6 +11,7 @@ import pytest
 from parsolve.equations.catalogue import CATALOGUE
 from parsolve.equations.stencils import FIRST, ORDERS, SECOND
 from parsolve.equations.symbol import SAMPLES, eigenvalues
+from parsolve.problem.operators import coefficients
 
 THETA = np.pi * np.array(SAMPLES)
 
@@ -29,7 +30,7 @@ def first(order: int, h: float) -> np.ndarray:
 
 def found(lab: Any, case: dict[str, Any], **ranges: tuple[float, float]) -> tuple[np.ndarray, float]:
     problem = lab.pose(case)
-    constants = {stage.name: problem.coefficients(stage) for stage in problem.program.stages}
+    constants = {stage.name: coefficients(stage, problem.grid, problem.parameters) for stage in problem.program.stages}
     return eigenvalues(problem.program, constants, ranges)
 
 

@@ -138,6 +138,11 @@ class Program:
         return max([1, *(stage.radius for stage in self.stages)])
 
     @property
+    def has_corners(self) -> bool:
+        """Whether a stage reads diagonal neighbours."""
+        return any(stage.corners for stage in self.stages)
+
+    @property
     def exchanged(self) -> tuple[str, ...]:
         """Unknowns whose ghosts are read."""
         return tuple(name for name in self.unknowns if self.reach.get(name, 0)) or self.unknowns[:1]

@@ -23,6 +23,7 @@ from parsolve.march.power import largest_rate
 from parsolve.march.schedule import START, AtSteps, AtTimes, Clock, Either, EverySteps
 from parsolve.march.stepper import Stepper, Workspace
 from parsolve.march.steps import Steps
+from parsolve.problem.operators import operator_of
 from parsolve.problem.tiles import remember
 from parsolve.problem.times import record_times, schedule_of, stable_dt
 from parsolve.problem.values import coefficient_fields, initial, noise, set_values
@@ -108,7 +109,9 @@ def prepare(problem: Problem, layout: Layout, comm: MPI.Intracomm) -> Prepared:
     sub, time = layout.subdomain(problem.grid, comm), problem.case.time
     with owning(comm) as owner:
         arrays = coefficient_fields(problem, sub)
-        operator = problem.operator(kernels(problem, comm, sub.device))
+        operator = operator_of(
+            problem.program, problem.grid, problem.parameters, problem.conditions, kernels(problem, comm, sub.device)
+        )
         if not all(isinstance(stage.kernel, CompiledKernel) for stage in operator.stages):
             layout = replace(layout, blocking=PLAIN)
         work = Workspace(operator, sub, problem.dtype, arrays)

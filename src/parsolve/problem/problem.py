@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from parsolve.domain.boundary import NO_FLUX, Condition, closure_base
-from parsolve.domain.grid import AXES, Grid
-from parsolve.equations.operators import spacing
-from parsolve.equations.values import evaluate
-from parsolve.stages.operator import Operator, StageKernel
 from parsolve.store.frames import FieldInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from parsolve.case import Case
+    from parsolve.domain.grid import Grid
     from parsolve.equations.equation import Equation
-    from parsolve.equations.program import Program, Stage
-    from parsolve.kernels.library import Kernel
+    from parsolve.equations.program import Program
     from parsolve.march.tableaus import Scheme
 
 T = TypeVar("T")
@@ -94,36 +89,7 @@ class Problem:
         return self.case.run.device == "cpu" and not sums and odd
 
     @property
-    def has_corners(self) -> bool:
-        """Whether a stage reads diagonal neighbours."""
-        return any(stage.corners for stage in self.program.stages)
-
-    @property
     def closure(self) -> int:
         """Most owned cells that a boundary condition reads."""
         given = [c for sides in self.conditions.values() for c in sides.values()]
         return max(c.closure(closure_base(self.case.run.order)) for c in (NO_FLUX, *given))
-
-    def coefficients(self, stage: Stage) -> tuple[float, ...]:
-        """Values of the constants that a stage's kernel takes."""
-        values = dict(self.parameters)
-        values |= {spacing(axis).name: h for axis, h in zip(AXES, self.grid.spacing, strict=True)}
-        return tuple(float(evaluate(e, values)) for e in stage.coefficients)
-
-    def operator(self, kernel_of: Callable[[Stage], Kernel]) -> Operator:
-        """The stages with their kernels and constants."""
-        program = self.program
-
-        def kernel(stage: Stage) -> StageKernel:
-            return StageKernel(
-                kernel_of(stage), stage.inputs, stage.outputs, self.coefficients(stage), stage.radius, stage.updates,
-                reach=0 if stage.updates else program.reach[stage.outputs[0]],
-                integral=stage.integral,
-                factor=1 / self.grid.size if stage.is_mean else prod(self.grid.spacing),
-                timed=any(op.name == "time" for op in stage.operations),
-            )  # fmt: skip
-
-        return Operator(
-            tuple(kernel(stage) for stage in program.defines), (kernel(program.rate),), program.exchanged,
-            program.ghost, program.radius, closure_base(self.case.run.order), self.has_corners, self.conditions,
-        )  # fmt: skip

@@ -12,6 +12,7 @@ from parsolve.domain.grid import AXES
 from parsolve.equations.symbol import eigenvalues
 from parsolve.march.schedule import Schedule, counted_schedule, even_schedule
 from parsolve.march.stability import closure_factor, stable_step
+from parsolve.problem.operators import coefficients
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,8 +43,8 @@ def stable_dt(
         ranges[axis] = (low, low + n * h)
     ranges["t"] = (0.0, duration if np.isfinite(duration) else 0.0)
     ranges |= {name: extrema[name] for name in problem.program.arrays}
-    coefficients = {stage.name: problem.coefficients(stage) for stage in problem.program.stages}
-    values, slow = eigenvalues(problem.program, coefficients, ranges, prod(problem.grid.spacing) * problem.grid.size)
+    constants = {stage.name: coefficients(stage, problem.grid, problem.parameters) for stage in problem.program.stages}
+    values, slow = eigenvalues(problem.program, constants, ranges, prod(problem.grid.spacing) * problem.grid.size)
     values = values * _closure_factor(problem)
     uniform = float(np.abs(values[:, 0, :]).max(initial=0.0))
     analysed = float(np.abs(values).max(initial=0.0))

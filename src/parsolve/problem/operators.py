@@ -1,0 +1,51 @@
+"""A program on a grid as an operator of the engine: kernels, and the values of their constants."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING
+
+from parsolve.domain.boundary import closure_base
+from parsolve.domain.grid import AXES
+from parsolve.equations.operators import spacing
+from parsolve.equations.values import evaluate
+from parsolve.stages.operator import Operator, StageKernel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from parsolve.domain.boundary import Conditions
+    from parsolve.domain.grid import Grid
+    from parsolve.equations.program import Program, Stage
+    from parsolve.kernels.library import Kernel
+
+
+def operator_of(
+    program: Program,
+    grid: Grid,
+    parameters: Mapping[str, float],
+    conditions: Conditions,
+    kernel_of: Callable[[Stage], Kernel],
+) -> Operator:
+    """A program of any role with its kernels and constants; ``conditions`` by field and side."""
+
+    def kernel(stage: Stage) -> StageKernel:
+        return StageKernel(
+            kernel_of(stage), stage.inputs, stage.outputs, coefficients(stage, grid, parameters), stage.radius,
+            stage.updates,
+            reach=0 if stage is program.rate else program.reach[stage.outputs[0]],
+            integral=stage.integral,
+            factor=1 / grid.size if stage.is_mean else prod(grid.spacing),
+            timed=any(op.name == "time" for op in stage.operations),
+        )  # fmt: skip
+
+    return Operator(
+        tuple(kernel(stage) for stage in program.defines), (kernel(program.rate),), program.exchanged, program.ghost,
+        program.radius, closure_base(program.order), program.has_corners, conditions,
+    )  # fmt: skip
+
+
+def coefficients(stage: Stage, grid: Grid, parameters: Mapping[str, float]) -> tuple[float, ...]:
+    """Values of the constants that a stage's kernel takes."""
+    values = dict(parameters) | {spacing(axis).name: h for axis, h in zip(AXES, grid.spacing, strict=True)}
+    return tuple(float(evaluate(e, values)) for e in stage.coefficients)
