@@ -29,10 +29,11 @@ Arrays = dict[str, np.ndarray]
 class Bench:
     """Evaluates programs on arrays (z, y, x) that are periodic along all axes that have more than one cell.
 
-    ``scale`` and ``weight`` are those of an update kernel; its term is the ``term`` given for the output, or zero.
+    An update kernel gives ``terms`` (zero where none is given) plus ``scale`` times its value.
     """
 
-    def __init__(self, h: Mapping[str, float], **parameters: float) -> None:
+    def __init__(self, h: Mapping[str, float], *, scale: float = 1.0, **parameters: float) -> None:
+        self.scale = scale
         self.h = {"x": 1.0, "y": 1.0, "z": 1.0, **h}
         self.parameters = {**parameters, **{spacing(a).name: s for a, s in self.h.items()}}
 
@@ -62,7 +63,7 @@ class Bench:
         raise AssertionError
 
     def _args(self, stage: Stage, shape: tuple[int, ...], integrals: Mapping[int, float], time: float) -> Args:
-        args = Args(terms=1, scale=1.0, time=time)
+        args = Args(terms=1, scale=self.scale, time=time)
         args.lo[:], args.hi[:], args.period[:] = (0, 0, 0), shape, shape
         args.spacing[:] = [self.h[a] for a in AXES]
         args.weight[0] = 1.0

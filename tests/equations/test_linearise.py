@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from parsolve.equations.catalogue import CATALOGUE
-from parsolve.equations.linearise import diagonal, tangent
+from parsolve.equations.linearise import diagonal, jacobi, tangent
 from parsolve.equations.program import Program, build
 from parsolve.equations.symbol import SAMPLES, eigenvalues
+from parsolve.errors import CaseError
 
 H = {"x": 0.3, "y": 0.25, "z": 0.4}
 SHAPES = {1: (1, 1, 11), 2: (1, 9, 10), 3: (7, 8, 9)}
@@ -80,6 +81,29 @@ def test_the_diagonal_is_what_a_unit_vector_finds(bench: Any, equation: Any, nam
             if order == 4 and name == "stages" and dimensions == 1:
                 continue  # two stencils on each other reach around so short a line
             assert values[cell] == pytest.approx(probed, rel=1e-11, abs=1e-11), (key, cell)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_jacobi_is_the_residual_over_the_diagonal(bench: Any, equation: Any, compiled: bool) -> None:
+    """A step in one launch; a checkerboard is gone after half a step on the five-point stencil."""
+    e = equation({"u": "-div((k + u**2)*grad(u)) + u = a"}, "solve", PARAMETERS, arrays=("k",))
+    p = build(e, ("x", "y"), 4, role="residual")
+    u, k = np.random.default_rng(1).uniform(1, 2, (2, 1, 9, 16))
+    evaluate, fields = bench(H, **PARAMETERS), {"u": u, "k": k}
+    step = jacobi(p)
+    assert (step.role, step.rate.updates, step.about, step.arrays) == ("residual", True, (), ("k",))
+    r, d = evaluate(p, fields)["u"], evaluate(diagonal(p), fields)["u"]
+    assert (d < 0).all()
+    np.testing.assert_allclose(evaluate(step, fields, terms={"u": u}, compiled=compiled)["u"], u - r / d, rtol=1e-13)
+    poisson = jacobi(build(equation({"u": "-laplace(u) = 0"}, "solve"), ("x", "y"), 2, role="residual"))
+    u = 1.0 - 2.0 * (np.add.outer(np.arange(8), np.arange(8)) % 2)[None]
+    half = bench({}, scale=0.5)(poisson, {"u": u}, terms={"u": u}, compiled=compiled)["u"]
+    np.testing.assert_array_equal(half, 0 * u)
+
+
+def test_jacobi_needs_a_diagonal(equation: Any) -> None:
+    with pytest.raises(CaseError, match=r"solve\.u: at a cell it does not depend on u"):
+        jacobi(build(equation({"u": "dx(u) = 1"}, "solve"), ("x",), 2, role="residual"))
 
 
 LINEAR: dict[str, tuple[str, dict[str, str]]] = {

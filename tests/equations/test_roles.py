@@ -108,6 +108,8 @@ def test_equations_of_users() -> None:
     step = user_equation({}, {}, {"residual": "u"}, {}, ("x",), iterate={"u": "residual/2"})
     assert step.formula == "next(u) = residual/2"
     assert build(step, ("x",), 2, role="map").rate.name.endswith("_map")
+    with pytest.raises(CaseError, match=r"fields.k: there is a 'k' in \[define\] already"):
+        user_equation({"u": "k*u"}, {}, {"k": "2*u"}, {"k": "x*t"}, ("x",))
     for group, name in (("solve", "residual"), ("iterate", "map"), ("iterate", "next")):
         with pytest.raises(CaseError, match="name of the language"):
             user_equation({}, {}, {name: "u"}, {}, ("x",), **{group: {"u": "u"}})  # type: ignore[arg-type]

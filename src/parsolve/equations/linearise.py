@@ -6,12 +6,14 @@ made of those of its arguments.  What does not depend on the unknowns has none, 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from parsolve.equations.functions import VALUE_FUNCTIONS, derivative_of
 from parsolve.equations.operations import BOOLEAN
 from parsolve.equations.program import Program, Stage, make_stage
 from parsolve.equations.tape import Offset, Operation, Tape
+from parsolve.errors import CaseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     Load = Callable[[str, Offset], "int | None"]  # derivative of a field at a neighbour
 
 HERE: Offset = (0, 0, 0)
+Pair = tuple[int, int | None]
 FUNCTIONS = {f.operation: f for f in VALUE_FUNCTIONS.values() if f.operation}
 
 
@@ -38,7 +41,7 @@ def tangent(program: Program) -> Program:
     stages: list[Stage] = []
     for stage in program.stages:
         tape = Tape()
-        found = _differentiated(tape, stage, HERE, _tangent_load(tape, names), integrals)
+        found = [dot for _, dot in _differentiated(tape, stage, HERE, _tangent_load(tape, names), integrals)]
         if stage is not program.rate:
             stages.append(stage)
             if found == [None]:
@@ -58,27 +61,52 @@ def diagonal(program: Program) -> Program:
     Integrals are held: one cell is a small part of them.
     """
     tape, last = Tape(), program.rate
+    found = [dot for _, dot in _own(tape, program)]
+    return _derived_program(
+        program, "diagonal", [*program.defines, _derived("diagonal", last, last.outputs, tape, found)]
+    )
+
+
+def jacobi(program: Program) -> Program:
+    """The outputs r divided by minus the diagonal D, as an update kernel: a smoother in one launch.
+
+    With the term u, weight 1 and scale omega it is a step of damped Jacobi, u - omega D^-1 r; with two terms one of
+    Chebyshev.
+
+    Raises:
+        CaseError: an output does not depend on its unknown at the cell itself.
+    """
+    tape, last = Tape(), program.rate
+    found = []
+    for name, (value, dot) in zip(last.outputs, _own(tape, program), strict=True):
+        if dot is None:
+            raise CaseError(f"{program.equation.group}.{name}: at a cell it does not depend on {name} there")
+        found.append(tape.push("neg", tape.push("div", value, dot)))
+    stage = replace(_derived("jacobi", last, last.outputs, tape, found), updates=True, expressions=last.expressions)
+    return _derived_program(program, program.role, [*program.defines, stage])
+
+
+def _own(tape: Tape, program: Program) -> list[Pair]:
+    """Numbers of the outputs and of their derivatives by their own unknowns at the cell itself."""
     defines = {stage.outputs[0]: stage for stage in program.defines if stage.integral is None}
     reach: dict[str, int] = {}
     for name, stage in defines.items():
         inner = (r + reach.get(n, 0) for n, r in zip(stage.inputs, stage.radii, strict=True))
         reach[name] = max(inner, default=0)
 
-    def by(unknown: str, stage: Stage, shift: Offset, known: dict[tuple[str, Offset], int | None]) -> list[int | None]:
+    def by(unknown: str, stage: Stage, shift: Offset, known: dict[tuple[str, Offset], int | None]) -> list[Pair]:
         def load(name: str, at: Offset) -> int | None:
             if name == unknown:
                 return tape.constant(1.0) if at == HERE else None
             if name not in defines or max(map(abs, at)) > reach[name]:
                 return None
             if (name, at) not in known:
-                (known[name, at],) = by(unknown, defines[name], at, known)
+                known[name, at] = by(unknown, defines[name], at, known)[0][1]
             return known[name, at]
 
         return _differentiated(tape, stage, shift, load, {})
 
-    found = [by(name, last, HERE, {})[i] for i, name in enumerate(last.outputs)]
-    stage = _derived("diagonal", last, last.outputs, tape, found, None)
-    return _derived_program(program, "diagonal", [*program.defines, stage], {})
+    return [by(name, program.rate, HERE, {})[i] for i, name in enumerate(program.rate.outputs)]
 
 
 def _unused(name: str, taken: Iterable[str]) -> str:
@@ -93,22 +121,29 @@ def _tangent_load(tape: Tape, names: Mapping[str, str]) -> Load:
 
 
 def _derived(
-    role: Role, stage: Stage, outputs: Sequence[str], tape: Tape, found: Sequence[int | None], integral: int | None
+    prefix: str,
+    stage: Stage,
+    outputs: Sequence[str],
+    tape: Tape,
+    found: Sequence[int | None],
+    integral: int | None = None,
 ) -> Stage:
-    """The stage of the derivatives of a stage's results."""
+    """The stage of what was found on a tape for each of a stage's results."""
     return make_stage(
-        f"{role}_{stage.name}",
+        f"{prefix}_{stage.name}",
         {name: derivative_of(e) for name, e in zip(outputs, stage.expressions, strict=True)},
         tape.operations,
         [tape.constant(0.0) if n is None else n for n in found],
         stage.at,
-        updates=stage.updates and role == "tangent",
+        updates=stage.updates and prefix == "tangent",
         integral=integral,
         is_mean=stage.is_mean,
     )
 
 
-def _derived_program(program: Program, role: Role, stages: Sequence[Stage], faces: Mapping[str, str]) -> Program:
+def _derived_program(
+    program: Program, role: Role, stages: Sequence[Stage], faces: Mapping[str, str] | None = None
+) -> Program:
     """The program of these stages, but those that no other needs."""
     kept = [stages[-1]]
     for stage in reversed(stages[:-1]):
@@ -119,14 +154,12 @@ def _derived_program(program: Program, role: Role, stages: Sequence[Stage], face
     read = {name for stage in kept for name in stage.inputs}
     about = tuple(name for name in program.unknowns if name in read) if role == "tangent" else ()
     arrays = tuple(name for name in program.arrays if name in read)
-    at = {**program.at, **faces}
+    at = {**program.at, **(faces or {})}
     return Program(program.equation, program.axes, program.order, tuple(kept[:-1]), kept[-1], arrays, role, about, at)
 
 
-def _differentiated(
-    tape: Tape, stage: Stage, shift: Offset, load: Load, integrals: Mapping[int, int]
-) -> list[int | None]:
-    """Numbers of the derivatives of a stage's results at a neighbour, written onto a tape behind its operations.
+def _differentiated(tape: Tape, stage: Stage, shift: Offset, load: Load, integrals: Mapping[int, int]) -> list[Pair]:
+    """Numbers of a stage's results at a neighbour and of their derivatives, written onto a tape behind its operations.
 
     Args:
         tape: with fields and coefficients by name, as make_stage takes it.
@@ -154,7 +187,7 @@ def _differentiated(
         if any(dots[a] is not None for a in op.arguments):
             dot = _derivative(tape, Operation(op.name, tuple(arguments)), values[-1], [dots[a] for a in op.arguments])
         dots.append(dot)
-    return [dots[n] for n in stage.results]
+    return [(values[n], dots[n]) for n in stage.results]
 
 
 def _derivative(tape: Tape, op: Operation, value: int, dots: Sequence[int | None]) -> int | None:

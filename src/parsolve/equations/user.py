@@ -72,11 +72,16 @@ def user_equation(
         solve=solve or {},
         iterate=iterate or {},
     )
-    last = {"residual"} if solve else {"map"} if iterate else STAGES
-    reserved = RESERVED | set(NEXT) if iterate else RESERVED
+    _check_names(equation, define, fields)
+    return equation
+
+
+def _check_names(equation: Equation, define: Collection[str], fields: Collection[str]) -> None:
+    """Refuse names that cannot be one, or stand for two things."""
+    last = {"residual"} if equation.solve else {"map"} if equation.iterate else STAGES
+    reserved = RESERVED | set(NEXT) if equation.iterate else RESERVED
     groups = {
-        equation.group: equation.unknowns, "parameters": tuple(parameters), "define": tuple(define),
-        "fields": tuple(fields),
+        equation.group: equation.unknowns, "parameters": equation.parameters, "define": define, "fields": fields,
     }  # fmt: skip
     taken: dict[str, str] = {}
     for group, names in groups.items():
@@ -91,7 +96,6 @@ def user_equation(
             if name in taken:
                 raise CaseError(f"{group}.{name}: there is a '{name}' in [{taken[name]}] already; choose another name")
             taken[name] = group
-    return equation
 
 
 def _moves(name: str, text: str, names: Collection[str]) -> bool:
