@@ -89,17 +89,14 @@ static int run_ghost(const ps_stage *s, const range *r)
     return ((ps_ghost_function *)s->function)(list, s->count);
 }
 
-/* Doubles that are not negative are ordered as their bits are. */
 static int run_norm(const ps_stage *s, const range *box)
 {
     ps_args a = *s->args;
-    double found = 0;
-    int64_t bits, seen, *worst = (int64_t *)(void *)s->worst;
+    double found = 0, seen;
     for (int d = 0; d < 3; d++) a.lo[d] = box->lo[d], a.hi[d] = box->hi[d];
     const int status = ((ps_norm_function *)s->function)(&a, &found);
-    __builtin_memcpy(&bits, &found, sizeof bits);
-    seen = __atomic_load_n(worst, __ATOMIC_RELAXED);
-    while (bits > seen && !__atomic_compare_exchange_n(worst, &seen, bits, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    __atomic_load(s->worst, &seen, __ATOMIC_RELAXED);
+    while (found > seen && !__atomic_compare_exchange(s->worst, &seen, &found, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
     }
     return status;
 }

@@ -42,13 +42,35 @@ def test_structs_have_the_members_of_the_header(struct: type[ctypes.Structure]) 
     assert [field for field, *_ in struct._fields_] == members(name)  # type: ignore[misc]
 
 
-def test_sizes_and_offsets_are_those_of_the_compiler() -> None:
-    """The library tells sizes, then offsets; a member that it does not tell would make the lists differ."""
+def test_the_library_tells_every_member() -> None:
+    """Sizes, then offsets: a member that is forgotten in ps_layout would never be compared."""
     offsets = (ctypes.c_int64 * 256)()
-    count = core().handle.ps_layout(offsets)
-    sizes = [ctypes.sizeof(s) for s in STRUCTS]
-    wanted = sizes + [getattr(s, name).offset for s in STRUCTS for name, *_ in s._fields_]  # type: ignore[misc]
-    assert list(offsets[:count]) == wanted
+    told = core().handle.ps_layout(offsets)
+    names = [re.search(r"``(\w+)``", struct.__doc__ or "") for struct in STRUCTS]
+    assert told == len(STRUCTS) + sum(len(members(name[1])) for name in names if name)
+    source = (FOLDER / "about.h").read_text()
+    said = re.findall(r"AT\((\w+), (\w+)\)", source.split("const int64_t all[]")[1])
+    assert said == [(name[1], member) for name in names if name for member in members(name[1])]
+
+
+C_TYPES = {"int": ctypes.c_int, "int64_t": ctypes.c_int64}
+DECLARATION = re.compile(r"PS_EXPORT (int|int64_t) (?:PS_NAME\((\w+)\)|ps_(\w+))\(([^)]*)\);")
+
+
+def test_integers_of_64_bits_are_passed_whole() -> None:
+    """Every exported function has as many arguments for ctypes as in C, of 64 bits where they are int64_t."""
+    texts = [path.read_text() for path in [*FOLDER.parents[1].glob("*.c"), FOLDER / "about.h"]]
+    found = [declaration for text in texts for declaration in DECLARATION.findall(text)]
+    names = {re.sub("_f(64|32)$", "", one or other) for _, one, other, _ in found}
+    assert names == set(library.SIGNATURES)
+    for result, one, other, listed in found:
+        restype, argtypes = library.SIGNATURES[re.sub("_f(64|32)$", "", one or other)]
+        wanted = [] if listed == "void" else listed.split(", ")
+        assert restype is C_TYPES[result], one or other
+        assert [t is ctypes.c_int64 for t in argtypes] == [w.startswith("int64_t ") and "*" not in w for w in wanted]
+    with pytest.raises(ctypes.ArgumentError):
+        core().function("copy", "float64")(None, None)
+    assert core().handle.ps_threads(1 << 40) in (1, 1 << 40)
 
 
 def test_limits_are_those_of_the_header() -> None:
@@ -107,18 +129,17 @@ def test_describe_names_the_library_in_use() -> None:
     assert told["instruction set"]
 
 
-@pytest.mark.parametrize("name", ["libparsolve_cpu.so", "libparsolve_cpu_v3.so", "libparsolve_cpu_v4.so"])
-def test_every_instruction_set_gives_the_same_bits(name: str) -> None:
+@pytest.mark.parametrize("level", [3, 4])
+def test_every_instruction_set_gives_the_same_bits(level: int) -> None:
     """Not one operation is contracted or reassociated for the sake of a wider vector."""
     import numpy as np
 
-    level = {"libparsolve_cpu_v3.so": 3, "libparsolve_cpu_v4.so": 4}.get(name, 0)
-    path = core().path.with_name(name)
-    base = core().path.with_name("libparsolve_cpu.so")
-    if not path.is_file() or Library(base).handle.ps_isa() < level:
-        pytest.skip(f"this CPU has no {name}")
+    path = core().path.with_name(f"libparsolve_cpu_v{level}.so")
+    base = Library(core().path.with_name("libparsolve_cpu.so"))
+    if not path.is_file() or base.handle.ps_isa() < level:
+        pytest.skip(f"this CPU is not of level {level}")
     results = []
-    for lib in (core(), Library(path)):
+    for lib in (base, Library(path)):
         rng = np.random.default_rng(2)
         u, out = (np.ascontiguousarray(rng.uniform(-1, 1, (12, 13, 31))) for _ in range(2))
         args = Args(terms=1, scale=0.1)

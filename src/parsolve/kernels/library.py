@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from parsolve.errors import SetupError
 
@@ -103,6 +103,26 @@ class MailboxEntry(ctypes.Structure):
 
 STRUCTS = (Args, Copy, Ghost, Extrema, StageEntry, PassEntry, MailboxEntry)
 
+_int, _void, _args = ctypes.c_int64, ctypes.c_void_p, ctypes.POINTER(Args)
+# Results and arguments of what is not a kernel, so that no integer of 64 bits is cut.
+SIGNATURES: dict[str, tuple[type, list[type]]] = {
+    "abi": (_int, []),
+    "layout": (_int, [ctypes.POINTER(_int)]),
+    "isa": (_int, []),
+    "threads": (_int, [_int]),
+    "launch": (ctypes.c_int, [_void, _args, _int]),
+    "pipeline": (ctypes.c_int, [ctypes.POINTER(PassEntry)]),
+    "post": (ctypes.c_int, [ctypes.POINTER(MailboxEntry)]),
+    "collect": (ctypes.c_int, [ctypes.POINTER(MailboxEntry)]),
+    "carry": (ctypes.c_int, [ctypes.POINTER(_int)]),
+    "copy": (ctypes.c_int, [ctypes.POINTER(Copy), _int]),
+    "ghost": (ctypes.c_int, [ctypes.POINTER(Ghost), _int]),
+    "extrema": (ctypes.c_int, [_args, ctypes.POINTER(Extrema)]),
+    "error_norm": (ctypes.c_int, [_args, ctypes.POINTER(ctypes.c_double)]),
+    "sum": (ctypes.c_int, [_args, ctypes.POINTER(_int)]),
+    "fma": (ctypes.c_int, [_void, _void, _void, _void, _int]),
+}
+
 
 class Kernel(Protocol):
     """What can be bound to arguments and launched over a box."""
@@ -124,9 +144,7 @@ class CompiledKernel:
     ) -> Launch:
         """A launch that costs one foreign call; it keeps args and arrays alive."""
         if threads > 1:
-            launch = partial(
-                device.library.handle.ps_launch, self.function, ctypes.byref(args), ctypes.c_int64(threads)
-            )
+            launch = partial(device.library.handle.ps_launch, self.function, ctypes.byref(args), threads)
         else:
             launch = partial(self.function, ctypes.byref(args))
         launch.keep = (args, tuple(arrays))  # type: ignore[attr-defined]
@@ -146,8 +164,10 @@ class Library:
             self.handle = ctypes.CDLL(str(path))
         except OSError as error:
             raise SetupError(f"{path}: cannot load the compiled kernels ({error}); reinstall parsolve") from error
+        for name in SIGNATURES:
+            _declare(getattr(self.handle, f"ps_{name}", None), name)
         try:
-            same = int(self.handle.ps_abi()) == ABI and self._layout() == _layout()
+            same = self.handle.ps_abi() == ABI and self._layout() == _layout()
         except AttributeError as error:
             raise SetupError(f"{path}: a library without ps_abi and ps_layout; reinstall parsolve") from error
         if not same:
@@ -159,6 +179,7 @@ class Library:
             function: Callable[..., int] = self.handle[f"ps_{name}_{TYPES[precision]}"]
         except AttributeError as error:
             raise KeyError(name) from error
+        _declare(function, name)
         return function
 
     def kernel(self, name: str, precision: str) -> CompiledKernel:
@@ -168,6 +189,12 @@ class Library:
     def _layout(self) -> list[int]:
         offsets = (ctypes.c_int64 * 128)()
         return list(offsets[: self.handle.ps_layout(offsets)])
+
+
+def _declare(function: Any, name: str) -> None:
+    """Tell a function what it takes and returns; a kernel takes a pointer as it is, which costs less at each launch."""
+    if function is not None and name in SIGNATURES:
+        function.restype, function.argtypes = SIGNATURES[name]
 
 
 def _layout() -> list[int]:
@@ -213,7 +240,6 @@ def core(level: int | None = None) -> Library:
 def best_level() -> int:
     """The best instruction set of this CPU: the level of x86-64 (4, 3 or 1), 0 on other processors."""
     handle = Library(_library(Path(__file__).parent.parent / "lib", "cpu")).handle
-    handle.ps_isa.restype = ctypes.c_int64
     return int(handle.ps_isa())
 
 
@@ -224,8 +250,7 @@ def fma(a: ArrayLike, b: ArrayLike, c: ArrayLike) -> np.ndarray:
     dtype = np.result_type(a, b, c)
     operands = [np.array(s, dtype, order="C") for s in np.broadcast_arrays(a, b, c)]
     out = np.empty(operands[0].shape, dtype)
-    addresses = [ctypes.c_void_p(array.ctypes.data) for array in (*operands, out)]
-    core().function("fma", dtype.name)(*addresses, ctypes.c_int64(out.size))
+    core().function("fma", dtype.name)(*(array.ctypes.data for array in (*operands, out)), out.size)
     return out
 
 
@@ -239,7 +264,7 @@ def _library(directory: Path, name: str) -> Path:
 
 def possible_threads(wanted: int) -> int:
     """How many threads a rank can have if it wants so many: one where the kernels were built without OpenMP."""
-    return int(core().handle.ps_threads(ctypes.c_int64(wanted)))
+    return int(core().handle.ps_threads(wanted))
 
 
 def instruction_set(level: int) -> str:
