@@ -12,7 +12,7 @@ from parsolve.domain.grid import AXES
 from parsolve.domain.processes import factorizations
 from parsolve.equations.catalogue import CATALOGUE
 from parsolve.equations.stencils import SECOND
-from parsolve.march.tableaus import SCHEMES, RungeKutta
+from parsolve.march.tableaus import SCHEMES
 from parsolve.problem.values import initial
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
 ORDERS = (2, 4, 6, 8)
-RK = [name for name, s in SCHEMES.items() if isinstance(s, RungeKutta)]
+RK = [name for name, s in SCHEMES.items() if s.derivative == 1]
 LENGTHS = {"kuramoto-sivashinsky": 12.0, "swift-hohenberg": 12.0, "fitzhugh-nagumo": 20.0}
 MOVING = {  # conditions that depend on place and time, one of each kind
     "xmin": {"dirichlet": "0.3 + 0.1*sin(3*t + y)"},
@@ -53,7 +53,7 @@ def _along(value: object, place: dict[str, str]) -> object:
 
 
 def process_grids(problem: Any, size: int) -> Iterator[dict[str, int]]:
-    least = max(problem.program.ghost, problem.points)
+    least = max(problem.program.ghost, problem.closure)
     for p in factorizations(size):
         cells = problem.grid.cells
         if all(q == 1 or n // q >= least for n, q in zip(cells, p, strict=True)):

@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from mpi4py import MPI
 
 from parsolve.__main__ import World
+from parsolve.case import Case
+from parsolve.errors import NumericalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -201,3 +203,27 @@ def test_ctrl_c(no_launcher: None, tmp_path: Path) -> None:
         running.send_signal(signal.SIGINT)
         _, err = running.communicate(timeout=10)
     assert (running.returncode, err) == (130, "parsolve: interrupted\n")
+
+
+@pytest.mark.mpi(min_size=2)
+def test_a_member_that_fails_does_not_stop_the_others(lab: Any, comm: MPI.Intracomm, shared_tmp: Path) -> None:
+    """Groups of ranks run cases of their own; an error is that of its group alone, on all its ranks."""
+    from parsolve.run import run
+
+    part = comm.Split(comm.rank % 2)
+    steps = {"steps": 40, "dt": 1.0 if comm.rank % 2 else 1e-4}
+    case = Case.from_dict(lab.case("allen-cahn", 16, 12, time=steps))
+    try:
+        run(case, part, shared_tmp / f"{comm.rank % 2}.h5")
+        found = "done"
+    except NumericalError as error:
+        found = str(error)
+    same = part.allgather(found)
+    part.Free()
+    ends = comm.allgather(found)
+    assert len(set(same)) == 1
+    assert ["done" if end == "done" else "failed" for end in ends] == ["done", "failed"] * (comm.size // 2) + [
+        "done"
+    ] * (comm.size % 2)
+    assert (shared_tmp / "0.h5").is_file()
+    assert not (shared_tmp / "1.h5").exists()

@@ -7,53 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
 from parsolve.errors import NumericalError
-from parsolve.march.schedule import Schedule, counted_schedule, even_schedule
-from parsolve.march.tableaus import SCHEMES, RungeKutta
+from parsolve.march.tableaus import SCHEMES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from mpi4py import MPI
 
-RK = {name: s for name, s in SCHEMES.items() if isinstance(s, RungeKutta)}
+RK = {name: s for name, s in SCHEMES.items() if s.derivative == 1}
 
 
-# schedules
-
-
-@given(st.floats(1e-3, 1e3), st.floats(1e-4, 10.0), st.integers(1, 60))
-def test_frames_that_divide_the_time_are_hit(every: float, dt: float, frames: int) -> None:
-    dt = max(dt, every / 500)
-    end = every * frames
-    schedule = even_schedule(end, dt, every)
-    assert schedule.dt <= dt * (1 + 1e-9)
-    assert schedule.steps * schedule.dt == pytest.approx(end, rel=1e-12)
-    assert len(schedule.records) == frames
-    for i, step in enumerate(schedule.records, start=1):
-        assert step * schedule.dt == pytest.approx(i * every, rel=1e-9)
-    if frames > 1:
-        assert schedule.steps < frames * (every / dt + 1 + 1e-6)  # no more steps than it takes
-
-
-@given(st.floats(0.1, 10), st.floats(0.01, 1.0), st.floats(0.05, 12))
-def test_frames_are_increasing_and_end_at_the_end(end: float, dt: float, every: float) -> None:
-    schedule = even_schedule(end, dt, every)
-    assert schedule.dt <= dt * (1 + 1e-9)
-    assert schedule.steps * schedule.dt == pytest.approx(end, rel=1e-12)
-    assert schedule.records[-1] == schedule.steps
-    assert list(schedule.records) == sorted(set(schedule.records))
-    for i in range(1, int(end / every) + 1):  # the nearest step, half a step away at most
-        assert min(abs(step * schedule.dt - i * every) for step in (0, *schedule.records)) <= schedule.dt * (0.5 + 1e-6)
-
-
-def test_a_step_that_divides_the_time_is_taken_as_it_is() -> None:
-    assert even_schedule(1.0, 0.1, None) == Schedule(0.1, 10, (10,), 1.0)
-    assert even_schedule(0.3, 0.1, 0.1) == Schedule(0.3 / 3, 3, (1, 2, 3), 0.3)
+# frames
 
 
 def test_the_end_is_reached_exactly(lab: Any) -> None:
@@ -62,14 +29,6 @@ def test_the_end_is_reached_exactly(lab: Any) -> None:
                          ({"end": 0.7, "scheme": "dp45", "tolerance": 1e-3}, {"every": 0.11})):  # fmt: skip
         solution = lab.solve(lab.case("heat", 4, parameters={"D": 1e-3}, time=time, output=output))
         assert solution.times[-1] == solution.result.time == 0.7
-
-
-@pytest.mark.parametrize(
-    ("steps", "every", "records"),
-    [(10, None, (10,)), (10, 3, (3, 6, 9, 10)), (10, 5, (5, 10)), (10, 20, (10,)), (1, 1, (1,))],
-)
-def test_counted_steps(steps: int, every: int | None, records: tuple[int, ...]) -> None:
-    assert counted_schedule(steps, 0.5, every) == Schedule(0.5, steps, records, steps * 0.5)
 
 
 def test_frames_have_the_times_that_were_asked_for(lab: Any) -> None:

@@ -12,10 +12,10 @@ from scipy.optimize import brentq
 from parsolve.domain.boundary import NO_FLUX, Condition
 from parsolve.errors import CaseError
 from parsolve.march.stability import SAFETY, closure_factor, stable_step
-from parsolve.march.tableaus import SCHEMES, RungeKutta
+from parsolve.march.tableaus import SCHEMES
 
 LONG = 1e9
-RK = {name: s for name, s in SCHEMES.items() if isinstance(s, RungeKutta)}
+RK = {name: s for name, s in SCHEMES.items() if s.derivative == 1}
 REAL_LIMITS = {"euler": 2.0, "ssprk22": 2.0, "ssprk33": 2.5127, "rk4": 2.7853, "bs23": 2.5127, "dp45": 3.3066}
 IMAGINARY_LIMITS = {"ssprk33": math.sqrt(3), "rk4": math.sqrt(8), "bs23": math.sqrt(3)}
 

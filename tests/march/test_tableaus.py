@@ -14,7 +14,7 @@ from parsolve.march.tableaus import SCHEMES, RungeKutta, StormerVerlet
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-RK = {name: s for name, s in SCHEMES.items() if isinstance(s, RungeKutta)}
+RK = {name: s for name, s in SCHEMES.items() if s.derivative == 1}
 EMBEDDED = {"bs23": 2, "dp45": 4}  # order of the second solution
 
 

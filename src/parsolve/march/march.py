@@ -58,16 +58,16 @@ class Outcome:
 
 
 def march(
-    steps: Steps, control: Control, events: Sequence[Event] = (), *, clock: Clock = START,
+    steps: Steps, control: Control, events: Sequence[Event] = (), *, clock: Clock = START, end: Stop | None = None,
     progress: Progress | None = None,
 ) -> Outcome:  # fmt: skip
-    """March from a step and time to the end that the control knows; collective.
+    """March from a step and time to an end, by default that of the control; collective.
 
     Raises:
         ParsolveError: of an event, or because no step can be taken; the same one on all ranks.
     """
     schedule, seconds = Either([event.when for event in events]), 0.0
-    end = control.end
+    end = end or control.end
     while not end.is_reached(clock):
         begin = perf_counter()
         due = schedule.after(clock)
