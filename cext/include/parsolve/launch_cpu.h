@@ -67,19 +67,26 @@ PS_INLINE int ps_pieces(const ps_args *args, int inputs, int outputs, int least_
     return PS_OK;
 }
 
+/* Write a vector of PS_WIDE bytes past the caches. */
+#if defined(__AVX512F__)
+#define PS_WIDE 64
+#define PS_STREAM(to, from) _mm512_stream_si512((void *)(to), _mm512_loadu_si512(from))
+#elif defined(__AVX__)
+#define PS_WIDE 32
+#define PS_STREAM(to, from) _mm256_stream_si256((__m256i *)(void *)(to), _mm256_loadu_si256((const void *)(from)))
+#elif defined(__x86_64__)
+#define PS_WIDE 16
+#define PS_STREAM(to, from) _mm_stream_si128((__m128i *)(void *)(to), _mm_loadu_si128((const void *)(from)))
+#endif
+
 /* Write n values past the caches, whole vectors at a time: memory need not be read before. */
 PS_INLINE void ps_stream(ps_real *to, const ps_real *from, int64_t n)
 {
     int64_t i = 0;
-#if defined(__AVX512F__)
-    const int64_t wide = 64 / (int64_t)sizeof *to;
-    for (; i < n && (uintptr_t)(to + i) % 64; i++) to[i] = from[i];
-    for (; i + wide <= n; i += wide) _mm512_stream_si512((void *)(to + i), _mm512_loadu_si512(from + i));
-#elif defined(__x86_64__)
-    const int64_t wide = 16 / (int64_t)sizeof *to;
-    for (; i < n && (uintptr_t)(to + i) % 16; i++) to[i] = from[i];
-    for (; i + wide <= n; i += wide)
-        _mm_stream_si128((__m128i *)(void *)(to + i), _mm_loadu_si128((const __m128i *)(const void *)(from + i)));
+#ifdef PS_WIDE
+    const int64_t wide = PS_WIDE / (int64_t)sizeof *to;
+    for (; i < n && (uintptr_t)(to + i) % PS_WIDE; i++) to[i] = from[i];
+    for (; i + wide <= n; i += wide) PS_STREAM(to + i, from + i);
 #endif
     for (; i < n; i++) to[i] = from[i];
 }
