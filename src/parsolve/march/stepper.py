@@ -105,8 +105,8 @@ class Stepper:
     def scales(self, steps: int, dt: float) -> tuple[float, ...]:
         """The scale of each update: beta dt, or beta dt^2 where the operator gives the second derivative."""
         power = dt if self.scheme.derivative == 1 else dt * dt
-        one = tuple(float(row.beta) * power for row in self.scheme.rows)
-        return (*one, 1.0) if self.adaptive else one * steps
+        one = [float(row.beta) * power for row in self.scheme.rows]
+        return (*one, 1.0) if self.adaptive else tuple(one * steps)
 
     def norms(self) -> list[Norm]:
         """Norms of the estimated error of the next step, one an unknown; to be given the scale ``error_scale``."""
