@@ -15,6 +15,8 @@ from parsolve.domain.redistribute import allgather
 from parsolve.equations.codegen import library_text
 from parsolve.equations.equation import Equation
 from parsolve.equations.program import Program, build
+from parsolve.equations.reference import NumpyKernel
+from parsolve.errors import CaseError
 from parsolve.kernels.jit import PREAMBLE, load
 from parsolve.problem.operators import operator_of
 from parsolve.stages.operator import Exchanges, Norm, Update
@@ -208,3 +210,45 @@ def test_two_grids_and_colours_solve_poissons_equation(comm: MPI.Intracomm, solo
     np.testing.assert_array_equal(u, alone)
     assert sizes == same
     assert all(b < 0.25 * a for a, b in zip(sizes[1:], sizes[2:], strict=False))
+
+
+FACES = {"qx": "k*dx(u)", "qy": "k*dy(u)"}
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("piped", [False, True])
+def test_fluxes_at_faces_are_stages_like_others(comm: MPI.Intracomm, piped: bool) -> None:
+    """div(k grad u) by fields at faces, two updates in one pass: that of the cell-centred text."""
+    grid = Grid(("x", "y"), (1, 24, 20), (0.0,) * 3, (1.0, 1 / 24, 1 / 20), (True, True, True))
+    fluxes = Equation(
+        "faces", "", {"u": "field"}, {}, {"u": "dx(qx) + dy(qy)"}, source="test", define=FACES, arrays=("k",)
+    )
+    plain = Equation("cells", "", {"u": "field"}, {}, {"u": "div(k*grad(u))"}, source="test", arrays=("k",))
+    found = []
+    for e, at in ((fluxes, {"qx": "x", "qy": "y"}), (plain, {})):
+        program = build(e, ("x", "y"), 2, at=at)
+        library = load(comm, library_text(program), "float64")
+        operator = operator_of(program, grid, {}, {}, lambda s, lib=library: lib.kernel(s.name, "float64"))
+        sub, exchanges = regular(grid, comm, (1, comm.size, 1), 4), Exchanges()
+        u, v, w, k, *made = (
+            {n: Field(n, sub, np.float64, i)} for i, n in enumerate("uuuk" + "q" * len(program.defines))
+        )
+        others = {"k": k["k"]} | {n: f["q"] for n, f in zip(program.intermediate, made, strict=True)}
+        z, y, x = np.meshgrid(*(np.arange(a, b) for a, b in zip(sub.start, sub.stop, strict=True)), indexing="ij")
+        u["u"].owned[...], k["k"].owned[...] = np.sin(x * y + z), 1.5 + np.cos(x + 2 * y)
+        exchanges.find([k["k"]], [operator], sub.ghosts).fill(0.0)
+        updates = [Update(operator, a, b, others, (a,), (1.0,)) for a, b in ((u, v), (v, w))]
+        run = build_pass(updates, [], exchanges) if piped else Plain(updates, [], exchanges)
+        run([0.0, 0.0], [1e-4, 1e-4], (2, 8))
+        found.append(whole(w["u"]))
+        exchanges.free()
+    np.testing.assert_allclose(found[0], found[1], rtol=0, atol=1e-13)
+    assert np.ptp(found[0]) > 1
+
+
+def test_fields_at_faces_need_a_periodic_axis() -> None:
+    e = Equation("faces", "", {"u": "field"}, {}, {"u": "dx(q)"}, source="test", define={"q": "dx(u)"})
+    program = build(e, ("x", "y"), 2, at={"q": "x"})
+    grid = Grid(("x", "y"), (1, 8, 8), (0.0,) * 3, (1.0,) * 3, (True, True, False))
+    with pytest.raises(CaseError, match="q: fields at faces along x"):
+        operator_of(program, grid, {}, {}, lambda stage: NumpyKernel(stage))

@@ -9,6 +9,7 @@ from parsolve.domain.boundary import closure_base
 from parsolve.domain.grid import AXES
 from parsolve.equations.operators import spacing
 from parsolve.equations.values import evaluate
+from parsolve.errors import CaseError
 from parsolve.stages.operator import Operator, StageKernel
 
 if TYPE_CHECKING:
@@ -27,7 +28,14 @@ def operator_of(
     conditions: Conditions,
     kernel_of: Callable[[Stage], Kernel],
 ) -> Operator:
-    """A program of any role with its kernels and constants; ``conditions`` by field and side."""
+    """A program of any role with its kernels and constants; ``conditions`` by field and side.
+
+    Raises:
+        CaseError: a field lives at the faces of an axis that is not periodic, where boundary values are those of cells.
+    """
+    for name, axis in program.at.items():
+        if not grid.periodic[AXES.index(axis)]:
+            raise CaseError(f"{name}: fields at faces along {axis} need a periodic axis")
 
     def kernel(stage: Stage) -> StageKernel:
         return StageKernel(
