@@ -104,11 +104,6 @@ def lay_out(path: Path, content: Content, frames: Sequence[Path] = ()) -> dict[s
     return offsets
 
 
-def present_axes(grid: Grid) -> tuple[str, ...]:
-    """Return the names of a grid's axes in the order of its arrays, slowest first."""
-    return tuple(axis for axis in AXES if axis in grid.names)
-
-
 def _write_globals(file: h5py.File, content: Content) -> None:
     """Write the CF attributes of the file; what is not known stays out."""
     known = content.provenance
@@ -131,7 +126,7 @@ def _write_coordinates(file: h5py.File, content: Content) -> list[h5py.Dataset]:
     _describe(step, "1", "number of time steps")
     step.dims[0].attach_scale(time)
     scales = [time]
-    for axis in present_axes(content.grid):
+    for axis in content.grid.names[::-1]:
         scale = _write_values(file, axis, content.grid.coordinates(axis))
         _describe(scale, COORDINATE_UNITS[axis], f"cell centres along {axis}")
         place = AXES.index(axis)
@@ -174,7 +169,7 @@ def _write_nexus(file: h5py.File, content: Content) -> None:
     entry = create_group(file, "entry")
     entry.attrs["NX_class"] = "NXentry"
     entry.attrs["default"] = content.fields[0].name
-    axes = ["time", *present_axes(content.grid)]
+    axes = ["time", *content.grid.names[::-1]]
     for field in content.fields:
         data = create_group(entry, field.name)
         data.attrs["NX_class"] = "NXdata"
@@ -191,13 +186,10 @@ def _write_vtk(file: h5py.File, content: Content) -> None:
     group = create_group(file, "VTKHDF")
     group.attrs["Version"] = np.array([2, 2], np.int64)
     group.attrs.create("Type", b"ImageData", dtype=h5py.string_dtype("ascii", len("ImageData")))
-    present = [axis in grid.names for axis in AXES]
-    extent: list[int] = []
-    for place in (2, 1, 0):
-        extent += [0, grid.cells[place] if present[place] else 0]
-    group.attrs["WholeExtent"] = np.array(extent, np.int64)
-    group.attrs["Origin"] = np.array([grid.lower[i] if present[i] else 0.0 for i in (2, 1, 0)])
-    group.attrs["Spacing"] = np.array([grid.spacing[i] if present[i] else 1.0 for i in (2, 1, 0)])
+    ends = [n if present else 0 for n, present in zip(grid.cells, grid.present, strict=True)]
+    group.attrs["WholeExtent"] = np.array([[0, n] for n in ends[::-1]], np.int64).ravel()
+    group.attrs["Origin"] = np.array(grid.lower[::-1])
+    group.attrs["Spacing"] = np.array(grid.spacing[::-1])
     group.attrs["Direction"] = np.eye(3).ravel()
     cells = create_group(group, "CellData")
     steps = create_group(group, "Steps")
