@@ -155,11 +155,16 @@ def _describe(dataset: h5py.Dataset, units: str, long_name: str) -> None:
 
 def _create_virtual(file: h5py.File, name: str, content: Content, frames: Sequence[Path]) -> h5py.Dataset:
     """Return a data set that shows the frames as one array with a time axis."""
-    layout = h5py.VirtualLayout(content.shape, content.dtype)
+    creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    creation.set_layout(h5py.h5d.VIRTUAL)
+    creation.set_obj_track_times(False)
+    creation.set_fill_value(np.array([np.nan]))  # a frame that is missing must not read as zeros
+    shape = content.shape[1:]
+    space, source = h5py.h5s.create_simple(content.shape), h5py.h5s.create_simple(shape)
     for index, frame in enumerate(frames):
-        layout[index] = h5py.VirtualSource(os.fspath(frame), name, content.shape[1:], content.dtype)
-    # A frame that is missing must not read as zeros.
-    return file.create_virtual_dataset(name, layout, fillvalue=np.nan)
+        space.select_hyperslab((index, *(0 for _ in shape)), (1, *shape))
+        creation.set_virtual(space, os.fsencode(frame), name.encode(), source)
+    return h5py.Dataset(h5py.h5d.create(file.id, name.encode(), h5py.h5t.py_create(content.dtype), space, creation))
 
 
 def _write_nexus(file: h5py.File, content: Content) -> None:
