@@ -49,10 +49,6 @@ class Comparison:
     lines: tuple[str, ...]
     differences: tuple[Difference, ...] = ()
 
-    def __str__(self) -> str:
-        """Return all lines."""
-        return "\n".join(self.lines)
-
 
 def compare(a: Path | str, b: Path | str, rtol: float | None = None, atol: float = 0.0) -> Comparison:
     """Return whether two results hold the same fields, times, grid and values.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -45,10 +46,7 @@ def storage_error(path: Path, action: str, number: int | None, reason: str) -> P
 
 def create_file(path: Path) -> h5py.File:
     """Return a new HDF5 file whose bytes depend on its content alone: creation order kept, no time stamps."""
-    creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
-    creation.set_link_creation_order(h5py.h5p.CRT_ORDER_TRACKED | h5py.h5p.CRT_ORDER_INDEXED)
-    creation.set_attr_creation_order(h5py.h5p.CRT_ORDER_TRACKED | h5py.h5p.CRT_ORDER_INDEXED)
-    creation.set_obj_track_times(False)
+    creation = _in_order(h5py.h5p.FILE_CREATE)
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_libver_bounds(h5py.h5f.LIBVER_EARLIEST, h5py.h5f.LIBVER_V110)  # what older readers understand
     access.set_alignment(_ALIGNMENT, _ALIGNMENT)
@@ -60,11 +58,17 @@ def create_file(path: Path) -> h5py.File:
 
 def create_group(parent: h5py.Group, name: str) -> h5py.Group:
     """Return a new group that keeps creation order and has no time stamp."""
-    creation = h5py.h5p.create(h5py.h5p.GROUP_CREATE)
+    creation = _in_order(h5py.h5p.GROUP_CREATE)
+    return h5py.Group(h5py.h5g.create(parent.id, name.encode(), None, creation))
+
+
+def _in_order(kind: Any) -> Any:
+    """Return the properties of a new file or group that keeps creation order and has no time stamp."""
+    creation = h5py.h5p.create(kind)
     creation.set_link_creation_order(h5py.h5p.CRT_ORDER_TRACKED | h5py.h5p.CRT_ORDER_INDEXED)
     creation.set_attr_creation_order(h5py.h5p.CRT_ORDER_TRACKED | h5py.h5p.CRT_ORDER_INDEXED)
     creation.set_obj_track_times(False)
-    return h5py.Group(h5py.h5g.create(parent.id, name.encode(), None, creation))
+    return creation
 
 
 def create_contiguous(parent: h5py.Group, name: str, shape: Sequence[int], dtype: DTypeLike) -> h5py.Dataset:
@@ -145,31 +149,15 @@ def rename(old: Path, new: Path) -> None:
         sync(new.parent)
 
 
-def free_space(directory: Path) -> int:
-    """Return the bytes that may still be written in a directory."""
-    status = os.statvfs(directory)
-    return status.f_bavail * status.f_frsize
-
-
 def require_space(directory: Path, needed: int, purpose: str) -> None:
     """Check that a directory's file system has room before the first byte is written.
 
     Raises:
         ResourceError: less is free than needed, both in numbers.
     """
-    free = free_space(directory)
+    free = shutil.disk_usage(directory).free
     if free < needed:
         raise ResourceError(
-            f"{directory}: {purpose} needs {_size(needed)}, only {_size(free)} is free; "
+            f"{directory}: {purpose} needs {needed / 2**20:.1f} MiB, only {free / 2**20:.1f} MiB is free; "
             "free some, write fewer frames ([output] every), or use another -o"
         )
-
-
-def _size(count: int) -> str:
-    """Return a number of bytes for people, e.g. 1.5 GiB."""
-    value = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{value:.4g} {unit}"
-        value /= 1024
-    return f"{value:.4g} TiB"

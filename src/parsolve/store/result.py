@@ -98,7 +98,8 @@ def _describe(path: Path, file: h5py.File) -> Result:
         provenance = {key: item.asstr()[()] for key, item in file["provenance"].items()}
         if not fields or not axes:
             raise KeyError("fields")
-        frames = {source.file_name for name in fields for source in _sources(file[name])}
+        virtual = [file[name] for name in fields if file[name].is_virtual]
+        frames = {source.file_name for dataset in virtual for source in dataset.virtual_sources()}
     except (KeyError, TypeError, ValueError, AttributeError, OSError) as caught:
         raise StorageError(f"{path}: not a complete result of parsolve ({caught})") from caught
     missing = sorted(frame for frame in frames if not (path.parent / frame).is_file())
@@ -111,26 +112,14 @@ def _describe(path: Path, file: h5py.File) -> Result:
     return Result(path, file, fields, axes, times, steps, grid, provenance)
 
 
-def _sources(dataset: h5py.Dataset) -> list[Any]:
-    """Return the frames of a virtual data set; none for any other."""
-    return list(dataset.virtual_sources()) if dataset.is_virtual else []
-
-
 def _grid(file: h5py.File, axes: tuple[str, ...]) -> Grid:
     """Return the grid, whose exact numbers stand with the coordinates; an absent axis is a cell [0, 1]."""
-    cells, lower, spacing, periodic = [1, 1, 1], [0.0, 0.0, 0.0], [1.0, 1.0, 1.0], [True, True, True]
-    for place, axis in enumerate(AXES):
-        if axis in axes:
-            scale = file[axis]
-            cells[place] = int(scale.shape[0])
-            lower[place] = float(scale.attrs["lower"])
-            spacing[place] = float(scale.attrs["spacing"])
-            periodic[place] = bool(scale.attrs["periodic"])
-    names = tuple(reversed(axes))
-    return Grid(
-        names=names,
-        cells=(cells[0], cells[1], cells[2]),
-        lower=(lower[0], lower[1], lower[2]),
-        spacing=(spacing[0], spacing[1], spacing[2]),
-        periodic=(periodic[0], periodic[1], periodic[2]),
-    )
+
+    def numbers(axis: str) -> tuple[int, float, float, bool]:
+        if axis not in axes:
+            return 1, 0.0, 1.0, True
+        known = file[axis].attrs
+        return len(file[axis]), float(known["lower"]), float(known["spacing"]), bool(known["periodic"])
+
+    cells, lower, spacing, periodic = zip(*map(numbers, AXES), strict=True)
+    return Grid(axes[::-1], cells, lower, spacing, periodic)
