@@ -199,7 +199,7 @@ def _bind(
     if len(fields) > MAX_FIELDS or len(terms) > MAX_TERMS:
         raise SetupError(f"a kernel takes at most {MAX_FIELDS} fields and {MAX_TERMS} terms")
     if any(f.dtype != target.dtype for f in inputs):
-        raise SetupError("fields of one kernel must have one type")
+        raise SetupError("the fields of a kernel must be of one type")
     args = arguments(target.subdomain, target.stride, box)
     args.terms, args.scale, args.colour = len(terms), scale, colour
     args.weight[: len(weights)] = weights
