@@ -13,7 +13,9 @@ import sympy
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from parsolve.equations.parse import OPERATOR_FUNCTIONS, VALUE_FUNCTIONS, ExpressionError, parse
+from parsolve.equations.functions import OPERATOR_FUNCTIONS, VALUE_FUNCTIONS
+from parsolve.equations.parse import parse
+from parsolve.equations.syntax import ExpressionError
 
 NAMES = ("x", "y", "t", "a")
 EVERYTHING = {**VALUE_FUNCTIONS, **OPERATOR_FUNCTIONS}
