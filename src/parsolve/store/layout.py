@@ -191,13 +191,11 @@ def _write_vtk(file: h5py.File, content: Content) -> None:
     group = create_group(file, "VTKHDF")
     group.attrs["Version"] = np.array([2, 2], np.int64)
     group.attrs.create("Type", b"ImageData", dtype=h5py.string_dtype("ascii", len("ImageData")))
-    present = [axis in grid.names for axis in AXES]
-    extent: list[int] = []
-    for place in (2, 1, 0):
-        extent += [0, grid.cells[place] if present[place] else 0]
-    group.attrs["WholeExtent"] = np.array(extent, np.int64)
-    group.attrs["Origin"] = np.array([grid.lower[i] if present[i] else 0.0 for i in (2, 1, 0)])
-    group.attrs["Spacing"] = np.array([grid.spacing[i] if present[i] else 1.0 for i in (2, 1, 0)])
+    # An absent axis of a grid begins at 0 with spacing 1.
+    extent = [n if present else 0 for n, present in zip(grid.cells, grid.present, strict=True)]
+    group.attrs["WholeExtent"] = np.array([bound for n in reversed(extent) for bound in (0, n)], np.int64)
+    group.attrs["Origin"] = np.array(grid.lower[::-1])
+    group.attrs["Spacing"] = np.array(grid.spacing[::-1])
     group.attrs["Direction"] = np.eye(3).ravel()
     cells = create_group(group, "CellData")
     steps = create_group(group, "Steps")

@@ -90,47 +90,32 @@ def _describe(path: Path, file: h5py.File) -> Result:
         grid = _grid(file, axes)
         shape = (len(times), *grid.shape)
         inner = {"time", "step", *axes}
-        fields = tuple(
-            name
-            for name, item in file.items()
-            if name not in inner and isinstance(item, h5py.Dataset) and item.shape == shape
-        )
+        found = {name: item for name, item in file.items() if isinstance(item, h5py.Dataset) and item.shape == shape}
+        fields = tuple(name for name in found if name not in inner)
         provenance = {key: item.asstr()[()] for key, item in file["provenance"].items()}
         if not fields or not axes:
             raise KeyError("fields")
-        frames = {source.file_name for name in fields for source in _sources(file[name])}
+        virtual = [found[name] for name in fields if found[name].is_virtual]
+        frames = {source.file_name for dataset in virtual for source in dataset.virtual_sources()}
     except (KeyError, TypeError, ValueError, AttributeError, OSError) as caught:
         raise StorageError(f"{path}: not a complete result of parsolve ({caught})") from caught
     missing = sorted(frame for frame in frames if not (path.parent / frame).is_file())
     if missing:
         raise StorageError(
-            f"{path}: index of frames, {len(missing)} of {len(frames)} are missing, "
-            f"the first is '{missing[0]}'; "
+            f"{path}: index of frames, {len(missing)} of {len(frames)} are missing, the first is '{missing[0]}'; "
             "move the frames directory together with the file"
         )
     return Result(path, file, fields, axes, times, steps, grid, provenance)
 
 
-def _sources(dataset: h5py.Dataset) -> list[Any]:
-    """Return the frames of a virtual data set; none for any other."""
-    return list(dataset.virtual_sources()) if dataset.is_virtual else []
-
-
 def _grid(file: h5py.File, axes: tuple[str, ...]) -> Grid:
     """Return the grid, whose exact numbers stand with the coordinates; an absent axis is a cell [0, 1]."""
-    cells, lower, spacing, periodic = [1, 1, 1], [0.0, 0.0, 0.0], [1.0, 1.0, 1.0], [True, True, True]
-    for place, axis in enumerate(AXES):
-        if axis in axes:
-            scale = file[axis]
-            cells[place] = int(scale.shape[0])
-            lower[place] = float(scale.attrs["lower"])
-            spacing[place] = float(scale.attrs["spacing"])
-            periodic[place] = bool(scale.attrs["periodic"])
-    names = tuple(reversed(axes))
-    return Grid(
-        names=names,
-        cells=(cells[0], cells[1], cells[2]),
-        lower=(lower[0], lower[1], lower[2]),
-        spacing=(spacing[0], spacing[1], spacing[2]),
-        periodic=(periodic[0], periodic[1], periodic[2]),
-    )
+
+    def numbers(axis: str) -> tuple[int, float, float, bool]:
+        if axis not in axes:
+            return 1, 0.0, 1.0, True
+        n, told = file[axis].shape[0], file[axis].attrs
+        return int(n), float(told["lower"]), float(told["spacing"]), bool(told["periodic"])
+
+    cells, lower, spacing, periodic = zip(*map(numbers, AXES), strict=True)
+    return Grid(axes[::-1], cells, lower, spacing, periodic)
