@@ -35,12 +35,11 @@ def run(case: Case, comm: MPI.Intracomm, out: Path, force: bool = False, progres
     """
     problem = pose(case)  # the case checked against its equation, the equation discretised
     layout = decide(problem, comm)  # process grid, ghosts, passes, threads, instruction set: the same for all ranks
-    with owning(comm) as owner:
-        recorder = Recorder(
-            comm, out, problem.grid, problem.recorded, problem.dtype, provenance(case, comm),
-            keep_frames=case.output.keep_frames, force=force,
-        )  # fmt: skip
-        owner.callback(recorder.abandon)
+    recorder = Recorder(
+        comm, out, problem.grid, problem.recorded, problem.dtype, provenance(case, comm),
+        keep_frames=case.output.keep_frames, force=force,
+    )  # fmt: skip
+    with owning(comm) as owner, recorder:
 
         def record(clock: Clock, state: State) -> None:
             recorder.write(clock.time, clock.step, [state[info.name] for info in problem.recorded])

@@ -22,8 +22,7 @@ from parsolve.kernels.library import MAX_FIELDS, MAX_TERMS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from parsolve.kernels.device import Device
-    from parsolve.kernels.library import Args, Launch
+    from parsolve.kernels.library import Args, Launch, Library
 
 
 def subdomain(*cells: int, ghost: int = 1) -> Subdomain:
@@ -36,7 +35,7 @@ class Still:
     """A kernel that does nothing and remembers its arguments."""
 
     def bind(
-        self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int], threads: int, device: Device
+        self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int], threads: int, core: Library
     ) -> Launch:
         self.args, self.arrays, self.origin = args, arrays, origin
         return lambda: 0
@@ -127,7 +126,7 @@ def test_bind_refuses_what_the_kernel_could_not_take() -> None:
 def test_a_status_that_is_not_zero_is_an_error() -> None:
     class Failing(Still):
         def bind(
-            self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int], threads: int, device: Device
+            self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int], threads: int, core: Library
         ) -> Launch:
             return lambda: 2
 

@@ -18,7 +18,6 @@ from parsolve.equations.codegen import program_text
 from parsolve.equations.program import Stage, build
 from parsolve.errors import SetupError
 from parsolve.kernels import jit
-from parsolve.kernels.device import find_device
 from parsolve.kernels.jit import PREAMBLE, NoCompiler, compile_text, load
 from parsolve.kernels.library import ABI, Args, Library, core, from_bytes
 
@@ -92,7 +91,7 @@ def launch(door: Library, stage: Stage, precision: str) -> list[np.ndarray]:
     outputs = [a.copy() for a in arrays[: len(stage.outputs)]]
     fields = [*arrays[: len(stage.inputs)], *outputs, *arrays[len(outputs) :]]
     args.field[: len(fields)] = [a.ctypes.data + (ghost * row + ghost) * a.itemsize for a in fields]
-    assert door.kernel(stage.name, precision).bind(args, fields, (0, ghost, ghost), 1, find_device())() == 0
+    assert door.kernel(stage.name, precision).bind(args, fields, (0, ghost, ghost), 1, core())() == 0
     return outputs
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import tracemalloc
 from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -248,15 +250,10 @@ def test_a_name_that_the_layout_needs_is_refused(maker: Any, shared_tmp: Path, n
 
 
 def test_a_full_disk_is_seen_before_writing(maker: Any, shared_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    grid = maker.grid(64, 64)
+    grid = maker.grid(256, 256)
     recorder = maker.recorder(shared_tmp / "r.h5", grid)
-    real = os.statvfs(shared_tmp)
-
-    class Full:
-        f_bavail, f_frsize = 1, real.f_frsize
-
-    monkeypatch.setattr(os, "statvfs", lambda path: Full)
-    with pytest.raises(ResourceError, match=r"needs 128 KiB, only 4 KiB is free"):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1 << 16))
+    with pytest.raises(ResourceError, match=r"needs 2\.0 MiB, only 0\.1 MiB is free"):
         recorder.write(0.0, 0, maker.fields(maker.domain(grid), 0))
     assert names(shared_tmp / "r.h5.frames") == []
 

@@ -98,6 +98,13 @@ def test_global_attributes_say_where_it_comes_from(made: tuple[Path, Grid, Any])
             assert file[axis].is_scale
 
 
+def test_there_are_no_time_stamps(made: tuple[Path, Grid, Any]) -> None:
+    with h5py.File(made[0], "r") as file:
+        objects = [file]
+        file.visititems(lambda _, item: objects.append(item))
+        assert [item.name for item in objects if h5py.h5o.get_info(item.id).ctime != 0] == []
+
+
 def test_values_lie_in_one_piece_on_a_page(alone: Any, tmp_path: Path) -> None:
     alone.result(tmp_path / "r.h5", 40, 30)
     with h5py.File(tmp_path / "r.h5", "r") as file:

@@ -73,8 +73,8 @@ def run(maker: Any, shared_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
     """Two frames of a run that ends in a given way; x is split, so that ranks exchange layers."""
     comm = Communicator(maker.comm)
     grid = maker.grid(64, 64)
-    fields = maker.fields(maker.domain(grid, (1, 1, comm.size)), 0)
     counting = type(maker)(comm)
+    fields = counting.fields(counting.domain(grid, (1, 1, comm.size)), 0)
     monkeypatch.setattr(MPI, "File", File)
 
     def run(how: str) -> None:

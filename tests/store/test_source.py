@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -12,9 +13,6 @@ import pytest
 from parsolve.domain.grid import Grid
 from parsolve.errors import CaseError, SetupError
 from parsolve.store.source import read_block
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 RNG_SEED = 5
 
@@ -53,6 +51,16 @@ def test_a_box_is_the_same_part_of_the_whole(alone: Any, tmp_path: Path, suffix:
     got = read_block(path, None, grid, start, count, "f4")
     assert got.flags.c_contiguous
     np.testing.assert_array_equal(got, full.reshape(grid.cells)[box].astype("f4"), strict=True)
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".npy", ".tif"])
+def test_a_file_is_not_held_after_reading(alone: Any, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    write(path, data(9, 8))
+    values = whole(path, alone.grid(9, 8))
+    assert values.size
+    assert str(path) not in Path("/proc/self/maps").read_text()
+    assert path not in [link.resolve() for link in Path("/proc/self/fd").iterdir()]
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -151,21 +152,8 @@ def bind(
     Raises:
         SetupError: more fields or terms than the ABI holds, or fields of different layouts.
     """
-    fields = [*inputs, *outputs, *(field for term in terms for field in term)]
-    if len(fields) > MAX_FIELDS or len(terms) > MAX_TERMS:
-        raise SetupError(f"a kernel takes at most {MAX_FIELDS} fields and {MAX_TERMS} terms")
-    first = fields[0]
-    if any((f.stride, f.origin, f.dtype) != (first.stride, first.origin, first.dtype) for f in fields):
-        raise SetupError("fields of one kernel must have the same layout")
-    args = arguments(first.subdomain, first.stride, box)
-    args.terms = len(terms)
-    args.scale = scale
-    args.colour = colour
-    args.weight[: len(weights)] = weights
-    args.coefficient[: len(coefficients)] = coefficients
-    args.field[: len(fields)] = [field.address for field in fields]
-    arrays = [field.array for field in fields]
-    return Bound(args, kernel.bind(args, arrays, first.origin, first.subdomain.threads, first.device))
+    _require_one_layout([*inputs, *outputs, *chain(*terms)])
+    return _bind(kernel, box, inputs, outputs, terms, coefficients, weights, scale, colour)
 
 
 def bind_transfer(
@@ -184,22 +172,41 @@ def bind_transfer(
     Raises:
         SetupError: as ``bind``; or along an axis neither grid has 2^m times the cells of the other.
     """
-    args = bind(kernel, box, [], outputs, terms, coefficients=coefficients, weights=weights, scale=scale).args
-    fields = [*inputs, *outputs, *(field for term in terms for field in term)]
-    source, target = inputs[0], outputs[0]
-    alike = (source.stride, source.origin, target.dtype)
-    if any((f.stride, f.origin, f.dtype) != alike for f in inputs) or len(fields) > MAX_FIELDS:
-        raise SetupError(f"a transfer takes at most {MAX_FIELDS} fields, of one type, and inputs of the same layout")
-    args.other_stride[:], args.other_offset[:] = source.stride, source.subdomain.start
-    cells = zip(source.subdomain.grid.cells, target.subdomain.grid.cells, strict=True)
-    for d, (theirs, ours) in enumerate(cells):
+    source, target = inputs[0].subdomain, outputs[0].subdomain
+    _require_one_layout(inputs)
+    _require_one_layout([*outputs, *chain(*terms)])
+    bound = _bind(kernel, box, inputs, outputs, terms, coefficients, weights, scale)
+    args = bound.args
+    args.other_stride[:], args.other_offset[:] = inputs[0].stride, source.start
+    for d, (theirs, ours) in enumerate(zip(source.grid.cells, target.grid.cells, strict=True)):
         args.finer[d], args.coarser[d] = _doublings(ours, theirs), _doublings(theirs, ours)
         if theirs << args.coarser[d] != ours << args.finer[d]:
             raise SetupError(f"no transfer between {theirs} and {ours} cells: neither is 2^m times the other")
-    args.field[: len(fields)] = [field.address for field in fields]
-    return Bound(
-        args, kernel.bind(args, [f.array for f in fields], target.origin, target.subdomain.threads, target.device)
-    )
+    return bound
+
+
+def _require_one_layout(fields: Sequence[Field]) -> None:
+    first = fields[0]
+    if any((f.stride, f.origin, f.dtype) != (first.stride, first.origin, first.dtype) for f in fields):
+        raise SetupError("fields of one kernel must have the same layout")
+
+
+def _bind(
+    kernel: Kernel, box: Box, inputs: Sequence[Field], outputs: Sequence[Field], terms: Sequence[Sequence[Field]],
+    coefficients: Sequence[float], weights: Sequence[float], scale: float, colour: int = 0,
+) -> Bound:  # fmt: skip
+    fields, target = [*inputs, *outputs, *chain(*terms)], outputs[0]
+    if len(fields) > MAX_FIELDS or len(terms) > MAX_TERMS:
+        raise SetupError(f"a kernel takes at most {MAX_FIELDS} fields and {MAX_TERMS} terms")
+    if any(f.dtype != target.dtype for f in inputs):
+        raise SetupError("the fields of a kernel must be of one type")
+    args = arguments(target.subdomain, target.stride, box)
+    args.terms, args.scale, args.colour = len(terms), scale, colour
+    args.weight[: len(weights)] = weights
+    args.coefficient[: len(coefficients)] = coefficients
+    args.field[: len(fields)] = [f.address for f in fields]
+    arrays, sub = [f.array for f in fields], target.subdomain
+    return Bound(args, kernel.bind(args, arrays, target.origin, sub.threads, sub.device.library))
 
 
 def _doublings(few: int, many: int) -> int:

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from parsolve.equations.program import Stage
-    from parsolve.kernels.device import Device
-    from parsolve.kernels.library import Args
+    from parsolve.kernels.library import Args, Library
 
 
 class NumpyKernel:
@@ -28,7 +27,7 @@ class NumpyKernel:
         self.stage = stage
 
     def bind(
-        self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int], threads: int, device: Device
+        self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int], threads: int, core: Library
     ) -> Callable[[], int]:
         """A launch without arguments; ``arrays`` are those of ``args.field`` with ghosts, ``origin`` owned cell 0."""
         return partial(self.launch, args, tuple(arrays), origin)

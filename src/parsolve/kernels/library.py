@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike
 
-    from parsolve.kernels.device import Device
 
 ABI = 4
 MAX_FIELDS, MAX_COEFFICIENTS, MAX_TERMS, MAX_DEPTH, MAX_POINTS, SUM_DIGITS = 64, 128, 12, 8, 8, 70
@@ -129,9 +128,9 @@ class Kernel(Protocol):
     """What can be bound to arguments and launched over a box."""
 
     def bind(
-        self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int], threads: int, device: Device
+        self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int], threads: int, core: Library
     ) -> Launch:
-        """A launch without arguments, by so many threads of a device; it returns a status, 0 if all is well."""
+        """A launch without arguments, by so many threads of the ``core``; it returns a status, 0 if all is well."""
 
 
 class CompiledKernel:
@@ -141,11 +140,11 @@ class CompiledKernel:
         self.function = function
 
     def bind(
-        self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int], threads: int, device: Device
+        self, args: Args, arrays: Sequence[np.ndarray], origin: tuple[int, int, int], threads: int, core: Library
     ) -> Launch:
         """A launch that costs one foreign call; it keeps args and arrays alive."""
         if threads > 1:
-            launch = partial(device.library.handle.ps_launch, self.function, ctypes.byref(args), threads)
+            launch = partial(core.handle.ps_launch, self.function, ctypes.byref(args), threads)
         else:
             launch = partial(self.function, ctypes.byref(args))
         launch.keep = (args, tuple(arrays))  # type: ignore[attr-defined]

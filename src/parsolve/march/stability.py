@@ -11,6 +11,8 @@ from parsolve.equations.stencils import SECOND
 from parsolve.errors import CaseError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from parsolve.domain.boundary import Condition
     from parsolve.march.tableaus import Scheme
 
@@ -36,7 +38,7 @@ def stable_step(scheme: Scheme, eigenvalues: np.ndarray, slow: float, duration: 
         raise CaseError("time.dt: nothing in the equation limits the time step; give time.dt")
     if largest == 0:
         return duration
-    values = np.unique(np.round(eigenvalues.ravel() / largest, 12)) * largest
+    values = np.array(list(set(np.round(eigenvalues.ravel() / largest, 12).tolist()))) * largest
     if scheme.polynomial is None:  # leapfrog
         return min(duration, SAFETY * 2 / float(np.sqrt(largest)))
     step = _largest(scheme.polynomial, values, slow)
@@ -48,13 +50,16 @@ def stable_step(scheme: Scheme, eigenvalues: np.ndarray, slow: float, duration: 
     return min(duration, SAFETY * step)
 
 
-def _largest(polynomial: np.ndarray, values: np.ndarray, slow: float) -> float:
+def _largest(polynomial: Sequence[float], values: np.ndarray, slow: float) -> float:
     """Largest dt for which every smaller one is stable too: scan up, then bisect."""
     growing = np.maximum(values.real, 0.0)
     allowed = np.where(np.abs(values) <= 2 * slow, slow, growing)  # fast modes must not grow unless they should
 
     def is_stable(dt: float) -> bool:
-        r = np.polynomial.polynomial.polyval(dt * values, polynomial)
+        z = dt * values
+        r = np.full_like(z, polynomial[-1])
+        for c in reversed(polynomial[:-1]):
+            r = c + r * z
         return bool(np.all(np.abs(r) <= (1 + allowed * dt) * np.exp(np.minimum(growing * dt, 700.0)) + 1e-14))
 
     largest = float(np.abs(values).max())

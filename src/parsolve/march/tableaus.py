@@ -13,8 +13,6 @@ from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -91,7 +89,7 @@ class RungeKutta:
         return Row({j: w for j, w in sorted(weights.items()) if w}, full.beta, F(1))
 
     @cached_property
-    def polynomial(self) -> np.ndarray:
+    def polynomial(self) -> tuple[float, ...]:
         """Coefficients of the stability function R(z) = 1 + sum_k z^k b A^(k-1) 1, constant term first."""
         s = self.stages
         a = [[F(0)] * s for _ in range(s)]
@@ -101,7 +99,7 @@ class RungeKutta:
         for _ in range(s):
             coefficients.append(sum((b * v for b, v in zip(self.b, vector, strict=True)), F(0)))
             vector = [sum((a[i][j] * vector[j] for j in range(s)), F(0)) for i in range(s)]
-        return np.array([float(v) for v in coefficients])
+        return tuple(float(v) for v in coefficients)
 
 
 def _row(lower: Sequence[Sequence[Fraction]], i: int, c: Fraction) -> Row:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -141,31 +142,15 @@ def rename(old: Path, new: Path) -> None:
         sync(new.parent)
 
 
-def free_space(directory: Path) -> int:
-    """Return the bytes that may still be written in a directory."""
-    status = os.statvfs(directory)
-    return status.f_bavail * status.f_frsize
-
-
 def require_space(directory: Path, needed: int, purpose: str) -> None:
     """Check that a directory's file system has room before the first byte is written.
 
     Raises:
         ResourceError: less is free than needed, both in numbers.
     """
-    free = free_space(directory)
+    free = shutil.disk_usage(directory).free
     if free < needed:
         raise ResourceError(
-            f"{directory}: {purpose} needs {_size(needed)}, only {_size(free)} is free; "
+            f"{directory}: {purpose} needs {needed / 2**20:.1f} MiB, only {free / 2**20:.1f} MiB is free; "
             "free some, write fewer frames ([output] every), or use another -o"
         )
-
-
-def _size(count: int) -> str:
-    """Return a number of bytes for people, e.g. 1.5 GiB."""
-    value = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{value:.4g} {unit}"
-        value /= 1024
-    return f"{value:.4g} TiB"

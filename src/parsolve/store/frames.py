@@ -7,6 +7,7 @@ through MPI-IO. So no HDF5 built for MPI is needed, and no rank ever holds the g
 from __future__ import annotations
 
 import errno
+import shutil
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,6 @@ from parsolve.store.combine import copy_frames, write_index
 from parsolve.store.files import (
     create_contiguous,
     create_file,
-    free_space,
     naming,
     rename,
     require_space,
@@ -69,11 +69,6 @@ class Recorder:
 
         self._places = on_root(comm, claimed)
 
-    @property
-    def count(self) -> int:
-        """Number of complete frames."""
-        return len(self._offsets)
-
     def write(self, time: float, step: int, fields: Sequence[Field]) -> None:
         """Write the fields' owned cells as one frame; collective.
 
@@ -102,7 +97,7 @@ class Recorder:
         """
         places = self._places
         missing = StorageError(f"{places.result}: no frame was written, so there is no result")
-        agree(self._comm, None if self.count else missing)
+        agree(self._comm, None if self._offsets else missing)
         frames = [places.frame(step) for step in self._content.steps]
         if self._keep_frames:
             on_root(self._comm, lambda: write_index(places, self._content, frames))
@@ -127,8 +122,9 @@ class Recorder:
         content = self._content
         size = content.grid.size * len(content.fields) * content.dtype.itemsize
         # The frames are still there while they are gathered: better to stop now than at the end.
-        copies = 1 if self._keep_frames else self.count + 2
-        require_space(self._places.working, size * copies, f"frame {self.count + 1} with the result")
+        number = len(self._offsets) + 1
+        copies = 1 if self._keep_frames else number + 1
+        require_space(self._places.working, size * copies, f"frame {number} with the result")
         offsets: dict[str, int] = {}
         with naming(partial, "create it"), create_file(partial) as file:
             file.attrs["time"] = np.float64(time)
@@ -174,7 +170,10 @@ class Recorder:
         from mpi4py import MPI
 
         # Some MPI libraries say no more than that it failed.
-        full = caught.Get_error_class() in (MPI.ERR_NO_SPACE, MPI.ERR_QUOTA) or free_space(path.parent) < 1 << 20
+        full = (
+            caught.Get_error_class() in (MPI.ERR_NO_SPACE, MPI.ERR_QUOTA)
+            or shutil.disk_usage(path.parent).free < 1 << 20
+        )
         reason = " ".join(caught.Get_error_string().split())
         where = f"rank {self._comm.rank} on {socket.gethostname()}"
         return storage_error(path, action, errno.ENOSPC if full else None, f"{where}: {reason}")

@@ -104,11 +104,6 @@ def lay_out(path: Path, content: Content, frames: Sequence[Path] = ()) -> dict[s
     return offsets
 
 
-def present_axes(grid: Grid) -> tuple[str, ...]:
-    """Return the names of a grid's axes in the order of its arrays, slowest first."""
-    return tuple(axis for axis in AXES if axis in grid.names)
-
-
 def _write_globals(file: h5py.File, content: Content) -> None:
     """Write the CF attributes of the file; what is not known stays out."""
     known = content.provenance
@@ -131,7 +126,7 @@ def _write_coordinates(file: h5py.File, content: Content) -> list[h5py.Dataset]:
     _describe(step, "1", "number of time steps")
     step.dims[0].attach_scale(time)
     scales = [time]
-    for axis in present_axes(content.grid):
+    for axis in content.grid.names[::-1]:
         scale = _write_values(file, axis, content.grid.coordinates(axis))
         _describe(scale, COORDINATE_UNITS[axis], f"cell centres along {axis}")
         place = AXES.index(axis)
@@ -160,11 +155,16 @@ def _describe(dataset: h5py.Dataset, units: str, long_name: str) -> None:
 
 def _create_virtual(file: h5py.File, name: str, content: Content, frames: Sequence[Path]) -> h5py.Dataset:
     """Return a data set that shows the frames as one array with a time axis."""
-    layout = h5py.VirtualLayout(content.shape, content.dtype)
+    creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    creation.set_layout(h5py.h5d.VIRTUAL)
+    creation.set_obj_track_times(False)
+    creation.set_fill_value(np.array([np.nan]))  # a frame that is missing must not read as zeros
+    shape = content.shape[1:]
+    space, source = h5py.h5s.create_simple(content.shape), h5py.h5s.create_simple(shape)
     for index, frame in enumerate(frames):
-        layout[index] = h5py.VirtualSource(os.fspath(frame), name, content.shape[1:], content.dtype)
-    # A frame that is missing must not read as zeros.
-    return file.create_virtual_dataset(name, layout, fillvalue=np.nan)
+        space.select_hyperslab((index, *(0 for _ in shape)), (1, *shape))
+        creation.set_virtual(space, os.fsencode(frame), name.encode(), source)
+    return h5py.Dataset(h5py.h5d.create(file.id, name.encode(), h5py.h5t.py_create(content.dtype), space, creation))
 
 
 def _write_nexus(file: h5py.File, content: Content) -> None:
@@ -174,7 +174,7 @@ def _write_nexus(file: h5py.File, content: Content) -> None:
     entry = create_group(file, "entry")
     entry.attrs["NX_class"] = "NXentry"
     entry.attrs["default"] = content.fields[0].name
-    axes = ["time", *present_axes(content.grid)]
+    axes = ["time", *content.grid.names[::-1]]
     for field in content.fields:
         data = create_group(entry, field.name)
         data.attrs["NX_class"] = "NXdata"
@@ -191,9 +191,8 @@ def _write_vtk(file: h5py.File, content: Content) -> None:
     group = create_group(file, "VTKHDF")
     group.attrs["Version"] = np.array([2, 2], np.int64)
     group.attrs.create("Type", b"ImageData", dtype=h5py.string_dtype("ascii", len("ImageData")))
-    # An absent axis of a grid begins at 0 with spacing 1.
-    extent = [n if present else 0 for n, present in zip(grid.cells, grid.present, strict=True)]
-    group.attrs["WholeExtent"] = np.array([bound for n in reversed(extent) for bound in (0, n)], np.int64)
+    ends = [n if present else 0 for n, present in zip(grid.cells, grid.present, strict=True)]
+    group.attrs["WholeExtent"] = np.array([[0, n] for n in ends[::-1]], np.int64).ravel()
     group.attrs["Origin"] = np.array(grid.lower[::-1])
     group.attrs["Spacing"] = np.array(grid.spacing[::-1])
     group.attrs["Direction"] = np.eye(3).ravel()

@@ -114,8 +114,8 @@ def _grid(file: h5py.File, axes: tuple[str, ...]) -> Grid:
     def numbers(axis: str) -> tuple[int, float, float, bool]:
         if axis not in axes:
             return 1, 0.0, 1.0, True
-        n, told = file[axis].shape[0], file[axis].attrs
-        return int(n), float(told["lower"]), float(told["spacing"]), bool(told["periodic"])
+        known = file[axis].attrs
+        return len(file[axis]), float(known["lower"]), float(known["spacing"]), bool(known["periodic"])
 
     cells, lower, spacing, periodic = zip(*map(numbers, AXES), strict=True)
     return Grid(axes[::-1], cells, lower, spacing, periodic)

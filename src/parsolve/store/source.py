@@ -132,11 +132,11 @@ def _selection(what: str, shape: tuple[int, ...], grid: Grid, box: tuple[slice, 
 
 
 def _read_npy(path: Path, grid: Grid, box: tuple[slice, ...]) -> NDArray[Any]:
-    """Return a box of a .npy array; the file is mapped, so only the pages of the box are read."""
+    """Return a box of a .npy array; the file is mapped meanwhile, so only the pages of the box are read."""
     array = np.load(path, mmap_mode="r", allow_pickle=False)
     if array.dtype.kind not in "biuf":
         raise CaseError(f"{path}: has type {array.dtype}, expected real numbers")
-    return np.asarray(array[_selection(str(path), array.shape, grid, box)])
+    return np.array(array[_selection(str(path), array.shape, grid, box)])
 
 
 def _read_image(path: Path, grid: Grid, box: tuple[slice, ...]) -> NDArray[Any]:
