@@ -12,7 +12,8 @@ import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parsolve.equations.parse import ExpressionError, parse
+from parsolve.equations.parse import parse
+from parsolve.equations.syntax import ExpressionError
 from parsolve.equations.values import evaluate, fill, global_index, noise
 from parsolve.errors import CaseError
 

@@ -82,7 +82,7 @@ def test_a_missing_library_is_told_with_its_path(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match=r"none\.so: cannot load the compiled kernels .* reinstall parsolve"):
         Library(tmp_path / "none.so")
     with pytest.raises(SetupError, match=r"no compiled kernels \(libparsolve_cpu\); install parsolve with pip"):
-        library._library(tmp_path, "cpu")
+        library._baseline(tmp_path)
 
 
 def test_a_file_that_is_no_library_is_refused(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ class Benchmark:
     initial: dict[str, str]
 
 
-BENCHMARKS: dict[str, Benchmark] = {
+BENCHMARKS = {
     "heat3d": Benchmark("heat", "xyz", 256, "euler", 2, 2, {"u": "1 + exp(-4*r2)"}),
     "wave3d": Benchmark("wave", "xyz", 256, "leapfrog", 8, 3, {"u": "1 + exp(-4*r2)"}),
     "gray-scott": Benchmark("gray-scott", "xy", 2048, "euler", 2, 4, {"u": "1 - 0.5*exp(-r2)", "v": "0.25*exp(-r2)"}),
@@ -112,14 +112,13 @@ def case_of(
     size = size or b.size
     cells = dict.fromkeys(b.axes, size) if cells is None else cells
     squares = "100*(" + "+".join(f"({axis}-0.5)**2" for axis in b.axes) + ")"
-    run = {"order": b.order, "precision": precision} | ({"threads": threads} if threads else {})
     return Case.from_dict(
         {
             "equation": b.equation,
             "grid": {a: {"cells": n, "range": [0.0, n / size], "periodic": True} for a, n in cells.items()},
             "initial": {field: text.replace("r2", squares) for field, text in b.initial.items()},
             "time": {"steps": 1, "scheme": b.scheme},
-            "run": run,
+            "run": {"order": b.order, "precision": precision} | ({"threads": threads} if threads else {}),
         }
     )
 

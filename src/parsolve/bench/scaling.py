@@ -11,7 +11,7 @@ from parsolve.domain.cores import node_cores
 from parsolve.errors import ParsolveError, StorageError, agree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from mpi4py import MPI
@@ -37,9 +37,12 @@ def measure_scaling(
     name: str, comm: MPI.Intracomm, *, size: int | None, precision: str, seconds: float, threads: int
 ) -> list[Row]:
     """Measure on 1, 2, 4, ... ranks up to all, with 1, 2, 4, ... threads up to so many, a core for each; collective."""
+    from mpi4py import MPI
+
     b = find_benchmark(name)
     base = dict.fromkeys(b.axes, size or b.size)
-    cores = _cores_a_rank(comm)
+    ranks, own = node_cores(comm)
+    cores = float(comm.allreduce(len(own) / ranks, op=MPI.MIN))  # a rank has, on the node where it has least
     rows: list[Row] = []
     for kind in ("strong", "weak"):
         first = 0.0
@@ -56,20 +59,8 @@ def measure_scaling(
     return rows
 
 
-def _cores_a_rank(comm: MPI.Intracomm) -> float:
-    """Cores of this node over its ranks, the least of all nodes; collective."""
-    from mpi4py import MPI
-
-    ranks, cores = node_cores(comm)
-    return float(comm.allreduce(len(cores) / ranks, op=MPI.MIN))
-
-
-def _doubling(most: int) -> Iterator[int]:
-    n = 1
-    while n < most:
-        yield n
-        n *= 2
-    yield most
+def _doubling(most: int) -> list[int]:
+    return [*(1 << i for i in range((most - 1).bit_length())), most]
 
 
 def _rate(

@@ -6,6 +6,7 @@ This knows TOML and nothing of what the keys mean; that is in `schema`.
 from __future__ import annotations
 
 import difflib
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,8 +90,6 @@ def override(data: dict[str, Any], text: str) -> str:
 
 def _toml_value(text: str) -> object:
     """Return the TOML value of a text, or the text itself where it is none."""
-    import tomllib
-
     try:
         parsed = tomllib.loads(f"value = {text.strip()}")
     except (tomllib.TOMLDecodeError, RecursionError):

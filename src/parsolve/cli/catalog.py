@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-KINDS = ("equations", "schemes", "cases")
-
 
 def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     """Add `list` and `new`."""
@@ -34,10 +32,10 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
 
 def show_list(args: argparse.Namespace, start_mpi: object) -> int:
     """Print the names, with a line about each."""
-    if args.kind is not None and args.kind not in KINDS:
-        raise CaseError(f"list: unknown kind '{args.kind}'{nearest(args.kind, KINDS)}")
-    kinds = [args.kind] if args.kind else list(KINDS)
-    found = {kind: {"equations": equations, "schemes": schemes, "cases": cases}[kind]() for kind in kinds}
+    kinds = {"equations": equations, "schemes": schemes, "cases": cases}
+    if args.kind is not None and args.kind not in kinds:
+        raise CaseError(f"list: unknown kind '{args.kind}'{nearest(args.kind, kinds)}")
+    found = {kind: entries() for kind, entries in kinds.items() if args.kind in (None, kind)}
     if args.json:
         print(json.dumps(found))
         return 0

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from parsolve.equations.program import Program, Stage
     from parsolve.problem.problem import Problem
 
 
@@ -38,15 +37,13 @@ def show(args: argparse.Namespace, start_mpi: object) -> int:
     program = problem.program
     print(equations_text(problem))
     bytes_moved = sum(len(s.inputs) + len(s.outputs) for s in program.stages) * problem.dtype.itemsize
-    order = problem.case.run.order
+    order, flops = problem.case.run.order, sum(stage.flops for stage in program.stages)
+    start = program.rate.name.rpartition("_")[0] + "_"  # of the names of all kernels
     rows = [
         ("order", f"{order} inside" + ("" if all(problem.grid.periodic) else f", {min(order, 4)} at boundaries")),
-        ("stages", ", ".join(f"{name} (radius {s.radius})" for s in program.stages for name in [_short(s, program)])),
+        ("stages", ", ".join(f"{s.name.removeprefix(start)} (radius {s.radius})" for s in program.stages)),
         ("ghost cells", str(program.ghost)),
-        (
-            "a rate costs",
-            f"{sum(stage.flops for stage in program.stages)} flops and at least {size(bytes_moved)} a cell",
-        ),
+        ("a rate costs", f"{flops} flops and at least {size(bytes_moved)} a cell"),
         ("stable step", f"dt = {check(problem.case, 1).dt:.6g} with {problem.scheme.name}"),
     ]
     print("\n".join(table(rows, "  ")))
@@ -66,10 +63,6 @@ def equations_text(problem: Problem) -> str:
             left = sympy.Symbol(f"{name}{suffix}")
             blocks.append(sympy.pretty(sympy.Eq(left, expression, evaluate=False), use_unicode=True, num_columns=100))
     return "\n\n".join(blocks) + "\n"
-
-
-def _short(stage: Stage, program: Program) -> str:
-    return stage.name.removeprefix(program.rate.name.rpartition("_")[0] + "_")
 
 
 def compile_case(args: argparse.Namespace, start_mpi: object) -> int:

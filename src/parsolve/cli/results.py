@@ -27,21 +27,16 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     parser = add("plot", "draw a result as PNG", "python -m parsolve plot gray-scott.h5 --field v --sheet -o v.png")
     parser.add_argument("result", metavar="OUT.h5", type=Path)
     parser.add_argument("--field", metavar="NAME", help="field to draw (default: the first)")
-    parser.add_argument(
-        "--time", type=float, metavar="T", help="draw the frame nearest to this time (default: the last)"
-    )
-    parser.add_argument(
-        "--slice", metavar="AXIS=POSITION", help="plane of a 3-D field, e.g. z=0.5 (default: the middle)"
-    )
+    nearest = "draw the frame nearest to this time (default: the last)"
+    parser.add_argument("--time", type=float, metavar="T", help=nearest)
+    plane = "plane of a 3-D field, e.g. z=0.5 (default: the middle)"
+    parser.add_argument("--slice", metavar="AXIS=POSITION", help=plane)
     parser.add_argument("--sheet", action="store_true", help="contact sheet over time")
     parser.add_argument("-o", "--output", type=Path, metavar="PNG", help="picture (default: the result's name, .png)")
     parser.set_defaults(do=plot, parallel=False, writes=True)
 
-    parser = add(
-        "compare",
-        "compare two results, bit by bit by default",
-        "python -m parsolve compare a.h5 b.h5 --rtol 1e-12",
-    )
+    example = "python -m parsolve compare a.h5 b.h5 --rtol 1e-12"
+    parser = add("compare", "compare two results, bit by bit by default", example)
     parser.add_argument("a", metavar="A.h5", type=Path)
     parser.add_argument("b", metavar="B.h5", type=Path)
     parser.add_argument("--rtol", type=float, metavar="R", help="allow |a - b| <= atol + R |b|")
@@ -62,12 +57,10 @@ def info(args: argparse.Namespace, start_mpi: object) -> int:
 
 def _facts(path: Path, result: Result) -> dict[str, Any]:
     """Return what a result holds, as plain data."""
-    grid = result.grid
-    numbers = {axis: grid.coordinates(axis) for axis in grid.names}
     return {
         "result": str(path),
         "bytes": path.stat().st_size,
-        "grid": {axis: len(places) for axis, places in numbers.items()},
+        "grid": dict(zip(result.grid.names, reversed(result.grid.shape), strict=True)),
         "fields": list(result.fields),
         "times": [float(time) for time in result.times],
         "steps": [int(step) for step in result.steps],

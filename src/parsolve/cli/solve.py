@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from mpi4py import MPI
 
-    from parsolve.domain.grid import Triple
     from parsolve.problem.plan import Plan
     from parsolve.problem.summary import Summary
 
@@ -46,13 +45,8 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
 def case_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the case and `--set`."""
     parser.add_argument("case", metavar="CASE", help="a case file, or the name of a packaged case (see `list cases`)")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override a key of the case, e.g. time.end=10 (repeatable; later ones win)",
-    )
+    override = "override a key of the case, e.g. time.end=10 (repeatable; later ones win)"
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=override)
 
 
 def _count(text: str) -> int:
@@ -121,13 +115,16 @@ def check(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> i
     from parsolve.problem.plan import check as plan_run
 
     plan = plan_run(case, ranks)
-    print(json.dumps(_plan_dict(plan)) if args.json else plan_text(case.title or case.stem, ranks, plan))
+    if args.json:
+        print(json.dumps(vars(plan) | {"local_shapes": _local_cells(plan)}))
+    else:
+        print(plan_text(case.title or case.stem, ranks, plan))
     return 0
 
 
 def plan_text(title: str, ranks: int, plan: Plan) -> str:
     """Return the plan of a run, in plain words."""
-    least, most = (_by_axis(shape, plan) for shape in plan.local_shapes)
+    least, most = map(by_axis, _local_cells(plan))
     local = least if least == most else f"{least} to {most}"
     rows = [
         ("ranks", f"{ranks}: {workers_text(by_axis(plan.processes), plan.threads, plan.instruction_set)}"),
@@ -142,11 +139,6 @@ def plan_text(title: str, ranks: int, plan: Plan) -> str:
     return "\n".join([f"{title}: valid", *table(rows, "  ")])
 
 
-def _by_axis(shape: Triple, plan: Plan) -> str:
-    """Return local cells, (z, y, x), in the words of the case."""
-    return by_axis({axis: shape["zyx".index(axis)] for axis in plan.processes})
-
-
-def _plan_dict(plan: Plan) -> dict[str, object]:
-    shapes = [{axis: shape["zyx".index(axis)] for axis in plan.processes} for shape in plan.local_shapes]
-    return vars(plan) | {"local_shapes": shapes}
+def _local_cells(plan: Plan) -> list[dict[str, int]]:
+    """Return the smallest and the largest subdomain by axis."""
+    return [{axis: shape["zyx".index(axis)] for axis in plan.processes} for shape in plan.local_shapes]

@@ -31,10 +31,8 @@ LEAVES = {"load", "coefficient", "constant"}
 def stage_text(stage: Stage) -> str:
     """C text of a stage: one cell body and the macro that makes it a kernel."""
     kind = "PS_UPDATE" if stage.updates else "PS_DEFINE"
-    lines = [f"PS_BODY({stage.name})", "{"]
-    lines += [f"    {line}" for line in _body(stage)]
-    lines += ["}", f"{kind}({stage.name}, {len(stage.inputs)}, {len(stage.outputs)})"]
-    return "\n".join(lines) + "\n"
+    body = "".join(f"    {line}\n" for line in _body(stage))
+    return f"PS_BODY({stage.name})\n{{\n{body}}}\n{kind}({stage.name}, {len(stage.inputs)}, {len(stage.outputs)})\n"
 
 
 def program_text(program: Program, *, without: Sequence[Stage] = ()) -> str:
@@ -48,17 +46,16 @@ def library_text(program: Program) -> str:
     return f"{head}\n{PREAMBLE}\n{program_text(program)}"
 
 
-def equation_text(equation: Equation, orders: Sequence[int] = CATALOGUE_ORDERS) -> str:
+def equation_text(equation: Equation) -> str:
     """C text of an equation in one, two and three dimensions, to each order."""
     parts = [HEADER.format(subject=f"{equation.name}: {equation.formula}")]
     for axes in DIMENSIONS:
-        for order in orders:
-            programs = [build(equation, axes, order)]
+        for order in CATALOGUE_ORDERS:
+            program = build(equation, axes, order)
+            parts.append(program_text(program))
             if equation.time_order == 2:
-                programs.append(build(equation, axes, order, acceleration=True))
-            parts += [
-                program_text(program, without=programs[0].defines if i else ()) for i, program in enumerate(programs)
-            ]
+                leapfrog = build(equation, axes, order, acceleration=True)
+                parts.append(program_text(leapfrog, without=program.defines))
     return "\n".join(parts)
 
 
@@ -70,7 +67,8 @@ def _body(stage: Stage) -> Iterator[str]:
         if any(offset[axis] for _, offset in loads):
             yield f"const int64_t {symbol} = a->stride[{axis}];"
     for n, e in enumerate(stage.coefficients):
-        yield f"const ps_real k{n} = PS_COEFFICIENT(a, {n}); /* {_plain(str(e))} */"
+        plain = str(e).replace("spacing.", "h").replace("*/", "* /")  # nothing of it can end the comment
+        yield f"const ps_real k{n} = PS_COEFFICIENT(a, {n}); /* {plain} */"
     printer = _Printer(stage)
     for n, operation in enumerate(stage.operations):
         if printer.is_named(n):
@@ -78,11 +76,6 @@ def _body(stage: Stage) -> Iterator[str]:
             yield f"const {kind} t{n} = {printer.definition(n)};"
     for n, result in enumerate(stage.results):
         yield f"out[{n}] = {printer(result)};"
-
-
-def _plain(text: str) -> str:
-    """The text of a coefficient for a comment: nothing of it can end the comment."""
-    return text.replace("spacing.", "h").replace("*/", "* /")
 
 
 class _Printer:

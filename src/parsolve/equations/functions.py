@@ -23,41 +23,19 @@ if TYPE_CHECKING:
     from parsolve.equations.tape import Tape
 
 
+def _head(name: str, base: Any = sympy.Function, **members: Any) -> Any:
+    """A class of expressions of this name that SymPy does not rewrite."""
+    return type(name, (base,), {"eval": classmethod(lambda cls, *args: None), "__module__": __name__, **members})
+
+
 def _still(base: Any, nargs: int = 1, **members: Any) -> Any:
     """A subclass of a SymPy function, of the same name, that SymPy does not rewrite."""
-    members |= {"nargs": nargs, "eval": classmethod(lambda cls, *args: None), "is_commutative": True}
-    members |= {"__module__": __name__}
-    return type(base.__name__, (base,), members)
+    return _head(base.__name__, base, nargs=nargs, is_commutative=True, **members)
 
 
-def _opaque(name: str, nargs: int | tuple[int, ...] = 1, **members: Any) -> Any:
-    """An undefined SymPy function of this name."""
-    members |= {"nargs": nargs, "is_commutative": True, "__module__": __name__}
-    return type(name, (sympy.Function,), members)
-
-
-def _flat(self: Any, symbol: Any) -> Any:
-    """The derivative of a function that is constant wherever it has one."""
-    return sympy.Integer(0)
-
-
-def _where_derivative(self: Any, symbol: Any) -> Any:
-    condition, first, second = self.args
-    return where(condition, first.diff(symbol), second.diff(symbol))
-
-
-def _minimum_derivative(self: Any, symbol: Any) -> Any:
-    a, b = self.args
-    return where(sympy.Lt(a, b, evaluate=False), a.diff(symbol), b.diff(symbol))
-
-
-def _maximum_derivative(self: Any, symbol: Any) -> Any:
-    a, b = self.args
-    return where(sympy.Gt(a, b, evaluate=False), a.diff(symbol), b.diff(symbol))
-
-
-def _abs_derivative(self: Any, symbol: Any) -> Any:
-    return sign(self.args[0]) * self.args[0].diff(symbol)
+def _opaque(name: str, nargs: int | tuple[int, ...] = 1) -> Any:
+    """A function of this name that SymPy does not know."""
+    return _head(name, nargs=nargs, is_commutative=True)
 
 
 sin, cos, tan = _still(sympy.sin), _still(sympy.cos), _still(sympy.tan)
@@ -66,25 +44,12 @@ sinh, cosh, tanh = _still(sympy.sinh), _still(sympy.cosh), _still(sympy.tanh)
 atan2, log, erf = _still(sympy.atan2, 2), _still(sympy.log), _still(sympy.erf)
 # SymPy takes exp(x) apart into E and x inside products and powers; this one stays whole.
 exp = _still(sympy.exp, as_base_exp=lambda self: (self, sympy.Integer(1)), _eval_power=lambda self, other: None)
-Abs = _still(sympy.Abs, _eval_derivative=_abs_derivative, _eval_power=lambda self, other: None)
-sign = _still(sympy.sign, _eval_derivative=_flat, _eval_power=lambda self, other: None)
-floor, ceiling = _still(sympy.floor, _eval_derivative=_flat), _still(sympy.ceiling, _eval_derivative=_flat)
-
-where = _opaque("where", 3, _eval_derivative=_where_derivative)
-minimum = _opaque("minimum", 2, _eval_derivative=_minimum_derivative)
-maximum = _opaque("maximum", 2, _eval_derivative=_maximum_derivative)
-box = _opaque("box", 3, _eval_derivative=_flat)
-heaviside = _opaque("heaviside", 1, _eval_derivative=_flat)
-noise = _opaque("noise", 1, _eval_derivative=_flat)
-
-
-def _logical(name: str) -> Any:
-    """A joint of conditions that SymPy does not simplify; its own is quadratic and compares every pair."""
-    members = {"eval": classmethod(lambda cls, *args: None), "__module__": __name__}
-    return type(name, (BooleanFunction,), members)
-
-
-And, Or, Not = _logical("And"), _logical("Or"), _logical("Not")
+Abs, sign = (_still(base, _eval_power=lambda self, other: None) for base in (sympy.Abs, sympy.sign))
+floor, ceiling = _still(sympy.floor), _still(sympy.ceiling)
+where, minimum, maximum = _opaque("where", 3), _opaque("minimum", 2), _opaque("maximum", 2)
+box, heaviside, noise = _opaque("box", 3), _opaque("heaviside"), _opaque("noise")
+# Joints of conditions: SymPy's own are quadratic and compare every pair.
+And, Or, Not = (_head(name, BooleanFunction) for name in ("And", "Or", "Not"))
 
 laplace, biharmonic = _opaque("laplace"), _opaque("biharmonic")
 dx, dy, dz = _opaque("dx"), _opaque("dy"), _opaque("dz")
@@ -110,7 +75,6 @@ class Function:
         signature: how a call looks, `name(argument, ...)`; shown when a call is wrong.
         build: SymPy arguments to a SymPy expression; a ValueError from it is reported at the call.
         least, most: number of arguments.
-        help: one line on what it is.
         keywords: the parameter names, where arguments may be given by name.
         number: the value for number arguments; a call on numbers is replaced by its value.
         condition: the first argument is a comparison, not a value.
@@ -125,7 +89,6 @@ class Function:
     build: Callable[..., Any]
     least: int
     most: int
-    help: str
     keywords: tuple[str, ...] = ()
     number: Callable[..., float] | None = None
     condition: bool = False
@@ -186,11 +149,11 @@ def _box(s: Any, a: Any, b: Any) -> Any:
     return np.where(np.greater_equal(s, a) & np.less(s, b), 1.0, 0.0)
 
 
-def _unary(name: str, made: Any, number: Any, values: Any, partial: Any, text: str, **more: Any) -> Function:
+def _unary(name: str, made: Any, number: Any, values: Any, partial: Any = None, **more: Any) -> Function:
     """A function of one argument, by default of one name in SymPy and C; ``partial``: tape, value, argument."""
     given: dict[str, Any] = {"head": made.__name__, "operation": name, **more}
     partials = partial and (lambda t, v, a: (partial(t, v, a),))
-    return Function(f"{name}(a)", made, 1, 1, text, number=number, values=values, partials=partials, **given)
+    return Function(f"{name}(a)", made, 1, 1, number=number, values=values, partials=partials, **given)
 
 
 def _atan2_partials(t: Tape, v: int, b: int, a: int) -> tuple[int, ...]:
@@ -227,41 +190,36 @@ def _table(*functions: Function) -> Mapping[str, Function]:
 
 
 VALUE_FUNCTIONS: Mapping[str, Function] = _table(
-    _unary("sin", sin, math.sin, np.sin, lambda t, v, a: t.push("cos", a), "sine of an angle in radians"),
-    _unary("cos", cos, math.cos, np.cos,
-           lambda t, v, a: t.push("neg", t.push("sin", a)), "cosine of an angle in radians"),
-    _unary("tan", tan, math.tan, np.tan, lambda t, v, a: _one_plus(t, 1.0, v), "tangent of an angle in radians"),
-    _unary("asin", asin, math.asin, np.arcsin,
-           lambda t, v, a: _inverse(t, t.push("sqrt", _one_plus(t, -1.0, a))), "inverse sine"),
+    _unary("sin", sin, math.sin, np.sin, lambda t, v, a: t.push("cos", a)),
+    _unary("cos", cos, math.cos, np.cos, lambda t, v, a: t.push("neg", t.push("sin", a))),
+    _unary("tan", tan, math.tan, np.tan, lambda t, v, a: _one_plus(t, 1.0, v)),
+    _unary("asin", asin, math.asin, np.arcsin, lambda t, v, a: _inverse(t, t.push("sqrt", _one_plus(t, -1.0, a)))),
     _unary("acos", acos, math.acos, np.arccos,
-           lambda t, v, a: t.push("neg", _inverse(t, t.push("sqrt", _one_plus(t, -1.0, a)))), "inverse cosine"),
-    _unary("atan", atan, math.atan, np.arctan, lambda t, v, a: _inverse(t, _one_plus(t, 1.0, a)), "inverse tangent"),
-    Function("atan2(b, a)", atan2, 2, 2, "angle of the point (a, b)", number=math.atan2, head="atan2",
-             operation="atan2", values=np.arctan2, partials=_atan2_partials),
-    _unary("sinh", sinh, math.sinh, np.sinh, lambda t, v, a: t.push("cosh", a), "hyperbolic sine"),
-    _unary("cosh", cosh, math.cosh, np.cosh, lambda t, v, a: t.push("sinh", a), "hyperbolic cosine"),
-    _unary("tanh", tanh, math.tanh, np.tanh, lambda t, v, a: _one_plus(t, -1.0, v), "hyperbolic tangent"),
-    _unary("exp", exp, math.exp, np.exp, lambda t, v, a: v, "exponential"),
-    _unary("log", log, math.log, np.log, lambda t, v, a: _inverse(t, a), "natural logarithm"),
-    _unary("sqrt", _root, math.sqrt, np.sqrt,
-           lambda t, v, a: t.push("div", t.constant(0.5), v), "square root", head=""),
-    _unary("erf", erf, math.erf, _erf, _bell, "error function"),
-    _unary("abs", Abs, abs, np.abs,
-           lambda t, v, a: t.push("ps_sign", a), "absolute value", operation="fabs", exact=True),
-    _unary("sign", sign, _sign, np.sign, None, "-1, 0 or 1", operation="ps_sign", exact=True),
-    _unary("floor", floor, math.floor, np.floor, None, "largest whole number not above", exact=True),
-    _unary("ceil", ceiling, math.ceil, np.ceil, None, "smallest whole number not below", exact=True),
-    _unary("heaviside", heaviside, lambda a: (_sign(a) + 1) / 2, lambda s: np.heaviside(s, 0.5), None,
-           "0 below zero, 1/2 at zero, 1 above", operation="", exact=True),
-    Function("min(a, b, ...)", _pairwise(minimum), 2, 16, "the least", number=min, head="minimum",
-             operation="ps_min", values=_min, exact=True, partials=_chosen(True)),
-    Function("max(a, b, ...)", _pairwise(maximum), 2, 16, "the greatest", number=max, head="maximum",
-             operation="ps_max", values=_max, exact=True, partials=_chosen(False)),
-    Function("where(condition, a, b)", where, 3, 3, "a where the condition holds, else b", condition=True, head="where",
-             operation="select", values=np.where, exact=True),
-    Function("box(s, a, b)", box, 3, 3, "1 where a <= s < b, else 0", number=lambda s, a, b: float(a <= s < b),
-             head="box", values=_box, exact=True),
-    Function("noise(seed=1)", _seeded, 1, 1, "random in [-1, 1), by cell and seed", keywords=("seed",)),
+           lambda t, v, a: t.push("neg", _inverse(t, t.push("sqrt", _one_plus(t, -1.0, a))))),
+    _unary("atan", atan, math.atan, np.arctan, lambda t, v, a: _inverse(t, _one_plus(t, 1.0, a))),
+    Function("atan2(b, a)", atan2, 2, 2, number=math.atan2, head="atan2", operation="atan2", values=np.arctan2,
+             partials=_atan2_partials),
+    _unary("sinh", sinh, math.sinh, np.sinh, lambda t, v, a: t.push("cosh", a)),
+    _unary("cosh", cosh, math.cosh, np.cosh, lambda t, v, a: t.push("sinh", a)),
+    _unary("tanh", tanh, math.tanh, np.tanh, lambda t, v, a: _one_plus(t, -1.0, v)),
+    _unary("exp", exp, math.exp, np.exp, lambda t, v, a: v),
+    _unary("log", log, math.log, np.log, lambda t, v, a: _inverse(t, a)),
+    _unary("sqrt", _root, math.sqrt, np.sqrt, lambda t, v, a: t.push("div", t.constant(0.5), v), head=""),
+    _unary("erf", erf, math.erf, _erf, _bell),
+    _unary("abs", Abs, abs, np.abs, lambda t, v, a: t.push("ps_sign", a), operation="fabs", exact=True),
+    _unary("sign", sign, _sign, np.sign, operation="ps_sign", exact=True),
+    _unary("floor", floor, math.floor, np.floor, exact=True),
+    _unary("ceil", ceiling, math.ceil, np.ceil, exact=True),
+    _unary("heaviside", heaviside, lambda a: (_sign(a) + 1) / 2, lambda s: np.heaviside(s, 0.5), operation="",
+           exact=True),
+    Function("min(a, b, ...)", _pairwise(minimum), 2, 16, number=min, head="minimum", operation="ps_min", values=_min,
+             exact=True, partials=_chosen(True)),
+    Function("max(a, b, ...)", _pairwise(maximum), 2, 16, number=max, head="maximum", operation="ps_max", values=_max,
+             exact=True, partials=_chosen(False)),
+    Function("where(condition, a, b)", where, 3, 3, condition=True, head="where", operation="select", values=np.where,
+             exact=True),
+    Function("box(s, a, b)", box, 3, 3, number=lambda s, a, b: float(a <= s < b), head="box", values=_box, exact=True),
+    Function("noise(seed=1)", _seeded, 1, 1, keywords=("seed",)),
 )  # fmt: skip
 HEADS: Mapping[str, Function] = {f.head: f for f in VALUE_FUNCTIONS.values() if f.head}
 
@@ -286,31 +244,18 @@ CONDITIONS: Mapping[str, Relation] = {r.head.__name__: r for r in RELATIONS.valu
 }
 
 
-def _operator(head: Any, text: str, arguments: str = "u") -> Function:
+def _operator(head: Any, arguments: str = "u", least: int | None = None) -> Function:
     count = arguments.count(",") + 1
-    return Function(f"{head.__name__}({arguments})", head, count, count, text)
+    return Function(f"{head.__name__}({arguments})", head, least or count, count)
 
 
 OPERATOR_FUNCTIONS: Mapping[str, Function] = _table(
-    _operator(laplace, "sum of the second derivatives"),
-    _operator(biharmonic, "Laplacian of the Laplacian"),
-    _operator(dx, "first derivative along x"),
-    _operator(dy, "first derivative along y"),
-    _operator(dz, "first derivative along z"),
-    _operator(dxx, "second derivative along x"),
-    _operator(dyy, "second derivative along y"),
-    _operator(dzz, "second derivative along z"),
-    _operator(dxy, "mixed second derivative"),
-    _operator(dxz, "mixed second derivative"),
-    _operator(dyz, "mixed second derivative"),
-    _operator(grad, "gradient, a vector"),
-    _operator(div, "divergence of a vector; of k*grad(u) in conservative flux form", "a"),
-    _operator(dot, "scalar product of two vectors", "a, b"),
-    Function("vector(ax, ay, az)", vector, 1, 3, "vector of its components, as many as the grid has axes"),
-    Function("harmonic(k)", harmonic, 1, 1, "in div(harmonic(k)*grad(u)): harmonic mean of k at the faces"),
-    Function("upwind(a, u)", upwind, 2, 2, "a . grad(u), first-order upwind"),
-    Function("advect(a, u)", advect, 2, 2, "a . grad(u), fifth-order upwind WENO"),
-    Function("integral(u)", integral, 1, 1, "integral over the domain, from an exact sum"),
-    Function("mean(u)", mean, 1, 1, "mean over the domain, from an exact sum"),
+    *map(_operator, (laplace, biharmonic, dx, dy, dz, dxx, dyy, dzz, dxy, dxz, dyz, grad, integral, mean)),
+    _operator(div, "a"),
+    _operator(dot, "a, b"),
+    _operator(vector, "ax, ay, az", least=1),
+    _operator(harmonic, "k"),
+    _operator(upwind, "a, u"),
+    _operator(advect, "a, u"),
 )
-NEXT: Mapping[str, Function] = {"next": Function("next(u)", following, 1, 1, "the next iterate of a field")}
+NEXT: Mapping[str, Function] = {"next": _operator(following)}

@@ -88,19 +88,14 @@ class Levels:
         return e.func(*(self._mark(s) for s in e.args))
 
     def _operand(self, e: sympy.Expr) -> sympy.Expr:
-        e = self._plain_in_place(e)
-        uses_definition = any(s.name in self.defines for s in e.free_symbols)
-        if not has_operator(e) and not uses_definition:
+        # Definitions that need no neighbours are computed where they are used.
+        while plain := [s for s in e.free_symbols if s.name in self.defines and not self._is_wide(s.name)]:
+            e = e.xreplace({s: self.defines[s.name] for s in plain})
+        if not has_operator(e) and not any(s.name in self.defines for s in e.free_symbols):
             return self._mark(e)
         if e.is_Symbol:
             return self._stage(e.name, self.defines[e.name])
         return self._stage(self._name(e), e)
-
-    def _plain_in_place(self, e: sympy.Expr) -> sympy.Expr:
-        """Definitions that need no neighbours are computed where they are used."""
-        while plain := [s for s in e.free_symbols if s.name in self.defines and not self._is_wide(s.name)]:
-            e = e.xreplace({s: self.defines[s.name] for s in plain})
-        return e
 
     def _is_wide(self, name: str) -> bool:
         e = self.defines[name]
@@ -108,8 +103,7 @@ class Levels:
 
     def _stage(self, name: str, e: sympy.Expr) -> sympy.Symbol:
         if name not in self.stages:
-            marked = self._mark(e)
-            self.stages[name] = marked
+            self.stages[name] = self._mark(e)  # behind the stages that it needs itself
         return symbol(name)
 
     def _integral(self, e: sympy.Expr) -> sympy.Symbol:

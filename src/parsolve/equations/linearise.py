@@ -62,9 +62,8 @@ def diagonal(program: Program) -> Program:
     """
     tape, last = Tape(), program.rate
     found = [dot for _, dot in _own(tape, program)]
-    return _derived_program(
-        program, "diagonal", [*program.defines, _derived("diagonal", last, last.outputs, tape, found)]
-    )
+    stage = _derived("diagonal", last, last.outputs, tape, found)
+    return _derived_program(program, "diagonal", [*program.defines, stage])
 
 
 def jacobi(program: Program) -> Program:

@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import sympy
 
-from parsolve.equations import stencils
+from parsolve.equations import operators, stencils
 from parsolve.equations.functions import CONDITIONS, HEADS
-from parsolve.equations.operators import (
-    ADVECTION,
-    AXES,
-    FIRST_DERIVATIVES,
-    FLUXES,
-    LINEAR,
-    MIDPOINTS,
-    MIXED_DERIVATIVES,
-    OPERATORS,
-    PLACED,
-    SECOND_DERIVATIVES,
-    name_of,
-    spacing,
-)
+from parsolve.equations.operators import AXES, name_of, spacing
 from parsolve.equations.tape import Offset, Tape
 
 if TYPE_CHECKING:
@@ -50,7 +38,7 @@ class Lowering:
     def value(self, e: sympy.Expr, at: Offset = (0, 0, 0)) -> int:
         """Number of the value of an expression at a neighbour of the cell."""
         if not self._varies(e):
-            return self._constant(e.replace(lambda s: name_of(s) in OPERATORS, lambda *_: sympy.S.Zero))
+            return self._constant(e.replace(lambda s: name_of(s) in operators.OPERATORS, lambda *_: sympy.S.Zero))
         if e.is_Symbol:
             return self._symbol(e.name, at)
         if e.is_Add:
@@ -59,20 +47,16 @@ class Lowering:
             return self._product(e, at)
         if e.is_Pow:
             return self._power(e, at)
-        if name_of(e) in OPERATORS | MIDPOINTS:
+        if name_of(e) in operators.OPERATORS | operators.MIDPOINTS:
             return self._operator(e, sympy.S.One, at)
         return self._function(name_of(e), e, at)
 
     def _varies(self, e: sympy.Basic) -> bool:
-        return any(self._is_variable(s.name) for s in e.free_symbols)
-
-    def _is_variable(self, name: str) -> bool:
-        return name in self.fields or name in self.integrals or name in self.axes or name == "t"
+        names = {s.name for s in e.free_symbols}
+        return not names.isdisjoint([*self.fields, *self.integrals, *self.axes, "t"])
 
     def _constant(self, e: sympy.Expr) -> int:
-        if e.is_number:
-            return self.tape.constant(float(e))
-        return self.tape.push("coefficient", data=e)
+        return self.tape.constant(float(e)) if e.is_number else self.tape.push("coefficient", data=e)
 
     def _symbol(self, name: str, at: Offset) -> int:
         if name == "t":
@@ -100,7 +84,7 @@ class Lowering:
         fixed = sympy.Mul(*(f for f in e.args if not self._varies(f)))
         varying = [f for f in e.args if self._varies(f)]
         values = []
-        linear = next((f for f in varying if name_of(f) in LINEAR | FLUXES), None)
+        linear = next((f for f in varying if name_of(f) in operators.LINEAR | operators.FLUXES), None)
         if linear is not None and fixed != 1:
             values.append(self._operator(linear, fixed, at))
             varying.remove(linear)
@@ -134,61 +118,51 @@ class Lowering:
                 return self.tape.push("not", *arguments)
             return self.tape.fold(operation, arguments[::-1] if swapped else arguments)
         if name == "box":
-            return self._box(*arguments)
+            s, low, high = arguments
+            inside = self.tape.push("and", self.tape.push("le", low, s), self.tape.push("lt", s, high))
+            return self.tape.push("select", inside, self.tape.constant(1.0), self.tape.constant(0.0))
         if name == "heaviside":
             zero, half, one = (self.tape.constant(s) for s in (0.0, 0.5, 1.0))
             upper = self.tape.push("select", self.tape.push("lt", zero, arguments[0]), one, half)
             return self.tape.push("select", self.tape.push("lt", arguments[0], zero), zero, upper)
         return self.tape.push(HEADS[name].operation, *arguments)
 
-    def _box(self, s: int, low: int, high: int) -> int:
-        inside = self.tape.push("and", self.tape.push("le", low, s), self.tape.push("lt", s, high))
-        return self.tape.push("select", inside, self.tape.constant(1.0), self.tape.constant(0.0))
-
     def _operator(self, e: sympy.Expr, scale: sympy.Expr, at: Offset) -> int:
         """Number of ``scale * operator``; operands have no operators of their own and are taken at the neighbours."""
         name, tape, order = name_of(e), self.tape, self.order
         if name == "laplace":
             return tape.fold("add", [self._second(e.args[0], axis, scale, at) for axis in self.axes])
-        if name in SECOND_DERIVATIVES:
-            return self._second(e.args[0], SECOND_DERIVATIVES[name], scale, at)
-        if name in FIRST_DERIVATIVES:
-            return self._first(e.args[0], FIRST_DERIVATIVES[name], scale, at)
-        if name in MIXED_DERIVATIVES:
-            outer, inner = MIXED_DERIVATIVES[name]
-            k = self._scaled(scale / spacing(outer))
+        if name in operators.SECOND_DERIVATIVES:
+            return self._second(e.args[0], operators.SECOND_DERIVATIVES[name], scale, at)
+        if name in operators.FIRST_DERIVATIVES:
+            return self._first(e.args[0], operators.FIRST_DERIVATIVES[name], scale, at)
+        if name in operators.MIXED_DERIVATIVES:
+            outer, inner = operators.MIXED_DERIVATIVES[name]
+            slopes = partial(self._first, e.args[0], inner, sympy.S.One)
             return stencils.first(
-                tape, order, lambda m: self._first(e.args[0], inner, sympy.S.One, _shift(at, outer, m)), k
+                tape, order, lambda m: slopes(_shift(at, outer, m)), self._scaled(scale / spacing(outer))
             )
-        if name in FLUXES:
-            harmonic, (c, u) = name == "flux_harmonic", e.args
-            terms = [
-                stencils.flux(
-                    tape,
-                    2 if harmonic else order,
-                    self._along(u, axis, at),
-                    self._along(c, axis, at),
-                    self._scaled(scale / spacing(axis) ** 2),
-                    harmonic=harmonic,
-                )
-                for axis in self.axes
-            ]
+        if name in operators.FLUXES:
+            harmonic, terms = name == "flux_harmonic", []
+            for axis in self.axes:
+                c, u = (self._along(s, axis, at) for s in e.args)
+                k = self._scaled(scale / spacing(axis) ** 2)
+                terms.append(stencils.flux(tape, 2 if harmonic else order, u, c, k, harmonic=harmonic))
             return tape.fold("add", terms)
         kind, _, axis = name.partition("_")
-        if name in PLACED:
+        if name in operators.PLACED:
             u = self._along(e.args[0], axis, at, 1 if kind in ("cell", "dcell") else 0)
-            if name in MIDPOINTS:
+            if name in operators.MIDPOINTS:
                 return stencils.midpoint(tape, order, u)
             return stencils.staggered(tape, order, u, self._scaled(scale / spacing(axis)))
-        assert name in ADVECTION
+        assert name in operators.ADVECTION
         scheme = stencils.upwind if kind == "upwind" else stencils.weno
         wind, u = self.value(e.args[0], at), self._along(e.args[1], axis, at)
         return scheme(tape, wind, u, self._scaled(1 / spacing(axis)))
 
     def _second(self, e: sympy.Expr, axis: str, scale: sympy.Expr, at: Offset) -> int:
-        return stencils.second(
-            self.tape, self.order, self._along(e, axis, at), self._scaled(scale / spacing(axis) ** 2)
-        )
+        k = self._scaled(scale / spacing(axis) ** 2)
+        return stencils.second(self.tape, self.order, self._along(e, axis, at), k)
 
     def _first(self, e: sympy.Expr, axis: str, scale: sympy.Expr, at: Offset) -> int:
         return stencils.first(self.tape, self.order, self._along(e, axis, at), self._scaled(scale / spacing(axis)))

@@ -20,13 +20,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import sympy
 
-from parsolve.equations.functions import LOGIC, NEXT, OPERATOR_FUNCTIONS, RELATIONS, VALUE_FUNCTIONS, Function
-from parsolve.equations.syntax import MAX_EXPONENT, ExpressionError, Node, Source, read, read_equation
+from parsolve.equations.functions import LOGIC, OPERATOR_FUNCTIONS, RELATIONS, VALUE_FUNCTIONS, Function
+from parsolve.equations.syntax import MAX_EXPONENT, Node, Source, read, read_equation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
-
-__all__ = ["CONSTANTS", "NEXT", "OPERATOR_FUNCTIONS", "VALUE_FUNCTIONS", "ExpressionError", "Function", "parse"]
+    from collections.abc import Collection, Mapping, Sequence
 
 CONSTANTS: Mapping[str, Any] = {"pi": sympy.pi}
 _EXACT = 2**53
@@ -93,19 +91,11 @@ class _Builder:
         self.source = source
         self.symbols = {name: sympy.Symbol(name, real=True) for name in symbols}
         self.functions = functions
-        self.build_kind: dict[str, Callable[[Node], tuple[Any, float]]] = {
-            "number": self.literal,
-            "name": self.name,
-            "sum": self.sum,
-            "product": self.product,
-            "power": self.power,
-            "call": self.call,
-            "compare": self.compare,
-            "logic": self.logic,
-        }
 
     def build(self, node: Node) -> tuple[Any, float]:
-        return self.build_kind[node.kind](node)
+        """What the method named for the kind of the node makes of it."""
+        built: tuple[Any, float] = getattr(self, f"build_{node.kind}")(node)
+        return built
 
     def number(self, number: Any, position: int) -> Any:
         """The number as an exact ratio of small whole numbers or else a double; it must be finite."""
@@ -130,13 +120,13 @@ class _Builder:
             self.number(coefficient, position)
         return expression
 
-    def literal(self, node: Node) -> tuple[Any, float]:
+    def build_number(self, node: Node) -> tuple[Any, float]:
         value = float(node.word)
         if not math.isfinite(value):
             self.source.fail("the number is too large for double precision", node.position)
         return (self.number(sympy.Integer(int(node.word)), 0) if node.word.isdigit() else sympy.Float(value)), 1
 
-    def name(self, node: Node) -> tuple[Any, float]:
+    def build_name(self, node: Node) -> tuple[Any, float]:
         if node.word in self.symbols:
             return self.symbols[node.word], 1
         if node.word in CONSTANTS:
@@ -160,12 +150,12 @@ class _Builder:
             hint = "it can stand only in equations"
         self.source.fail(f"unknown {what} '{word}'; {hint}", node.position)
 
-    def sum(self, node: Node) -> tuple[Any, float]:
+    def build_sum(self, node: Node) -> tuple[Any, float]:
         terms, degrees = zip(*map(self.build, node.parts), strict=True)
         signed = [-term if sign == "-" else term for term, sign in zip(terms, node.signs, strict=True)]
         return self.settled(sympy.Add(*signed), node.position), max(degrees)
 
-    def product(self, node: Node) -> tuple[Any, float]:
+    def build_product(self, node: Node) -> tuple[Any, float]:
         factors, degrees = [], []
         for part, sign in zip(node.parts, node.signs, strict=True):
             factor, degree = self.build(part)
@@ -177,7 +167,7 @@ class _Builder:
             degrees.append(degree)
         return self.settled(sympy.Mul(*factors), node.position), max(degrees)
 
-    def power(self, node: Node) -> tuple[Any, float]:
+    def build_power(self, node: Node) -> tuple[Any, float]:
         (base, degree), (exponent, _) = map(self.build, node.parts)
         if exponent.is_Number:
             degree *= max(1.0, abs(float(exponent)))
@@ -204,7 +194,7 @@ class _Builder:
         except (ValueError, OverflowError):
             self.source.fail(f"{base}**{exponent} is not a finite real number", position)
 
-    def call(self, node: Node) -> tuple[Any, float]:
+    def build_call(self, node: Node) -> tuple[Any, float]:
         function = self.functions.get(node.word)
         if function is None:
             if node.word in self.symbols or node.word in CONSTANTS:
@@ -222,8 +212,8 @@ class _Builder:
 
     def check_call(self, function: Function, node: Node) -> None:
         """Number, names and kinds of the arguments."""
-        for keyword, part, place in zip(node.signs, node.parts, range(len(node.parts)), strict=True):
-            if keyword and (place >= len(function.keywords) or function.keywords[place] != keyword):
+        for place, (keyword, part) in enumerate(zip(node.signs, node.parts, strict=True)):
+            if keyword and (keyword,) != function.keywords[place : place + 1]:
                 self.source.fail(f"no argument '{keyword}' here; write {function.signature}", part.position)
             if part.is_condition and not (function.condition and place == 0):
                 self.source.fail("a comparison can stand only in where(condition, a, b)", part.position)
@@ -244,11 +234,11 @@ class _Builder:
             self.source.fail(f"{function.name}({shown}) is not a finite real number", position)
         return sympy.Integer(int(value)) if value.is_integer() and abs(value) <= _EXACT else sympy.Float(value)
 
-    def compare(self, node: Node) -> tuple[Any, float]:
+    def build_compare(self, node: Node) -> tuple[Any, float]:
         left, right = (self.build(part)[0] for part in node.parts)
         return RELATIONS[node.word].head(left, right, evaluate=False), 1
 
-    def logic(self, node: Node) -> tuple[Any, float]:
+    def build_logic(self, node: Node) -> tuple[Any, float]:
         return LOGIC[node.word](*(self.build(part)[0] for part in node.parts)), 1
 
 

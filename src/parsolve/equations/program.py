@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Literal
 
 import sympy
 
-from parsolve.equations.functions import following
+from parsolve.equations.functions import NEXT, OPERATOR_FUNCTIONS, VALUE_FUNCTIONS, following
 from parsolve.equations.levels import Levels, symbol
 from parsolve.equations.lowering import Lowering
 from parsolve.equations.operations import FREE
 from parsolve.equations.operators import expand, name_of
-from parsolve.equations.parse import NEXT, OPERATOR_FUNCTIONS, VALUE_FUNCTIONS, parse, parse_equation
+from parsolve.equations.parse import parse, parse_equation
 from parsolve.equations.places import CELL, place_of, placed
 from parsolve.equations.syntax import Source
 from parsolve.equations.tape import fused, needed, numbered

@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from parsolve.equations.equation import Equation, Parameter
-from parsolve.equations.parse import CONSTANTS, NEXT, parse
+from parsolve.equations.functions import NEXT
+from parsolve.equations.parse import CONSTANTS, parse
 from parsolve.equations.program import EQUATION_FUNCTIONS
 from parsolve.errors import CaseError
 

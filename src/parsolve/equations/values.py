@@ -16,6 +16,7 @@ from sympy.logic.boolalg import BooleanAtom
 
 from parsolve.equations.functions import CONDITIONS, HEADS
 from parsolve.equations.operations import NUMPY
+from parsolve.equations.operators import AXES
 from parsolve.equations.parse import parse
 from parsolve.errors import CaseError
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 Values = NDArray[Any] | float
-AXES = ("z", "y", "x")
-
 _GAMMA = 0x9E3779B97F4A7C15
 _MIX = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
 _MASK = 2**64 - 1
@@ -54,17 +53,7 @@ def noise(seed: int, index: ArrayLike) -> NDArray[np.float64]:
     """Uniform random numbers in [-1, 1), one for each global cell index.
 
     Number `index` of the SplitMix64 stream (Steele, Lea and Flood, "Fast splittable pseudorandom number
-    generators", OOPSLA 2014) that starts at the hash of the seed, with 53 bits. In C, with uint64_t
-    arithmetic:
-
-        static uint64_t mix(uint64_t z) {
-            z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-            z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-            return z ^ (z >> 31);
-        }
-        start = mix(seed + 0x9E3779B97F4A7C15u);
-        bits = mix(start + (index + 1u) * 0x9E3779B97F4A7C15u);
-        value = (double)(bits >> 11) * 0x1p-52 - 1.0;
+    generators", OOPSLA 2014) that starts at the hash of the seed, with 53 bits.
 
     Args:
         seed: any whole number; taken modulo 2**64.
@@ -152,8 +141,7 @@ class _Evaluation:
         return result
 
     def product(self, factors: Sequence[Any]) -> Any:
-        above: list[Any] = []
-        below: list[Any] = []
+        above, below = [], []
         for factor in factors:
             if factor.is_Rational and not factor.is_Integer:
                 above += [sympy.Integer(factor.p)] if factor.p != 1 else []
@@ -205,13 +193,13 @@ def _settled(value: Any) -> Values:
 
 def _repeated(base: Values, count: int) -> Any:
     """base**count by squaring."""
-    result: Any = None
+    result: Any = 1.0 if count == 0 else None
     while count:
         if count & 1:
             result = base if result is None else np.multiply(result, base)
         base = np.multiply(base, base) if count > 1 else base
         count >>= 1
-    return 1.0 if result is None else result
+    return result
 
 
 def _elementwise(function: Callable[..., Any], *arguments: Values) -> Any:
@@ -272,8 +260,7 @@ def fill(
             raise CaseError(f"{key}: {error}") from None
     else:
         found = float(value)
-    result = np.empty(box)
-    result[...] = found
+    result = np.full(box, found, np.float64)
     _require_finite(result, environment, start, key)
     return result
 

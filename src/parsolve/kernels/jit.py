@@ -16,12 +16,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parsolve.errors import SetupError, agreed
+from parsolve.errors import SetupError, agreed, on_root
 from parsolve.kernels.cache import find, keep
 from parsolve.kernels.library import ABI, TYPES, Library, from_bytes
 
@@ -74,13 +74,10 @@ def load(comm: MPI.Comm | None, text: str, precision: str, *, key_hint: str = ""
         SetupError: the compiler fails, or the library cannot be opened.
     """
     tuning = _tuning(comm)
-    data = b""
-    with nullcontext() if comm is None else agreed(comm):
-        if comm is None or comm.rank == 0:
-            data = _obtain(text, precision, tuning, key_hint)
-    if comm is not None:
-        data = comm.bcast(data, root=0)
-    with nullcontext() if comm is None else agreed(comm):
+    if comm is None:
+        return from_bytes(_obtain(text, precision, tuning, key_hint))
+    data = on_root(comm, lambda: _obtain(text, precision, tuning, key_hint))
+    with agreed(comm):
         return from_bytes(data)
 
 
@@ -142,15 +139,15 @@ def _identity(command: Sequence[str]) -> list[tuple[object, ...]]:
 
     Every word is looked up, since the first may only be a launcher, as in CC="ccache gcc".
     """
-    found: list[tuple[object, ...]] = []
-    for word in command:
+
+    def look_up(word: str) -> tuple[object, ...]:
         program = None if word.startswith("-") else shutil.which(word)
         if program is None:
-            found.append((word,))
-        else:
-            status = Path(program).stat()
-            found.append((word, os.path.realpath(program), status.st_size, status.st_mtime_ns))
-    return found
+            return (word,)
+        status = Path(program).stat()
+        return word, os.path.realpath(program), status.st_size, status.st_mtime_ns
+
+    return [look_up(word) for word in command]
 
 
 @cache
@@ -203,15 +200,9 @@ def _run(command: Sequence[str], text: str, directory: str) -> str:
     environment = {**os.environ, "LC_ALL": "C", "TMPDIR": directory}
     try:
         process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-            env=environment,
-            process_group=0,
-        )
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8",
+            errors="replace", env=environment, process_group=0,
+        )  # fmt: skip
     except OSError as error:
         raise SetupError(f"{command[0]}: cannot be started ({error.strerror}); set CC to a C compiler") from error
     with process:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ABI = 4
 MAX_FIELDS, MAX_COEFFICIENTS, MAX_TERMS, MAX_DEPTH, MAX_POINTS, SUM_DIGITS = 64, 128, 12, 8, 8, 70
 TYPES = {"float64": "f64", "float32": "f32"}
+LIBRARIES = Path(__file__).parent.parent / "lib"
 Int3 = ctypes.c_int64 * 3
 Launch = Callable[[], int]
 
@@ -226,20 +227,18 @@ def from_bytes(data: bytes) -> Library:
 @cache
 def core(level: int | None = None) -> Library:
     """The installed library for an instruction set (4, 3 or 1, as ``best_level``), by default the best for this CPU."""
-    directory = Path(__file__).parent.parent / "lib"
     level = best_level() if level is None else level
     for candidate in (4, 3):
-        path = directory / f"libparsolve_cpu_v{candidate}.so"
+        path = LIBRARIES / f"libparsolve_cpu_v{candidate}.so"
         if level >= candidate and path.is_file():
             return Library(path)
-    return Library(_library(directory, "cpu"))
+    return Library(_baseline(LIBRARIES))
 
 
 @cache
 def best_level() -> int:
     """The best instruction set of this CPU: the level of x86-64 (4, 3 or 1), 0 on other processors."""
-    handle = Library(_library(Path(__file__).parent.parent / "lib", "cpu")).handle
-    return int(handle.ps_isa())
+    return int(Library(_baseline(LIBRARIES)).handle.ps_isa())
 
 
 def fma(a: ArrayLike, b: ArrayLike, c: ArrayLike) -> np.ndarray:
@@ -253,12 +252,12 @@ def fma(a: ArrayLike, b: ArrayLike, c: ArrayLike) -> np.ndarray:
     return out
 
 
-def _library(directory: Path, name: str) -> Path:
-    for suffix in (".so", ".dylib"):
-        path = directory / f"libparsolve_{name}{suffix}"
+def _baseline(directory: Path) -> Path:
+    """The library that every CPU of this kind can run."""
+    for path in (directory / "libparsolve_cpu.so", directory / "libparsolve_cpu.dylib"):
         if path.is_file():
             return path
-    raise SetupError(f"{directory}: no compiled kernels (libparsolve_{name}); install parsolve with pip")
+    raise SetupError(f"{directory}: no compiled kernels (libparsolve_cpu); install parsolve with pip")
 
 
 def possible_threads(wanted: int) -> int:

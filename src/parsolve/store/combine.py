@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parsolve.errors import agreed, on_root
-from parsolve.store.files import copy_bytes, naming, opened, require_space, sync
+from parsolve.store.files import copy_bytes, naming, require_space, sync
 from parsolve.store.layout import Content, lay_out
 
 if TYPE_CHECKING:
@@ -19,11 +19,7 @@ if TYPE_CHECKING:
 
 
 def copy_frames(
-    comm: MPI.Intracomm,
-    path: Path,
-    content: Content,
-    frames: Sequence[Path],
-    offsets: Sequence[dict[str, int]],
+    comm: MPI.Intracomm, path: Path, content: Content, frames: Sequence[Path], offsets: Sequence[dict[str, int]]
 ) -> None:
     """Write a self-contained result: rank 0 lays it out, all ranks copy the frames' bytes; collective.
 
@@ -41,11 +37,12 @@ def copy_frames(
 
     slots = on_root(comm, laid_out)
     pieces = [(index, field.name) for index in range(len(frames)) for field in content.fields]
-    with agreed(comm), naming(path, "copy the frames into it"), opened(path, os.O_WRONLY) as target:
+    with agreed(comm), naming(path, "copy the frames into it"), path.open("r+b", buffering=0) as target:
         for index, name in pieces[comm.rank :: comm.size]:
-            with opened(frames[index], os.O_RDONLY) as source:
-                copy_bytes(source, target, offsets[index][name], slots[name] + index * size, size)
-        os.fsync(target)
+            with frames[index].open("rb", buffering=0) as source:
+                start = slots[name] + index * size
+                copy_bytes(source.fileno(), target.fileno(), offsets[index][name], start, size)
+        os.fsync(target.fileno())
 
 
 def write_index(places: Places, content: Content, frames: Sequence[Path]) -> None:

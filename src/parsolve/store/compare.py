@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    Values = NDArray[np.floating]
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -103,9 +105,8 @@ def _compare_outlines(a: Result, b: Result, tolerance: tuple[float, float] | Non
 
 def _compare_field(a: Result, b: Result, field: str, tolerance: tuple[float, float] | None) -> Difference | None:
     """Return how a field differs over the times that both have; slab by slab."""
-    count, worst = 0, -1.0
-    where: tuple[int, tuple[int, ...]] = (0, ())
-    values = (0.0, 0.0)
+    count, furthest = 0, -1.0
+    worst: tuple[int, float, tuple[str, ...], tuple[int, ...], float, float]
     times = min(len(a.times), len(b.times))
     for time_index in range(times):
         for start, slab in _slabs(a):
@@ -115,19 +116,14 @@ def _compare_field(a: Result, b: Result, field: str, tolerance: tuple[float, flo
                 continue
             count += int(np.count_nonzero(wrong))
             place, distance = _worst(left, right, wrong)
-            if distance > worst:
-                worst, values = distance, (float(left[place]), float(right[place]))
-                where = (time_index, (start + place[0], *place[1:]))
-    if count == 0:
-        return None
-    time_index, index = where
-    time = float(a.times[time_index])
-    return Difference(field, count, a.grid.size * times, time_index, time, a.axes, index, *values)
+            if distance > furthest:
+                furthest, cell = distance, (start + place[0], *place[1:])
+                time = float(a.times[time_index])
+                worst = time_index, time, a.axes, cell, float(left[place]), float(right[place])
+    return Difference(field, count, a.grid.size * times, *worst) if count else None
 
 
-def _worst(
-    left: NDArray[np.floating], right: NDArray[np.floating], wrong: NDArray[np.bool_]
-) -> tuple[tuple[int, ...], float]:
+def _worst(left: Values, right: Values, wrong: NDArray[np.bool_]) -> tuple[tuple[int, ...], float]:
     """Return the index of the wrong value that is furthest off, and its distance (infinite beside a NaN)."""
     with np.errstate(invalid="ignore", over="ignore"):
         distance = np.abs(left.astype(np.float64) - right.astype(np.float64))
@@ -137,9 +133,7 @@ def _worst(
     return tuple(int(i) for i in place), float(distance[place])
 
 
-def _unequal(
-    left: NDArray[np.floating], right: NDArray[np.floating], tolerance: tuple[float, float] | None
-) -> NDArray[np.bool_]:
+def _unequal(left: Values, right: Values, tolerance: tuple[float, float] | None) -> NDArray[np.bool_]:
     """Return where two arrays differ, by bits or by more than (rtol, atol)."""
     if tolerance is not None:
         with np.errstate(invalid="ignore", over="ignore"):

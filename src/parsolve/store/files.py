@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 CHUNK = 16 << 20  # bytes moved at once: large enough for full disk speed, small enough to be no memory cost
 _ALIGNMENT = 4096  # data sets start on a page, so that copies may share blocks where the file system can
+_ORDERED = h5py.h5p.CRT_ORDER_TRACKED | h5py.h5p.CRT_ORDER_INDEXED
 _NO_COPY_RANGE = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF}
 
 
@@ -46,7 +47,8 @@ def storage_error(path: Path, action: str, number: int | None, reason: str) -> P
 
 def create_file(path: Path) -> h5py.File:
     """Return a new HDF5 file whose bytes depend on its content alone: creation order kept, no time stamps."""
-    creation = _in_order(h5py.h5p.FILE_CREATE)
+    creation = _reproducible(h5py.h5p.FILE_CREATE)
+    creation.set_link_creation_order(_ORDERED)
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_libver_bounds(h5py.h5f.LIBVER_EARLIEST, h5py.h5f.LIBVER_V110)  # what older readers understand
     access.set_alignment(_ALIGNMENT, _ALIGNMENT)
@@ -58,30 +60,28 @@ def create_file(path: Path) -> h5py.File:
 
 def create_group(parent: h5py.Group, name: str) -> h5py.Group:
     """Return a new group that keeps creation order and has no time stamp."""
-    creation = _in_order(h5py.h5p.GROUP_CREATE)
+    creation = _reproducible(h5py.h5p.GROUP_CREATE)
+    creation.set_link_creation_order(_ORDERED)
     return h5py.Group(h5py.h5g.create(parent.id, name.encode(), None, creation))
-
-
-def _in_order(kind: Any) -> Any:
-    """Return the properties of a new file or group that keeps creation order and has no time stamp."""
-    creation = h5py.h5p.create(kind)
-    creation.set_link_creation_order(h5py.h5p.CRT_ORDER_TRACKED | h5py.h5p.CRT_ORDER_INDEXED)
-    creation.set_attr_creation_order(h5py.h5p.CRT_ORDER_TRACKED | h5py.h5p.CRT_ORDER_INDEXED)
-    creation.set_obj_track_times(False)
-    return creation
 
 
 def create_contiguous(parent: h5py.Group, name: str, shape: Sequence[int], dtype: DTypeLike) -> h5py.Dataset:
     """Return a new data set that is one run of bytes with an address, allocated but not filled."""
-    creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    creation = _reproducible(h5py.h5p.DATASET_CREATE)
     creation.set_layout(h5py.h5d.CONTIGUOUS)
     creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     creation.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    creation.set_obj_track_times(False)
-    creation.set_attr_creation_order(h5py.h5p.CRT_ORDER_TRACKED | h5py.h5p.CRT_ORDER_INDEXED)
     kind = h5py.h5t.py_create(np.dtype(dtype))
     space = h5py.h5s.create_simple(tuple(shape))
     return h5py.Dataset(h5py.h5d.create(parent.id, name.encode(), kind, space, creation))
+
+
+def _reproducible(kind: h5py.h5p.PropClassID) -> h5py.h5p.PropCreateID:
+    """Properties of something new that keeps the order of its attributes and has no time stamp."""
+    creation = h5py.h5p.create(kind)
+    creation.set_attr_creation_order(_ORDERED)
+    creation.set_obj_track_times(False)
+    return creation
 
 
 def open_read(path: Path) -> h5py.File:
@@ -122,20 +122,13 @@ def copy_bytes(source: int, target: int, source_offset: int, target_offset: int,
         source_offset, target_offset, count = source_offset + done, target_offset + done, count - done
 
 
-@contextmanager
-def opened(path: Path, flags: int) -> Iterator[int]:
-    """Return a context manager that gives a file descriptor."""
-    descriptor = os.open(path, flags)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
 def sync(path: Path) -> None:
     """Bring a closed file to the disk, or of a directory the names in it."""
-    with opened(path, os.O_RDONLY) as descriptor:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def rename(old: Path, new: Path) -> None:

@@ -54,17 +54,9 @@ class Recorder:
     """
 
     def __init__(
-        self,
-        comm: MPI.Intracomm,
-        path: Path,
-        grid: Grid,
-        fields: Sequence[FieldInfo],
-        dtype: DTypeLike,
-        provenance: Mapping[str, str],
-        *,
-        keep_frames: bool = False,
-        force: bool = False,
-    ) -> None:
+        self, comm: MPI.Intracomm, path: Path, grid: Grid, fields: Sequence[FieldInfo], dtype: DTypeLike,
+        provenance: Mapping[str, str], *, keep_frames: bool = False, force: bool = False,
+    ) -> None:  # fmt: skip
         self._comm = comm
         self._keep_frames = keep_frames
         self._content = Content(grid, tuple(fields), np.dtype(dtype), dict(provenance))
@@ -177,9 +169,11 @@ class Recorder:
         """Return an MPI-IO error as one that names file, rank and host."""
         from mpi4py import MPI
 
-        full = caught.Get_error_class() in (MPI.ERR_NO_SPACE, MPI.ERR_QUOTA)
         # Some MPI libraries say no more than that it failed.
-        full = full or shutil.disk_usage(path.parent).free < 1 << 20
+        full = (
+            caught.Get_error_class() in (MPI.ERR_NO_SPACE, MPI.ERR_QUOTA)
+            or shutil.disk_usage(path.parent).free < 1 << 20
+        )
         reason = " ".join(caught.Get_error_string().split())
         where = f"rank {self._comm.rank} on {socket.gethostname()}"
         return storage_error(path, action, errno.ENOSPC if full else None, f"{where}: {reason}")

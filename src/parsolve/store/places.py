@@ -55,18 +55,13 @@ def claim(path: Path, force: bool) -> Places:
     except FileExistsError as caught:
         raise StorageError(f"{working}: holds files that are no frames; remove it or use another -o") from caught
     except OSError as caught:
-        raise StorageError(
-            f"{path}: cannot write in directory '{path.parent}' ({caught.strerror}); use another -o"
-        ) from caught
+        why = f"cannot write in directory '{path.parent}' ({caught.strerror})"
+        raise StorageError(f"{path}: {why}; use another -o") from caught
     return Places(path, path.with_name(f".{path.name}.partial"), frames, working)
 
 
 def _refuse_existing(path: Path, frames: Path) -> None:
-    """Keep what is there.
-
-    Raises:
-        StorageError: a result or a frames directory has the name of the new one.
-    """
+    """Raise StorageError where a result or a frames directory has the name of the new one."""
     if os.path.lexists(path):
         raise StorageError(f"{path}: exists already; use --force to replace it or another -o")
     if os.path.lexists(frames):

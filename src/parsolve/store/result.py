@@ -90,23 +90,19 @@ def _describe(path: Path, file: h5py.File) -> Result:
         grid = _grid(file, axes)
         shape = (len(times), *grid.shape)
         inner = {"time", "step", *axes}
-        fields = tuple(
-            name
-            for name, item in file.items()
-            if name not in inner and isinstance(item, h5py.Dataset) and item.shape == shape
-        )
+        found = {name: item for name, item in file.items() if isinstance(item, h5py.Dataset) and item.shape == shape}
+        fields = tuple(name for name in found if name not in inner)
         provenance = {key: item.asstr()[()] for key, item in file["provenance"].items()}
         if not fields or not axes:
             raise KeyError("fields")
-        virtual = [file[name] for name in fields if file[name].is_virtual]
+        virtual = [found[name] for name in fields if found[name].is_virtual]
         frames = {source.file_name for dataset in virtual for source in dataset.virtual_sources()}
     except (KeyError, TypeError, ValueError, AttributeError, OSError) as caught:
         raise StorageError(f"{path}: not a complete result of parsolve ({caught})") from caught
     missing = sorted(frame for frame in frames if not (path.parent / frame).is_file())
     if missing:
         raise StorageError(
-            f"{path}: index of frames, {len(missing)} of {len(frames)} are missing, "
-            f"the first is '{missing[0]}'; "
+            f"{path}: index of frames, {len(missing)} of {len(frames)} are missing, the first is '{missing[0]}'; "
             "move the frames directory together with the file"
         )
     return Result(path, file, fields, axes, times, steps, grid, provenance)

@@ -34,12 +34,7 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114])
 
 
 def read_block(
-    path: Path | str,
-    dataset: str | None,
-    grid: Grid,
-    start: Sequence[int],
-    shape: Sequence[int],
-    dtype: DTypeLike,
+    path: Path | str, dataset: str | None, grid: Grid, start: Sequence[int], shape: Sequence[int], dtype: DTypeLike
 ) -> NDArray[Any]:
     """Return the box (start, shape), both (z, y, x) of the grid, of an array in a file; not collective.
 
@@ -83,11 +78,7 @@ def _read_hdf5(path: Path, dataset: str | None, grid: Grid, box: tuple[slice, ..
 
 
 def _find(path: Path, file: h5py.File, dataset: str | None, grid: Grid) -> h5py.Dataset:
-    """Return the data set by its path or its last name; without a name, the only one that fits the grid.
-
-    Raises:
-        CaseError: there is none, or more than one.
-    """
+    """Return the data set by its path or its last name; without a name, the only one that fits the grid."""
     if dataset is not None:
         # A case may say "fields/v" where the file has "/v": groups are a matter of the file's maker.
         for name in (dataset, dataset.rsplit("/", 1)[-1]):
@@ -129,11 +120,7 @@ def _fits(shape: tuple[int, ...], grid: Grid) -> bool:
 
 
 def _selection(what: str, shape: tuple[int, ...], grid: Grid, box: tuple[slice, ...]) -> tuple[slice | int, ...]:
-    """Return the index of a box in an array; a leading time axis gives its last entry.
-
-    Raises:
-        CaseError: the shape is not that of the grid.
-    """
+    """Return the index of a box in an array of the shape of the grid; a leading time axis gives its last entry."""
     if not _fits(shape, grid):
         axes = ", ".join(axis for axis in AXES if axis in grid.names)
         raise CaseError(f"{what} has shape {shape}, the grid is {grid.shape} ({axes}); give the grid these cells")

@@ -36,13 +36,9 @@ class _Cut:
 
 
 def draw(
-    path: Path | str,
-    field: str | None = None,
-    time: float | None = None,
-    slice: str | None = None,
-    out: Path | str | None = None,
-    sheet: bool = False,
-) -> Path:
+    path: Path | str, field: str | None = None, time: float | None = None, slice: str | None = None,
+    out: Path | str | None = None, sheet: bool = False,
+) -> Path:  # fmt: skip
     """Draw a field of a result as PNG (or what the suffix of `out` says); return the picture's path.
 
     Shown are the first field, the last time (1-D: several times) and the central plane, unless said.
@@ -64,19 +60,12 @@ def draw(
         cut = _choose_cut(result, slice)
         times = _choose_times(result, time, _LINES if len(cut.axes) == 1 else _PANELS if sheet else 1)
         values = [result.read(name, index, cut.index) for index in times]
-        if len(cut.axes) == 1:
-            _draw_lines(figure, result, name, cut, times, values)
-        else:
-            _draw_maps(figure, result, name, cut, times, values)
+        (_draw_lines if len(cut.axes) == 1 else _draw_maps)(figure, result, name, cut, times, values)
     return save(figure, Path(path).with_suffix(f".{name}.png") if out is None else Path(out))
 
 
 def _choose_cut(result: Result, text: str | None) -> _Cut:
-    """Return the plane or line to show; 3-D without a word is cut in the middle of z.
-
-    Raises:
-        CaseError: the text is not "axis=position" of this grid.
-    """
+    """Return the plane or line to show; 3-D without a word is cut in the middle of z."""
     grid = result.grid
     steps = [_thin(count) for count in grid.shape]
     if text is None and len(result.axes) < 3:
@@ -84,19 +73,15 @@ def _choose_cut(result: Result, text: str | None) -> _Cut:
     axis, _, position = (text or "z=").partition("=")
     axis = axis.strip()
     if axis not in result.axes or len(result.axes) == 1:
-        raise CaseError(
-            f"slice '{text}': no axis '{axis}' to cut; write axis=position with one of {_words(result.axes)}"
-        )
+        axes = ", ".join(sorted(result.axes))
+        raise CaseError(f"slice '{text}': no axis '{axis}' to cut; write axis=position with one of {axes}")
     place = result.axes.index(axis)
-    centres = grid.coordinates(axis)
-    low, step = grid.lower[AXES.index(axis)], grid.spacing[AXES.index(axis)]
-    high = low + step * len(centres)
+    centres, (low, high) = grid.coordinates(axis), _range(result, axis)
+    middle = (low + high) / 2
     try:
-        value = float(position) if text is not None else (low + high) / 2
+        value = float(position) if text is not None else middle
     except ValueError:
-        raise CaseError(
-            f"slice '{text}': '{position}' is not a number; write e.g. {axis}={(low + high) / 2:g}"
-        ) from None
+        raise CaseError(f"slice '{text}': '{position}' is not a number; write e.g. {axis}={middle:g}") from None
     if not low <= value <= high:
         raise CaseError(f"slice '{text}': {axis} is from {low:g} to {high:g}")
     cell = int(np.argmin(np.abs(centres - value)))
@@ -110,11 +95,7 @@ def _thin(count: int) -> Any:
 
 
 def _choose_times(result: Result, time: float | None, most: int) -> list[int]:
-    """Return which frames to show: the one nearest to `time`, or up to `most`, evenly picked to the last.
-
-    Raises:
-        CaseError: the time is outside the result.
-    """
+    """Return which frames to show: the one nearest to `time`, or up to `most`, evenly picked to the last."""
     count = len(result.times)
     if time is None:
         return [count - 1] if most == 1 else sorted({round(i) for i in np.linspace(0, count - 1, min(most, count))})
@@ -163,18 +144,12 @@ def _draw_maps(
     height = width * (min(ratio, 2.0) if equal else 0.6)
     figure.set_size_inches(columns * (width + 0.1) + 1.75, max(1.8, rows * (height + 0.25) + 0.75))
     low, high = _limits(values)
-    panels = np.atleast_1d(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)).ravel()
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for panel, index, map_ in zip(panels, times, values, strict=False):
         image = panel.imshow(
-            map_,
-            origin="lower",
-            extent=(left, right, bottom, top),
-            aspect="equal" if equal else "auto",
-            cmap=_COLOURS,
-            vmin=low,
-            vmax=high,
-            interpolation="nearest" if max(map_.shape) < 400 else "antialiased",
-        )
+            map_, origin="lower", extent=(left, right, bottom, top), aspect="equal" if equal else "auto",
+            cmap=_COLOURS, vmin=low, vmax=high, interpolation="nearest" if max(map_.shape) < 400 else "antialiased",
+        )  # fmt: skip
         _dress(panel, result, cut, index if len(times) > 1 else None)
     for panel in panels[len(times) :]:
         panel.remove()
@@ -227,8 +202,3 @@ def _time_text(result: Result, index: int) -> str:
 def _label(name: str, units: str) -> str:
     """Return an axis label with its unit."""
     return f"{name} ({units})" if units else name
-
-
-def _words(names: tuple[str, ...]) -> str:
-    """Return names for an error message, x first."""
-    return ", ".join(sorted(names))

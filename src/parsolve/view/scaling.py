@@ -29,9 +29,8 @@ def draw_scaling(rows: Sequence[Row], title: str, out: Path) -> Path:
         for threads in sorted({row.threads for row in chosen}):
             line = [row for row in chosen if row.threads == threads]
             workers = [row.ranks * row.threads for row in line]
-            axes.plot(
-                workers, [row.speedup for row in line], "o-", label=f"{threads} thread{'s'[: threads > 1]} a rank"
-            )
+            label = f"{threads} thread{'s'[: threads > 1]} a rank"
+            axes.plot(workers, [row.speedup for row in line], "o-", label=label)
         axes.plot([1, most], [1, most], "--", color="grey", label="ideal")
         axes.set(title=f"{kind} scaling: {chosen[0].cells} cells{' a worker' if kind == 'weak' else ''}")
         axes.set(xlabel="ranks x threads", xscale="log", yscale="log")
