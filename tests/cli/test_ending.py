@@ -190,7 +190,8 @@ def test_a_reader_that_leaves_is_no_error(no_launcher: None) -> None:
 
 def test_ctrl_c(no_launcher: None, tmp_path: Path) -> None:
     program = "import time; print('here', flush=True); time.sleep(20)"
-    code = FAILING.replace("comm.barrier()", program)
+    heard = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"  # not so under `pytest &`
+    code = heard + FAILING.replace("comm.barrier()", program)
     with subprocess.Popen(
         [sys.executable, "-c", code, "none"],
         stdout=subprocess.PIPE,
