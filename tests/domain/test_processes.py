@@ -57,7 +57,7 @@ def test_process_grids_have_little_halo_and_whole_rows(
 @given(
     st.lists(st.integers(1, 40), min_size=1, max_size=3),
     st.integers(1, 24),
-    st.integers(1, 4),
+    st.integers(1, 30),
     st.booleans(),
 )
 def test_a_process_grid_fits_or_is_refused_with_the_most_ranks_that_fit(
@@ -103,3 +103,9 @@ def test_a_boundary_needs_its_cells() -> None:
     with pytest.raises(CaseError, match=r"grid\.x\.cells.*at least 3 cells.*order = 2"):
         choose_processes(grid(2, periodic=False), 1, 1, 3)
     assert choose_processes(grid(2), 1, 1, 3) == (1, 1, 1)  # a periodic axis may be thinner than its ghosts
+
+
+def test_one_rank_fits_whatever_the_ghosts() -> None:
+    assert best_processes(grid(4, 4), 1, 30) == (1, 1, 1)
+    with pytest.raises(SetupError, match="use at most 1 ranks"):
+        best_processes(grid(4, 4), 2, 30)

@@ -127,3 +127,16 @@ def test_nested_operators_are_the_operators_one_after_the_other(
 
     u = np.random.default_rng(order).uniform(-1, 1, (7, 9))
     np.testing.assert_array_equal(rate(nested, u), rate(outer, rate(inner, u)))
+
+
+def test_what_a_definition_brings_along_is_a_stage_too() -> None:
+    """A definition that is put in place may have operators in operators, with definitions again."""
+    define = {"v": "dx(u)", "w": "laplace(v + x)"}
+    assert program("w", **define).intermediate == ("intermediate_1",)
+    deep = program("dxx(sin(w))", **define)
+    assert deep.intermediate == ("intermediate_2", "sin_w")
+    made = {"u"}
+    for stage in deep.stages:
+        assert set(stage.inputs) <= made
+        assert not {str(s) for e in stage.expressions for s in e.free_symbols} & set(define)
+        made |= set(stage.outputs)

@@ -38,7 +38,7 @@ def load(*cells: int, processes: Triple = (1, 1, 1), **more: Any) -> Load:
         "carried": 1,
         "fields": 2,
     }
-    values |= {"lag": lags(whole, 1, 1, corners=False), "itemsize": 8} | more
+    values |= {"lag": lags(whole, 1, 1, 1, corners=False), "itemsize": 8} | more
     return Load(whole, processes, **values)
 
 
@@ -117,13 +117,14 @@ def test_every_thread_has_a_strip() -> None:
 
 
 def test_nothing_lags_along_an_axis_that_is_not_cut() -> None:
-    assert lags(grid(8, 8, 8, periodic=False), 2, 3, corners=False) == (2, 2, 0)
-    assert lags(grid(8, 8, periodic=False), 1, 4, corners=False) == (0, 3, 3)
+    assert lags(grid(8, 8, 8, periodic=False), 2, 2, 3, corners=False) == (2, 2, 0)
+    assert lags(grid(8, 8, periodic=False), 1, 1, 4, corners=False) == (0, 3, 3)
 
 
 def test_stages_that_read_corners_wait_for_the_ghosts_at_edges() -> None:
-    assert lags(grid(8, 8, periodic=False), 1, 2, corners=True) == (0, 3, 3)
-    assert lags(grid(8, 8), 1, 2, corners=True) == (0, 1, 1)
+    assert lags(grid(8, 8, periodic=False), 1, 1, 2, corners=True) == (0, 3, 3)
+    assert lags(grid(8, 8, periodic=False), 1, 3, 2, corners=True) == (0, 5, 5)
+    assert lags(grid(8, 8), 1, 1, 2, corners=True) == (0, 1, 1)
 
 
 def test_axes() -> None:

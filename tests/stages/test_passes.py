@@ -171,6 +171,32 @@ def test_anti_periodic_ends_are_closed_in_the_tile(
     assert load_of(problem, (1, 1, 1), 1).fits(2, whole=tile is None)
 
 
+@pytest.mark.parametrize("tile", [(1, 1), (2, 1), (1, 2), (3, 5), (30, 30)])
+@pytest.mark.parametrize("rate", ["dyz(w)", "upwind(vector(1, 1, 1), w) + 0.01*dyz(v)"])
+def test_stages_of_different_radii_wait_for_edges(lab: Any, solo: MPI.Intracomm, rate: str, tile: Any) -> None:
+    """Physical ghosts at edges are as deep as the widest stage reads, also before one that reads less."""
+    sides = {axis + end: {"dirichlet": "x + t"} for axis in "xyz" for end in ("min", "max")}
+    case = lab.case(
+        {"u": rate}, 10, 12, 11, periodic="", define={"v": "advect(vector(1, 1, 1), u)", "w": "dyz(v)"},
+        time={"steps": 4, "dt": 1e-5, "scheme": "euler"}, boundary={"u": sides},
+    )  # fmt: skip
+    for steps in (1, 2):
+        assert_same(lab, case, solo, Blocking(steps, tile))
+
+
+@pytest.mark.parametrize(("cells", "tile"), [((12, 10), None), ((12, 10, 11), None), ((12, 10, 11), (2, 3))])
+def test_edges_of_anti_periodic_ends_that_are_closed_in_the_tile(
+    lab: Any, solo: MPI.Intracomm, cells: tuple[int, ...], tile: Any
+) -> None:
+    """Values of a condition keep their sign beyond the end, in the first update of a pass as in the others."""
+    case = lab.case(
+        {"u": "dxy(u)"}, *cells, periodic="x", time={"steps": 4, "dt": 1e-3, "scheme": "euler"},
+        boundary={"u": {side: {"dirichlet": "1 + x + t"} for side in ("ymin", "ymax")}},
+    )  # fmt: skip
+    case["grid"]["x"]["periodic"] = "anti"
+    assert_same(lab, case, solo, Blocking(2, tile))
+
+
 def test_a_face_from_a_file_closes_with_a_periodic_axis(lab: Any, solo: MPI.Intracomm, tmp_path: Path) -> None:
     np.save(tmp_path / "wall.npy", np.random.default_rng(1).random(20))
     wall = {"dirichlet": {"file": str(tmp_path / "wall.npy")}}

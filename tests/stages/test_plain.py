@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from parsolve.domain.boundary import Condition
+from parsolve.march.stepper import Workspace
+from parsolve.problem.operators import operator_of
+from parsolve.problem.prepare import kernels
 from parsolve.stages import plain
 from parsolve.stages.plain import interior
 
@@ -77,6 +82,34 @@ def test_values_written_past_the_caches_are_the_same(
         kept, streamed = (lab.solve(case).fields for _ in use(monkeypatch, (1 << 40, -1)))
         for field, values in kept.items():
             np.testing.assert_array_equal(streamed[field], values)
+
+
+def test_a_coefficient_field_reaches_as_deep_as_the_stages(lab: Any) -> None:
+    """Ghosts of three stages of order 8; those beyond a wall are as deep as one of them reads."""
+    for fields in ({"k": "1 + x"}, {"k": "noise(seed=3)"}):
+        case = lab.case({"u": "dx(w)"}, 40, periodic="", define={"w": "k*dx(v)", "v": "k*dx(u)"}, run={"order": 8})
+        case["fields"] = fields
+        assert np.isfinite(lab.solve(case | {"time": {"steps": 1, "dt": 1e-6}}).fields["u"]).all()
+
+
+def test_operators_that_reach_differently_share_no_exchange(lab: Any) -> None:
+    """Nor do those whose conditions differ; those that agree do."""
+    problem = lab.pose(lab.case("heat", 12, periodic=""))
+    work = Workspace(
+        operator_of(
+            problem.program, problem.grid, problem.parameters, problem.conditions, kernels(problem, lab.comm)
+        ),
+        lab.subdomain(problem), problem.dtype,
+    )  # fmt: skip
+    (u,) = work.fields(["u"]).values()
+    op, find = work.operator, work.exchanges.find
+    others = [
+        replace(op, radius=2), replace(op, base=3), replace(op, conditions={"u": {"xmin": Condition(1.0, 0.0, 2.0)}})
+    ]  # fmt: skip
+    found = [find([u], [o], 1) for o in (op, *others)]
+    assert len(set(map(id, found))) == 4
+    assert find([u], [replace(op, corners=True)], 1) is found[0]
+    work.exchanges.free()
 
 
 def use(monkeypatch: pytest.MonkeyPatch, limits: Sequence[int]) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from parsolve.domain.grid import AXES, Grid, Triple
@@ -62,8 +63,8 @@ def given_processes(grid: Grid, size: int, processes: Mapping[str, int]) -> Trip
 def best_processes(grid: Grid, size: int, least: int) -> Triple:
     """Process grid (z, y, x) with the least halo surface a rank; x stays whole while slabs have THIN cells."""
 
-    def thinnest(p: Triple) -> int:
-        return min((n // q for n, q in zip(grid.cells, p, strict=True) if q > 1), default=THIN)
+    def thinnest(p: Triple) -> float:
+        return min((n // q for n, q in zip(grid.cells, p, strict=True) if q > 1), default=math.inf)
 
     def surface(p: Triple) -> float:
         nz, ny, nx = (n / q for n, q in zip(grid.cells, p, strict=True))

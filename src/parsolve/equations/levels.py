@@ -47,8 +47,18 @@ class Levels:
         """
         self._refuse_circles()
         marked = {name: self._mark(e) for name, e in rates.items()}
-        self.stages = self._in_order({name: self._settle(e) for name, e in self.stages.items()})
-        return {name: self._settle(e) for name, e in marked.items()}
+        settled = self._settle_stages(())
+        rates = {name: self._settle(e) for name, e in marked.items()}
+        self._settle_stages(settled)
+        self.stages = self._in_order(self.stages)
+        return rates
+
+    def _settle_stages(self, settled: Collection[str]) -> Collection[str]:
+        """Settle the stages but those that are, and what they bring along, which may be stages too; all their names."""
+        while new := [name for name in self.stages if name not in settled]:
+            self.stages |= {name: self._settle(self.stages[name]) for name in new}
+            settled = [*settled, *new]
+        return settled
 
     def _in_order(self, stages: Mapping[str, sympy.Expr]) -> dict[str, sympy.Expr]:
         """The stages with each after those that it uses: one that was found later may serve an earlier one."""

@@ -107,7 +107,7 @@ def load_of(problem: Problem, processes: Triple, threads: int) -> Load:
         kernels=evaluations * len(program.stages) + problem.is_adaptive * unknowns,
         radius=program.radius,
         reach=evaluations * sum(stage.radius for stage in program.stages),
-        lag=lags(problem.grid, program.radius, problem.closure, program.has_corners),
+        lag=lags(problem.grid, program.radius, program.radius, problem.closure, program.has_corners),
         operations=evaluations * (sum(stage.flops for stage in program.stages) + 2 * unknowns),
         unknowns=unknowns,
         carried=problem.carried,

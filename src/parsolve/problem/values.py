@@ -74,7 +74,7 @@ def coefficient_fields(problem: Problem, sub: Subdomain) -> dict[str, Field]:
         for name, f in fields.items():
             set_values(f, partial(array, problem, name))
     exchange = HaloExchange(
-        list(fields.values()), {}, depth=sub.ghosts, boundary_depth=problem.program.ghost, base=1, signed=False
+        list(fields.values()), {}, depth=sub.ghosts, boundary_depth=problem.program.radius, base=1, signed=False
     )
     exchange.fill(0.0)
     exchange.free()

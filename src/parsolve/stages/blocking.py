@@ -211,20 +211,20 @@ def tiled_axes(present: tuple[bool, bool, bool]) -> tuple[int, int]:
     return first, second
 
 
-def lags(grid: Grid, radius: int, closure: int, corners: bool) -> Triple:
+def lags(grid: Grid, radius: int, depth: int, closure: int, corners: bool) -> Triple:
     """Cells (z, y, x) that a stage stays behind the one before it: what it reads, and what makes physical ghosts.
 
-    Where corners are read, the ghosts at edges are made ``edge_lag`` cells later than the others; tiles are not cut
-    along the third axis, so nothing lags there.
+    Where corners are read, the ghosts at edges, as deep as any stage reads, are made ``edge_lag`` cells later than the
+    others; tiles are not cut along the third axis, so nothing lags there.
     """
     z, y, x = (
         0 if d not in tiled_axes(grid.present) else radius if periodic
-        else radius + edge_lag(radius, closure) if corners else max(radius, closure - 1)
+        else radius + edge_lag(depth, closure) if corners else max(radius, closure - 1)
         for d, periodic in enumerate(grid.periodic)
     )  # fmt: skip
     return z, y, x
 
 
-def edge_lag(radius: int, closure: int) -> int:
+def edge_lag(depth: int, closure: int) -> int:
     """How many cells along an axis ghosts of other axes must wait until there are ghosts along it, at its lower end."""
-    return closure - 1 + radius
+    return closure - 1 + depth

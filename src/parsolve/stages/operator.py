@@ -178,13 +178,14 @@ class Exchanges:
         self, fields: Sequence[Field], operators: Sequence[Operator], depth: int | Triple, without: Sequence[int] = ()
     ) -> HaloExchange:
         """What fills the ghosts of fields as deep as is said, and physical ones as deep as operators read."""
-        key = (*map(id, fields), depth, *without)
+        conditions = {name: sides for op in operators for name, sides in op.conditions.items()}
+        radius, base = max(op.radius for op in operators), max(op.base for op in operators)
+        meant = [(f.name, *side) for f in fields for side in conditions.get(f.name, {}).items()]
+        key = (*map(id, fields), depth, *without, radius, base, *meant)
         if key not in self._made:
-            conditions = {name: sides for op in operators for name, sides in op.conditions.items()}
             self._made[key] = HaloExchange(
-                fields, conditions, depth=depth, boundary_depth=max(op.radius for op in operators),
-                base=max(op.base for op in operators), without=without,
-            )  # fmt: skip
+                fields, conditions, depth=depth, boundary_depth=radius, base=base, without=without
+            )
         return self._made[key]
 
     def free(self) -> None:

@@ -132,6 +132,9 @@ class _Builder:
         self.left = sum(stage.radius for op in self.operators for stage in op.stages)  # what later stages reach
         self.corners = any(op.corners for op in self.operators)
         self.closure = max(op.closure for op in self.operators)
+        self.depth = max(op.radius for op in self.operators)  # of physical ghosts
+        grid, processes = self.sub.grid, self.sub.processes
+        self._turns = any(grid.anti[d] and is_closed(grid, processes, d, whole) for d in range(3))
         self.live: dict[int, Field] = {}
         self.entries: list[StageEntry] = []
         self.timed: list[tuple[Args, int]] = []
@@ -151,7 +154,7 @@ class _Builder:
         march, strip = tiled_axes(self.sub.grid.present)
         p = PassEntry(
             count=len(entries), kernels=self._kernels, march=march, strip=strip, field_count=len(self._touched),
-            reach=max(op.radius for op in self.operators), size=self.dtype.itemsize, threads=self.sub.threads,
+            reach=self.depth, size=self.dtype.itemsize, threads=self.sub.threads,
         )  # fmt: skip
         p.stages = (StageEntry * len(entries))(*entries)
         p.fields = (ctypes.c_void_p * len(self._touched))(*self._touched)
@@ -207,11 +210,12 @@ class _Builder:
         if not fields:
             return
         made = id(fields[0]) in self._written  # else they were exchanged
+        again = op.corners and self._turns  # as beyond the end of such an axis values of conditions keep their sign
         for axis in (2, 1, 0):
             if is_closed(sub.grid, sub.processes, axis, self.whole):
                 self._add_wrap(fields, axis, op.radius, self._slab(axis, box, op, not made))
             for side in (0, 1):
-                if sub.is_physical(axis, side) and made:
+                if sub.is_physical(axis, side) and (made or again):
                     self._add_fill(fields, axis, side, self._slab(axis, box, op), op, n)
         self._ghosts |= {id(f): op.radius for f in fields}
 
@@ -260,7 +264,7 @@ class _Builder:
         """How far a stage is behind the one before: what it reads; along x whole cache lines, to keep rows aligned."""
         if self.whole:
             return [0, 0, 0]
-        z, y, x = lags(self.sub.grid, radius, self.closure, self.corners)
+        z, y, x = lags(self.sub.grid, radius, self.depth, self.closure, self.corners)
         return [z, y, -(-x // self._lane) * self._lane]
 
     @property
