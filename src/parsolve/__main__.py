@@ -55,15 +55,10 @@ class World:
                 comm.Free()
         self.comm = self.meeting = None
 
-    @property
-    def size(self) -> int:
-        """Number of ranks that know each other."""
-        return self.comm.size if self.comm is not None else 1
-
     def end(self, error: ParsolveError) -> int:
         """Print an error once and return the exit code of all ranks; abort if the others are not here."""
         text = f"parsolve: error: {error}"
-        if self.meeting is None or self.size == 1:
+        if self.meeting is None or self.meeting.size == 1:
             if launch.is_first():
                 _say(text)
             return error.exit_code
@@ -79,19 +74,21 @@ class World:
 
     def crash(self) -> int:
         """Print the traceback of an unexpected error and stop all ranks."""
-        where = f" on rank {self.meeting.rank} of {self.size}" if self.meeting is not None else ""
+        where = f" on rank {self.meeting.rank} of {self.meeting.size}" if self.meeting is not None else ""
         _say(f"parsolve: unexpected error{where}; please report it:\n{traceback.format_exc().rstrip()}")
-        if self.meeting is not None and self.size > 1:
-            self.meeting.Abort(1)
-        return 1
+        return self._stop(1)
 
     def interrupted(self) -> int:
         """Stop all ranks after Ctrl-C."""
         if self.meeting is None or self.meeting.rank == 0:
             _say("parsolve: interrupted")
-        if self.meeting is not None and self.size > 1:
-            self.meeting.Abort(INTERRUPTED)
-        return INTERRUPTED
+        return self._stop(INTERRUPTED)
+
+    def _stop(self, code: int) -> int:
+        """Stop the other ranks, where there are some, and this one; else return the code."""
+        if self.meeting is not None and self.meeting.size > 1:
+            self.meeting.Abort(code)
+        return code
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -147,9 +144,8 @@ def _start_mpi() -> tuple[MPI.Intracomm, str]:
             from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise SetupError(
-            f"MPI cannot be loaded ({reason}); pip install mpich, or load the MPI module of the cluster"
-        ) from None
+        advice = "pip install mpich, or load the MPI module of the cluster"
+        raise SetupError(f"MPI cannot be loaded ({reason}); {advice}") from None
     library = MPI.Get_library_version().strip("\0").strip().splitlines()[0]
     return MPI.COMM_WORLD, " ".join(library.split())
 

@@ -139,9 +139,8 @@ class Lowering:
         if name in operators.MIXED_DERIVATIVES:
             outer, inner = operators.MIXED_DERIVATIVES[name]
             slopes = partial(self._first, e.args[0], inner, sympy.S.One)
-            return stencils.first(
-                tape, order, lambda m: slopes(_shift(at, outer, m)), self._scaled(scale / spacing(outer))
-            )
+            k = self._scaled(scale / spacing(outer))
+            return stencils.first(tape, order, lambda m: slopes(_shift(at, outer, m)), k)
         if name in operators.FLUXES:
             harmonic, terms = name == "flux_harmonic", []
             for axis in self.axes:

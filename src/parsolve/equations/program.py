@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import sympy
 
@@ -27,11 +27,14 @@ from parsolve.errors import CaseError
 from parsolve.kernels.library import MAX_COEFFICIENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from parsolve.equations.equation import Equation
     from parsolve.equations.tape import Operation
 
+    Expressions = dict[str, sympy.Expr]
+
+T = TypeVar("T")
 Role = Literal["rate", "residual", "diagonal", "tangent", "map"]
 GROUPS = {"rate": "evolve", "residual": "solve", "map": "iterate"}  # tables of the case
 EQUATION_FUNCTIONS = {**VALUE_FUNCTIONS, **OPERATOR_FUNCTIONS}
@@ -67,6 +70,14 @@ class Stage:
     at: tuple[str, ...]
     integral: int | None = None
     is_mean: bool = False
+
+    def evaluate(self, leaves: Mapping[str, Callable[[Any], T]], apply: Callable[[str, list[T]], T]) -> list[T]:
+        """The results: of leaves from their data, of other operations from their names and the values of arguments."""
+        values: list[T] = []
+        for op in self.operations:
+            read = leaves.get(op.name)
+            values.append(read(op.data) if read else apply(op.name, [values[a] for a in op.arguments]))
+        return [values[n] for n in self.results]
 
     @property
     def radius(self) -> int:
@@ -239,10 +250,10 @@ class _Texts:
         e = self.equation
         return [*e.unknowns, *e.parameters, *e.define, *e.arrays, *self.axes, "t"]
 
-    def defines(self) -> dict[str, sympy.Expr]:
+    def defines(self) -> Expressions:
         return {name: self._read(text, f"define.{name}") for name, text in self.equation.define.items()}
 
-    def outputs(self, role: str, acceleration: bool) -> dict[str, sympy.Expr]:
+    def outputs(self, role: str, acceleration: bool) -> Expressions:
         """Rates of the unknowns (of u from ``u``; of u and u_t from ``u_tt``, or u_tt alone), residuals or iterates."""
         e = self.equation
         if e.group != GROUPS[role]:
@@ -270,9 +281,7 @@ class _Texts:
         return e.xreplace({head: symbol(f"noise_{head.args[0]}") for head in heads})
 
 
-def _with_next(
-    outputs: Mapping[str, sympy.Expr], defines: Mapping[str, sympy.Expr], taken: Sequence[str]
-) -> tuple[dict[str, sympy.Expr], dict[str, sympy.Expr]]:
+def _with_next(outputs: Expressions, defines: Expressions, taken: Sequence[str]) -> tuple[Expressions, Expressions]:
     """Outputs and definitions of a map, with next(u) as the name of a definition of its own."""
     calls = {s.args[0] for e in (*outputs.values(), *defines.values()) for s in e.atoms(following)}
     found = sorted(calls, key=str)

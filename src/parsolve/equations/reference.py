@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,9 +36,8 @@ class NumpyKernel:
         """Compute the box of ``args``; 0, as all is well."""
 
         def view(array: np.ndarray, offset: Sequence[int] = (0, 0, 0)) -> np.ndarray:
-            return array[
-                tuple(slice(args.lo[d] + origin[d] + offset[d], args.hi[d] + origin[d] + offset[d]) for d in range(3))
-            ]
+            first = [o + by for o, by in zip(origin, offset, strict=True)]
+            return array[tuple(slice(args.lo[d] + first[d], args.hi[d] + first[d]) for d in range(3))]
 
         if any(args.lo[d] >= args.hi[d] for d in range(3)):
             return 0
@@ -60,25 +59,16 @@ class NumpyKernel:
         return total
 
     def _values(self, args: Args, views: Sequence[Callable[..., np.ndarray]], dtype: np.dtype) -> list[np.ndarray]:
-        values: list[np.ndarray] = []
         real = dtype.type
-        for op in self.stage.operations:
-            if op.name == "load":
-                index, offset = op.data
-                values.append(views[index](offset))
-            elif op.name == "constant":
-                values.append(real(op.data))
-            elif op.name == "coefficient":
-                values.append(real(args.coefficient[op.data]))
-            elif op.name == "coordinate":
-                values.append(_coordinate(args, *op.data).astype(dtype))
-            elif op.name == "time":
-                values.append(real(args.time))
-            elif op.name == "integral":
-                values.append(real(args.coefficient[MAX_COEFFICIENTS - 1 - op.data]))
-            else:
-                values.append(NUMPY[op.name](*(values[a] for a in op.arguments)))
-        return [values[n] for n in self.stage.results]
+        leaves: dict[str, Callable[[Any], np.ndarray]] = {
+            "load": lambda data: views[data[0]](data[1]),
+            "constant": real,
+            "coefficient": lambda n: real(args.coefficient[n]),
+            "coordinate": lambda data: _coordinate(args, *data).astype(dtype),
+            "time": lambda _: real(args.time),
+            "integral": lambda n: real(args.coefficient[MAX_COEFFICIENTS - 1 - n]),
+        }
+        return self.stage.evaluate(leaves, lambda name, arguments: NUMPY[name](*arguments))
 
 
 def _coordinate(args: Args, axis: int, by: int) -> np.ndarray:

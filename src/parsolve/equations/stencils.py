@@ -57,17 +57,13 @@ def second(tape: Tape, order: int, u: Neighbour, k: Constant) -> int:
 
 def first(tape: Tape, order: int, u: Neighbour, k: Constant) -> int:
     """sum_m b_m (u(m) - u(-m)); k holds 1/h."""
-    terms = [
-        tape.push("mul", k(weight), tape.push("sub", u(m), u(-m))) for m, weight in enumerate(FIRST[order], start=1)
-    ]
+    terms = [tape.push("mul", k(w), tape.push("sub", u(m), u(-m))) for m, w in enumerate(FIRST[order], start=1)]
     return tape.fold("add", terms)
 
 
 def midpoint(tape: Tape, order: int, u: Neighbour) -> int:
     """sum_m c_m (u(-m) + u(m - 1)): between the neighbours -1 and 0."""
-    parts = [
-        _times(tape, weight, tape.push("add", u(-m), u(m - 1))) for m, weight in enumerate(MIDPOINT[order], start=1)
-    ]
+    parts = [_times(tape, w, tape.push("add", u(-m), u(m - 1))) for m, w in enumerate(MIDPOINT[order], start=1)]
     return tape.fold("add", parts)
 
 

@@ -9,16 +9,17 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from parsolve.equations.operations import NUMPY
+from parsolve.equations.operations import BOOLEAN, NUMPY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from parsolve.equations.program import Program, Stage
+    from parsolve.equations.tape import Offset
 
 SAMPLES = (0.0, 0.03, 0.12, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # wave numbers in units of pi / h
 MOST_STATES = 64
@@ -84,12 +85,9 @@ def _variables(program: Program) -> set[str]:
 
 
 def _matrix(
-    program: Program,
-    coefficients: Mapping[str, Sequence[float]],
-    states: Mapping[str, np.ndarray],
-    theta: np.ndarray,
+    program: Program, coefficients: Mapping[str, Sequence[float]], states: Mapping[str, np.ndarray], theta: np.ndarray,
     volume: float,
-) -> np.ndarray:
+) -> np.ndarray:  # fmt: skip
     """Derivatives of the rates by the amplitudes, shape (states, waves, rates, unknowns)."""
     unknowns, zero = program.unknowns, states[""]
     still = np.zeros((len(unknowns), len(zero), len(theta)), complex)
@@ -112,44 +110,39 @@ def _linearise(
     stage: Stage, coefficients: Sequence[float], fields: Mapping[str, _Dual], theta: np.ndarray
 ) -> list[_Dual]:
     zero = np.zeros_like(next(iter(fields.values())).tangent)
-    values: list[_Dual] = []
-    for op in stage.operations:
-        if op.name == "load":
-            index, offset = op.data
-            f = fields[stage.inputs[index]]
-            values.append(_Dual(f.value, f.tangent * np.exp(1j * (theta @ np.array(offset)))))
-        elif op.name == "coordinate":
-            values.append(fields["zyx"[op.data[0]]])
-        elif op.name == "time":
-            values.append(fields["t"])
-        elif op.name == "integral":
-            values.append(fields[f"integral {op.data}"])
-        elif op.name in ("constant", "coefficient"):
-            number = op.data if op.name == "constant" else coefficients[op.data]
-            values.append(_Dual(np.full(zero.shape[1], float(number)), zero))
-        else:
-            values.append(_apply(op.name, [values[a] for a in op.arguments]))
-    return [values[n] for n in stage.results]
+
+    def load(data: tuple[int, Offset]) -> _Dual:
+        f = fields[stage.inputs[data[0]]]
+        return _Dual(f.value, f.tangent * np.exp(1j * (theta @ np.array(data[1]))))
+
+    def constant(number: float) -> _Dual:
+        return _Dual(np.full(zero.shape[1], float(number)), zero)
+
+    leaves: dict[str, Callable[[Any], _Dual]] = {
+        "load": load,
+        "constant": constant,
+        "coefficient": lambda n: constant(coefficients[n]),
+        "coordinate": lambda data: fields["zyx"[data[0]]],
+        "time": lambda _: fields["t"],
+        "integral": lambda n: fields[f"integral {n}"],
+    }
+    return stage.evaluate(leaves, _apply)
 
 
 def _apply(name: str, arguments: Sequence[_Dual]) -> _Dual:
     """A function of duals: exact rules for arithmetic, central differences for the other functions."""
-    function = NUMPY[name]
-    value = np.asarray(function(*(a.value for a in arguments)), dtype=float)
+    values = [a.value for a in arguments]
+    value = np.asarray(NUMPY[name](*values), dtype=float)
     tangent = np.zeros_like(arguments[0].tangent)
-    for argument, partial in zip(
-        arguments, _partials(name, function, [a.value for a in arguments], value), strict=True
-    ):
+    for argument, partial in zip(arguments, _partials(name, values, value), strict=True):
         if argument.tangent.any():
             tangent = tangent + np.where(np.isfinite(partial), partial, 0.0)[:, None] * argument.tangent
     return _Dual(value, tangent)
 
 
-def _partials(
-    name: str, function: Callable[..., np.ndarray], at: Sequence[np.ndarray], value: np.ndarray
-) -> list[np.ndarray]:
+def _partials(name: str, at: Sequence[np.ndarray], value: np.ndarray) -> list[np.ndarray]:
     one, zero = np.ones_like(value), np.zeros_like(value)
-    if name in ("lt", "le", "eq", "ne", "and", "or", "not"):
+    if name in BOOLEAN:
         return [zero for _ in at]
     simple = {"add": [one, one], "sub": [one, -one], "neg": [-one]}
     if name in simple:
@@ -166,5 +159,5 @@ def _partials(
     for i, s in enumerate(at):
         h = 1e-6 * np.maximum(1.0, np.abs(s))
         up, down = ([*at[:i], s + d, *at[i + 1 :]] for d in (h, -h))
-        partials.append((function(*up) - function(*down)) / (2 * h))
+        partials.append((NUMPY[name](*up) - NUMPY[name](*down)) / (2 * h))
     return partials

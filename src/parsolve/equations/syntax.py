@@ -105,12 +105,12 @@ def _node(kind: str, token: Token, parts: Iterable[Node] = (), signs: Iterable[s
 
 def read(source: Source) -> Node:
     """The tree of an expression; raises ExpressionError."""
-    return _reader(source).whole()
+    return _Reader(source).whole()
 
 
 def read_equation(source: Source) -> tuple[Node, Node | None]:
     """The trees of both sides of an equation, or of an expression and None; raises ExpressionError."""
-    reader = _reader(source)
+    reader = _Reader(source)
     left = reader.expression(_OR)
     if reader.take("="):
         return left, reader.whole()
@@ -118,20 +118,15 @@ def read_equation(source: Source) -> tuple[Node, Node | None]:
     return left, None
 
 
-def _reader(source: Source) -> _Reader:
-    text = source.text
+def _tokens(source: Source) -> list[Token]:
+    """The words of the text, the last of kind end; stops at the first node or parenthesis too many."""
+    tokens: list[Token] = []
+    text, at, nodes, depth = source.text, 0, 0, 0
     if len(text) > MAX_LENGTH:
         source.fail(f"the expression is longer than {MAX_LENGTH} characters", MAX_LENGTH)
     if not text.isascii():
         position = next(i for i, c in enumerate(text) if not c.isascii())
         source.fail("only ASCII characters can stand in an expression", position)
-    return _Reader(source, _tokens(source))
-
-
-def _tokens(source: Source) -> list[Token]:
-    """The words of the text, the last of kind end; stops at the first node or parenthesis too many."""
-    tokens: list[Token] = []
-    text, at, nodes, depth = source.text, 0, 0, 0
     while not tokens or tokens[-1].kind != "end":
         match = _TOKEN.match(text, at)
         if match is None:
@@ -157,11 +152,9 @@ def _tokens(source: Source) -> list[Token]:
 class _Reader:
     """Recursive descent over the tokens, counting depth."""
 
-    def __init__(self, source: Source, tokens: list[Token]) -> None:
-        self.source = source
-        self.tokens = tokens
-        self.at = 0
-        self.depth = 0
+    def __init__(self, source: Source) -> None:
+        self.source, self.tokens = source, _tokens(source)
+        self.at = self.depth = 0
 
     @property
     def token(self) -> Token:
