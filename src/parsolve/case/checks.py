@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,11 @@ def _check_grid(grid: Mapping[str, Axis], origin: Origin) -> None:
     for name, axis in grid.items():
         if axis.range[0] >= axis.range[1]:
             raise origin.error(f"grid.{name}.range", f"must increase, got {list(axis.range)}")
+        low, high = axis.range
+        width = (high - low) / axis.cells
+        if not math.isfinite(width) or low + width <= low or high - width >= high:
+            problem = f"cells of {width:.3g} cannot be told apart at {max(map(abs, axis.range)):.3g}"
+            raise origin.error(f"grid.{name}.range", problem)
 
 
 def _check_side(case: Case, key: str, side: str, condition: SideCondition) -> None:

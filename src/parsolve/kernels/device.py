@@ -57,7 +57,7 @@ class Device:
         """
         try:
             memory = mmap.mmap(-1, size + HUGE + PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, OverflowError) as error:
             raise ResourceError(f"not enough memory for a field of {size / 2**20:.0f} MiB; use more ranks") from error
         if size >= 2 * HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
             memory.madvise(mmap.MADV_HUGEPAGE)

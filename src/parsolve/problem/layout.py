@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from parsolve.case import PassSettings
+from parsolve.case.schema import MOST_THREADS
 from parsolve.domain.cores import ALONE, Placement, placement
 from parsolve.domain.grid import Grid, Subdomain, Triple, split_grid
 from parsolve.domain.processes import choose_processes
@@ -93,7 +94,7 @@ def plan_layout(problem: Problem, size: int, level: int, place: Placement = ALON
 def _launched_threads() -> int:
     """Threads of a rank as the launcher asks for them."""
     given = os.environ.get("OMP_NUM_THREADS", "1").split(",")[0]
-    return int(given) if given.isdecimal() and int(given) > 0 else 1
+    return min(int(given), MOST_THREADS) if given.isdecimal() and int(given) > 0 else 1
 
 
 def load_of(problem: Problem, processes: Triple, threads: int) -> Load:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+MOST_FRAMES = 1e7  # more than anybody has room or patience for
+
 
 def pose(case: Case) -> Problem:
     """The problem of a case.
@@ -79,6 +81,10 @@ def _check_time(case: Case, scheme: Scheme) -> None:
             )
         if time.steps is not None or case.output.every_steps is not None:
             raise case.error("time.tolerance", "adaptive steps need time.end and output.every, not numbers of steps")
+    output = case.output
+    for key, whole, part in (("every", time.end, output.every), ("every_steps", time.steps, output.every_steps)):
+        if whole and part and whole / part > MOST_FRAMES:
+            raise case.error(f"output.{key}", f"{whole / part:.3g} frames are more than {MOST_FRAMES:.0e}")
 
 
 def _check_initial(case: Case, equation: Equation) -> None:

@@ -80,10 +80,16 @@ def _file_face(grid: Grid, side: str, value: FileValue) -> Face:
     """The values of a file on the face of a side: an array over the other axes.
 
     Beyond its ends a periodic axis begins again, and along others the last value goes on.
+
+    Raises:
+        CaseError: the file does not fit.
     """
     axis = AXES.index(side[0])
     z, y, x = (1 if d == axis else n for d, n in enumerate(grid.cells))
     face = replace(grid, names=tuple(name for name in grid.names if name != side[0]), cells=(z, y, x))
+    read_block(
+        value.file, value.dataset, face, (0, 0, 0), (1, 1, 1), np.float64
+    )  # what is wrong is wrong for all ranks
 
     def values(time: float, start: Triple, shape: Triple) -> np.ndarray:
         meant = []

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from parsolve.problem.problem import Problem
 
+MOST_STEPS = 1e15  # below 2^53, so that they are counted one by one
+
 
 def stable_dt(
     problem: Problem, extrema: Mapping[str, tuple[float, float]], duration: float, measured: float | None = None
@@ -66,12 +68,19 @@ def _closure_factor(problem: Problem) -> float:
 
 
 def schedule_of(problem: Problem, dt: float) -> Schedule:
-    """Steps and frames of a march with fixed steps of at most dt."""
+    """Steps and frames of a march with fixed steps of at most dt.
+
+    Raises:
+        CaseError: so many that they cannot be counted.
+    """
     time, output = problem.case.time, problem.case.output
+    if (time.steps or cast("float", time.end) / dt) > MOST_STEPS:
+        key = "time.steps" if time.steps else "time.end"
+        raise problem.case.error(key, f"more than {MOST_STEPS:.0e} steps of {dt:.3g}")
     if time.steps is not None:
         every = output.every_steps
         if every is None and output.every is not None:
-            every = max(1, round(output.every / dt))
+            every = max(1, round(min(output.every / dt, time.steps)))
         return counted_schedule(time.steps, dt, every)
     assert time.end is not None
     schedule = even_schedule(time.end, dt, output.every)

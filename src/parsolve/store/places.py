@@ -41,11 +41,11 @@ def claim(path: Path, force: bool) -> Places:
     Raises:
         StorageError: the directory is missing or not writable, or results or frames are there already.
     """
-    frames = path.with_name(path.name + ".frames")
     if not path.parent.is_dir():
         raise StorageError(f"{path}: directory '{path.parent}' does not exist; create it or use another -o")
     if path.is_dir():
         raise StorageError(f"{path}: is a directory; name a file with -o, e.g. -o {path / 'result.h5'}")
+    frames = path.with_name(path.name + ".frames")
     if not force:
         _refuse_existing(path, frames)
     working = frames.with_name(frames.name + ".new") if frames.exists() else frames
