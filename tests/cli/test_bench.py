@@ -32,6 +32,19 @@ def test_figures_fit_together(call: Callable[..., tuple[int, str, str]]) -> None
     assert m["peers"] == []
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--size", "0"), ("--size", "-1"), ("--threads", "0"), ("--threads", "x"), ("--seconds", "nan"),
+        ("--seconds", "inf"), ("--seconds", "-1"), ("--seconds", "x"), ("--peers", "--scaling"),
+    ],
+)  # fmt: skip
+def test_wrong_options_are_told(call: Callable[..., tuple[int, str, str]], options: tuple[str, ...]) -> None:
+    code, _, err = call("bench", "heat3d", *options)
+    assert code == 2
+    assert err.count("parsolve: error: argument --") == 1
+
+
 @pytest.mark.parametrize("options", [(), ("--scaling",)])
 def test_an_unknown_benchmark_is_told(call: Callable[..., tuple[int, str, str]], options: tuple[str, ...]) -> None:
     code, _, err = call("bench", "heat3", *options)

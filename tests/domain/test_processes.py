@@ -81,6 +81,7 @@ def test_a_process_grid_fits_or_is_refused_with_the_most_ranks_that_fit(
     [
         ((4,), 8, None, SetupError, ("8 ranks for 4 cells", "ghost depth 2", "use at most 2 ranks")),
         ((6, 5), 16, None, SetupError, ("16 ranks for 6 x 5 cells", "use at most 6 ranks")),
+        ((24, 16), 10**6, None, SetupError, ("1000000 ranks", "use at most 96 ranks")),  # told at once
         ((8, 8), 4, {"x": 3}, SetupError, ("run.processes: 3 x 1 is 3 ranks, but there are 4",)),
         ((8, 8), 2, {"z": 2}, CaseError, ("run.processes.z", "x, y")),
         ((8, 8), 8, {"x": 8}, SetupError, ("axis x: 8 cells over 8 ranks leave 1 a rank", "ghost depth is 2")),

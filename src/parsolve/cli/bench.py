@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parsolve.cli.words import by_axis, passes_text, table
+from parsolve.cli.words import by_axis, count, passes_text, seconds, table
 from parsolve.errors import agreed
 
 if TYPE_CHECKING:
@@ -26,13 +26,14 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     parser = add("bench", "measure the speed of marching", "mpirun -n 2 python -m parsolve bench heat3d --size 256")
     names = "heat3d (default), wave3d, gray-scott, gray-scott3d"
     parser.add_argument("name", nargs="?", default="heat3d", metavar="NAME", help=names)
-    parser.add_argument("--size", type=int, metavar="N", help="cells along each axis")
+    parser.add_argument("--size", type=count, metavar="N", help="cells along each axis")
     parser.add_argument("--precision", choices=("float64", "float32"), default="float64")
-    parser.add_argument("--threads", type=int, metavar="N", help="threads of each rank")
-    parser.add_argument("--seconds", type=float, default=3.0, help="about how long to march (default: 3)")
-    parser.add_argument("--peers", action="store_true", help="run Devito, numba and NumPy on the same problem too")
+    parser.add_argument("--threads", type=count, metavar="N", help="threads of each rank")
+    parser.add_argument("--seconds", type=seconds, default=3.0, help="about how long to march (default: 3)")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--peers", action="store_true", help="run Devito, numba and NumPy on the same problem too")
     scaling = "measure on 1, 2, 4, ... ranks and threads; write a table and a figure"
-    parser.add_argument("--scaling", action="store_true", help=scaling)
+    what.add_argument("--scaling", action="store_true", help=scaling)
     parser.add_argument("-o", "--output", metavar="NAME", help="of --scaling: NAME.csv and NAME.png")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(do=show_speed, parallel=True, writes=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import os
@@ -13,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from parsolve.cli import launch
 from parsolve.cli.progress import ProgressLine
-from parsolve.cli.words import by_axis, passes_text, size, table, workers_text
+from parsolve.cli.words import by_axis, count, passes_text, size, table, workers_text
 from parsolve.errors import on_root
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable
 
     from mpi4py import MPI
@@ -37,7 +37,7 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
 
     parser = add("check", "check a case and show what a run would do", "python -m parsolve check heat --ranks 16")
     case_arguments(parser)
-    parser.add_argument("--ranks", type=_count, metavar="N", help="number of ranks to plan for (default: as launched)")
+    parser.add_argument("--ranks", type=count, metavar="N", help="number of ranks to plan for (default: as launched)")
     parser.add_argument("--json", action="store_true", help="print the plan as one JSON object")
     parser.set_defaults(do=check, parallel=False, writes=False)
 
@@ -47,12 +47,6 @@ def case_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("case", metavar="CASE", help="a case file, or the name of a packaged case (see `list cases`)")
     override = "override a key of the case, e.g. time.end=10 (repeatable; later ones win)"
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=override)
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number >= 1, got {text!r}")
-    return int(text)
 
 
 def run(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> int:

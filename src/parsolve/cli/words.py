@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,6 +18,32 @@ def table(rows: Iterable[Sequence[str]], indent: str = "") -> list[str]:
         (indent + "  ".join([*(c.ljust(w) for c, w in zip(row[:-1], widths, strict=False)), row[-1]])).rstrip()
         for row in rows
     ]
+
+
+def count(text: str) -> int:
+    """Return the whole number >= 1 of an option.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"expected a whole number >= 1, got {text!r}")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """Return the seconds of an option.
+
+    Raises:
+        ArgumentTypeError: they are not finite, or not > 0.
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < math.inf:
+        raise ArgumentTypeError(f"expected a number > 0, got {text!r}")
+    return number
 
 
 def by_axis(numbers: Mapping[str, int]) -> str:

@@ -76,7 +76,8 @@ def best_processes(grid: Grid, size: int, least: int) -> Triple:
 
     fitting = [p for p in factorizations(size) if fits(p)]
     if not fitting:
-        most = max(n for n in range(1, size) if any(fits(p) for p in factorizations(n)))
+        bound = min(size - 1, math.prod(max(1, n // least) for n in grid.cells))
+        most = next(n for n in range(bound, 0, -1) if any(fits(p) for p in factorizations(n)))
         cells = " x ".join(str(n) for n in reversed(grid.shape))
         raise SetupError(
             f"{size} ranks for {cells} cells leave subdomains thinner than the ghost depth {least}; "

@@ -1,9 +1,9 @@
-"""A case made concrete: its names checked against the equation, its texts turned into kernels, values and steps."""
+"""What a case asks for: its grid, its equation discretised, its scheme and its conditions."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from parsolve.equations.program import Program
     from parsolve.march.tableaus import Scheme
 
-T = TypeVar("T")
-
 
 @dataclass(frozen=True)
 class Problem:
@@ -30,7 +28,6 @@ class Problem:
         program: the equation, discretised.
         parameters: all constants of the equation.
         conditions: boundary conditions by field and side.
-        velocities: unknowns u_t that only the start of leapfrog needs.
     """
 
     case: Case

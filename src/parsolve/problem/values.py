@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from parsolve.case import Value
     from parsolve.domain.grid import Subdomain, Triple
     from parsolve.problem.problem import Problem
+
+NOISE = re.compile(r"\bnoise\s*\(")  # a call, not a name that begins so
 
 
 def initial(problem: Problem, name: str, start: Triple, shape: Triple) -> np.ndarray:
@@ -52,7 +55,7 @@ def noise(problem: Problem, start: Triple, shape: Triple) -> np.ndarray:
 def is_formula(problem: Problem, name: str) -> bool:
     """Whether a coefficient field has values beyond the domain too: an expression or a number, without noise."""
     value = problem.case.fields.get(name)
-    return value is not None and not isinstance(value, FileValue) and "noise" not in str(value)
+    return value is not None and not isinstance(value, FileValue) and not NOISE.search(str(value))
 
 
 def _values(problem: Problem, value: Value, key: str, start: Triple, shape: Triple) -> np.ndarray:
