@@ -159,6 +159,28 @@ def test_files_that_cannot_be_read_are_errors_of_the_case(alone: Any, tmp_path: 
             whole(tmp_path / name, alone.grid(9, 8))
 
 
+@pytest.mark.parametrize("name", ["a.h5", "a.npy", "a.png", "a.tif"])
+def test_files_cut_short_are_errors_of_the_case(alone: Any, tmp_path: Path, name: str) -> None:
+    """At any byte of the first half."""
+    path, grid = tmp_path / name, alone.grid(9, 8)
+    if path.suffix == ".png":
+        pytest.importorskip("PIL.Image").fromarray(data(9, 8, dtype="u1")).save(path)
+    else:
+        write(path, data(9, 8))
+    content = path.read_bytes()
+    for length in {*range(0, min(len(content) // 2, 200)), *range(200, len(content) // 2, 97)}:
+        path.write_bytes(content[:length])
+        with pytest.raises(CaseError, match=name):
+            whole(path, grid)
+
+
+def test_an_archive_is_no_array(alone: Any, tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", data(1, 9, 8))
+    (tmp_path / "a.npz").rename(tmp_path / "a.npy")
+    with pytest.raises(CaseError, match=r"a\.npy"):
+        whole(tmp_path / "a.npy", alone.grid(9, 8))
+
+
 def test_pickled_objects_are_never_loaded(alone: Any, tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.array([[object()]], dtype=object), allow_pickle=True)
     with pytest.raises(CaseError, match=r"a\.npy"):

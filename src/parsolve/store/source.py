@@ -133,7 +133,7 @@ def _selection(what: str, shape: tuple[int, ...], grid: Grid, box: tuple[slice, 
 
 def _read_npy(path: Path, grid: Grid, box: tuple[slice, ...]) -> NDArray[Any]:
     """Return a box of a .npy array; the file is mapped meanwhile, so only the pages of the box are read."""
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    array = np.lib.format.open_memmap(path, mode="r")
     if array.dtype.kind not in "biuf":
         raise CaseError(f"{path}: has type {array.dtype}, expected real numbers")
     return np.array(array[_selection(str(path), array.shape, grid, box)])
@@ -141,7 +141,12 @@ def _read_npy(path: Path, grid: Grid, box: tuple[slice, ...]) -> NDArray[Any]:
 
 def _read_image(path: Path, grid: Grid, box: tuple[slice, ...]) -> NDArray[Any]:
     """Return a box of an image; rows and columns are the last two axes, pages of a TIFF the first, from below."""
-    array = _open_tiff(path) if path.suffix.lower() in _TIFF else _open_png(path)
+    try:
+        array = _open_tiff(path) if path.suffix.lower() in _TIFF else _open_png(path)
+    except (ParsolveError, MemoryError, OSError):
+        raise
+    except Exception as caught:  # what a broken file makes the readers raise: struct.error, SyntaxError, ...
+        raise CaseError(f"{path}: cannot be read: {caught}") from caught
     axes = grid.ndim
     colours = array.shape[-1] if array.ndim == axes + 1 and array.shape[-1] in (2, 3, 4) else 0
     size = array.shape[:-1] if colours else array.shape
