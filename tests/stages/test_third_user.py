@@ -16,7 +16,7 @@ from parsolve.equations.codegen import library_text
 from parsolve.equations.equation import Equation
 from parsolve.equations.program import Program, build
 from parsolve.equations.reference import NumpyKernel
-from parsolve.errors import CaseError
+from parsolve.errors import CaseError, SetupError
 from parsolve.kernels.jit import PREAMBLE, load
 from parsolve.problem.operators import operator_of
 from parsolve.stages.operator import Exchanges, Norm, Update
@@ -229,7 +229,7 @@ def test_fluxes_at_faces_are_stages_like_others(comm: MPI.Intracomm, piped: bool
         program = build(e, ("x", "y"), 2, at=at)
         library = load(comm, library_text(program), "float64")
         operator = operator_of(program, grid, {}, {}, lambda s, lib=library: lib.kernel(s.name, "float64"))
-        sub, exchanges = regular(grid, comm, (1, comm.size, 1), 4), Exchanges()
+        sub, exchanges = regular(grid, comm, (1, comm.size, 1), 6), Exchanges()
         u, v, w, k, *made = (
             {n: Field(n, sub, np.float64, i)} for i, n in enumerate("uuuk" + "q" * len(program.defines))
         )
@@ -244,6 +244,13 @@ def test_fluxes_at_faces_are_stages_like_others(comm: MPI.Intracomm, piped: bool
         exchanges.free()
     np.testing.assert_allclose(found[0], found[1], rtol=0, atol=1e-13)
     assert np.ptp(found[0]) > 1
+
+
+def test_a_pass_needs_its_ghosts(solo: MPI.Intracomm) -> None:
+    level = Level(solo, 16, (1, 1, 1), SWEEPS)
+    with pytest.raises(SetupError, match=f"reach {SWEEPS + 1} cells"):
+        level.run(SWEEPS, piped=True, tile=(2, 8))
+    level.exchanges.free()
 
 
 def test_fields_at_faces_need_a_periodic_axis() -> None:

@@ -126,6 +126,8 @@ class ErrorControlled:
 class Limited:
     """Steps as long as a limit allows, which is looked up anew every so many steps (CFL).
 
+    A march that goes on where another ended is given its last ``dt``.
+
     Attributes:
         limit: the longest stable step for a state and a time, the same on all ranks; collective.
         until: time of the end.

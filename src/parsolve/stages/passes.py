@@ -100,13 +100,18 @@ def build(updates: Sequence[Update], norms: Sequence[Norm], exchanges: Exchanges
         norms: taken after the last update.
         exchanges: makes the exchange, and owns it.
         whole: the subdomain is a single tile, which closes all axes that are not split.
+
+    Raises:
+        SetupError: there are fewer ghosts than the stages reach together.
     """
     builder = _Builder(updates, whole)
+    sub, reach = builder.sub, builder.left
+    if any(is_deep(sub.grid, sub.processes, d, whole) and reach > sub.ghosts[d] for d in range(3)):
+        raise SetupError(f"the stages of a pass reach {reach} cells, more than there are ghosts: {sub.ghosts}")
     for n, update in enumerate(updates):
         builder.add_update(update, n)
     for norm in norms:
         builder.add_norm(norm)
-    sub = builder.sub
     entry = builder.entry()
     fields = list(builder.live.values())
     exchange = None
