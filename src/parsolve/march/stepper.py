@@ -66,6 +66,9 @@ class Stepper:
         self.rates = [work.fields(work.unknowns, "rate of ") for _ in range(2 * self.adaptive)]
         self.others = work.others()
         self.parity = 0
+        self._c, self._beta = (
+            [float(v) for v in column] for column in zip(*((r.c, r.beta) for r in scheme.rows), strict=True)
+        )
         self._alternates = scheme.alternates(self.adaptive)
         self._linear = linear and Operator((), tuple(StageKernel(linear, (n,), (n,)) for n in work.unknowns))
 
@@ -99,13 +102,13 @@ class Stepper:
     def moments(self, times: Sequence[float], dt: float) -> list[float]:
         """The time of each update of steps that begin at these times."""
         if self.adaptive:
-            return [*(times[0] + float(row.c) * dt for row in self.scheme.rows), times[0] + dt]
-        return [t + float(row.c) * dt for t in times for row in self.scheme.rows]
+            return [*(times[0] + c * dt for c in self._c), times[0] + dt]
+        return [t + c * dt for t in times for c in self._c]
 
     def scales(self, steps: int, dt: float) -> tuple[float, ...]:
         """The scale of each update: beta dt, or beta dt^2 where the operator gives the second derivative."""
         power = dt if self.scheme.derivative == 1 else dt * dt
-        one = [float(row.beta) * power for row in self.scheme.rows]
+        one = [beta * power for beta in self._beta]
         return (*one, 1.0) if self.adaptive else tuple(one * steps)
 
     def norms(self) -> list[Norm]:
