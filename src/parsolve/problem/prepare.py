@@ -117,7 +117,9 @@ def prepare(problem: Problem, layout: Layout, comm: MPI.Intracomm) -> Prepared:
         work = Workspace(operator, sub, problem.dtype, arrays)
         linear = sub.device.kernel("linear", problem.dtype.name) if problem.is_adaptive else None
         stepper = Stepper(problem.scheme, work, linear=linear)
-        owner.callback(work.exchanges.free)
+        found = partial(remember, layout.tile_key) if layout.tile_key and comm.rank == 0 else None
+        steps = Steps(stepper, layout.blocking, found)
+        owner.callback(steps.free)
         velocity = work.fields(problem.velocities)
         with agreed(comm):
             for f in (*stepper.state.values(), *velocity.values()):
@@ -128,8 +130,7 @@ def prepare(problem: Problem, layout: Layout, comm: MPI.Intracomm) -> Prepared:
         schedule = None if problem.is_adaptive else schedule_of(problem, dt)
         layout = replace(layout, dt=schedule.dt if schedule else dt)
         stepper.start(0.0, layout.dt, {name.removesuffix("_t"): f for name, f in velocity.items()})
-        found = partial(remember, layout.tile_key) if layout.tile_key and comm.rank == 0 else None
-        return Prepared(problem, layout, Steps(stepper, layout.blocking, found), schedule, owner.pop_all().close)
+        return Prepared(problem, layout, steps, schedule, owner.pop_all().close)
 
 
 def _automatic_dt(problem: Problem, work: Workspace, state: State, ranges: Mapping[str, tuple[float, float]]) -> float:
