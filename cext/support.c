@@ -106,22 +106,22 @@ int PS_NAME(extrema)(const ps_args *args, ps_extrema *result)
     return PS_OK;
 }
 
-/* e = scale * k + sum_j weight[j] * term_j along n cells from c on, with the bits of an update kernel. */
+/* e = weight[0] * term_0 + sum_j>0 weight[j] * (term_j - term_0) + scale * k along n cells from c on, with the bits of an
+ * update kernel; or scale * k. */
 static void combine(const ps_args *a, int64_t c, int64_t n, ps_real *e)
 {
-    const ps_real *k = PS_INPUT(a, 0) + c, scale = (ps_real)a->scale;
-    for (int64_t i = 0; i < n; i++) e[i] = scale * k[i];
-    for (int64_t t = 0; t < a->terms; t++) {
+    const ps_real *k = PS_INPUT(a, 0) + c, *base = a->terms ? PS_INPUT(a, 3) + c : k;
+    const ps_real scale = (ps_real)a->scale, first = a->terms ? (ps_real)a->weight[0] : 0;
+    for (int64_t i = 0; i < n; i++) e[i] = 0;
+    for (int64_t t = 1; t < a->terms; t++) {
         const ps_real *term = PS_INPUT(a, 3 + t) + c, w = (ps_real)a->weight[t];
-        if (t == 0)
-            for (int64_t i = 0; i < n; i++) e[i] = fma(scale, k[i], w * term[i]);
-        else
-            for (int64_t i = 0; i < n; i++) e[i] = fma(w, term[i], e[i]);
+        for (int64_t i = 0; i < n; i++) e[i] = fma(w, term[i] - base[i], e[i]);
     }
+    for (int64_t i = 0; i < n; i++) e[i] = fma(first, base[i], fma(scale, k[i], e[i]));
 }
 
 /* max |e| / (coefficient[0] + coefficient[1] * max(|u|, |v|)) over the box; infinity where not finite.
- * e = scale * k + sum_j weight[j] * term_j; inputs k, u, v, then the terms, of which there may be none.
+ * e as above; inputs k, u, v, then the terms, of which there may be none.
  * A maximum does not depend on the order, so every decomposition finds the same bits.  It is taken of the bits: those of
  * doubles without sign are ordered as the values are, then infinity, then what is no number. */
 int PS_NAME(error_norm)(const ps_args *args, double *result)

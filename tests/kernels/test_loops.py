@@ -175,7 +175,7 @@ def test_prolongation_adds_to_what_is_there(cells: Triple, ratio: Triple, odd: b
     bind_transfer(kernel, box, [source], [target], [[target]], weights=[1.0], scale=0.7)()
     correction = linear_between_centres(whole, global_indices(box, fine.start), ratio)
     inside = tuple(slice(a + o, b + o) for a, b, o in zip(box.lo, box.hi, target.origin, strict=True))
-    expect(target, before, box, fma(real(0.7), correction, before[inside]))
+    expect(target, before, box, before[inside] + real(0.7) * correction)
 
 
 def test_what_is_constant_stays_so_across_grids() -> None:
@@ -197,7 +197,7 @@ def relaxed(u: np.ndarray, f: np.ndarray, colour: int, weights: Triple, omega: f
     beside = [np.roll(u, 1, axis) + np.roll(u, -1, axis) for axis in range(3)]
     total = fma(cz, beside[0], fma(cy, beside[1], cx * beside[2]))
     diagonal = real(2) * (cz + cy + cx)
-    changed = fma(real(omega), (fma(-diagonal, u, total) - f) / diagonal, u)
+    changed = u + real(omega) * ((fma(-diagonal, u, total) - f) / diagonal)
     return np.where(sum(np.indices(u.shape)) % 2 == colour, changed, u)
 
 

@@ -40,12 +40,13 @@ def inside(f: Field, box: Box) -> np.ndarray:
 
 
 def combination(k: np.ndarray, scale: float, terms: Sequence[np.ndarray]) -> np.ndarray:
-    """The values scale k + sum_j WEIGHTS[j] terms[j] as an update kernel rounds them."""
+    """The values scale k + weights[0] terms[0] + sum_j>0 weights[j] (terms[j] - terms[0]) as a kernel rounds them."""
     real = k.dtype.type
-    total = real(scale) * k
-    for n, (w, term) in enumerate(zip(WEIGHTS, terms, strict=False)):
-        total = fma(real(w), term, total) if n else fma(real(scale), k, real(w) * term)
-    return total
+    total = real(0) * k
+    for w, term in zip(WEIGHTS[1:], terms[1:], strict=False):
+        total = fma(real(w), term - terms[0], total)
+    total = fma(real(scale), k, total)
+    return fma(real(WEIGHTS[0]), terms[0], total) if terms else total
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])

@@ -102,6 +102,21 @@ def test_leapfrog_goes_back_the_way_it_came(lab: Any) -> None:
     assert max(sizes) < 1.02
 
 
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("scheme", RK)
+def test_the_mean_of_periodic_heat_does_not_drift(lab: Any, scheme: str, precision: str) -> None:
+    """Steps are increments, so that no rounding of a weight adds up: constants stay, and what is left is random."""
+    case = lab.case(
+        "heat",
+        8,
+        initial={"u": "0.7 + 0.3*sin(2*pi*x) + 0.1*cos(4*pi*x)"},
+        time={"steps": 100_000, "dt": 1e-3, "scheme": scheme},
+        run={"precision": precision},
+    )
+    first, last = (frame["u"].astype(np.longdouble).mean() for frame in lab.solve(case).frames)
+    assert abs(last - first) < (1e-15 if precision == "float64" else 1e-6)
+
+
 # error control
 
 

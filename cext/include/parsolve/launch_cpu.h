@@ -91,39 +91,42 @@ PS_INLINE void ps_stream(ps_real *to, const ps_real *from, int64_t n)
     for (; i < n; i++) to[i] = from[i];
 }
 
-/* Zeros in the place of the first term where there is none: -1 times them changes nothing that they are added to. */
+/* Zeros in the place of a first term that is not there (-1 times them change nothing), and of increments. */
 static const ps_real ps_no_term[PS_PIECE] __attribute__((unused)) = {0};
 
-/* out += weight * term for the terms after the first, at n cells from c on; what is read is in cache. */
-PS_INLINE void ps_add_terms(const ps_args *a, int first, int outputs, int64_t c, int64_t n, int step, ps_real *out)
+/* sum = the increments weight * (term - first term) of the terms after the first, at n cells from c on. */
+PS_INLINE void ps_increments(const ps_args *a, int first, int outputs, int64_t c, int64_t n, int step, ps_real *sum)
 {
+    const ps_real *base = PS_INPUT(a, first) + c;
     for (int64_t t = 1; t < a->terms; t++) {
         const ps_real *term = PS_INPUT(a, first + t * outputs) + c, w = (ps_real)a->weight[t];
         PS_INDEPENDENT
-        for (int64_t i = 0; i < n; i += step) out[i] = fma(w, term[i], out[i]);
+        for (int64_t i = 0; i < n; i += step) sum[i] = fma(w, term[i] - base[i], t == 1 ? 0 : sum[i]);
     }
 }
 
-/* A kernel out_f = sum_j weight[j] * term_jf + scale * value_f at every step-th cell of a piece, from `first` on. */
+/* A kernel out_f = weight[0] * term_0f + increments_f + scale * value_f at every step-th cell of a piece, from `first` on. */
 #define PS_COMBINE(cell, inputs, outputs, least_terms, first, step)                                                    \
     PS_INLINE void cell##_piece(const ps_args *a, int64_t k, int64_t j, int64_t lo, int64_t hi)                        \
     {                                                                                                                  \
         const int64_t row = k * a->stride[0] + j * a->stride[1], i0 = first, c = row + i0;                             \
         const int none = !(least_terms) && !a->terms, streaming = (step) == 1 && a->streaming;                         \
         const ps_real w = none ? (ps_real) - 1 : (ps_real)a->weight[0], scale = (ps_real)a->scale;                     \
-        const ps_real *term[outputs];                                                                                  \
-        ps_real buffer[outputs][PS_PIECE], *to[outputs];                                                               \
+        const ps_real *term[outputs], *add[outputs];                                                                   \
+        ps_real buffer[outputs][PS_PIECE], sum[outputs][PS_PIECE], *to[outputs];                                       \
         for (int f = 0; f < outputs; f++) {                                                                            \
             to[f] = streaming ? buffer[f] : (ps_real *)a->field[inputs + f] + c;                                       \
             term[f] = none ? ps_no_term : PS_INPUT(a, inputs + outputs + f) + c;                                       \
+            add[f] = a->terms > 1 ? sum[f] : ps_no_term;                                                               \
+            ps_increments(a, inputs + outputs + f, outputs, c, hi - i0, step, sum[f]);                                 \
         }                                                                                                              \
         PS_INDEPENDENT                                                                                                 \
         for (int64_t i = i0; i < hi; i += step) {                                                                      \
             ps_real value[outputs];                                                                                    \
             cell(a, row + i, k, j, i, value);                                                                          \
-            for (int f = 0; f < outputs; f++) to[f][i - i0] = fma(scale, value[f], w * term[f][i - i0]);               \
+            for (int f = 0; f < outputs; f++)                                                                          \
+                to[f][i - i0] = fma(w, term[f][i - i0], fma(scale, value[f], add[f][i - i0]));                         \
         }                                                                                                              \
-        for (int f = 0; f < outputs; f++) ps_add_terms(a, inputs + outputs + f, outputs, c, hi - i0, step, to[f]);     \
         for (int f = 0; f < outputs && streaming; f++) ps_stream((ps_real *)a->field[inputs + f] + c, to[f], hi - i0); \
     }                                                                                                                  \
     PS_KERNEL(cell, inputs, outputs, least_terms)
@@ -132,7 +135,7 @@ PS_INLINE void ps_add_terms(const ps_args *a, int first, int outputs, int64_t c,
     PS_EXPORT ps_kernel PS_NAME(cell);                                                                                 \
     int PS_NAME(cell)(const ps_args *a) { return ps_pieces(a, inputs, outputs, least_terms, cell##_piece); }
 
-/* out_f = sum_j weight[j] * term_jf + scale * value_f, of one term or more. */
+/* out_f = weight[0] * term_0f + sum_j>0 weight[j] * (term_jf - term_0f) + scale * value_f, of one term or more. */
 #define PS_UPDATE(cell, inputs, outputs) PS_COMBINE(cell, inputs, outputs, 1, lo, 1)
 
 /* The same, also without terms, at the cells of one colour. */

@@ -26,14 +26,16 @@ static inline int ps_start(void (*kernel)(ps_args), const ps_args *a, int step)
     return cudaGetLastError() == cudaSuccess ? PS_OK : PS_DEVICE;
 }
 
-/* Output f at cell c: sum_j weight[j] * term_jf + scale * value. */
+/* Output f at cell c: weight[0] * term_0f + sum_j>0 weight[j] * (term_jf - term_0f) + scale * value. */
 PS_CELL void ps_combine(const ps_args *a, int inputs, int outputs, int f, int64_t c, ps_real value)
 {
     const int first = inputs + outputs + f;
-    ps_real sum = a->terms ? (ps_real)a->weight[0] * PS_INPUT(a, first)[c] : -(ps_real)0;
-    sum = fma((ps_real)a->scale, value, sum);
-    for (int64_t t = 1; t < a->terms; t++) sum = fma((ps_real)a->weight[t], PS_INPUT(a, first + t * outputs)[c], sum);
-    ((ps_real *)a->field[inputs + f])[c] = sum;
+    const ps_real base = a->terms ? PS_INPUT(a, first)[c] : (ps_real)0,
+                  w = a->terms ? (ps_real)a->weight[0] : -(ps_real)1;
+    ps_real sum = 0;
+    for (int64_t t = 1; t < a->terms; t++)
+        sum = fma((ps_real)a->weight[t], PS_INPUT(a, first + t * outputs)[c] - base, sum);
+    ((ps_real *)a->field[inputs + f])[c] = fma(w, base, fma((ps_real)a->scale, value, sum));
 }
 
 #define PS_COMBINE(cell, inputs, outputs, least_terms, start, step)                                                    \

@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define PS_ABI 4
+#define PS_ABI 5
 #define PS_MAX_FIELDS 64
 #define PS_MAX_COEFFICIENTS 128
 #define PS_MAX_TERMS 12
@@ -21,7 +21,8 @@ enum { PS_OK = 0, PS_BAD_BOX = 1, PS_BAD_ARGUMENT = 2, PS_DEVICE = 3 };
 
 /* Arguments of a kernel over a box.
  * An update kernel of n fields computes, at each cell of the box,
- *     out_f = sum_j weight[j] * term_jf + scale * rate_f(inputs),     f < n, j < terms,
+ *     out_f = weight[0] * term_0f + sum_j>0 weight[j] * (term_jf - term_0f) + scale * rate_f(inputs),   f < n, j < terms,
+ * so that weight[0] is the sum of all weights and a constant stays as it is, to the bit, where that is 1,
  * with pointers in field[]: inputs, then the n outputs, then the terms, term by term.
  * term 0 may be the same array as the output; no other term and no input may.
  * A define kernel computes out_f = value_f(inputs); weight and scale are not read, terms is 0.

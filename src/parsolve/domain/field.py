@@ -145,7 +145,7 @@ def bind(
     scale: float = 1.0,
     colour: int = 0,
 ) -> Bound:
-    """The kernel over a box: out_f = sum_j weights[j] terms[j][f] + scale rate_f(inputs).
+    """The kernel over a box: out_f = w_0 t_0f + sum_j>0 w_j (t_jf - t_0f) + scale rate_f(inputs), t terms, w weights.
 
     A colour kernel does so at cells whose global indices add up to an even (colour 0) or odd (1) number.
 

@@ -53,10 +53,10 @@ class NumpyKernel:
         if not self.stage.updates:
             return value
         real = terms[0].dtype.type
-        total = fma(real(args.scale), value, real(args.weight[0]) * terms[0])
+        base, total = terms[0], real(0)
         for t, term in enumerate(terms[1:], start=1):
-            total = fma(real(args.weight[t]), term, total)
-        return total
+            total = fma(real(args.weight[t]), term - base, total)
+        return fma(real(args.weight[0]), base, fma(real(args.scale), value, total))
 
     def _values(self, args: Args, views: Sequence[Callable[..., np.ndarray]], dtype: np.dtype) -> list[np.ndarray]:
         real = dtype.type

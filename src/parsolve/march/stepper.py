@@ -57,11 +57,12 @@ class Stepper:
     Args:
         scheme: its rows.
         work: makes the fields.
-        linear: the kernel sum_j w_j t_j + scale k; adaptive steps need it.
+        linear: the kernel of a combination of terms + scale k.
+        adaptive: whether steps are tried, with an estimate of their error, and then accepted.
     """
 
-    def __init__(self, scheme: Scheme, work: Workspace, *, linear: Kernel | None = None) -> None:
-        self.scheme, self.work, self.adaptive = scheme, work, linear is not None
+    def __init__(self, scheme: Scheme, work: Workspace, linear: Kernel, *, adaptive: bool = False) -> None:
+        self.scheme, self.work, self.adaptive = scheme, work, adaptive
         self.registers = [work.fields(work.unknowns) for _ in range(scheme.registers(self.adaptive))]
         self.rates = [work.fields(work.unknowns, "rate of ") for _ in range(2 * self.adaptive)]
         self.others = work.others()
@@ -70,7 +71,7 @@ class Stepper:
             [float(v) for v in column] for column in zip(*((r.c, r.beta) for r in scheme.rows), strict=True)
         )
         self._alternates = scheme.alternates(self.adaptive)
-        self._linear = linear and Operator((), tuple(StageKernel(linear, (n,), (n,)) for n in work.unknowns))
+        self._linear = Operator((), tuple(StageKernel(linear, (n,), (n,)) for n in work.unknowns))
 
     @property
     def state(self) -> State:
@@ -89,7 +90,7 @@ class Stepper:
 
     def updates(self, steps: int) -> list[Update]:
         """The updates of the next steps; of adaptive ones at most one, whose last gives f(y_s)."""
-        if not self._linear:
+        if not self.adaptive:
             parities = [(self.parity + n) % 2 if self._alternates else 0 for n in range(steps)]
             return [self._update(row, i, p) for p in parities for i, row in enumerate(self.scheme.rows)]
         p, last = self.parity, self.scheme.stages
@@ -118,7 +119,7 @@ class Stepper:
             return []
         order = self._terms(row, p, target=-1)
         y, end = self._register(0, p), self._register(last, p)
-        weights = [float(row.weights[i]) for i in order]
+        weights = _combination(row, order)
         return [
             Norm(self.rates[1 - p][n], y[n], end[n], [self._register(i, p)[n] for i in order], weights)
             for n in self.work.unknowns
@@ -133,15 +134,15 @@ class Stepper:
 
         Adaptive steps: f(y_0).  Second derivatives: y_-1 = y_0 - dt u_t + dt^2/2 u_tt from the initial velocity u_t.
         """
-        op, y = self.work.operator, self.state
+        op, y, updates, scales = self.work.operator, self.state, [], []
         if self.adaptive:
-            first, scale = Update(op, y, self.rates[self.parity], self.others, (y,), (0.0,)), 1.0
+            updates, scales = [Update(op, y, self.rates[self.parity], self.others, (y,), (0.0,))], [1.0]
         elif velocity:
             before = self._register(-1, self.parity)
-            first, scale = Update(op, y, before, self.others, (y, velocity), (1.0, -dt)), 0.5 * dt * dt
-        else:
-            return
-        Plain([first], [], self.work.exchanges)([time], [scale])
+            updates = [Update(self._linear, velocity, before, {}, (y,), (1.0,)),
+                       Update(op, y, before, self.others, (before,), (1.0,))]  # fmt: skip
+            scales = [-dt, 0.5 * dt * dt]
+        Plain(updates, [], self.work.exchanges)([time] * len(updates), scales)
 
     def _register(self, y: int, parity: int) -> State:
         return self.registers[self.scheme.register(y, parity, self.adaptive)]
@@ -151,9 +152,14 @@ class Stepper:
         return sorted(row.weights, key=lambda y: self.scheme.register(y, parity, self.adaptive) != target)
 
     def _update(self, row: Row, i: int, parity: int) -> Update:
-        """y_{i+1} = sum_j w_j y_j + beta dt f(y_i)."""
+        """y_{i+1} = sum_j w_j y_j + beta dt f(y_i), with steps from the first of the y_j."""
         order = self._terms(row, parity, self.scheme.register(i + 1, parity, self.adaptive))
         terms = tuple(self._register(y, parity) for y in order)
-        weights = tuple(float(row.weights[y]) for y in order)
+        weights = _combination(row, order)
         out = self._register(i + 1, parity)
         return Update(self.work.operator, self._register(i, parity), out, self.others, terms, weights)
+
+
+def _combination(row: Row, order: Sequence[int]) -> tuple[float, ...]:
+    """Weights of the y_j in this order as an update takes them: their sum, then those of the steps from the first."""
+    return (float(sum(row.weights.values())), *(float(row.weights[y]) for y in order[1:]))

@@ -115,8 +115,8 @@ def prepare(problem: Problem, layout: Layout, comm: MPI.Intracomm) -> Prepared:
         if not all(isinstance(stage.kernel, CompiledKernel) for stage in operator.stages):
             layout = replace(layout, blocking=PLAIN)
         work = Workspace(operator, sub, problem.dtype, arrays)
-        linear = sub.device.kernel("linear", problem.dtype.name) if problem.is_adaptive else None
-        stepper = Stepper(problem.scheme, work, linear=linear)
+        linear = sub.device.kernel("linear", problem.dtype.name)
+        stepper = Stepper(problem.scheme, work, linear, adaptive=problem.is_adaptive)
         found = partial(remember, layout.tile_key) if layout.tile_key and comm.rank == 0 else None
         steps = Steps(stepper, layout.blocking, found)
         owner.callback(steps.free)

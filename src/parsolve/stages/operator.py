@@ -28,7 +28,7 @@ class StageKernel:
 
     Attributes:
         radius: neighbours that it reads.
-        updates: whether it gives sum_j weights[j] terms[j] + scale * values, or the values themselves.
+        updates: whether it gives a combination of terms + scale * values, or the values themselves.
         reach: how far beyond the owned cells it is computed where it makes an intermediate field.
         integral: number of the integral that the sum of its output over the grid, times ``factor``, is; or None.
         timed: whether it reads the time.
@@ -94,8 +94,10 @@ class Operator:
 
 @dataclass(frozen=True, eq=False)
 class Update:
-    """out = sum_j weights[j] terms[j] + scale * operator(state) over the owned cells; the scale is told when it is run.
+    """out = combination of terms + scale * operator(state) over the owned cells; the scale is told when it is run.
 
+    The combination is weights[0] terms[0] + sum_j>0 weights[j] (terms[j] - terms[0]): weights[0] is the sum of all, and
+    where that is 1 a constant stays as it is to the bit, so that no step makes it drift.
     Fields go by the names that the operator has for them.  ``others``: coefficient fields, whose ghosts are there
     already, and those that the define stages make.
     """
@@ -140,7 +142,7 @@ class Update:
 
 
 class Norm:
-    """Max |e| / (tolerance (1 + max(|before|, |after|))) over the owned cells, e = scale k + sum_j weights[j] terms[j].
+    """Max |e| / (tolerance (1 + max(|before|, |after|))) over the owned cells, e = scale k + a combination of terms.
 
     Infinity where that is not finite.  As a maximum it has the same bits in every order.
     """
