@@ -10,9 +10,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parsolve.cli import launch
 from parsolve.cli.progress import ProgressLine
 from parsolve.cli.words import by_axis, count, passes_text, size, table, workers_text
+from parsolve.domain import launch
 from parsolve.errors import on_root
 
 if TYPE_CHECKING:

@@ -67,6 +67,19 @@ def read_block(
     return np.ascontiguousarray(values.reshape(tuple(shape)), dtype=dtype)
 
 
+def array_block(
+    array: NDArray[Any], grid: Grid, start: Sequence[int], shape: Sequence[int], dtype: DTypeLike
+) -> NDArray[Any]:
+    """Return the box (start, shape) of an array in memory, as `read_block` does of one in a file.
+
+    Raises:
+        CaseError: its shape is not that of the grid.
+    """
+    box = tuple(slice(first, first + count) for first, count in zip(start, shape, strict=True))
+    values = array[_selection("the array", array.shape, grid, box)]
+    return np.ascontiguousarray(values.reshape(tuple(shape)), dtype=dtype)
+
+
 def _read_hdf5(path: Path, dataset: str | None, grid: Grid, box: tuple[slice, ...]) -> NDArray[Any]:
     """Return a box of a data set; only this box is read."""
     with open_read(path) as file:
