@@ -72,7 +72,7 @@ def stored(value: FileValue, grid: Grid, start: Triple, shape: Triple, key: str)
         CaseError: they do not fit the grid, or the file cannot be read.
     """
     if value.array is None:
-        return read_block(value.file, value.dataset, grid, start, shape, np.float64)
+        return read_block(value.file, value.dataset, grid, start, shape, np.float64, value.time)
     try:
         return array_block(value.array.values, grid, start, shape, np.float64)
     except CaseError as error:
