@@ -32,7 +32,7 @@ def main(path: Path) -> float:
         time={"end": END},
         run={"order": 4},
     )
-    parsolve.solve(case, path, force=True)
+    parsolve.solve(case, path, force=True)  # under mpirun: comm=MPI.COMM_WORLD
     with parsolve.open_result(path) as result:
         exact = sympy.lambdify(x, wave.subs(t, END))(result.grid.coordinates("x"))
         return float(np.abs(result.read("u", -1) - exact).max())

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import sympy
+from mpi4py import MPI
 
 import parsolve
 from parsolve.api import text
 from parsolve.equations.parse import parse
 from parsolve.equations.values import evaluate
-from parsolve.errors import CaseError
+from parsolve.errors import CaseError, SetupError
 
 x, y = sympy.symbols("x y")
 u, D = sympy.symbols("u D")
@@ -81,3 +83,112 @@ def test_sympy_keeps_its_values(e: sympy.Expr) -> None:
 def test_a_name_that_is_not_there() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Equation'"):
         parsolve.Equation  # noqa: B018
+
+
+HEAT = {
+    "equation": "heat",
+    "parameters": {"D": 0.1},
+    "grid": {"x": {"cells": 8, "range": (0, 1)}},
+    "initial": {"u": "x"},
+    "time": {"end": 0.1, "dt": 0.001},
+}
+
+
+def test_tables_are_merged_and_later_ones_win() -> None:
+    own = {"evolve": {u: "D*laplace(u) + k*w"}, "define": {"w": "u"}, "parameters": {D: 1, "k": 2}, "fields": {"f": 1}}
+    rest = {"grid": HEAT["grid"], "initial": {"u": "x"}, "time": {"steps": 3}}
+    case = parsolve.make_case(own, rest, parameters={"D": 10}, define={"v": "2*u"}, fields={"f": "x"}, time={"end": 1})
+    assert case.parameters == {"D": 10.0, "k": 2.0}
+    assert case.define == {"w": "u", "v": "2*u"}
+    assert case.fields == {"f": "x"}
+    assert (case.time.end, case.time.steps) == (1.0, None)
+    again = parsolve.make_case(case, grid={"x": {"cells": 9}}, initial={"u": {"file": "a.h5", "dataset": "u"}})
+    assert again == parsolve.make_case(again)
+    assert again.grid["x"].range == (0.0, 1.0)
+    last = parsolve.make_case(again, initial={"u": {"file": "b.npy"}})
+    assert last.initial["u"] == parsolve.make_case(HEAT, initial={"u": Path("b.npy")}).initial["u"]
+
+
+def test_a_loop_over_a_parameter_gives_as_many_answers(tmp_path: Path) -> None:
+    own = {key: table for key, table in HEAT.items() if key != "equation"} | {"evolve": {"u": "D*laplace(u)"}}
+    for base in (HEAT, own, parsolve.make_case(HEAT)):
+        cases = [parsolve.make_case(base, parameters={"D": value}) for value in (0.1, 1, np.float32(10))]
+        found = [parsolve.solve(case, tmp_path / "u.h5", force=True).fields["u"]["max"] for case in cases]
+        assert found == sorted(set(found), reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ([HEAT, {"evolve": {"u": "u"}}], "the case has equation = 'heat' already"),
+        ([HEAT, {"parameters": 3}], "parameters: expected a table, got 3"),
+        ([HEAT, {"parameters": {D: 1, "D": 2}}], "parameters.D: given twice"),
+        (["heat.toml"], "expected a case or tables, got 'heat.toml'"),
+        ([HEAT, {"initial": {"u": lambda x: x}}], "initial.u: a Python function can neither be compiled"),
+        ([HEAT, {"initial": {"u": np.array(["a"])}}], "initial.u: an array of real numbers is due"),
+        ([HEAT, {"initial": {"u": [[1, 2], [3]]}}], "initial.u: not an array of numbers"),
+        ([HEAT, {"initial": {"u": {"file": "a", "array": 3}}}], "unknown key 'initial.u.array'"),
+    ],
+)
+def test_what_cannot_be_merged_or_taken_is_told(parts: list[Any], words: str) -> None:
+    with pytest.raises(CaseError) as caught:
+        parsolve.make_case(*parts)
+    assert words in str(caught.value)
+
+
+def array_case(array: bool, folder: Path) -> parsolve.Case:
+    """Initial values, a coefficient and boundary values in three ways of indexing, from arrays or from their files."""
+    rng = np.random.default_rng(3)
+    values = {"u": rng.random((11, 9)), "k": 1 + rng.random((1, 11, 9)), "v": rng.random(11)}
+
+    def of(name: str) -> Any:
+        np.save(folder / f"{name}.npy", values[name])
+        return values[name] if array else {"file": folder / f"{name}.npy"}
+
+    return parsolve.make_case(
+        evolve={"u": "div(k*grad(u))"},
+        fields={"k": of("k")},
+        initial={"u": of("u")},
+        boundary={"u": {"xmin": {"dirichlet": of("v")}}},
+        grid={"x": {"cells": np.int64(9), "range": (0, np.float32(1))}, "y": {"cells": 11, "range": (0, 1)}},
+        time={"steps": 5},
+    )
+
+
+def test_arrays_are_taken_as_files_are(comm: MPI.Intracomm, shared_tmp: Path, tmp_path: Path) -> None:
+    for kind in ("array", "file"):
+        parsolve.solve(array_case(kind == "array", tmp_path), shared_tmp / f"{kind}.h5", comm=comm)
+    with parsolve.open_result(shared_tmp / "array.h5") as a, parsolve.open_result(shared_tmp / "file.h5") as b:
+        assert np.array_equal(a.read("u", -1), b.read("u", -1))
+        assert "array of shape (11, 9), float64 (sha256 " in a.provenance["case"]
+    comm.barrier()
+
+
+def test_an_array_is_that_of_the_moment_and_has_the_shape_of_the_grid(tmp_path: Path) -> None:
+    start = np.linspace(0, 1, 8)
+    case = parsolve.make_case(HEAT, initial={"u": start})
+    assert case == parsolve.make_case(HEAT, initial={"u": list(start)})
+    start[:] = np.nan
+    assert parsolve.solve(case, tmp_path / "u.h5").steps > 0
+    with pytest.raises(CaseError, match=r"initial.u: the array has shape \(7,\), the grid is \(8,\)"):
+        parsolve.solve(parsolve.make_case(HEAT, initial={"u": np.ones(7)}), tmp_path / "v.h5")
+
+
+def test_a_launcher_asks_for_a_communicator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = parsolve.make_case(HEAT)
+    monkeypatch.setenv("PMI_SIZE", "4")
+    monkeypatch.setenv("PMI_RANK", "2")
+    with pytest.raises(SetupError, match=r"started 4 processes.*comm=MPI\.COMM_WORLD"):
+        parsolve.solve(case, tmp_path / "u.h5")
+    assert parsolve.solve(case, tmp_path / "u.h5", comm=MPI.COMM_SELF).steps > 0
+
+
+@pytest.mark.parametrize(("case", "out"), [(None, "u.h5"), ("heat", "u.h5"), (parsolve.make_case(HEAT), None)])
+def test_what_is_no_case_or_no_name_is_told(case: Any, out: Any) -> None:
+    with pytest.raises(CaseError, match=r"solve: expected .*, got (None|'heat')"):
+        parsolve.solve(case, out)
+
+
+def test_the_public_names_are_shown() -> None:
+    assert {"make_case", "solve", "Case", "__version__"} <= set(dir(parsolve))
+    assert parsolve.__version__[0].isdigit() or parsolve.__version__ == "unknown (run from source)"

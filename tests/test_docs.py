@@ -53,6 +53,16 @@ def test_the_case_of_the_readme_and_what_is_said_of_its_result(plate: Path, capf
     assert "D = 0.1" in capfd.readouterr().out  # the case out of the provenance
 
 
+def test_the_snippets_for_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for snippet in blocks((ROOT / "docs/python.md").read_text("utf-8"), "python"):
+        exec(compile(snippet, "docs/python.md", "exec"), names)
+    assert "(32, 64)" in capsys.readouterr().out
+
+
 def test_the_equation_of_the_readme(plate: Path, capfd: pytest.CaptureFixture[str]) -> None:
     text, own = blocks(README, "toml")
     text = text.replace('equation = "heat"\n', "").replace("[parameters]\nD = 0.1\n", own)

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from mpi4py import MPI
 
-from parsolve.cli.launch import PREFIXES
+from parsolve.domain.launch import PREFIXES
 
 TESTS = Path(__file__).parent
 RUN_SECONDS = 300  # for all collective tests on one number of ranks

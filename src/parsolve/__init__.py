@@ -8,7 +8,9 @@ if TYPE_CHECKING:
     from parsolve.errors import ParsolveError
     from parsolve.store.result import open_result
 
-__all__ = ["Case", "ParsolveError", "make_case", "open_result", "solve"]
+    __version__: str
+
+__all__ = ["Case", "ParsolveError", "__version__", "make_case", "open_result", "solve"]
 
 _HOMES = {
     "Case": "parsolve.case",
@@ -21,8 +23,20 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Load a public name when it is first used: importing parsolve loads nothing else."""
+    if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            return version("parsolve")
+        except PackageNotFoundError:
+            return "unknown (run from source)"
     if name not in _HOMES:
         raise AttributeError(f"module 'parsolve' has no attribute '{name}'")
     from importlib import import_module
 
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The public names, loaded or not."""
+    return sorted(__all__)

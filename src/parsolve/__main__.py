@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 import traceback
@@ -10,8 +11,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parsolve.cli import launch
 from parsolve.cli.main import main as run_command
+from parsolve.domain import launch
 from parsolve.errors import ParsolveError, ResourceError, SetupError, StorageError
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ class World:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return the exit code, the same on all ranks; no error passes as a traceback."""
     world = World()
+    signal.signal(signal.SIGTERM, _terminate)
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         code = _run(sys.argv[1:] if argv is None else argv, world)
@@ -125,6 +127,17 @@ def _run(argv: Sequence[str], world: World) -> int:
         return world.end(StorageError(f"{error.filename}: {error.strerror or error}"))
     except Exception:
         return world.crash()
+
+
+def _terminate(*_: object) -> None:
+    """Say that SIGTERM has come, as from `kill` or a batch system, and end as it would have ended.
+
+    (An exception could be raised where Python ignores it, in a callback.)
+    """
+    if launch.is_first():
+        os.write(2, b"\nparsolve: terminated (SIGTERM)\n")
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _start_mpi() -> tuple[MPI.Intracomm, str]:

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parsolve.case import Case
+from parsolve.case.tables import merge
+from parsolve.domain import launch
+from parsolve.errors import CaseError, SetupError
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -15,10 +18,15 @@ if TYPE_CHECKING:
     from parsolve.problem.summary import Summary
 
 
-def make_case(**tables: Any) -> Case:
+def make_case(*parts: Case | Mapping[str, Any], **tables: Any) -> Case:
     """The case of the tables and keys that a case file would have, ``equation="heat"`` or ``evolve={...}`` among them.
 
     Where a file has text or a number, SymPy and NumPy stand as well, tuples and arrays for lists, paths for file names.
+    Initial values, coefficients ([fields]) and boundary values may be arrays over the cells of the grid, (z, y, x).
+
+    Args:
+        parts: other cases or tables to begin with. Tables are merged key by key, and what comes later wins.
+        tables: the last of them.
 
     Example:
         ``make_case(evolve={"u": "D*laplace(u)"}, parameters={"D": 0.1}, grid={"x": {"cells": 64, "range": (0, 1)}},
@@ -27,7 +35,11 @@ def make_case(**tables: Any) -> Case:
     Raises:
         CaseError: as for a case file.
     """
-    data = _plain(tables)
+    data: dict[str, Any] = {}
+    for part in (*parts, tables):
+        if not isinstance(part, Case | Mapping):
+            raise CaseError(f"make_case: expected a case or tables, got {part!r}; a file is read by Case.load(name)")
+        merge(data, part.to_tables() if isinstance(part, Case) else _plain(part, ()))
     for rates in (data.get("evolve"), data.get("define")):  # text in the file, numbers too
         if isinstance(rates, dict):
             rates |= {name: text(e) for name, e in rates.items() if isinstance(e, int | float)}
@@ -35,11 +47,24 @@ def make_case(**tables: Any) -> Case:
 
 
 def solve(case: Case, out: str | Path, comm: MPI.Intracomm | None = None, force: bool = False) -> Summary:
-    """Solve a case, write its result and return what was done; collective on ``comm``, by default this process alone.
+    """Solve a case, write its result and return what was done; collective on ``comm``.
+
+    Without ``comm`` this process solves it alone, unless a launcher started several: then there is no telling whether
+    they share the case or each has its own.
 
     Raises:
         ParsolveError: the same one on all ranks.
     """
+    if not isinstance(case, Case):
+        raise CaseError(f"solve: expected a case, of make_case(...) or Case.load(name), got {case!r}")
+    if not isinstance(out, str | os.PathLike) or not isinstance(os.fspath(out), str):
+        raise CaseError(f"solve: expected the name of the result, such as 'heat.h5', got {out!r}")
+    launched = launch.launched()
+    if comm is None and launched is not None and launched[2] > 1:
+        raise SetupError(
+            f"{launched[0]} started {launched[2]} processes, and solve(...) was not told who solves the case: "
+            "comm=MPI.COMM_WORLD for all together, comm=MPI.COMM_SELF for each alone (from mpi4py import MPI)"
+        )
     from mpi4py import MPI
 
     from parsolve.run import run
@@ -93,18 +118,62 @@ def text(e: object) -> str:
     return str(Printer().doprint(sympy.sympify(e)))
 
 
-def _plain(data: Any) -> Any:
-    """Tables as they would be read from a file."""
+def _plain(data: Any, place: tuple[str, ...]) -> Any:
+    """Tables as they would be read from a file; ``place`` is the path of keys to what is there.
+
+    Raises:
+        CaseError: Python functions, and keys that are one in the file.
+    """
     if isinstance(data, Mapping):
-        return {str(key): _plain(value) for key, value in data.items()}
+        plain: dict[str, Any] = {}
+        for key, value in data.items():
+            if str(key) in plain:
+                raise CaseError(f"{'.'.join((*place, str(key)))}: given twice")
+            plain[str(key)] = _plain(value, (*place, str(key)))
+        return plain
+    if _takes_array(place):
+        if isinstance(data, os.PathLike):
+            return {"file": os.fspath(data)}
+        if isinstance(data, tuple | list) or getattr(data, "shape", None):
+            return _array(data, ".".join(place))
     if isinstance(data, tuple | list):
-        return [_plain(value) for value in data]
+        return [_plain(value, place) for value in data]
     if hasattr(data, "tolist"):  # NumPy's
-        return _plain(data.tolist())
+        return _plain(data.tolist(), place)
     if isinstance(data, os.PathLike):
         return os.fspath(data)
+    if isinstance(data, type) or (callable(data) and not hasattr(data, "free_symbols")):
+        raise CaseError(
+            f"{'.'.join(place)}: a Python function can neither be compiled nor stored with the result; "
+            'write the formula as text, such as "sin(pi*x)", or as a SymPy expression'
+        )
     if not hasattr(data, "free_symbols"):
         return data
     if data.is_Integer:
         return int(data)
     return float(data) if getattr(data, "is_comparable", False) else text(data)
+
+
+def _takes_array(place: tuple[str, ...]) -> bool:
+    """Whether values over the grid or a side of it are due at a key."""
+    if len(place) == 4:
+        return place[0] == "boundary" and place[3] in ("dirichlet", "neumann", "curvature")
+    return len(place) == 2 and place[0] in ("initial", "fields")
+
+
+def _array(data: Any, key: str) -> dict[str, Any]:
+    """The table of an array: its description, and a copy that nobody changes (of a file's map the map itself)."""
+    import numpy as np
+
+    from parsolve.case.array import Array
+
+    try:
+        values = np.asarray(data) if isinstance(data, np.memmap) else np.array(data)
+    except (ValueError, TypeError) as error:
+        raise CaseError(f"{key}: not an array of numbers: {error}") from None
+    if values.dtype.kind not in "biuf":
+        raise CaseError(f"{key}: an array of real numbers is due, got one of {values.dtype}")
+    if values.flags.owndata:
+        values.flags.writeable = False
+    array = Array(values)
+    return {"file": array.description, "array": array}

@@ -13,7 +13,7 @@ import pytest
 
 from parsolve.__main__ import main
 from parsolve.case import Case
-from parsolve.cli.launch import PREFIXES
+from parsolve.domain.launch import PREFIXES
 from parsolve.errors import CaseError, SetupError
 from parsolve.problem.pose import pose
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parsolve.case import Axis, Case, FileValue
+from parsolve.case import Axis, Case, FileValue, PassSettings
 from parsolve.case.tables import packaged
 from parsolve.errors import CaseError
 
@@ -235,3 +235,14 @@ def test_any_value_is_taken_or_refused_with_a_case_error(key: str, value: object
     table[last] = value
     with suppress(CaseError):
         Case.from_dict(data).to_toml()
+
+
+def test_a_table_takes_the_place_of_a_value_where_both_may_stand(tmp_path: Path) -> None:
+    text = BASE + "[fields]\nk = 1.0\n"
+    text = text.replace('equation = "heat"', "", 1)
+    (tmp_path / "case.toml").write_text(text)
+    sets = ["fields.k.file=k.npy", "evolve.u=k*laplace(u)", "run.pipeline=off", "run.pipeline.steps=4"]
+    case = Case.load(tmp_path / "case.toml", sets)
+    assert case.fields["k"] == FileValue(file="k.npy")
+    assert case.run.pipeline == PassSettings(steps=4)
+    assert case.evolve == {"u": "k*laplace(u)"}

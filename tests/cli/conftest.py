@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from parsolve.__main__ import main
-from parsolve.cli.launch import PREFIXES
+from parsolve.domain.launch import PREFIXES
 
 Shell = Callable[..., subprocess.CompletedProcess[str]]
 

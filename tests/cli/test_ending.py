@@ -188,12 +188,19 @@ def test_a_reader_that_leaves_is_no_error(no_launcher: None) -> None:
     assert done.stderr == "0\n"
 
 
-def test_ctrl_c(no_launcher: None, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "words"),
+    [
+        (signal.SIGINT, 130, "parsolve: interrupted\n"),
+        (signal.SIGTERM, -signal.SIGTERM, "\nparsolve: terminated (SIGTERM)\n"),
+    ],
+)
+def test_signals(no_launcher: None, tmp_path: Path, number: signal.Signals, code: int, words: str) -> None:
     program = "import time; print('here', flush=True); time.sleep(20)"
     heard = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"  # not so under `pytest &`
-    code = heard + FAILING.replace("comm.barrier()", program)
+    text = heard + FAILING.replace("comm.barrier()", program)
     with subprocess.Popen(
-        [sys.executable, "-c", code, "none"],
+        [sys.executable, "-c", text, "none"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -201,9 +208,9 @@ def test_ctrl_c(no_launcher: None, tmp_path: Path) -> None:
     ) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == "here\n"
-        running.send_signal(signal.SIGINT)
+        running.send_signal(number)
         _, err = running.communicate(timeout=10)
-    assert (running.returncode, err) == (130, "parsolve: interrupted\n")
+    assert (running.returncode, err) == (code, words)
 
 
 @pytest.mark.mpi(min_size=2)

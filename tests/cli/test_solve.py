@@ -59,6 +59,18 @@ def test_run_twice_works_twice_and_is_the_same(call: Call) -> None:
     assert json.loads(out)["equal"] is True
 
 
+def test_warnings_are_told_and_stand_in_the_json(call: Call) -> None:
+    words = ("advection-diffusion", "--set", "time.end=1e-3", "--set", "parameters.D=1e-4", "--json")
+    for command in ("check", "run"):
+        code, out, err = call(command, *words)
+        assert code == 0
+        (first, second) = json.loads(out.splitlines()[-1])["warnings"]
+        assert f"parsolve: warning: {first}" in err
+        assert f"parsolve: warning: {second}" in err
+        assert "cell Peclet number" in first
+    assert call("run", *words, "-q")[2] == ""
+
+
 def test_an_existing_result_is_kept_without_force(call: Call) -> None:
     assert call("run", "gray-scott", *SMALL, "-o", "a.h5", "-q") == (0, "", "")
     before = Path("a.h5").read_bytes()

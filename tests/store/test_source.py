@@ -195,3 +195,23 @@ def test_a_missing_reader_is_named(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(SetupError, match="pip install"):
         whole(tmp_path / name, alone.grid(9, 8))
+
+
+def test_a_time_of_a_result_is_taken_and_no_other(alone: Any, tmp_path: Path) -> None:
+    grid, values, times = alone.grid(9, 8), data(5, 9, 8), np.linspace(0, 0.4, 5)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["u"], file["time"], file["single"] = values, times, values[0]
+    np.save(tmp_path / "a.npy", values[0])
+
+    def at(time: float, name: str = "a.h5", dataset: str = "u") -> Any:
+        return read_block(tmp_path / name, dataset, grid, (0, 0, 0), grid.cells, "f8", time).reshape(grid.shape)
+
+    for time, frame in zip(times, values, strict=True):
+        np.testing.assert_array_equal(at(time), frame)
+        np.testing.assert_array_equal(at(time + 1e-12), frame)
+    with pytest.raises(CaseError, match=r"no frame at time = 0\.15; there are 5 times, among them 0, 0\.1, 0\.2"):
+        at(0.15)
+    with pytest.raises(CaseError, match="has no times"):
+        at(0.1, dataset="single")
+    with pytest.raises(CaseError, match="is for results in HDF5"):
+        at(0.1, "a.npy")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_a
 
 import msgspec
 
+from parsolve.case.array import Array
 from parsolve.case.tables import nearest
 
 if TYPE_CHECKING:
@@ -43,8 +44,9 @@ def _refusal(message: str, data: object, kind: Any, origin: Origin) -> CaseError
     if field := re.fullmatch("Object missing required field `(.*)`", problem):
         return origin.error(_join(key, field[1]), "missing")
     if field := re.fullmatch("Object contains unknown field `(.*)`", problem):
-        known = [name for name in _struct(kind).__struct_fields__ if name != "origin"]
-        return origin.unknown(_join(key, field[1]), known)
+        return origin.unknown(_join(key, field[1]), _keys(kind))
+    if Array in _members(kind):
+        return origin.unknown(key, ())
     expected = _alternatives(kind) or [_limits(problem)]
     close = nearest(data, expected) if isinstance(data, str) else ""
     hint = close if "did you mean" in close else ""
@@ -105,6 +107,11 @@ def _show(data: object) -> str:
         return "a table"
     text = _WORDS["null"] if data is None else str(data).lower() if isinstance(data, bool) else repr(data)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _keys(kind: Any) -> list[str]:
+    """Return the keys of a table of the case file: fields of its struct, but those that Python alone sets."""
+    return [name for name in _struct(kind).__struct_fields__ if name not in ("origin", "array")]
 
 
 def _join(key: str, name: object) -> str:

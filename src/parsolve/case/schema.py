@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import msgspec
 
+from parsolve.case.array import Array
 from parsolve.case.checks import SCHEMA, check_case, check_tables
 from parsolve.case.convert import convert
 from parsolve.case.origin import Origin
@@ -33,10 +34,15 @@ _Threads = Annotated[int, msgspec.Meta(ge=1, le=MOST_THREADS)]
 
 
 class FileValue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Cell values read from a file: HDF5 (with a data set's name), .npy or an image."""
+    """Cell values read from a file: HDF5 (with a data set's name), .npy or an image; or an array given from Python.
+
+    ``time`` is that of one of several frames; without it the last is taken. Of an array ``file`` is its description.
+    """
 
     file: str
     dataset: str | None = None
+    time: _Number | None = None
+    array: Array | None = None  # no key of the file
 
 
 Value = str | _Number | FileValue
@@ -176,11 +182,13 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
                 raise
             raise type(error)(f"{place}: {error}") from None
 
+    def to_tables(self) -> dict[str, Any]:
+        """Return tables that give this case again, defaults written out, absent values left out."""
+        return {key: value for key, value in _tables(self, Origin).items() if value != {}}
+
     def to_dict(self) -> dict[str, Any]:
-        """Return the resolved case as plain tables, defaults written out, absent values left out."""
-        plain: dict[str, Any] = msgspec.to_builtins(self)
-        del plain["origin"]
-        return {key: value for key, value in _without_none(plain).items() if value != {}}
+        """Return the same as plain data: arrays by their descriptions alone."""
+        return {key: value for key, value in _tables(self, Origin | Array).items() if value != {}}
 
     def to_toml(self) -> str:
         """Return the resolved case as TOML text; loading it gives the same case."""
@@ -195,8 +203,10 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return Path(self.origin.name).stem or "case"
 
 
-def _without_none(data: Any) -> Any:
-    """Return nested tables without their empty values: TOML has none."""
+def _tables(data: Any, without: Any) -> Any:
+    """Return nested structs as tables, but for values of these types and those that are absent: TOML has none."""
+    if isinstance(data, msgspec.Struct):
+        data = {name: getattr(data, name) for name in data.__struct_fields__}
     if isinstance(data, dict):
-        return {key: _without_none(value) for key, value in data.items() if value is not None}
-    return data
+        return {k: _tables(v, without) for k, v in data.items() if v is not None and not isinstance(v, without)}
+    return [_tables(value, without) for value in data] if isinstance(data, tuple | list) else data

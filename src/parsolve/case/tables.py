@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from parsolve.errors import CaseError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 DEFAULT_CASE = "gray-scott"
 
@@ -24,6 +24,10 @@ ALTERNATIVES = (
     {"dirichlet", "neumann", "curvature", "robin"},
     {"dt", "tolerance"},
 )
+
+
+# Tables in which a value may be text as well as a table: { file = ... }, { steps = ... }.
+MIXED = ("fields", "initial", "boundary", "run")
 
 
 def packaged() -> dict[str, str]:
@@ -76,16 +80,31 @@ def override(data: dict[str, Any], text: str) -> str:
     for depth, part in enumerate(parts[:-1]):
         below = table.setdefault(part, {})
         if not isinstance(below, dict):
-            if parts[0] not in ("initial", "boundary"):  # a value there may be text or { file = ... }
+            if parts[0] not in MIXED:
                 raise CaseError(f"--set {text}: '{'.'.join(parts[: depth + 1])}' is a value, not a table")
             below = table[part] = {}
         table = below
-    for group in ALTERNATIVES:
-        if parts[-1] in group:
-            for other in group - {parts[-1]}:
-                table.pop(other, None)
-    table[parts[-1]] = _toml_value(value)
+    put(table, parts[-1], _toml_value(value))
     return key
+
+
+def put(table: dict[str, Any], key: str, value: object) -> None:
+    """Put a value into a table, in place of those of which it is an alternative."""
+    for group in ALTERNATIVES:
+        if key in group:
+            for other in group - {key}:
+                table.pop(other, None)
+    table[key] = value
+
+
+def merge(table: dict[str, Any], more: Mapping[str, Any]) -> None:
+    """Put all values of nested tables into a table; later ones win, and what names a file is one value."""
+    for key, value in more.items():
+        below = table.get(key)
+        if isinstance(value, dict) and isinstance(below, dict) and "file" not in value:
+            merge(below, value)
+        else:
+            put(table, key, value)
 
 
 def _toml_value(text: str) -> object:

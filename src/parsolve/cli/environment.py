@@ -13,8 +13,9 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parsolve.cli import launch
-from parsolve.cli.words import size, version
+from parsolve import __version__
+from parsolve.cli.words import size
+from parsolve.domain import launch
 from parsolve.domain.cores import usable_cores
 from parsolve.errors import ParsolveError
 
@@ -51,7 +52,7 @@ def examine() -> tuple[dict[str, Section], list[str]]:
 
 
 def _parsolve(problems: list[str]) -> Section:
-    section = {"version": version(), "path": str(Path(__file__).parent.parent)}
+    section = {"version": __version__, "path": str(Path(__file__).parent.parent)}
     try:
         from parsolve.kernels.library import describe
 

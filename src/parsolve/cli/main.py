@@ -7,9 +7,9 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parsolve.cli import launch
+from parsolve import __version__
 from parsolve.cli.parser import parse
-from parsolve.cli.words import version
+from parsolve.domain import launch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ def main(argv: Sequence[str], start_mpi: Callable[[], MPI.Intracomm]) -> int:
     args = parse(argv)
     if args.version:
         if launch.is_first():
-            print(f"parsolve {version()}")
+            print(f"parsolve {__version__}")
         return 0
     if args.parallel or launch.is_first():
         return int(args.do(args, start_mpi))

@@ -6,7 +6,8 @@ import argparse
 from typing import IO, TYPE_CHECKING, NoReturn
 
 from parsolve.case.tables import DEFAULT_CASE, nearest, packaged
-from parsolve.cli import bench, catalog, doctor, equations, launch, results, solve
+from parsolve.cli import bench, catalog, doctor, equations, results, solve
+from parsolve.domain import launch
 from parsolve.errors import CaseError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ exit codes:
   4    numerical failure: a value that is not finite
   5    a file cannot be read or written, or exists; for compare: the results differ
   6    memory or disk is not enough
-  130  interrupted
+  130  interrupted (Ctrl-C); 143: terminated (SIGTERM)
 
 example:
   mpirun -n 4 python -m parsolve run gray-scott -o patterns.h5"""

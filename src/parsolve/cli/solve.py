@@ -10,14 +10,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parsolve.cli import launch
 from parsolve.cli.progress import ProgressLine
 from parsolve.cli.words import by_axis, count, passes_text, size, table, workers_text
+from parsolve.domain import launch
 from parsolve.errors import on_root
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from mpi4py import MPI
 
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> int
     case, out = on_root(comm, read)
     warning = launch.oversubscription(comm)
     if warning and not args.quiet:
-        print(f"parsolve: warning: {warning}", file=sys.stderr, flush=True)
+        _warn([warning])
 
     from parsolve.run import run as solve  # loads the numerics only now, after the case is known to be good
 
@@ -69,10 +69,17 @@ def run(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> int
         summary = solve(case, comm, out, args.force, progress)
     if comm.rank == 0:
         if not args.quiet:
+            _warn(summary.warnings)
             print(summary_text(summary), file=sys.stderr if args.json else sys.stdout, flush=True)
         if args.json:
             print(json.dumps(summary.to_dict()), flush=True)
     return 0
+
+
+def _warn(texts: Sequence[str]) -> None:
+    """Tell each text on stderr."""
+    for text in texts:
+        print(f"parsolve: warning: {text}", file=sys.stderr, flush=True)
 
 
 def free_name(path: Path) -> Path:
@@ -109,6 +116,7 @@ def check(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> i
     from parsolve.problem.plan import check as plan_run
 
     plan = plan_run(case, ranks)
+    _warn(plan.warnings)
     if args.json:
         print(json.dumps(vars(plan) | {"local_shapes": _local_cells(plan)}))
     else:

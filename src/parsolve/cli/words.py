@@ -71,14 +71,3 @@ def size(number: float) -> str:
             return f"{number:.4g} {unit}"
         number /= 1024
     return f"{number:.4g} TiB"
-
-
-def version() -> str:
-    """Return the installed version of parsolve."""
-    from importlib.metadata import PackageNotFoundError
-    from importlib.metadata import version as installed
-
-    try:
-        return installed("parsolve")
-    except PackageNotFoundError:
-        return "unknown (run from source)"

@@ -14,6 +14,7 @@ from parsolve.domain.field import layout as field_layout
 from parsolve.domain.grid import AXES, Triple, slabs, split_grid
 from parsolve.kernels.library import best_level, instruction_set
 from parsolve.problem.layout import plan_layout
+from parsolve.problem.peclet import peclet_warnings
 from parsolve.problem.pose import pose
 from parsolve.problem.times import record_times, schedule_of, stable_dt
 from parsolve.problem.values import array, initial
@@ -37,6 +38,7 @@ class Plan:
         dt: the (first) time step; ``steps`` is None if steps are adapted to the tolerance.
         boundary: what each side does, one line a field and side.
         steps_a_pass, tile: of passes through memory; 0: step by step; (): a single tile.
+        warnings: what the numbers may not be trusted for.
     """
 
     processes: dict[str, int]
@@ -53,6 +55,7 @@ class Plan:
     steps_a_pass: int
     tile: tuple[int, ...]
     instruction_set: str
+    warnings: list[str]
 
 
 def check(case: Case, ranks: int) -> Plan:
@@ -91,6 +94,7 @@ def check(case: Case, ranks: int) -> Plan:
         layout.blocking.steps,
         layout.blocking.tile or (),
         instruction_set(layout.level),
+        peclet_warnings(problem, extrema),
     )
 
 

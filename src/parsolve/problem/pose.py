@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, TypeVar
 
 from parsolve.domain.grid import Grid
 from parsolve.equations.catalogue import CATALOGUE
 from parsolve.equations.program import build
-from parsolve.equations.user import user_equation
+from parsolve.equations.user import RESERVED, user_equation
 from parsolve.march.tableaus import EMBEDDED, SCHEMES, Scheme
 from parsolve.problem.problem import Problem
 from parsolve.problem.sides import side_condition
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+WORD = re.compile(r"[A-Za-z_]\w*")
 MOST_FRAMES = 1e7  # more than anybody has room or patience for
 
 
@@ -35,9 +37,7 @@ def pose(case: Case) -> Problem:
         own = user_equation(case.evolve, case.parameters, case.define, case.fields, grid.names) if case.evolve else None
     equation = own or _known(case, "equation", case.equation, CATALOGUE)
     scheme = _known(case, "time.scheme", case.time.scheme, SCHEMES)
-    for name in case.parameters:
-        if name not in equation.parameters:
-            raise case.error(f"parameters.{name}", f"{equation.name} has no such parameter", equation.parameters)
+    _check_parameters(case, equation)
     acceleration = scheme.derivative == 2
     if acceleration and equation.time_order != 2:
         choices = [name for name, s in SCHEMES.items() if s.derivative == 1]
@@ -70,6 +70,21 @@ def _known(case: Case, key: str, name: str | None, table: Mapping[str, T]) -> T:
     if name is None or name not in table:
         raise case.error(key, f"unknown {key.rpartition('.')[2]} '{name}'", table)
     return table[name]
+
+
+def _check_parameters(case: Case, equation: Equation) -> None:
+    """Refuse a parameter that neither the equation has nor an initial or boundary value uses, as it changes nothing."""
+    sides = [side for field in case.boundary.values() for side in field.values()]
+    values = [v for s in sides for v in (s.dirichlet, s.neumann, s.curvature, *(s.robin or ()))]
+    used = {word for text in (*case.initial.values(), *values) if isinstance(text, str) for word in WORD.findall(text)}
+    for name in case.parameters:
+        if name in equation.parameters:
+            continue
+        if name not in used:
+            problem = f"{equation.name} has no such parameter, and no initial or boundary value uses it"
+            raise case.error(f"parameters.{name}", problem, equation.parameters)
+        if name in RESERVED or name in equation.unknowns:
+            raise case.error(f"parameters.{name}", f"'{name}' is a name of the language or a field; choose another")
 
 
 def _check_time(case: Case, scheme: Scheme) -> None:

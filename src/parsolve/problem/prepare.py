@@ -24,6 +24,7 @@ from parsolve.march.schedule import START, AtSteps, AtTimes, Clock, Either, Ever
 from parsolve.march.stepper import Stepper, Workspace
 from parsolve.march.steps import Steps
 from parsolve.problem.operators import operator_of
+from parsolve.problem.peclet import peclet_warnings
 from parsolve.problem.tiles import remember
 from parsolve.problem.times import record_times, schedule_of, stable_dt
 from parsolve.problem.values import coefficient_fields, initial, noise, set_values
@@ -51,7 +52,7 @@ Record = Callable[[Clock, "State"], None]
 class Prepared:
     """A march that is ready to go: its steps hold the initial state; ``layout`` has the (first) time step.
 
-    ``schedule`` is None if steps are adapted to the tolerance.
+    ``schedule`` is None if steps are adapted to the tolerance; ``warnings`` are known before the first step.
     """
 
     problem: Problem
@@ -59,6 +60,7 @@ class Prepared:
     steps: Steps
     schedule: Schedule | None
     free: Callable[[], None]
+    warnings: list[str]
 
     @property
     def state(self) -> State:
@@ -130,7 +132,7 @@ def prepare(problem: Problem, layout: Layout, comm: MPI.Intracomm) -> Prepared:
         schedule = None if problem.is_adaptive else schedule_of(problem, dt)
         layout = replace(layout, dt=schedule.dt if schedule else dt)
         stepper.start(0.0, layout.dt, {name.removesuffix("_t"): f for name, f in velocity.items()})
-        return Prepared(problem, layout, steps, schedule, owner.pop_all().close)
+        return Prepared(problem, layout, steps, schedule, owner.pop_all().close, peclet_warnings(problem, ranges))
 
 
 def _automatic_dt(problem: Problem, work: Workspace, state: State, ranges: Mapping[str, tuple[float, float]]) -> float:

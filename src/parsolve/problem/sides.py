@@ -12,7 +12,7 @@ from parsolve.domain.boundary import Condition, Face
 from parsolve.domain.grid import AXES, Grid, Triple
 from parsolve.equations.parse import parse
 from parsolve.equations.values import evaluate
-from parsolve.store.source import read_block
+from parsolve.problem.values import stored
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +33,7 @@ def side_condition(
     def face(value: float | str | FileValue, key: str) -> float | Face:
         nonlocal varies
         if isinstance(value, FileValue):
-            return _file_face(grid, side, value)
+            return _file_face(grid, side, value, key)
         if not isinstance(value, str):
             return float(value)
         result, moves = _expression_face(case, grid, key, side, value, parameters)
@@ -76,7 +76,7 @@ def _expression_face(
     return values, "t" in {s.name for s in expression.free_symbols}
 
 
-def _file_face(grid: Grid, side: str, value: FileValue) -> Face:
+def _file_face(grid: Grid, side: str, value: FileValue, key: str) -> Face:
     """The values of a file on the face of a side: an array over the other axes.
 
     Beyond its ends a periodic axis begins again, and along others the last value goes on.
@@ -87,9 +87,7 @@ def _file_face(grid: Grid, side: str, value: FileValue) -> Face:
     axis = AXES.index(side[0])
     z, y, x = (1 if d == axis else n for d, n in enumerate(grid.cells))
     face = replace(grid, names=tuple(name for name in grid.names if name != side[0]), cells=(z, y, x))
-    read_block(
-        value.file, value.dataset, face, (0, 0, 0), (1, 1, 1), np.float64
-    )  # what is wrong is wrong for all ranks
+    stored(value, face, (0, 0, 0), (1, 1, 1), key)  # what is wrong is wrong for all ranks
 
     def values(time: float, start: Triple, shape: Triple) -> np.ndarray:
         meant = []
@@ -98,7 +96,7 @@ def _file_face(grid: Grid, side: str, value: FileValue) -> Face:
             meant.append(index % cells if grid.periodic[d] and d != axis else index.clip(0, cells - 1))
         z, y, x = (int(index.min()) for index in meant)
         k, j, i = (int(index.max()) + 1 - low for index, low in zip(meant, (z, y, x), strict=True))
-        block = read_block(value.file, value.dataset, face, (z, y, x), (k, j, i), np.float64)
+        block = stored(value, face, (z, y, x), (k, j, i), key)
         wanted: np.ndarray = block[np.ix_(*(index - low for index, low in zip(meant, (z, y, x), strict=True)))]
         return wanted
 

@@ -21,7 +21,7 @@ class Summary:
     """What a run did; ``seconds`` is the marching alone.
 
     ``steps_a_pass`` and ``tile`` are those of passes through memory, the tile that of rank 0; 0: step by step; (): a
-    single tile.  ``dt`` is the (first) time step.
+    single tile.  ``dt`` is the (first) time step; ``warnings`` say what the numbers may not be trusted for.
     """
 
     case_title: str
@@ -40,6 +40,7 @@ class Summary:
     updates_per_s: float
     fields: dict[str, dict[str, float]]
     result: str
+    warnings: list[str]
 
     def to_dict(self) -> dict[str, Any]:
         """The summary as plain data."""
@@ -70,4 +71,5 @@ def summarize(march: Prepared, outcome: Outcome, path: Path) -> Summary:
         outcome.steps * grid.size / max(outcome.seconds, 1e-12),
         fields,
         str(path),
+        march.warnings,
     )

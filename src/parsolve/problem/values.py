@@ -14,14 +14,14 @@ from parsolve.domain.field import Field
 from parsolve.domain.grid import slabs
 from parsolve.domain.halo import HaloExchange
 from parsolve.equations.values import fill
-from parsolve.errors import agreed
-from parsolve.store.source import read_block
+from parsolve.errors import CaseError, agreed
+from parsolve.store.source import array_block, read_block
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from parsolve.case import Value
-    from parsolve.domain.grid import Subdomain, Triple
+    from parsolve.domain.grid import Grid, Subdomain, Triple
     from parsolve.problem.problem import Problem
 
 NOISE = re.compile(r"\bnoise\s*\(")  # a call, not a name that begins so
@@ -60,9 +60,23 @@ def is_formula(problem: Problem, name: str) -> bool:
 
 def _values(problem: Problem, value: Value, key: str, start: Triple, shape: Triple) -> np.ndarray:
     if isinstance(value, FileValue):
-        return read_block(value.file, value.dataset, problem.grid, start, shape, np.float64)
+        return stored(value, problem.grid, start, shape, key)
     with problem.case.located():
         return fill(value, problem.grid, start, shape, parameters=problem.parameters, key=key)
+
+
+def stored(value: FileValue, grid: Grid, start: Triple, shape: Triple, key: str) -> np.ndarray:
+    """A box of the values of a file, or of an array given from Python, float64; each rank takes its own.
+
+    Raises:
+        CaseError: they do not fit the grid, or the file cannot be read.
+    """
+    if value.array is None:
+        return read_block(value.file, value.dataset, grid, start, shape, np.float64, value.time)
+    try:
+        return array_block(value.array.values, grid, start, shape, np.float64)
+    except CaseError as error:
+        raise CaseError(f"{key}: {error}") from None
 
 
 def coefficient_fields(problem: Problem, sub: Subdomain) -> dict[str, Field]:

@@ -34,12 +34,13 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114])
 
 
 def read_block(
-    path: Path | str, dataset: str | None, grid: Grid, start: Sequence[int], shape: Sequence[int], dtype: DTypeLike
-) -> NDArray[Any]:
+    path: Path | str, dataset: str | None, grid: Grid, start: Sequence[int], shape: Sequence[int], dtype: DTypeLike,
+    time: float | None = None,
+) -> NDArray[Any]:  # fmt: skip
     """Return the box (start, shape), both (z, y, x) of the grid, of an array in a file; not collective.
 
     HDF5 data sets, .npy arrays and uncompressed TIFF are read in part, other images as a whole. An array with
-    one more axis in front, as in a result of parsolve, has times there: the last one is taken.
+    one more axis in front, as in a result of parsolve, has times there: the last one is taken, or that of `time`.
 
     Raises:
         CaseError: the file or data set is missing or unreadable, or its shape is not that of the grid.
@@ -52,7 +53,9 @@ def read_block(
     box = tuple(slice(first, first + count) for first, count in zip(start, shape, strict=True))
     try:
         if kind in _HDF5:
-            values = _read_hdf5(path, dataset, grid, box)
+            values = _read_hdf5(path, dataset, grid, box, time)
+        elif time is not None:
+            raise CaseError(f"{path}: time = {time:g} is for results in HDF5; leave it out")
         elif kind == ".npy":
             values = _read_npy(path, grid, box)
         elif kind in _IMAGES:
@@ -67,14 +70,47 @@ def read_block(
     return np.ascontiguousarray(values.reshape(tuple(shape)), dtype=dtype)
 
 
-def _read_hdf5(path: Path, dataset: str | None, grid: Grid, box: tuple[slice, ...]) -> NDArray[Any]:
+def array_block(
+    array: NDArray[Any], grid: Grid, start: Sequence[int], shape: Sequence[int], dtype: DTypeLike
+) -> NDArray[Any]:
+    """Return the box (start, shape) of an array in memory, as `read_block` does of one in a file.
+
+    Raises:
+        CaseError: its shape is not that of the grid.
+    """
+    box = tuple(slice(first, first + count) for first, count in zip(start, shape, strict=True))
+    values = array[_selection("the array", array.shape, grid, box)]
+    return np.ascontiguousarray(values.reshape(tuple(shape)), dtype=dtype)
+
+
+def _read_hdf5(path: Path, dataset: str | None, grid: Grid, box: tuple[slice, ...], time: float | None) -> NDArray[Any]:
     """Return a box of a data set; only this box is read."""
     with open_read(path) as file:
         array = _find(path, file, dataset, grid)
         if array.dtype.kind not in "biuf":
             raise CaseError(f"{path}: data set '{array.name}' has type {array.dtype}, expected real numbers")
-        values: NDArray[Any] = array[_selection(f"{path}: data set '{array.name}'", array.shape, grid, box)]
+        index = _selection(f"{path}: data set '{array.name}'", array.shape, grid, box)
+        if time is not None:
+            index = (_frame_at(path, array, isinstance(index[0], int), time), *index[1:])
+        values: NDArray[Any] = array[index]
     return values
+
+
+def _frame_at(path: Path, array: h5py.Dataset, framed: bool, time: float) -> int:
+    """Return which entry of the first axis of a data set is at a time; ``framed``: whether it is an axis of times.
+
+    Raises:
+        CaseError: it is not, or none of its times is this one.
+    """
+    times = array.parent.get("time") if framed else None
+    if not isinstance(times, h5py.Dataset) or times.shape != array.shape[:1] or times.dtype.kind not in "iuf":
+        raise CaseError(f"{path}: data set '{array.name}' has no times, time = {time:g} is none of them; leave it out")
+    known = np.asarray(times[...], dtype=float)
+    best = int(np.argmin(np.abs(known - time)))
+    if abs(known[best] - time) > 1e-9 * np.abs(known).max():
+        near = ", ".join(f"{t:.10g}" for t in known[max(0, best - 4) : best + 5])
+        raise CaseError(f"{path}: no frame at time = {time:.10g}; there are {len(known)} times, among them {near}")
+    return best
 
 
 def _find(path: Path, file: h5py.File, dataset: str | None, grid: Grid) -> h5py.Dataset:

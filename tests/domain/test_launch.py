@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from parsolve.cli import launch
+from parsolve.domain import launch
 
 MPICH = {"PMI_SIZE": "4", "PMI_RANK": "2", "MPI_LOCALNRANKS": "4", "MPI_LOCALRANKID": "2"}
 OPEN_MPI = {"OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_RANK": "0", "PMIX_RANK": "0"}

@@ -1,0 +1,56 @@
+"""A case against its equation: names that belong to it, and parameters of one's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from parsolve import make_case, open_result, solve
+from parsolve.errors import CaseError
+from parsolve.problem.pose import pose
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def heat(**tables: Any) -> Any:
+    grid = {"x": {"cells": 8, "range": (0, 1)}, "y": {"cells": 4, "range": (0, 1)}}
+    return make_case(**{"equation": "heat", "grid": grid, "initial": {"u": "x"}, "time": {"steps": 5}} | tables)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        (
+            {"boundary": {"u": {"xmin": {"robin": ["h", 1, "h*20"]}}}},
+            {"boundary": {"u": {"xmin": {"robin": [3, 1, 60]}}}},
+        ),
+        ({"boundary": {"u": {"xmax": {"neumann": "-h*t"}}}}, {"boundary": {"u": {"xmax": {"neumann": "-3*t"}}}}),
+        ({"initial": {"u": "h*x"}}, {"initial": {"u": "3*x"}}),
+    ],
+)
+def test_own_parameters_stand_in_initial_and_boundary_values(tmp_path: Path, text: Any, number: Any) -> None:
+    found = []
+    for name, tables in (("a", {"parameters": {"h": 3}} | text), ("b", number)):
+        solve(heat(**tables), tmp_path / f"{name}.h5")
+        with open_result(tmp_path / f"{name}.h5") as result:
+            found.append(result.read("u", -1))
+    np.testing.assert_allclose(*found, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"d": 3}, "heat has no such parameter, and no initial or boundary value uses it; did you mean 'D'?"),
+        ({"h": 3}, "heat has no such parameter"),  # of "hx" alone
+        ({"x": 3}, "'x' is a name of the language or a field"),
+        ({"sin": 3}, "'sin' is a name of the language or a field"),
+    ],
+)
+def test_a_parameter_that_changes_nothing_is_refused(parameters: dict[str, float], words: str) -> None:
+    case = heat(initial={"u": "sin(x) + hx"}, parameters=parameters | {"hx": 1})
+    with pytest.raises(CaseError) as caught:
+        pose(case)
+    assert words in str(caught.value)
