@@ -17,9 +17,9 @@ import numpy as np
 from parsolve.bench.measure import BENCHMARKS, case_of, ready, wait_asleep
 from parsolve.domain.cores import node_cores
 from parsolve.domain.redistribute import gather
-from parsolve.march.control import Fixed
+from parsolve.march.control import Limited, steady
 from parsolve.march.march import march
-from parsolve.march.schedule import Schedule
+from parsolve.march.schedule import Stop
 from parsolve.problem.pose import pose
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _describe(name: str, comm: MPI.Intracomm, size: int | None, precision: str, 
                 "steps": STEPS,
             }
             np.savez(directory / "problem.npz", **{key: np.asarray(value) for key, value in (told | arrays).items()})
-        march(prepared.steps, Fixed(Schedule(dt, STEPS, (), STEPS * dt)))
+        march(prepared.steps, Limited(steady(dt), Stop(step=STEPS)))
         return gather(prepared.state["u"].owned, prepared.state["u"].subdomain)
 
 

@@ -14,9 +14,9 @@ import numpy as np
 from parsolve.case import Case
 from parsolve.case.tables import nearest
 from parsolve.errors import CaseError, owning
-from parsolve.march.control import Fixed
+from parsolve.march.control import Limited, steady
 from parsolve.march.march import march
-from parsolve.march.schedule import Schedule
+from parsolve.march.schedule import Stop
 from parsolve.problem.layout import decide
 from parsolve.problem.pose import pose
 from parsolve.problem.prepare import prepare
@@ -185,7 +185,7 @@ def best_time(prepared: Prepared, comm: MPI.Intracomm, seconds: float) -> tuple[
     def march_for(steps: int) -> float:
         comm.Barrier()
         begin = perf_counter()
-        march(prepared.steps, Fixed(Schedule(dt, steps, (), steps * dt)))
+        march(prepared.steps, Limited(steady(dt), Stop(step=steps)))
         return float(comm.allreduce(perf_counter() - begin, op=MPI.MAX))
 
     march_for(LEAST_STEPS)

@@ -81,6 +81,7 @@ class Time(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     scheme: str = "rk4"
     dt: _Positive | Literal["auto"] = "auto"
     tolerance: _Positive | None = None
+    unstable: Literal["refuse", "allow"] = "refuse"
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

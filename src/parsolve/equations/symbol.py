@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +17,15 @@ import numpy as np
 from parsolve.equations.operations import BOOLEAN, NUMPY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable
 
     from parsolve.equations.program import Program, Stage
     from parsolve.equations.tape import Offset
 
 SAMPLES = (0.0, 0.03, 0.12, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # wave numbers in units of pi / h
+COARSE = (0.0, 0.25, 0.5, 0.7, 1.0)  # a part of them
 MOST_STATES = 64
+Ranges = Mapping[str, Sequence[float]]  # of each name the ends of its values, or of t the times to look at
 
 
 @dataclass(frozen=True)
@@ -34,40 +37,77 @@ class _Dual:
 
 
 def eigenvalues(
-    program: Program,
-    coefficients: Mapping[str, Sequence[float]],
-    ranges: Mapping[str, tuple[float, float]],
-    volume: float = 1.0,
-) -> tuple[np.ndarray, float]:
+    program: Program, coefficients: Mapping[str, Sequence[float]], ranges: Ranges, volume: float = 1.0,
+    samples: Sequence[float] = SAMPLES,
+) -> tuple[np.ndarray, float]:  # fmt: skip
     """Eigenvalues of all sampled waves and states, and the rate at which uniform states oscillate or grow.
 
     Args:
         program: the discretised equation.
         coefficients: values of the constants of each stage, by the stage's name.
-        ranges: smallest and largest value of each unknown and coefficient field, of x, y, z and t; the states looked
-            at are corners, edges and middles of this box.
+        ranges: smallest and largest value of each unknown and coefficient field, of x, y, z, and times; the states
+            looked at are corners, edges and middles of this box.
         volume: of the domain, for integrals.
+        samples: wave numbers along an axis, 0 first; they have both signs where the sign matters.
 
     Returns:
         Eigenvalues of shape (states, waves, unknowns), the wave of number 0 first; and the rate.
     """
-    waves = np.array(list(itertools.product(*[SAMPLES] * len(program.axes)))) * np.pi
-    theta = np.zeros((len(waves), 3))
-    theta[:, [("z", "y", "x").index(axis) for axis in program.axes]] = waves
-    with np.errstate(all="ignore"):
-        matrix = _matrix(program, coefficients, _states(program, ranges), theta, volume)
-    values = np.linalg.eigvals(np.nan_to_num(matrix, nan=0.0, posinf=0.0, neginf=0.0))
+    states = _states(program, ranges)
+    waves = np.array(list(itertools.product(*[samples] * len(program.axes)))) * np.pi
+    matrix, _ = _matrix(program, coefficients, states, waves, volume)
+    if np.any(matrix.imag):  # one wave and its opposite are conjugate, so that one axis keeps its sign
+        for signs in itertools.product((1, -1), repeat=len(program.axes) - 1):
+            if -1 in signs:
+                turned = waves[(waves > 0).all(axis=1)] * (1, *signs)
+                more, _ = _matrix(program, coefficients, states, turned, volume)
+                matrix = np.concatenate([matrix, more], axis=1)
+    finite = np.nan_to_num(matrix, nan=0.0, posinf=0.0, neginf=0.0)
+    values = finite[..., 0] if finite.shape[-1] == 1 else np.linalg.eigvals(finite)
     uniform = values[:, 0, :]
     return values, float(max(np.abs(uniform.imag).max(initial=0.0), uniform.real.max(initial=0.0), 0.0))
 
 
-def _states(program: Program, ranges: Mapping[str, tuple[float, float]]) -> dict[str, np.ndarray]:
-    """Corners, edges and middles of the box of ranges, or as many as MOST_STATES of them chosen at random."""
+def time_scale(
+    program: Program,
+    coefficients: Mapping[str, Sequence[float]],
+    ranges: Ranges,
+    times: np.ndarray,
+    volume: float = 1.0,
+) -> float:
+    """How long what is written with t takes to change: its range over its steepest slope, the least of all parts.
+
+    The parts are rates of uniform states and derivatives of rates by waves; infinity where nothing changes.
+
+    ``times`` are looked at, increasing; the other arguments are those of ``eigenvalues``.
+    """
+    fixed = {name: values for name, values in ranges.items() if name != "t"}
+    states = _states(program, fixed, most=8)
+    count, scale = len(states[""]), np.inf
+    waves = np.array(list(itertools.product((0.0, 0.4, 1.0), repeat=len(program.axes)))) * np.pi
+    for n in range(count):
+        state = {name: np.full(len(times), column[n]) for name, column in states.items()} | {"t": times}
+        matrix, rates = _matrix(program, coefficients, state, waves, volume)
+        parts = np.concatenate([matrix.reshape(len(times), -1), rates.T], axis=1)
+        parts = np.nan_to_num(parts, nan=0.0, posinf=0.0, neginf=0.0)
+        change = np.abs(parts - parts[0]).max(axis=0)
+        slope = (np.abs(np.diff(parts, axis=0)) / np.diff(times)[:, None]).max(axis=0, initial=0.0)
+        moving = change > 1e-9 * np.abs(parts).max(axis=0)
+        scale = min(scale, float((change[moving] / slope[moving]).min(initial=np.inf)))
+    return scale
+
+
+def _states(program: Program, ranges: Ranges, most: int = MOST_STATES) -> dict[str, np.ndarray]:
+    """Corners, edges and middles of the box of ranges, or so many chosen at random, both extremes among them."""
     names = sorted(_variables(program) & set(ranges))
-    choices = [sorted({low, 0.5 * (low + high), high}) for low, high in (ranges[name] for name in names)]
+    choices = []
+    for name in names:
+        low, high = min(ranges[name]), max(ranges[name])
+        choices.append(sorted(set(ranges[name]) if name == "t" else {low, 0.5 * (low + high), high}))
     chosen: Iterable[tuple[float, ...]] = itertools.product(*choices)
-    if math.prod(len(c) for c in choices) > MOST_STATES:
-        picks = np.random.default_rng(0).integers(0, [len(c) for c in choices], (MOST_STATES, len(choices)))
+    if math.prod(len(c) for c in choices) > most:
+        picks = np.random.default_rng(0).integers(0, [len(c) for c in choices], (most, len(choices)))
+        picks[0], picks[1] = 0, -1
         chosen = (tuple(c[i] for c, i in zip(choices, row, strict=True)) for row in picks)
     rows = list(chosen)
     table = np.array(rows, dtype=float).reshape(len(rows), len(names))
@@ -85,10 +125,21 @@ def _variables(program: Program) -> set[str]:
 
 
 def _matrix(
+    program: Program, coefficients: Mapping[str, Sequence[float]], states: Mapping[str, np.ndarray], waves: np.ndarray,
+    volume: float,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Derivatives of the rates by the amplitudes, shape (states, waves, rates, unknowns), and rates (rates, states)."""
+    theta = np.zeros((len(waves), 3))
+    theta[:, [("z", "y", "x").index(axis) for axis in program.axes]] = waves
+    with np.errstate(all="ignore"):
+        rates = _rates(program, coefficients, states, theta, volume)
+    return np.array([r.tangent for r in rates]).transpose(2, 3, 0, 1), np.array([r.value for r in rates])
+
+
+def _rates(
     program: Program, coefficients: Mapping[str, Sequence[float]], states: Mapping[str, np.ndarray], theta: np.ndarray,
     volume: float,
-) -> np.ndarray:  # fmt: skip
-    """Derivatives of the rates by the amplitudes, shape (states, waves, rates, unknowns)."""
+) -> list[_Dual]:  # fmt: skip
     unknowns, zero = program.unknowns, states[""]
     still = np.zeros((len(unknowns), len(zero), len(theta)), complex)
     fields = {name: _Dual(states.get(name, zero), still) for name in (*program.arrays, "x", "y", "z", "t")}
@@ -102,8 +153,7 @@ def _matrix(
             value = _Dual(value.value * (1.0 if stage.is_mean else volume), still)
             fields[f"integral {stage.integral}"] = value
         fields[stage.outputs[0]] = value
-    rates = _linearise(program.rate, coefficients[program.rate.name], fields, theta)
-    return np.array([rate.tangent for rate in rates]).transpose(2, 3, 0, 1)
+    return _linearise(program.rate, coefficients[program.rate.name], fields, theta)
 
 
 def _linearise(

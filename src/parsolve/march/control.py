@@ -1,4 +1,4 @@
-"""What chooses the next step: a schedule of equal steps, an estimate of the error, or a limit looked up anew."""
+"""What chooses the next step: an estimate of the error, or a limit that is looked up anew."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from parsolve.errors import NumericalError, agree
-from parsolve.march.schedule import Clock, Schedule, Stop
+from parsolve.errors import NumericalError, agree, on_root
+from parsolve.march.schedule import START, Clock, Stop, equal_steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mpi4py import MPI
 
+    from parsolve.march.stepper import Stepper
     from parsolve.march.steps import Steps
     from parsolve.stages.operator import State
 
@@ -34,27 +35,6 @@ class Control(Protocol):
         """Take a step, or as many as go in one pass; where the march then is; collective."""
 
 
-class Fixed:
-    """Equal steps; several in one pass."""
-
-    rejected = 0
-
-    def __init__(self, schedule: Schedule) -> None:
-        self.schedule, self.dt = schedule, schedule.dt
-
-    @property
-    def end(self) -> Stop:
-        """Where the march ends."""
-        return Stop(step=self.schedule.steps)
-
-    def advance(self, steps: Steps, clock: Clock, stop: Stop) -> Clock:
-        """Take as many steps as go in one pass and are due; collective."""
-        first, time = clock.step, self.schedule.time
-        count = steps.fitting(int(stop.step) - first)
-        steps.take([time(first + n) for n in range(count)], self.dt)
-        return Clock(first + count, time(first + count))
-
-
 @dataclass
 class ErrorControlled:
     """Steps whose estimated error meets a tolerance.
@@ -67,6 +47,7 @@ class ErrorControlled:
         dt: the next step to try.
         until: time of the end.
         order: of the scheme.
+        longest: no step is longer.
     """
 
     comm: MPI.Intracomm
@@ -74,6 +55,7 @@ class ErrorControlled:
     until: float
     tolerance: float
     order: int
+    longest: float = math.inf
     rejected: int = 0
 
     @property
@@ -92,7 +74,8 @@ class ErrorControlled:
             trial = stop.time - clock.time if last else self.dt
             error, factor = self._judge(steps.attempt(clock.time, trial, self.tolerance))
             accepted = error <= 1
-            self.dt = max(self.dt, trial * factor) if last and accepted else trial * factor
+            wanted = max(self.dt, trial * factor) if last and accepted else trial * factor
+            self.dt = min(wanted, self.longest)
             if accepted:
                 steps.accept()
                 clock = Clock(clock.step + 1, stop.time if last else clock.time + trial)
@@ -124,33 +107,85 @@ class ErrorControlled:
 
 @dataclass
 class Limited:
-    """Steps as long as a limit allows, which is looked up anew every so many steps (CFL).
+    """Equal steps up to the next stop in time, none longer than a limit, which is looked up anew as the state changes.
 
-    A march that goes on where another ended is given its last ``dt``.
+    Several go in one pass.  No times are summed up: a step begins at a multiple of dt after the first of its kind.
 
     Attributes:
-        limit: the longest stable step for a state and a time, the same on all ranks; collective.
-        until: time of the end.
-        every: after how many steps it is looked up.
-        dt: the last limit.
+        limit: the longest step at a state and clock, and for how many steps it holds; collective.
+        end: where the march ends.
+        dt: the last step.
     """
 
-    limit: Callable[[State, float], float]
-    until: float
-    every: int = 1
+    limit: Callable[[State, Clock], tuple[float, float]]
+    end: Stop
     dt: float = 0.0
     rejected = 0
-
-    @property
-    def end(self) -> Stop:
-        """Where the march ends."""
-        return Stop(time=self.until)
+    _longest: float = 0.0
+    _renewed: float = 0.0  # the step at which the limit is looked up
+    _first: Clock = START
+    _until: float = 0.0  # the time up to which steps are equal
+    _count: float = 0  # of equal steps
 
     def advance(self, steps: Steps, clock: Clock, stop: Stop) -> Clock:
-        """Take one step; collective."""
-        if not self.dt or clock.step % self.every == 0:
-            self.dt = self.limit(steps.state, clock.time)
-        count = max(1, math.ceil((stop.time - clock.time) / self.dt * (1 - 1e-12)))  # equal ones up to the stop
-        dt = (stop.time - clock.time) / count
-        steps.take([clock.time], dt)
-        return Clock(clock.step + 1, stop.time if count == 1 else clock.time + dt)
+        """Take as many steps as go in one pass and are due; collective."""
+        if clock.step >= self._renewed:
+            self._longest, holds = self.limit(steps.state, clock)
+            self._renewed = clock.step + holds
+            self._divide(clock, stop)
+        elif clock.step >= self._first.step + self._count or stop.time != self._until:
+            self._divide(clock, stop)
+        last = self._first.step + self._count
+        count = steps.fitting(int(min(stop.step, last, self._renewed)) - clock.step)
+        steps.take([self._time(clock.step + n) for n in range(count)], self.dt)
+        return Clock(clock.step + count, self._time(clock.step + count))
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether the limit, once looked up, is not looked up again."""
+        return self._renewed == math.inf
+
+    def _divide(self, clock: Clock, stop: Stop) -> None:
+        """Equal steps from here to the stop in time; those of before go on where they would do."""
+        count, dt = equal_steps(stop.time - clock.time, self._longest)
+        if stop.time == self._until and self._first.step + self._count == clock.step + count:
+            return
+        rounding = 4 * np.finfo(float).eps * stop.time if stop.time < math.inf else 0.0
+        same = abs(dt - self.dt) * min(count, 1e300) <= rounding
+        self._first, self._until, self._count = clock, stop.time, count
+        self.dt = self.dt if same else dt
+
+    def _time(self, step: int) -> float:
+        n = step - self._first.step
+        return self._until if n == self._count else self._first.time + n * self.dt
+
+
+def steady(dt: float) -> Callable[[State, Clock], tuple[float, float]]:
+    """A limit that does not change."""
+    return lambda state, clock: (dt, math.inf)
+
+
+def cautious_step(stepper: Stepper, time: float, tolerance: float, longest: float) -> float:
+    """A first step for a tolerance, from how large y and f are and how f changes (Hairer, Norsett & Wanner, II.4).
+
+    The step is a hundredth of y over f, then one whose estimated error is a hundredth of the tolerance.  Collective.
+    """
+    from mpi4py import MPI
+
+    comm = stepper.work.subdomain.comm
+
+    def probe(dt: float) -> list[float]:
+        return [float(comm.allreduce(v, op=MPI.MAX)) for v in stepper.probe(time, dt, tolerance)]
+
+    own, rates, _ = probe(0.0)
+    trial = min(longest, 0.01 * own / rates if min(own, rates) > 1e-5 else 1e-6 * longest)
+    change = probe(trial)[2]
+
+    def chosen() -> float:
+        steepest = max(rates, change / trial)
+        fits = (
+            (0.01 / steepest) ** (1 / stepper.scheme.order) if steepest > 1e-15 else max(1e-6 * longest, 1e-3 * trial)
+        )
+        return min(100 * trial, fits, longest)
+
+    return on_root(comm, chosen)

@@ -1,4 +1,4 @@
-"""The largest rate of a discretised equation by a short power iteration on its Jacobian at the initial state.
+"""The largest rate of a discretised equation by power iteration on its Jacobian at a state.
 
 J v ~ (f(u + e v) - f(u))/e, v <- J v/max|J v|: von Mises & Pollaczek-Geiringer, ZAMM 9 (1929) 152.  Norms are
 maxima and the first v depends on the global cell alone, so the result has the same bits on any number of ranks.
@@ -14,51 +14,63 @@ from parsolve.stages.operator import Exchanges, Update
 from parsolve.stages.plain import Plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from parsolve.domain.field import Field
     from parsolve.march.stepper import Workspace
     from parsolve.stages.operator import State
 
-ITERATIONS = 24
+FIRST, AGAIN = 24, 6  # iterations from any direction, and from that of a state before
 
 
-def largest_rate(work: Workspace, state: State, first: Callable[[Field], np.ndarray]) -> float:
-    """Estimate of the largest |eigenvalue|, from below; NaN if it cannot be estimated; collective.
+class PowerIteration:
+    """Estimates the largest |eigenvalue|, from below; each time from the direction that it found last.
 
     Args:
         work: makes the fields and evaluations.
-        state: the initial state, left as it was.
-        first: values in [-1, 1] of the first v on the owned cells of a field.
+        first: values in [-1, 1] of the first direction on the owned cells of a field.
     """
-    from mpi4py import MPI
 
-    trial, out = work.fields(work.unknowns), work.fields(work.unknowns)
-    comm, exchanges = work.subdomain.comm, Exchanges()
-    evaluate = Plain([Update(work.operator, trial, out, work.others(), (trial,), (0.0,))], [], exchanges)
+    def __init__(self, work: Workspace, first: Callable[[Field], np.ndarray]) -> None:
+        self._trial, self._out = work.fields(work.unknowns), work.fields(work.unknowns)
+        self._exchanges, self._comm = Exchanges(), work.subdomain.comm
+        update = Update(work.operator, self._trial, self._out, work.others(), (self._trial,), (0.0,))
+        self._evaluate = Plain([update], [], self._exchanges)
+        self._direction = [first(f).astype(f.dtype) for f in self._trial.values()]
+        self._step = float(np.sqrt(np.finfo(np.dtype(work.dtype)).eps))
+        self._iterations = FIRST
 
-    def largest(values: list[np.ndarray]) -> float:
-        return float(comm.allreduce(max(float(np.abs(v).max(initial=0.0)) for v in values), op=MPI.MAX))
+    def __call__(self, state: State, time: float) -> float:
+        """The rate at a state, NaN if it cannot be estimated; collective."""
+        step = self._step * max(1.0, self._largest([f.owned for f in state.values()]))
+        base, sizes = self._values(state, time, 0.0), []
+        for _ in range(self._iterations):
+            for v, w, b in zip(self._direction, self._values(state, time, step), base, strict=True):
+                v[...] = (w - b) / step
+            norm = self._largest(self._direction)
+            if not 0 < norm < np.inf:
+                break
+            sizes.append(norm)
+            for v in self._direction:
+                v /= norm
+        self._iterations = AGAIN
+        if not sizes:
+            return 0.0 if np.isfinite(self._largest(base)) else float("nan")
+        return float(np.exp(np.mean(np.log(sizes[-4:]))))  # a complex pair makes norms go up and down
 
-    def rate(step: float, direction: list[np.ndarray]) -> list[np.ndarray]:
-        for name, d in zip(trial, direction, strict=True):
-            trial[name].owned[...] = state[name].owned + step * d
-        evaluate([0.0], [1.0])
-        return [out[name].owned.astype(np.float64) for name in trial]
+    def free(self) -> None:
+        """Free the messages; collective."""
+        self._exchanges.free()
 
-    v = [first(trial[name]) for name in trial]
-    size = max(1.0, largest([state[name].owned for name in trial]))
-    step = size * float(np.sqrt(np.finfo(np.dtype(work.dtype)).eps))
-    base, sizes = rate(0.0, v), []
-    for _ in range(ITERATIONS):
-        w = [(b - a) / step for a, b in zip(base, rate(step, v), strict=True)]
-        norm = largest(w)
-        if not 0 < norm < np.inf:
-            break
-        sizes.append(norm)
-        v = [part / norm for part in w]
-    exchanges.free()
-    if not sizes:
-        wrong = comm.allreduce(not all(np.isfinite(b).all() for b in base), op=MPI.LOR)
-        return float("nan") if wrong else 0.0
-    return float(np.exp(np.mean(np.log(sizes[-4:]))))  # a complex pair makes single norms go up and down
+    def _largest(self, values: Sequence[np.ndarray]) -> float:
+        from mpi4py import MPI
+
+        largest = max(float(np.abs(v).max(initial=0.0)) for v in values)
+        return float(self._comm.allreduce(largest, op=MPI.MAX))
+
+    def _values(self, state: State, time: float, step: float) -> list[np.ndarray]:
+        """f(u + step v)."""
+        for (name, f), d in zip(self._trial.items(), self._direction, strict=True):
+            f.owned[...] = state[name].owned + f.dtype.type(step) * d if step else state[name].owned
+        self._evaluate([time], [1.0])
+        return [f.owned.copy() for f in self._out.values()] if not step else [f.owned for f in self._out.values()]

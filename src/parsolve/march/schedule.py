@@ -1,10 +1,11 @@
-"""When things happen: equal steps to an end, and the schedules of events."""
+"""When things happen: the schedules of events, and equal steps between them."""
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_right
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -45,19 +46,18 @@ class When(Protocol):
 
 
 @dataclass(frozen=True)
-class AtSteps:
-    """After given numbers of steps, in increasing order."""
+class At:
+    """Once, at a step or a time."""
 
-    steps: tuple[int, ...]
+    stop: Stop
 
     def after(self, clock: Clock) -> Stop:
         """Where it is due next."""
-        i = bisect_right(self.steps, clock.step)
-        return Stop(step=self.steps[i]) if i < len(self.steps) else Stop()
+        return Stop() if self.stop.is_reached(clock) else self.stop
 
     def is_due(self, clock: Clock) -> bool:
         """Whether it is due here."""
-        return self.after(Clock(clock.step - 1)).step == clock.step
+        return clock.step == self.stop.step or clock.time == self.stop.time
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,35 @@ class EverySteps:
 
 
 @dataclass(frozen=True)
+class EveryTime:
+    """At every multiple of an interval before an end, which the march hits exactly, and at the end."""
+
+    every: float
+    end: float = math.inf
+
+    def after(self, clock: Clock) -> Stop:
+        """Where it is due next."""
+        n = max(0, int(clock.time / self.every) - 1)
+        while self.time(n) <= clock.time:
+            n += 1
+        return Stop(time=self.time(n)) if clock.time < self.end else Stop()
+
+    def is_due(self, clock: Clock) -> bool:
+        """Whether it is due here."""
+        return clock.time in (self.end, self.time(round(clock.time / self.every)))
+
+    def time(self, n: int) -> float:
+        """The n-th time: the multiple as one would write it down (3 times 0.1 is 0.3), or the end."""
+        multiple = float(Fraction(repr(self.every)) * n)
+        return multiple if multiple < self.end * (1 - 1e-9) else self.end
+
+    @property
+    def count(self) -> int:
+        """How many times there are after 0."""
+        return max(1, math.ceil(self.end / self.every * (1 - 1e-9)))
+
+
+@dataclass(frozen=True)
 class Either:
     """When any of some schedules is due."""
 
@@ -108,40 +137,9 @@ class Either:
         return any(when.is_due(clock) for when in self.schedules)
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """Equal steps with frames at some of them; ``records`` are step numbers in increasing order."""
-
-    dt: float
-    steps: int
-    records: tuple[int, ...]
-    end: float
-
-    def time(self, n: int) -> float:
-        """Time after n steps: no running sum, and the end exactly."""
-        return n / self.steps * self.end
-
-
-def even_schedule(end: float, dt: float, every: float | None) -> Schedule:
-    """Equal steps of at most dt that end at ``end`` and, where ``every`` divides it, hit every multiple exactly.
-
-    Where it does not, a frame is taken at the step nearest to each multiple.
-    """
-    if every is None or every >= end:
-        steps = max(1, math.ceil(end / dt * (1 - 1e-12)))
-        return Schedule(end / steps, steps, (steps,), end)
-    frames = end / every
-    if abs(frames - round(frames)) < 1e-9 * frames:
-        each = max(1, math.ceil(every / dt * (1 - 1e-12)))
-        steps = each * round(frames)
-        return Schedule(end / steps, steps, tuple(range(each, steps + 1, each)), end)
-    steps = max(1, math.ceil(end / dt * (1 - 1e-12)))
-    dt = end / steps
-    records = sorted({max(1, round(i * every / dt)) for i in range(1, int(frames) + 1)} | {steps})
-    return Schedule(dt, steps, tuple(records), end)
-
-
-def counted_schedule(steps: int, dt: float, every: int | None) -> Schedule:
-    """A given number of steps, with a frame every so many and at the end."""
-    records = sorted({*range(every or steps, steps + 1, every or steps), steps})
-    return Schedule(dt, steps, tuple(records), steps * dt)
+def equal_steps(length: float, longest: float) -> tuple[float, float]:
+    """How many equal steps of at most the longest fill a length, and how long they are; endless ones are longest."""
+    if length == math.inf:
+        return math.inf, longest
+    count = max(1, math.ceil(length / longest * (1 - 1e-12)))
+    return count, length / count

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from parsolve.domain.field import Field
+from parsolve.domain.reduce import extrema
 from parsolve.stages.operator import Exchanges, Norm, Operator, StageKernel, State, Update
 from parsolve.stages.plain import Plain
 
@@ -66,7 +67,7 @@ class Stepper:
         self.registers = [work.fields(work.unknowns) for _ in range(scheme.registers(self.adaptive))]
         self.rates = [work.fields(work.unknowns, "rate of ") for _ in range(2 * self.adaptive)]
         self.others = work.others()
-        self.parity = 0
+        self.parity, self.dt = 0, 0.0
         self._c, self._beta = (
             [float(v) for v in column] for column in zip(*((r.c, r.beta) for r in scheme.rows), strict=True)
         )
@@ -135,6 +136,7 @@ class Stepper:
         Adaptive steps: f(y_0).  Second derivatives: y_-1 = y_0 - dt u_t + dt^2/2 u_tt from the initial velocity u_t.
         """
         op, y, updates, scales = self.work.operator, self.state, [], []
+        self.dt = dt
         if self.adaptive:
             updates, scales = [Update(op, y, self.rates[self.parity], self.others, (y,), (0.0,))], [1.0]
         elif velocity:
@@ -143,6 +145,43 @@ class Stepper:
                        Update(op, y, before, self.others, (before,), (1.0,))]  # fmt: skip
             scales = [-dt, 0.5 * dt * dt]
         Plain(updates, [], self.work.exchanges)([time] * len(updates), scales)
+
+    def probe(self, time: float, dt: float, tolerance: float) -> tuple[float, float, float]:
+        """Norms over the tolerance of y, of f(t, y), and of f(t + dt, y + dt f) - f(t, y); collective.
+
+        For adaptive steps, before the first: f(y) is left for it.
+        """
+        op, y, moved = self.work.operator, self.state, self._register(1, self.parity)
+        f, then = self.rates[self.parity], self.rates[1 - self.parity]
+        updates = [Update(op, y, f, self.others, (y,), (0.0,)), Update(self._linear, f, moved, {}, (y,), (1.0,)),
+                   Update(op, moved, then, self.others, (moved,), (0.0,))]  # fmt: skip
+        norms = []
+        for n in self.work.unknowns:
+            norms += [Norm(y[n], y[n], y[n]), Norm(f[n], y[n], y[n]), Norm(then[n], y[n], y[n], [f[n]], [-1.0])]
+        for norm in norms:
+            norm.set(1.0, tolerance)
+        Plain(updates, norms, self.work.exchanges)([time, time, time + dt], [1.0, dt, 1.0])
+        own, rates, change = (max(norm.result.value for norm in norms[i::3]) for i in range(3))
+        return own, rates, change
+
+    def change(self, time: float, dt: float) -> None:
+        """Make y_-1 that of another step, where the scheme carries it: y_0 - dt u_t + dt^2/2 u_tt; collective.
+
+        (u_t = (y_0 - y_-1)/h + h/2 u_tt with the step h of before.)
+        """
+        h, self.dt = self.dt, dt
+        if self.scheme.derivative == 1 or h == dt:
+            return
+        before, y = self._register(-1, self.parity), self.state
+        update = Update(self.work.operator, y, before, self.others, (before, y), (1.0, 1.0 - dt / h))
+        Plain([update], [], self.work.exchanges)([time], [0.5 * dt * (dt - h)])
+
+    def sizes_of_rates(self, time: float) -> dict[str, float]:
+        """The largest |value| of what the operator gives at the state before the first step; collective."""
+        out = self._register(-1 if self.scheme.derivative == 2 else 1, self.parity)
+        y = self.state
+        Plain([Update(self.work.operator, y, out, self.others, (y,), (0.0,))], [], self.work.exchanges)([time], [1.0])
+        return {name: max(map(abs, extrema(f))) for name, f in out.items()}
 
     def _register(self, y: int, parity: int) -> State:
         return self.registers[self.scheme.register(y, parity, self.adaptive)]

@@ -59,6 +59,8 @@ class Steps:
 
     def take(self, times: Sequence[float], dt: float) -> None:
         """Take the steps that begin at these times, as many as fit; collective."""
+        if dt != self.stepper.dt:
+            self.stepper.change(times[0], dt)
         run, _ = self._find(len(times))
         self._run(run, times, dt)
         self.stepper.turn(len(times))

@@ -13,10 +13,12 @@ import numpy as np
 from parsolve.domain.field import layout as field_layout
 from parsolve.domain.grid import AXES, Triple, slabs, split_grid
 from parsolve.kernels.library import best_level, instruction_set
+from parsolve.march.schedule import equal_steps
 from parsolve.problem.layout import plan_layout
+from parsolve.problem.limits import Dependence, begin
 from parsolve.problem.peclet import peclet_warnings
 from parsolve.problem.pose import pose
-from parsolve.problem.times import record_times, schedule_of, stable_dt
+from parsolve.problem.times import count_steps, first_length
 from parsolve.problem.values import array, initial
 
 if TYPE_CHECKING:
@@ -35,7 +37,8 @@ class Plan:
     Attributes:
         local_shapes: smallest and largest subdomain.
         imbalance: cells of the largest subdomain over the mean.
-        dt: the (first) time step; ``steps`` is None if steps are adapted to the tolerance.
+        dt: the (first) time step; ``steps`` is None if steps are adapted to the tolerance, and how many there would be
+            of the first one if ``changes``.
         boundary: what each side does, one line a field and side.
         steps_a_pass, tile: of passes through memory; 0: step by step; (): a single tile.
         warnings: what the numbers may not be trusted for.
@@ -50,6 +53,7 @@ class Plan:
     frame_bytes: int
     dt: float
     steps: int | None
+    changes: bool
     boundary: list[str]
     threads: int
     steps_a_pass: int
@@ -74,10 +78,10 @@ def check(case: Case, ranks: int) -> Plan:
     extrema |= {name: _extrema(problem, partial(array, problem, name)) for name in program.arrays}
     for name in problem.velocities:
         _extrema(problem, partial(initial, problem, name))
-    duration = case.time.end or np.inf
-    dt = stable_dt(problem, extrema, duration) if case.time.dt == "auto" else float(case.time.dt)
-    schedule = None if problem.is_adaptive else schedule_of(problem, dt)
-    frames = 1 + (len(schedule.records) if schedule else len(record_times(problem)))
+    depends = Dependence.of(program)
+    start = begin(problem, extrema, depends)
+    steps, frames = count_steps(problem, start.dt)
+    changes = problem.is_adaptive or (case.time.dt == "auto" and (depends.state or depends.time))
     stored = len(case.output.fields or program.unknowns)
     return Plan(
         {axis: processes[AXES.index(axis)] for axis in grid.names},
@@ -85,16 +89,17 @@ def check(case: Case, ranks: int) -> Plan:
         prod(most) * ranks / grid.size,
         _halo_bytes(problem, processes, most, ghosts, layout.blocking.steps),
         _memory(problem, most, ghosts),
-        frames,
+        1 + frames,
         grid.size * stored * problem.dtype.itemsize,
-        schedule.dt if schedule else dt,
-        schedule.steps if schedule else None,
+        start.dt if problem.is_adaptive else equal_steps(first_length(problem), start.dt)[1],
+        None if problem.is_adaptive else steps,
+        changes,
         _boundary_notes(problem),
         layout.threads,
         layout.blocking.steps,
         layout.blocking.tile or (),
         instruction_set(layout.level),
-        peclet_warnings(problem, extrema),
+        start.warnings + peclet_warnings(problem, extrema),
     )
 
 

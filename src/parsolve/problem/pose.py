@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
+
 from parsolve.domain.grid import Grid
 from parsolve.equations.catalogue import CATALOGUE
 from parsolve.equations.program import build
@@ -93,6 +95,12 @@ def _check_time(case: Case, scheme: Scheme) -> None:
         if scheme.name not in EMBEDDED:
             raise case.error(
                 "time.tolerance", f"{scheme.name} has no error estimate; use scheme = {' or '.join(EMBEDDED)}"
+            )
+        least = 8 * float(np.finfo(case.run.precision).eps)
+        if time.tolerance < least:
+            raise case.error(
+                "time.tolerance",
+                f"{time.tolerance:g} is below what {case.run.precision} resolves: at least {least:.1g}",
             )
         if time.steps is not None or case.output.every_steps is not None:
             raise case.error("time.tolerance", "adaptive steps need time.end and output.every, not numbers of steps")

@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from parsolve.domain.reduce import extrema
 from parsolve.equations.codegen import library_text
 from parsolve.equations.reference import NumpyKernel
@@ -17,22 +15,22 @@ from parsolve.errors import agreed, on_root, owning
 from parsolve.kernels.device import find_device
 from parsolve.kernels.jit import NoCompiler, load
 from parsolve.kernels.library import CompiledKernel
-from parsolve.march.control import ErrorControlled, Fixed
+from parsolve.march.control import ErrorControlled, Limited, cautious_step
+from parsolve.march.growth import Growth
 from parsolve.march.march import Event, check_finite, march
-from parsolve.march.power import largest_rate
-from parsolve.march.schedule import START, AtSteps, AtTimes, Clock, Either, EverySteps
+from parsolve.march.schedule import START, Clock, Either, EverySteps, equal_steps
 from parsolve.march.stepper import Stepper, Workspace
 from parsolve.march.steps import Steps
+from parsolve.problem.limits import PER_CHANGE
 from parsolve.problem.operators import operator_of
 from parsolve.problem.peclet import peclet_warnings
+from parsolve.problem.renewal import Renewal
 from parsolve.problem.tiles import remember
-from parsolve.problem.times import record_times, schedule_of, stable_dt
-from parsolve.problem.values import coefficient_fields, initial, noise, set_values
+from parsolve.problem.times import count_steps, end_of, first_length, frames_of
+from parsolve.problem.values import coefficient_fields, initial, set_values
 from parsolve.stages.blocking import PLAIN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from mpi4py import MPI
 
     from parsolve.equations.program import Stage
@@ -40,7 +38,6 @@ if TYPE_CHECKING:
     from parsolve.kernels.library import Kernel
     from parsolve.march.control import Control
     from parsolve.march.march import Outcome, Progress
-    from parsolve.march.schedule import Schedule, When
     from parsolve.problem.layout import Layout
     from parsolve.problem.problem import Problem
     from parsolve.stages.operator import State
@@ -52,13 +49,14 @@ Record = Callable[[Clock, "State"], None]
 class Prepared:
     """A march that is ready to go: its steps hold the initial state; ``layout`` has the (first) time step.
 
-    ``schedule`` is None if steps are adapted to the tolerance; ``warnings`` are known before the first step.
+    ``warnings`` say what is doubtful, and grow while it marches.
     """
 
     problem: Problem
     layout: Layout
     steps: Steps
-    schedule: Schedule | None
+    control: Control
+    growth: Growth
     free: Callable[[], None]
     warnings: list[str]
 
@@ -71,30 +69,29 @@ class Prepared:
         """March to the end; ``record`` is called at every frame after the first; collective.
 
         Raises:
-            NumericalError: a value is not finite, or no step meets the tolerance.
+            NumericalError: a value is not finite, or no step is stable or meets the tolerance.
         """
-        problem, time, comm = self.problem, self.problem.case.time, self.comm
-        control: Control
-        frames: When
-        if self.schedule is not None:
-            control, frames = Fixed(self.schedule), AtSteps(self.schedule.records)
-        else:
-            assert time.tolerance is not None
-            times = tuple(record_times(problem))
-            control = ErrorControlled(comm, self.layout.dt, times[-1], time.tolerance, problem.scheme.order)
-            frames = AtTimes(times)
+        problem, control, frames = self.problem, self.control, frames_of(self.problem)
         checks = Either((frames, EverySteps(problem.case.run.check_every)))
-        events = [
-            Event(checks, lambda clock, state: check_finite(state, clock, control.dt), marching=True),
-            Event(frames, record),
-        ]
-        shown = progress if comm.rank == 0 else None
+
+        def look(clock: Clock, state: State) -> None:
+            check_finite(state, clock, control.dt)
+            self.growth.look(state, clock)
+
+        shown = progress if self.comm.rank == 0 else None
         if shown is not None:
-            shown.start(time.end, self.schedule.steps if self.schedule else None, problem.grid.size)
+            shown.start(problem.case.time.end, problem.case.time.steps, problem.grid.size)
+        events = [Event(checks, look, marching=True), Event(frames, record)]
         outcome = march(self.steps, control, events, progress=shown)
         if shown is not None:
             shown.finish()
+        self.warnings.extend(self.growth.warnings)
         return outcome
+
+    @property
+    def changes(self) -> bool:
+        """Whether the time step may change."""
+        return not (isinstance(self.control, Limited) and self.control.is_steady)
 
     @property
     def comm(self) -> MPI.Intracomm:
@@ -108,7 +105,7 @@ def prepare(problem: Problem, layout: Layout, comm: MPI.Intracomm) -> Prepared:
     Raises:
         ParsolveError: initial values are wrong, or there is no stable step; the same one on all ranks.
     """
-    sub, time = layout.subdomain(problem.grid, comm), problem.case.time
+    sub = layout.subdomain(problem.grid, comm)
     with owning(comm) as owner:
         arrays = coefficient_fields(problem, sub)
         operator = operator_of(
@@ -127,21 +124,28 @@ def prepare(problem: Problem, layout: Layout, comm: MPI.Intracomm) -> Prepared:
             for f in (*stepper.state.values(), *velocity.values()):
                 set_values(f, partial(initial, problem, f.name))
         check_finite(stepper.state, START, 0.0)
+        renewal = Renewal(problem, work, stepper.state)
+        owner.callback(renewal.free)
+        growth = Growth(stepper.state, stepper.sizes_of_rates(0.0), lambda: renewal.growth)
+        control = _control(problem, renewal, stepper)
+        layout = replace(layout, dt=control.dt)
+        stepper.start(0.0, control.dt, {name.removesuffix("_t"): f for name, f in velocity.items()})
         ranges = {name: extrema(f) for name, f in {**stepper.state, **arrays}.items()}
-        dt = _automatic_dt(problem, work, stepper.state, ranges) if time.dt == "auto" else float(time.dt)
-        schedule = None if problem.is_adaptive else schedule_of(problem, dt)
-        layout = replace(layout, dt=schedule.dt if schedule else dt)
-        stepper.start(0.0, layout.dt, {name.removesuffix("_t"): f for name, f in velocity.items()})
-        return Prepared(problem, layout, steps, schedule, owner.pop_all().close, peclet_warnings(problem, ranges))
+        warnings = renewal.start.warnings + peclet_warnings(problem, ranges)
+        return Prepared(problem, layout, steps, control, growth, owner.pop_all().close, warnings)
 
 
-def _automatic_dt(problem: Problem, work: Workspace, state: State, ranges: Mapping[str, tuple[float, float]]) -> float:
-    """The stable step; that of a user's equation is checked by a power iteration on the kernels themselves."""
-    duration = problem.case.time.end or np.inf
-    found = None
-    if problem.case.evolve:
-        found = largest_rate(work, state, lambda f: noise(problem, f.subdomain.start, f.subdomain.shape))
-    return on_root(work.subdomain.comm, lambda: stable_dt(problem, ranges, duration, found))
+def _control(problem: Problem, renewal: Renewal, stepper: Stepper) -> Control:
+    """What chooses the steps; its ``dt`` is the first."""
+    time, comm = problem.case.time, stepper.work.subdomain.comm
+    if time.tolerance is None:
+        dt = renewal.dt
+        on_root(comm, lambda: count_steps(problem, dt))  # or there are too many
+        return Limited(renewal, end_of(problem), equal_steps(first_length(problem), dt)[1])
+    assert time.end is not None
+    longest = 0.5 * PER_CHANGE * renewal.start.resolving
+    dt = cautious_step(stepper, 0.0, time.tolerance, min(renewal.dt, longest))
+    return ErrorControlled(comm, dt, time.end, time.tolerance, problem.scheme.order, longest)
 
 
 def kernels(problem: Problem, comm: MPI.Intracomm | None, device: Device | None = None) -> Callable[[Stage], Kernel]:

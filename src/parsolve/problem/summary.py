@@ -63,7 +63,7 @@ def summarize(march: Prepared, outcome: Outcome, path: Path) -> Summary:
         march.steps.tile or (),
         instruction_set(layout.level),
         layout.dt,
-        march.schedule is None,
+        march.changes,
         outcome.steps,
         outcome.time,
         grid.size,

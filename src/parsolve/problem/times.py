@@ -1,98 +1,56 @@
-"""The times of a problem: the stable step, the steps of a march, its frames."""
+"""The times of a problem: where its march ends, when frames are written, how many steps and frames there will be."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from math import prod
-from typing import TYPE_CHECKING, cast
+from math import ceil, inf
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from parsolve.domain.grid import AXES
-from parsolve.equations.symbol import eigenvalues
-from parsolve.march.schedule import Schedule, counted_schedule, even_schedule
-from parsolve.march.stability import closure_factor, stable_step
-from parsolve.problem.operators import coefficients
+from parsolve.march.schedule import START, At, Either, EverySteps, EveryTime, Stop, equal_steps
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from parsolve.march.schedule import When
     from parsolve.problem.problem import Problem
 
 MOST_STEPS = 1e15  # below 2^53, so that they are counted one by one
 
 
-def stable_dt(
-    problem: Problem, extrema: Mapping[str, tuple[float, float]], duration: float, measured: float | None = None
-) -> float:
-    """The automatic time step, from the range of initial values and coefficient fields, and of the equation.
-
-    Args:
-        problem: whose step it is.
-        extrema: range of the initial values and coefficient fields.
-        duration: the step is at most this.
-        measured: largest rate found by power iteration; the step is shortened where the analysis missed it.
-
-    Raises:
-        CaseError: the scheme has no stable step, or it cannot be told.
-    """
-    ranges = {}
-    for name in problem.program.unknowns:
-        low, high = extrema.get(name, (0.0, 0.0))
-        wide = problem.equation.range.get(name, (low, high))
-        ranges[name] = (min(low, wide[0]), max(high, wide[1]))
-    for axis, low, n, h in zip(AXES, problem.grid.lower, problem.grid.cells, problem.grid.spacing, strict=True):
-        ranges[axis] = (low, low + n * h)
-    ranges["t"] = (0.0, duration if np.isfinite(duration) else 0.0)
-    ranges |= {name: extrema[name] for name in problem.program.arrays}
-    constants = {stage.name: coefficients(stage, problem.grid, problem.parameters) for stage in problem.program.stages}
-    values, slow = eigenvalues(problem.program, constants, ranges, prod(problem.grid.spacing) * problem.grid.size)
-    values = values * _closure_factor(problem)
-    uniform = float(np.abs(values[:, 0, :]).max(initial=0.0))
-    analysed = float(np.abs(values).max(initial=0.0))
-    if measured is not None and not np.isfinite(measured + analysed):
-        raise problem.case.error("time.dt", "the stable step cannot be told: a rate is not finite at first; give dt")
-    if measured is not None and measured > 1.05 * analysed:
-        values = np.append(values, [-measured] if analysed == 0 else values.ravel() * (measured / analysed))
-    if uniform > 0:  # follow what happens at a cell: reactions, springs
-        duration = min(duration, 1 / uniform ** (1 / problem.scheme.derivative))
-    return stable_step(problem.scheme, values, slow, duration)
+def end_of(problem: Problem) -> Stop:
+    """Where the march ends."""
+    time = problem.case.time
+    return Stop(step=time.steps) if time.steps else Stop(time=time.end or inf)
 
 
-def _closure_factor(problem: Problem) -> float:
-    """How much the physical boundaries raise the largest rate of all stages together."""
-    spacings = dict(zip(AXES, problem.grid.spacing, strict=True))
-    used = {(spacings[side[0]], c) for sides in problem.conditions.values() for side, c in sides.items()}
-    worst = max((closure_factor(problem.case.run.order, h, c) for h, c in used), default=1.0)
-    return worst ** -(-problem.program.ghost // problem.program.radius)
+def frames_of(problem: Problem) -> When:
+    """When frames are written after the first one; the last one at the end."""
+    output, end = problem.case.output, At(end_of(problem))
+    if output.every is not None:
+        every = EveryTime(output.every, problem.case.time.end or inf)
+        return Either((every, end)) if problem.case.time.steps else every
+    return Either((EverySteps(output.every_steps), end)) if output.every_steps else end
 
 
-def schedule_of(problem: Problem, dt: float) -> Schedule:
-    """Steps and frames of a march with fixed steps of at most dt.
+def first_length(problem: Problem) -> float:
+    """The time up to the first stop, which steps divide; infinity if there is none."""
+    return min(frames_of(problem).after(START).time, end_of(problem).time)
+
+
+def count_steps(problem: Problem, dt: float) -> tuple[int, int]:
+    """How many steps of at most dt, and frames after the first, a march has whose steps do not change.
 
     Raises:
         CaseError: so many that they cannot be counted.
     """
     time, output = problem.case.time, problem.case.output
-    if (time.steps or cast("float", time.end) / dt) > MOST_STEPS:
+    if (time.steps or (time.end or 0.0) / dt) > MOST_STEPS:
         key = "time.steps" if time.steps else "time.end"
         raise problem.case.error(key, f"more than {MOST_STEPS:.0e} steps of {dt:.3g}")
-    if time.steps is not None:
-        every = output.every_steps
-        if every is None and output.every is not None:
-            every = max(1, round(min(output.every / dt, time.steps)))
-        return counted_schedule(time.steps, dt, every)
-    assert time.end is not None
-    schedule = even_schedule(time.end, dt, output.every)
-    if output.every_steps is None:
-        return schedule
-    return replace(schedule, records=counted_schedule(schedule.steps, dt, output.every_steps).records)
-
-
-def record_times(problem: Problem) -> list[float]:
-    """Times of the frames after the first, for adaptive steps."""
-    end, every = cast("float", problem.case.time.end), problem.case.output.every
-    if every is None or every >= end:
-        return [end]
-    times = [i * every for i in range(1, int(end / every * (1 + 1e-12)) + 1)]
-    return times if abs(times[-1] - end) <= 1e-9 * end else [*times, end]
+    each = int(equal_steps(output.every, dt)[0]) if output.every else output.every_steps
+    if time.steps:
+        return time.steps, ceil(time.steps / each) if each else 1
+    end = time.end or 0.0
+    if not output.every:
+        steps = int(equal_steps(end, dt)[0])
+        return steps, ceil(steps / each) if each else 1
+    frames = EveryTime(output.every, end).count
+    rest = end - EveryTime(output.every).time(frames - 1)
+    return (frames - 1) * (each or 1) + int(equal_steps(rest, dt)[0]), frames

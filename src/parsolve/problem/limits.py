@@ -1,0 +1,294 @@
+"""The longest stable step of a problem: at first, and as its solution changes.
+
+The eigenvalues are those of the equation linearised about the range of its values (equations/symbol.py), times what
+boundaries add; where rates depend on differences of the unknowns, or the equation is a user's, they are compared with a
+power iteration on the kernels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf, isfinite, prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from parsolve.domain.grid import AXES
+from parsolve.equations.linearise import tangent
+from parsolve.equations.symbol import SAMPLES, eigenvalues, time_scale
+from parsolve.march.stability import closure_factor, excess, stable_step
+from parsolve.problem.operators import coefficients
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from parsolve.equations.program import Program
+    from parsolve.problem.problem import Problem
+
+    Ranges = Mapping[str, tuple[float, float]]
+
+GOLDEN = 0.6180339887498949
+TIMES, MOST_TIMES = 1024, 16384  # irregular ones, looked at for how fast what is written with t changes
+PER_CHANGE = 4  # steps in the time that it takes to change
+WINDOWS, LOOKS = 64, 17  # parts of the time, and times in each, for rates that change with it
+VISIBLE = float(np.log(10))  # growth of a mode over the march that is not accepted
+
+
+@dataclass(frozen=True)
+class Dependence:
+    """What the Jacobian of an equation depends on: its solution, at neighbours of a cell too, and the time."""
+
+    state: bool
+    neighbours: bool
+    time: bool
+
+    @classmethod
+    def of(cls, program: Program) -> Dependence:
+        """That of a program."""
+        derived = tangent(program)
+        kept = {name for stage in derived.stages if stage.name in _names(program) for name in stage.outputs}
+        read = [pair for stage in derived.stages for pair in zip(stage.inputs, stage.radii, strict=True)]
+        of_state = kept | set(derived.about)
+        operations = [op.name for stage in derived.stages for op in stage.operations]
+        near = any(radius and name in of_state for name, radius in read)
+        return cls(bool(derived.about) or "integral" in operations, near, "time" in operations)
+
+
+def _names(program: Program) -> set[str]:
+    return {stage.name for stage in program.defines if stage.integral is None}
+
+
+@dataclass(frozen=True)
+class Modes:
+    """The modes of a problem about a range of its values.
+
+    Attributes:
+        values: their eigenvalues, of shape (states, waves, unknowns), uniform waves first.
+        slow: rate at which uniform states oscillate or grow.
+    """
+
+    values: np.ndarray
+    slow: float
+
+    @property
+    def rate(self) -> float:
+        """The largest of the eigenvalues in magnitude."""
+        return float(np.abs(self.values).max(initial=0.0))
+
+    @property
+    def growth(self) -> float:
+        """Largest rate at which the solution itself may grow."""
+        return max(self.slow, float(self.values.real.max(initial=0.0)))
+
+    def times(self, factor: float) -> Modes:
+        """Faster or slower ones; where nothing moves, 1 stays as it is and another factor is a rate of decay."""
+        if self.rate or factor == 1:
+            return Modes(self.values * factor, self.slow)
+        return Modes(np.full((1, 1, 1), -factor + 0j), 0.0)
+
+
+@dataclass(frozen=True)
+class Start:
+    """What is known of a march before its first step.
+
+    Attributes:
+        dt: the longest step.
+        resolving: the longest step that follows what is written with t.
+        growth: rate at which the solution itself may grow.
+        factor: by how much the modes are faster than the analysis says.
+        warnings: what is doubtful about the equation or a given step.
+    """
+
+    dt: float
+    resolving: float
+    growth: float
+    factor: float
+    warnings: list[str]
+
+
+def begin(problem: Problem, ranges: Ranges, depends: Dependence, rate: float | None = None) -> Start:
+    """What is known of a march from the range of its initial values and coefficients.
+
+    Args:
+        problem: whose march it is.
+        ranges: smallest and largest values.
+        depends: what its modes depend on.
+        rate: the largest rate that a power iteration found.
+
+    Raises:
+        CaseError: there is no stable step, that which is given is not stable, or the equation is ill-posed.
+    """
+    error, end = problem.case.error, duration(problem)
+    if rate is not None and not isfinite(rate):
+        raise error("time.dt", "the stable step cannot be told: a rate is not finite at first; give dt")
+    given = None if problem.case.time.dt == "auto" else float(problem.case.time.dt)
+    ranges = with_walls(problem, ranges, (0.0,))
+    modes = analyse(problem, ranges, window(depends, 0.0, end if given else end / WINDOWS))
+    certain, factor, resolving = not depends.state, 1.0, resolving_step(problem, ranges, end)
+    if rate is not None and (given or rate > 1.05 * modes.rate):
+        factor, certain = rate / (modes.rate or 1.0), True
+    shown = modes.times(factor)
+    if given:
+        dt = given
+    else:
+        with problem.case.located():
+            dt = min(longest_step(problem, modes, factor), resolving, end)
+        if depends.time:
+            dt = min(dt, end / WINDOWS)
+        if dt == inf:
+            raise error("time.dt", "nothing in the equation limits the time step; give time.dt")
+    doubts = _doubts(problem, shown, given, posed=not depends.state, certain=certain)
+    warnings = [f"{key}: {text}" for key, text, _ in doubts]
+    for key, text, is_error in doubts:
+        if is_error and problem.case.time.unstable != "allow":
+            raise error(key, f"{text}; time.unstable = 'allow' runs it all the same")
+    return Start(dt, resolving, shown.growth, factor, warnings)
+
+
+def duration(problem: Problem) -> float:
+    """How long a march is, infinity if that depends on its steps."""
+    time = problem.case.time
+    return time.end or (time.dt * (time.steps or 0) if time.dt != "auto" else inf)
+
+
+def window(depends: Dependence, start: float, length: float) -> Sequence[float]:
+    """Times that are looked at: several for rates that change with them."""
+    return tuple(irregular_times(start, start + length, LOOKS)) if depends.time and length < inf else (start,)
+
+
+def analyse(problem: Problem, ranges: Ranges, times: Sequence[float], samples: Sequence[float] = SAMPLES) -> Modes:
+    """The modes about a range of values of the unknowns and coefficient fields, at some times.
+
+    Boundaries make them faster by a factor.
+    """
+    box = _box(problem, ranges) | {"t": times}
+    values, slow = eigenvalues(problem.program, _constants(problem), box, _volume(problem), samples)
+    return Modes(values * _closure_factor(problem), slow)
+
+
+def with_walls(problem: Problem, ranges: Ranges, times: Sequence[float]) -> dict[str, tuple[float, float]]:
+    """Ranges of the unknowns widened to what walls impose at some times."""
+    wider = dict(ranges)
+    for name, sides in problem.conditions.items():
+        for side, condition in sides.items():
+            if name in ranges and condition.a == 1 and condition.b == 0:
+                z, y, x = (1 if axis == side[0] else n for axis, n in zip(AXES, problem.grid.cells, strict=True))
+                for time in times:
+                    value = condition.value
+                    values = value(time, (0, 0, 0), (z, y, x)) if callable(value) else np.array(value)
+                    low, high = wider[name]
+                    wider[name] = (min(low, float(values.min())), max(high, float(values.max())))
+    return wider
+
+
+def longest_step(problem: Problem, modes: Modes, factor: float = 1.0) -> float:
+    """The longest step at which modes that are faster by a factor are stable, and that follows what happens at a cell.
+
+    Infinity if there is no limit.
+
+    Raises:
+        CaseError: the scheme has no stable step.
+    """
+    uniform = float(np.abs(modes.values[:, 0, :]).max(initial=0.0))
+    follows = 1 / uniform ** (1 / problem.scheme.derivative) if uniform else inf
+    fast = modes.times(factor)
+    return stable_step(problem.scheme, fast.values, fast.slow, follows) if fast.rate else inf
+
+
+def sawtooth(problem: Problem, modes: Modes) -> float:
+    """How fast waves of about two cells grow where no longer wave grows as fast; 0 of a well-posed equation."""
+    axes, values = len(problem.grid.names), modes.values
+    count = len(SAMPLES) ** axes
+    if values.shape[1] < count:
+        return 0.0
+    if problem.scheme.derivative == 2:
+        values = np.sqrt(values)
+    short = np.array(SAMPLES)[np.indices([len(SAMPLES)] * axes).reshape(axes, -1).max(axis=0)] >= 0.9
+    grows = values[:, :count].real.max(axis=2)
+    fastest, longer = grows[:, short].max(axis=1), grows[:, ~short].max(axis=1)
+    found = fastest[fastest > 1.01 * np.maximum(longer, 1e-9 * np.abs(values).max(initial=0.0))]
+    return float(found.max(initial=0.0))
+
+
+def _doubts(
+    problem: Problem, modes: Modes, given: float | None, *, posed: bool, certain: bool
+) -> list[tuple[str, str, bool]]:
+    """What is wrong with the equation or a given step: key, text, and whether it is an error beyond doubt.
+
+    Modes about a range of values may be none of the solution's, whose values need not stand side by side: what is
+    said of the equation is certain where it is ``posed`` without the solution, and of the step where it is measured.
+    """
+    end, grows = duration(problem), sawtooth(problem, modes)
+    if grows and grows * end > VISIBLE:
+        return [("time", _ill_posed(problem, grows), posed)]
+    if given is None or excess(problem.scheme, modes.values, modes.slow, given) * max(1.0, end / given) <= VISIBLE:
+        return []
+    limit, name = _limit(problem, modes), problem.scheme.name
+    text = (
+        f"short waves grow in steps of {given:.3g}, the limit of {name} is about {limit:.3g}: use less, or dt = 'auto'"
+    )
+    return [("time.dt", text, certain)]
+
+
+def _limit(problem: Problem, modes: Modes) -> float:
+    """The longest step at which no mode grows that should not."""
+    low, high = 0.0, 1e3 / modes.rate ** (1 / problem.scheme.derivative)
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        stable = excess(problem.scheme, modes.values, modes.slow, middle) <= 1e-12
+        low, high = (middle, high) if stable else (low, middle)
+    return low
+
+
+def _ill_posed(problem: Problem, rate: float) -> str:
+    negative = [f"{name} = {value:g}" for name, value in problem.parameters.items() if value < 0]
+    sign = f"is the sign of {' or '.join(negative)} meant" if negative else "is a diffusion negative"
+    return (
+        f"waves of two cells grow faster than longer ones, at a rate of {rate:.3g}: {sign}, or is the grid too coarse?"
+    )
+
+
+def _box(problem: Problem, ranges: Ranges) -> dict[str, Sequence[float]]:
+    box: dict[str, Sequence[float]] = {name: ranges[name] for name in problem.program.arrays}
+    for name in problem.program.unknowns:
+        low, high = ranges.get(name, (0.0, 0.0))
+        wide = problem.equation.range.get(name, (low, high))
+        box[name] = (min(low, wide[0]), max(high, wide[1]))
+    for axis, low, n, h in zip(AXES, problem.grid.lower, problem.grid.cells, problem.grid.spacing, strict=True):
+        box[axis] = (low, low + n * h)
+    return box
+
+
+def _constants(problem: Problem) -> dict[str, tuple[float, ...]]:
+    return {stage.name: coefficients(stage, problem.grid, problem.parameters) for stage in problem.program.stages}
+
+
+def _volume(problem: Problem) -> float:
+    return prod(problem.grid.spacing) * problem.grid.size
+
+
+def _closure_factor(problem: Problem) -> float:
+    """How much the physical boundaries raise the largest rate of all stages together."""
+    spacings = dict(zip(AXES, problem.grid.spacing, strict=True))
+    used = {(spacings[side[0]], c) for sides in problem.conditions.values() for side, c in sides.items()}
+    worst = max((closure_factor(problem.case.run.order, h, c) for h, c in used), default=1.0)
+    return worst ** -(-problem.program.ghost // problem.program.radius)
+
+
+def resolving_step(problem: Problem, ranges: Ranges, duration: float) -> float:
+    """The longest step that follows what is written with t; infinity if nothing is."""
+    timed = any(op.name == "time" for stage in problem.program.stages for op in stage.operations)
+    scale, count = np.inf, TIMES
+    while timed and duration < np.inf:
+        times = irregular_times(0.0, duration, count)
+        scale = time_scale(problem.program, _constants(problem), _box(problem, ranges), times, _volume(problem))
+        if scale > 8 * duration / count or count >= MOST_TIMES:
+            break
+        count *= 4
+    return scale / PER_CHANGE
+
+
+def irregular_times(begin: float, end: float, count: int) -> np.ndarray:
+    """So many increasing times, both ends among them, which follow no period."""
+    inner = np.sort(np.arange(1, count - 1) * GOLDEN % 1.0)
+    return begin + (end - begin) * np.concatenate([[0.0], inner, [1.0]])

@@ -1,0 +1,134 @@
+"""How long the steps of a march may be: found at first, and looked up anew as the solution changes."""
+
+from __future__ import annotations
+
+from math import inf, isfinite, log
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from parsolve.domain.reduce import extrema
+from parsolve.equations.symbol import COARSE
+from parsolve.errors import CaseError, NumericalError, agree, on_root
+from parsolve.march.march import check_finite
+from parsolve.march.power import PowerIteration
+from parsolve.march.stability import excess
+from parsolve.problem.limits import WINDOWS, Dependence, analyse, begin, duration, longest_step, window, with_walls
+from parsolve.problem.times import MOST_STEPS
+from parsolve.problem.values import noise
+
+if TYPE_CHECKING:
+    from parsolve.domain.field import Field
+    from parsolve.march.schedule import Clock
+    from parsolve.march.stepper import Workspace
+    from parsolve.problem.problem import Problem
+    from parsolve.stages.operator import State
+
+    Pair = tuple[float, float]
+
+MOST = 256.0  # steps for which a limit holds
+CHANGE = 0.02  # of the step, as much as it may change meanwhile
+SLACK = 0.05  # of its range, and a fifth of it of its size, by which a field may leave what was analysed
+WRONG = float(np.log(1e6))  # growth of a mode, between two looks, that spoils the solution
+
+
+class Renewal:
+    """The limit of the steps of a march; collective.
+
+    Where the modes of the equation do not change, it is looked up once.  Else it is looked up after so many steps that
+    it changes by about CHANGE meanwhile, at first after one.  It is analysed anew where the range of a field has left,
+    or is much narrower than, what was analysed; where rates depend on differences of the unknowns; where they, or what
+    is imposed at walls, change in time.
+
+    Attributes:
+        dt: the longest step now.
+        start: what was known before the first step.
+        growth: rate at which the solution itself may grow.
+    """
+
+    def __init__(self, problem: Problem, work: Workspace, state: State) -> None:
+        self.problem, self._comm, self._power = problem, work.subdomain.comm, None
+        self._depends = depends = Dependence.of(problem.program)
+        self._renews = problem.case.time.dt == "auto" and (depends.state or depends.time)
+        self._driven = any(c.varies for sides in problem.conditions.values() for c in sides.values())
+        self._arrays = {name: extrema(f) for name, f in work.arrays.items()}
+        self._seen = {name: extrema(f) for name, f in state.items()}
+        self._holds, self._looked, rate = 1.0, 0, None
+        if depends.neighbours or (problem.case.evolve if problem.case.time.dt == "auto" else depends.state):
+            self._power = PowerIteration(work, self._noise)
+            rate = self._power(state, 0.0)
+        self.start = on_root(self._comm, lambda: begin(problem, self._seen | self._arrays, depends, rate))
+        self.dt, self.growth = self.start.dt, self.start.growth
+        if not (self._renews and depends.neighbours):
+            self.free()
+
+    def __call__(self, state: State, clock: Clock) -> tuple[float, float]:
+        """The longest step from here on, and for how many steps it holds; collective.
+
+        Raises:
+            NumericalError: the solution changed faster than its steps could follow.
+        """
+        if not self._renews:
+            return self.dt, inf
+        if clock.step:
+            self._renew(state, clock)
+        holds = min(self._holds, self._window // self.dt) if self._depends.time else self._holds
+        return self.dt, max(1.0, holds)
+
+    def free(self) -> None:
+        """Free what the power iteration holds; collective."""
+        if self._power is not None:
+            self._power.free()
+        self._power = None
+
+    @property
+    def _window(self) -> float:
+        """For how long an analysis of rates that change in time holds."""
+        end = duration(self.problem)
+        return end / WINDOWS if end < inf else MOST * self.dt
+
+    def _noise(self, f: Field) -> np.ndarray:
+        return noise(self.problem, f.subdomain.start, f.subdomain.shape)
+
+    def _renew(self, state: State, clock: Clock) -> None:
+        seen, rate = {name: extrema(f) for name, f in state.items()}, None
+        if self._power is not None:
+            rate = self._power(state, clock.time)
+        if not all(map(isfinite, (rate or 0.0, *(v for pair in seen.values() for v in pair)))):
+            check_finite(state, clock, self.dt)
+        steps, before = clock.step - self._looked, self.dt
+        self._looked, self._holds = clock.step, min(MOST, 2.0 * steps)
+        outside = any(_is_outside(pair, self._seen[name]) for name, pair in seen.items())
+        if outside:
+            self._seen = seen
+        if outside or rate is not None or self._depends.time or self._driven:
+            self.dt, self.growth, error = on_root(self._comm, lambda: self._look(clock, rate, steps))
+            agree(self._comm, error)
+            self._holds = max(1.0, min(self._holds, steps * CHANGE / max(abs(log(self.dt / before)), 1e-9) // 1))
+
+    def _look(self, clock: Clock, rate: float | None, steps: int) -> tuple[float, float, NumericalError | None]:
+        """The step and growth by an analysis now, and whether the last steps were too long for it."""
+        problem, where = self.problem, f"step {clock.step}, t = {clock.time:.6g}"
+        ranges = with_walls(problem, self._seen, (clock.time, clock.time + self._holds * self.dt)) | self._arrays
+        modes = analyse(problem, ranges, window(self._depends, clock.time, self._window), COARSE)
+        faster = rate / (modes.rate or 1.0) if rate is not None else self.start.factor
+        faster = faster if faster > 1.05 else 1.0
+        try:
+            dt = min(longest_step(problem, modes, faster), self.start.resolving)
+        except CaseError as error:
+            return self.dt, self.growth, NumericalError(f"{where}: {error}")
+        modes, text = modes.times(faster), ""
+        too_long = excess(problem.scheme, modes.values, modes.slow, self.dt) * steps > WRONG
+        if too_long and not self._depends.time:  # the rates of times were known before
+            text = f"the solution changed faster than steps of {self.dt:.3g} follow; give time.dt or time.tolerance"
+        elif (problem.case.time.end or 0.0) - clock.time > MOST_STEPS * dt:
+            text = f"the stable step fell to {dt:.3g}: the solution may blow up here"
+        dt = min(dt, self._window) if self._depends.time else dt
+        return dt, modes.growth, NumericalError(f"{where}: {text}") if text else None
+
+
+def _is_outside(now: Pair, before: Pair) -> bool:
+    """Whether a range is beyond one of before, or much narrower, so that rates differ."""
+    low, high = before
+    slack = SLACK * (high - low) + 0.2 * SLACK * max(abs(low), abs(high))
+    return now[0] < low - slack or now[1] > high + slack or now[1] - now[0] < 0.5 * (high - low) - slack
