@@ -34,8 +34,8 @@ def stage_text(stage: Stage) -> str:
 
 
 def program_text(program: Program, *, without: Sequence[Stage] = ()) -> str:
-    """C text of all stages of a program."""
-    return "\n".join(stage_text(stage) for stage in program.stages if stage not in without)
+    """C text of all kernels of a program."""
+    return "\n".join(stage_text(stage) for stage in program.kernels if stage not in without)
 
 
 def library_text(program: Program) -> str:
