@@ -197,6 +197,13 @@ def make_stage(
     )
 
 
+def part(stage: Stage, first: int, last: int, ending: str = "") -> Stage:
+    """The stage of outputs first to last - 1 alone, with the same operations for them; its name has an ending."""
+    outputs = dict(zip(stage.outputs[first:last], stage.expressions[first:last], strict=True))
+    operations, results = groups.named(stage), stage.results[first:last]
+    return make_stage(stage.name + ending, outputs, operations, results, stage.at[first:last], updates=stage.updates)
+
+
 def build(
     equation: Equation,
     axes: Sequence[str],
@@ -332,7 +339,7 @@ class _StageBuilder:
         numbers = {integral: n for n, integral in enumerate(self.integrals)}
         lowering = Lowering(self.texts.axes, self.order, self.fields, numbers)
         values = [lowering.value(e) for e in outputs.values()]
-        stage = make_stage(
+        return make_stage(
             f"{self.prefix}_{name}",
             outputs,
             *fused(lowering.tape.operations, values),
@@ -341,24 +348,13 @@ class _StageBuilder:
             integral=numbers.get(name),
             is_mean=self.integrals.get(name, False),
         )
-        return stage
 
     def parts(self, stage: Stage, terms: int) -> tuple[Stage, ...]:
         """The kernels of a stage: itself, or one for each group of its outputs; they share its operations."""
         terms, sums = terms if stage.updates else 0, len(self.integrals)
         ranges = groups.cuts(stage, terms, sums)
-        made = [stage]
-        if len(ranges) > 1:
-            outputs, operations = dict(zip(stage.outputs, stage.expressions, strict=True)), groups.named(stage)
-            made = [
-                make_stage(
-                    f"{stage.name}_{n}",
-                    {name: outputs[name] for name in stage.outputs[a:b]},
-                    operations, stage.results[a:b], stage.at[a:b], updates=stage.updates,
-                )
-                for n, (a, b) in enumerate(ranges, start=1)
-            ]  # fmt: skip
-        for part in made:
-            if problem := groups.beyond(part, terms, sums):
-                raise CaseError(f"{self.texts.equation.group}: what gives {part.outputs[0]} {problem}")
+        made = [part(stage, a, b, f"_{n}") for n, (a, b) in enumerate(ranges, 1)] if len(ranges) > 1 else [stage]
+        for one in made:
+            if problem := groups.beyond(one, terms, sums):
+                raise CaseError(f"{self.texts.equation.group}: what gives {one.outputs[0]} {problem}")
         return tuple(made)

@@ -68,7 +68,7 @@ def eigenvalues(
                 more, _ = _matrix(program, coefficients, states, turned, volume)
                 matrix = np.concatenate([matrix, more], axis=1)
     finite = np.nan_to_num(matrix if np.any(matrix.imag) else matrix.real, nan=0.0, posinf=0.0, neginf=0.0)
-    values = finite[..., 0] if finite.shape[-1] == 1 else np.linalg.eigvals(finite)
+    values = (finite[..., 0] if finite.shape[-1] == 1 else np.linalg.eigvals(finite)).astype(complex)
     uniform = values[:, 0, :]
     return values, float(max(np.abs(uniform.imag).max(initial=0.0), uniform.real.max(initial=0.0), 0.0))
 
