@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +24,32 @@ TORUS = {axis: {**table, "periodic": True} for axis, table in BOX.items()}
 START = "0.4 + 0.3*noise(seed=7) + 0.1*sin(6*x)"
 FIVE_STEPS = {"steps": 5, "dt": 1e-4}
 
+
+def network(count: int, suffix: str = "") -> Tables:
+    """Fields that diffuse and react with random others, more than a kernel takes."""
+    rng = random.Random(count)
+    names = [f"u{n}" for n in range(count)]
+    rates = {
+        f"{u}{suffix}": f"{rng.uniform(0.5, 2):.6f}*laplace({u})/10 + {rng.choice(names)}*{rng.choice(names)} - {u}**2"
+        for u in names
+    }
+    return {"evolve": rates, "grid": TORUS, "boundary": {}}
+
+
 CASES: dict[str, Tables] = {
+    "100 fields": network(100) | {"time": {"steps": 3, "dt": 1e-4, "scheme": "rk4"}},
+    "100 fields, adaptive": network(100) | {"time": {"end": 1e-3, "tolerance": 1e-6, "scheme": "dp45"}},
+    "100 fields of second order in time": network(100, "_tt")
+    | {"time": {"steps": 3, "dt": 1e-3, "scheme": "leapfrog"}},
+    "11 fields between walls, in passes": network(11)
+    | {"grid": BOX, "time": {"steps": 4, "dt": 1e-4, "scheme": "rk4"}, "run": {"pipeline": {"steps": 1}}},
+    "phase-field crystal": {  # three stages of order 6 on each other: ghosts nine cells deep
+        "evolve": {"u": "laplace((1 - r)*u + 2*laplace(u) + laplace(laplace(u)) + u**3)"},
+        "parameters": {"r": 0.25},
+        "grid": {axis: {"cells": 40, "range": [0.0, 40.0], "periodic": axis == "x"} for axis in "xy"},
+        "time": {"steps": 5, "dt": 1e-4},
+        "run": {"order": 6},
+    },
     "definitions on each other": {
         "evolve": {"c": "laplace(mu) - dx(s) + mu*c"},
         "define": {"mu": "c**3 - c - k*laplace(c)", "s": "dot(grad(c), grad(mu))", "half": "s/2"},
