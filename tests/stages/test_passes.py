@@ -14,7 +14,6 @@ from mpi4py import MPI
 
 from parsolve.domain import halo
 from parsolve.errors import CaseError
-from parsolve.march.control import Fixed
 from parsolve.march.march import march
 from parsolve.problem.layout import decide, load_of
 from parsolve.problem.prepare import prepare
@@ -59,7 +58,7 @@ def marched(lab: Any, case: dict[str, Any], comm: MPI.Intracomm, blocking: Block
     """The state after the steps of a case, in passes or one by one."""
     problem = lab.pose(case)
     prepared = prepare(problem, laid_out(problem, comm, blocking), comm)
-    march(prepared.steps, Fixed(prepared.schedule))
+    march(prepared.steps, prepared.control)
     prepared.free()
     return prepared.state
 
