@@ -227,7 +227,7 @@ def test_an_abandoned_run_leaves_frames_or_nothing(maker: Any, shared_tmp: Path)
     ("path", "message"),
     [
         ("nowhere/r.h5", "directory '.*nowhere' does not exist"),
-        ("file/r.h5", "directory '.*file' does not exist"),
+        ("file/r.h5", "directory '.*file' is no directory"),
         ("directory", "is a directory"),
         ("/proc/r.h5", "cannot write in directory '/proc'"),
     ],

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parsolve.case.tables import nearest, packaged
 from parsolve.cli.words import table
-from parsolve.errors import CaseError, StorageError
+from parsolve.errors import CaseError
+from parsolve.store.writing import write_whole
 
 if TYPE_CHECKING:
     import argparse
@@ -78,13 +78,7 @@ def new(args: argparse.Namespace, start_mpi: object) -> int:
     name = args.name.removesuffix(".toml")
     if name not in known:
         raise CaseError(f"new: no packaged case '{args.name}'{nearest(name, known, 'packaged cases')}")
-    path = Path(args.output or f"{name}.toml")
-    try:
-        with path.open("w" if args.force else "x", encoding="utf-8") as file:
-            file.write(known[name])
-    except FileExistsError:
-        raise StorageError(f"{path}: exists; use -o for another name or --force to replace it") from None
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be written: {os.strerror(error.errno or 0)}") from None
+    path = Path(f"{name}.toml" if args.output is None else args.output)
+    write_whole(path, known[name].encode(), args.force)
     print(f"{path}\nrun it: python -m parsolve run {path}")
     return 0

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import os
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -53,12 +51,9 @@ def run(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> int
     """Run the case on all ranks and print the summary."""
     from parsolve.case import Case
 
-    def read() -> tuple[Case, Path]:
-        case = Case.load(args.case, args.set)
-        return case, Path(args.output) if args.output else free_name(Path(f"{case.stem}.h5"))
-
     comm = start_mpi()
-    case, out = on_root(comm, read)
+    case = on_root(comm, lambda: Case.load(args.case, args.set))
+    out = None if args.output is None else Path(args.output)
     warning = launch.oversubscription(comm)
     if warning and not args.quiet:
         _warn([warning])
@@ -80,13 +75,6 @@ def _warn(texts: Sequence[str]) -> None:
     """Tell each text on stderr."""
     for text in texts:
         print(f"parsolve: warning: {text}", file=sys.stderr, flush=True)
-
-
-def free_name(path: Path) -> Path:
-    """Return the path, or the first of stem-2, stem-3, ... of which there is no result and no frames yet."""
-    numbered = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in itertools.count(2))
-    names = itertools.chain([path], numbered)
-    return next(name for name in names if not os.path.lexists(name) and not os.path.lexists(f"{name}.frames"))
 
 
 def summary_text(summary: Summary) -> str:

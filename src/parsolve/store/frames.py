@@ -49,13 +49,15 @@ class Recorder:
     `finish` makes the result of them.
 
     Raises (on construction, on all ranks):
-        StorageError: the place cannot be written, or there is a result already and `force` is false.
+        StorageError: the place cannot be written, another run writes there, or there is a result already and neither
+            `force` (replace it) nor `number` (take the next free name) is set.
         CaseError: a field's name cannot be stored.
     """
 
     def __init__(
         self, comm: MPI.Intracomm, path: Path, grid: Grid, fields: Sequence[FieldInfo], dtype: DTypeLike,
-        provenance: Mapping[str, str], *, keep_frames: bool = False, force: bool = False,
+        provenance: Mapping[str, str], *, keep_frames: bool = False, force: bool = False, number: bool = False,
+        inputs: Sequence[Path] = (),
     ) -> None:  # fmt: skip
         self._comm = comm
         self._keep_frames = keep_frames
@@ -65,7 +67,7 @@ class Recorder:
 
         def claimed() -> Places:
             check_names(fields)
-            return claim(Path(path), force)
+            return claim(Path(path), force=force, number=number, inputs=inputs)
 
         self._places = on_root(comm, claimed)
 

@@ -108,9 +108,9 @@ def _write_globals(file: h5py.File, content: Content) -> None:
     """Write the CF attributes of the file; what is not known stays out."""
     known = content.provenance
     file.attrs["Conventions"] = "CF-1.11"
+    file.attrs["source"] = f"parsolve {known.get('parsolve', '')}".strip()  # `is_result` looks for these two
     if known.get("title"):
         file.attrs["title"] = known["title"]
-    file.attrs["source"] = f"parsolve {known.get('parsolve', '')}".strip()
     line = f"{known.get('created', '')} {known.get('command', '')}".strip()
     if line:
         file.attrs["history"] = line
