@@ -107,6 +107,16 @@ def test_info_plot_and_a_difference(call: Call) -> None:
     assert "'w'" in err
 
 
+@pytest.mark.parametrize("suffix", ["vtkhdf", "nc"])
+def test_a_result_may_have_the_suffix_that_other_programs_know(call: Call, suffix: str) -> None:
+    for name in ("a.h5", f"a.{suffix}"):
+        assert call("run", "gray-scott", *SMALL, "-o", name, "-q") == (0, "", "")
+    assert call("compare", "a.h5", f"a.{suffix}")[0] == 0
+    xarray = pytest.importorskip("xarray")
+    with xarray.open_dataset(f"a.{suffix}", engine="h5netcdf") as data:
+        assert data.u.shape == (2, 12, 16)
+
+
 @pytest.mark.parametrize("name", packaged())
 def test_packaged_cases_check_and_march(call: Call, name: str) -> None:
     code, out, err = call("check", name, "--ranks", "2", "--json")

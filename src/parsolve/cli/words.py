@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING
 
@@ -31,19 +32,41 @@ def count(text: str) -> int:
     return int(text)
 
 
+def number(text: str) -> float:
+    """Return the finite number of an option.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    return _number(text, "a number", -sys.float_info.max)
+
+
+def tolerance(text: str) -> float:
+    """Return the number >= 0 of an option.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    return _number(text, "a number >= 0", 0.0)
+
+
 def seconds(text: str) -> float:
     """Return the seconds of an option.
 
     Raises:
         ArgumentTypeError: they are not finite, or not > 0.
     """
+    return _number(text, "a number > 0", sys.float_info.min)
+
+
+def _number(text: str, kind: str, least: float) -> float:
     try:
-        number = float(text)
+        value = float(text)
     except ValueError:
-        number = 0.0
-    if not 0 < number < math.inf:
-        raise ArgumentTypeError(f"expected a number > 0, got {text!r}")
-    return number
+        value = math.nan
+    if not least <= value < math.inf:
+        raise ArgumentTypeError(f"expected {kind}, got {text!r}")
+    return value
 
 
 def by_axis(numbers: Mapping[str, int]) -> str:
