@@ -79,6 +79,13 @@ def workers_text(processes: str, threads: int, instruction_set: str) -> str:
     return ", ".join([processes, *([f"{threads} threads each"] if threads > 1 else []), instruction_set])
 
 
+def steps_text(steps: int | None, changes: bool) -> str:
+    """Return how many steps a march will take, as far as that is known."""
+    if steps is None:
+        return "adapted to the tolerance"
+    return f"about {steps} steps, as they change with the solution" if changes else f"{steps} steps"
+
+
 def passes_text(steps: int, tile: Sequence[int]) -> str:
     """Return in which order a march goes: in passes of several steps over tiles, or step by step."""
     if not steps:
