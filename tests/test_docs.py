@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args, get_type_hints
 
@@ -15,6 +16,8 @@ from parsolve.cli.parser import build
 from parsolve.equations.catalogue import CATALOGUE
 from parsolve.equations.functions import OPERATOR_FUNCTIONS, VALUE_FUNCTIONS
 from parsolve.march.tableaus import SCHEMES
+from parsolve.problem.plan import Plan
+from parsolve.problem.summary import Summary
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -99,6 +102,11 @@ def test_every_command_and_option_is_documented() -> None:
     options = {text for parser in parsers for action in parser._actions for text in action.option_strings}
     missing = {text for text in options - {"-h", "--help"} if text not in COMMANDS}
     assert not missing
+
+
+@pytest.mark.parametrize("kind", [Summary, Plan])
+def test_every_key_of_the_json_is_documented(kind: type) -> None:
+    assert not {field.name for field in fields(kind)} - words(COMMANDS)
 
 
 def test_links_lead_somewhere() -> None:

@@ -28,7 +28,7 @@ WRONG = {
     ("list", "case"): "unknown kind 'case'; did you mean 'cases'?",
     ("new", "heet"): "no packaged case 'heet'; did you mean 'heat'?",
     ("compare", "a.h5"): "required: B.h5",
-    ("compare", "a.h5", "b.h5", "--rtol", "x"): "--rtol: invalid float value: 'x'",
+    ("compare", "a.h5", "b.h5", "--rtol", "x"): "--rtol: expected a number >= 0, got 'x'",
 }
 
 

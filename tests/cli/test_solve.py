@@ -61,6 +61,28 @@ def test_warnings_are_told_and_stand_in_the_json(call: Call) -> None:
     assert call("run", *words, "-q")[2] == ""
 
 
+@pytest.mark.parametrize(
+    ("words", "changes", "text"),
+    [
+        (("heat",), False, " steps\n"),
+        (("cahn-hilliard",), True, "about "),
+        (("gray-scott", "--set", "time.scheme=dp45", "--set", "time.tolerance=1e-4"), True, "adapted to the tolerance"),
+    ],
+)
+def test_steps_that_change_are_told(call: Call, words: tuple[str, ...], changes: bool, text: str) -> None:
+    code, out, err = call("check", *words)
+    assert (code, err) == (0, "")
+    line = next(line for line in out.splitlines(keepends=True) if line.split()[0] == "step")
+    assert text in line
+    assert ("first dt" in line) == changes
+    plan = json.loads(call("check", *words, "--json")[1])
+    assert plan["changes"] == changes
+    end = f"time.end={2 * plan['dt']!r}"
+    summary = json.loads(call("run", *words, "--set", end, "--json", "-q")[1])
+    assert summary["changes"] == changes
+    assert ("first dt" in call("run", *words, "--set", end)[1]) == changes
+
+
 def test_an_existing_result_is_kept_without_force(call: Call) -> None:
     assert call("run", "gray-scott", *SMALL, "-o", "a.h5", "-q") == (0, "", "")
     before = Path("a.h5").read_bytes()
@@ -116,6 +138,16 @@ def test_info_plot_and_a_difference(call: Call) -> None:
     code, _, err = call("plot", "a.h5", "--field", "w")
     assert code == 2
     assert "'w'" in err
+
+
+@pytest.mark.parametrize("suffix", ["vtkhdf", "nc"])
+def test_a_result_may_have_the_suffix_that_other_programs_know(call: Call, suffix: str) -> None:
+    for name in ("a.h5", f"a.{suffix}"):
+        assert call("run", "gray-scott", *SMALL, "-o", name, "-q") == (0, "", "")
+    assert call("compare", "a.h5", f"a.{suffix}")[0] == 0
+    xarray = pytest.importorskip("xarray")
+    with xarray.open_dataset(f"a.{suffix}", engine="h5netcdf") as data:
+        assert data.u.shape == (2, 12, 16)
 
 
 @pytest.mark.parametrize("name", packaged())

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parsolve.cli.words import by_axis, size, table
+from parsolve.cli.words import by_axis, number, size, table, tolerance
 
 if TYPE_CHECKING:
     import argparse
@@ -28,19 +28,27 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     parser.add_argument("result", metavar="OUT.h5", type=Path)
     parser.add_argument("--field", metavar="NAME", help="field to draw (default: the first)")
     nearest = "draw the frame nearest to this time (default: the last)"
-    parser.add_argument("--time", type=float, metavar="T", help=nearest)
-    plane = "plane of a 3-D field, e.g. z=0.5 (default: the middle)"
+    parser.add_argument("--time", type=number, metavar="T", help=nearest)
+    plane = "plane of a 3-D field (default: the middle of z), or line of a 2-D field, e.g. z=0.5"
     parser.add_argument("--slice", metavar="AXIS=POSITION", help=plane)
     parser.add_argument("--sheet", action="store_true", help="contact sheet over time")
-    parser.add_argument("-o", "--output", type=Path, metavar="PNG", help="picture (default: the result's name, .png)")
+    mirrored = "of values of both signs the other limit is the mirror image"
+    parser.add_argument("--vmin", type=number, metavar="V", help=f"lower limit of the colours, or of lines; {mirrored}")
+    parser.add_argument("--vmax", type=number, metavar="V", help="upper limit")
+    parser.add_argument("--log", action="store_true", help="logarithmic scale; what is not above zero is grey")
+    chosen = "a colormap of matplotlib (default: viridis, or RdBu_r for values of both signs)"
+    parser.add_argument("--colormap", metavar="NAME", help=chosen)
+    picture = "picture (default: OUT.FIELD.png, numbered if taken)"
+    parser.add_argument("-o", "--output", type=Path, metavar="PNG", help=picture)
+    parser.add_argument("--force", action="store_true", help="replace an existing picture")
     parser.set_defaults(do=plot, parallel=False, writes=True)
 
     example = "python -m parsolve compare a.h5 b.h5 --rtol 1e-12"
     parser = add("compare", "compare two results, bit by bit by default", example)
     parser.add_argument("a", metavar="A.h5", type=Path)
     parser.add_argument("b", metavar="B.h5", type=Path)
-    parser.add_argument("--rtol", type=float, metavar="R", help="allow |a - b| <= atol + R |b|")
-    parser.add_argument("--atol", type=float, default=0.0, metavar="A", help="allow |a - b| <= A + rtol |b|")
+    parser.add_argument("--rtol", type=tolerance, metavar="R", help="allow |a - b| <= atol + R |b|")
+    parser.add_argument("--atol", type=tolerance, default=0.0, metavar="A", help="allow |a - b| <= A + rtol |b|")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(do=compare, parallel=False, writes=False)
 
@@ -86,9 +94,10 @@ def _info_text(facts: dict[str, Any]) -> str:
 def plot(args: argparse.Namespace, start_mpi: object) -> int:
     """Draw a field and print the path of the picture."""
     from parsolve.view.plot import draw
+    from parsolve.view.scale import Look
 
-    out = args.output or args.result.with_suffix(".png")
-    print(draw(args.result, field=args.field, time=args.time, slice=args.slice, out=out, sheet=args.sheet))
+    look = Look(args.vmin, args.vmax, args.log, args.colormap)
+    print(draw(args.result, args.field, args.time, args.slice, args.output, args.sheet, look, args.force))
     return 0
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parsolve.cli.progress import ProgressLine
-from parsolve.cli.words import by_axis, count, passes_text, size, table, workers_text
+from parsolve.cli.words import by_axis, count, passes_text, size, steps_text, table, workers_text
 from parsolve.domain import launch
 from parsolve.errors import on_root
 
@@ -83,7 +83,7 @@ def summary_text(summary: Summary) -> str:
     rows = [
         ("grid", f"{grid}: {summary.cells} cells"),
         ("processes", workers_text(processes, summary.threads, summary.instruction_set)),
-        ("steps", f"{summary.steps}, to t = {summary.time:.6g}, {'first ' * summary.adaptive}dt = {summary.dt:.6g}"),
+        ("steps", f"{summary.steps}, to t = {summary.time:.6g}, {'first ' * summary.changes}dt = {summary.dt:.6g}"),
         ("marching", f"{summary.seconds:.3g} s, {summary.updates_per_s:.3g} cell updates/s"),
         ("order", passes_text(summary.steps_a_pass, summary.tile)),
     ]
@@ -122,7 +122,7 @@ def plan_text(title: str, ranks: int, plan: Plan) -> str:
         ("halo", f"{size(plan.halo_bytes_per_step)} a step and rank, at most"),
         ("memory", f"{size(plan.memory_per_rank)} a rank"),
         ("frames", f"{plan.frames} of {size(plan.frame_bytes)}: {size(plan.frames * plan.frame_bytes)}"),
-        ("step", f"dt = {plan.dt:.6g}, " + (f"{plan.steps} steps" if plan.steps else "adapted to the tolerance")),
+        ("step", f"{'first ' * plan.changes}dt = {plan.dt:.6g}, {steps_text(plan.steps, plan.changes)}"),
         ("order", passes_text(plan.steps_a_pass, plan.tile)),
         *(("boundary", note) for note in plan.boundary),
     ]

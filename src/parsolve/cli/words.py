@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING
 
@@ -31,19 +32,41 @@ def count(text: str) -> int:
     return int(text)
 
 
+def number(text: str) -> float:
+    """Return the finite number of an option.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    return _number(text, "a number", -sys.float_info.max)
+
+
+def tolerance(text: str) -> float:
+    """Return the number >= 0 of an option.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    return _number(text, "a number >= 0", 0.0)
+
+
 def seconds(text: str) -> float:
     """Return the seconds of an option.
 
     Raises:
         ArgumentTypeError: they are not finite, or not > 0.
     """
+    return _number(text, "a number > 0", sys.float_info.min)
+
+
+def _number(text: str, kind: str, least: float) -> float:
     try:
-        number = float(text)
+        value = float(text)
     except ValueError:
-        number = 0.0
-    if not 0 < number < math.inf:
-        raise ArgumentTypeError(f"expected a number > 0, got {text!r}")
-    return number
+        value = math.nan
+    if not least <= value < math.inf:
+        raise ArgumentTypeError(f"expected {kind}, got {text!r}")
+    return value
 
 
 def by_axis(numbers: Mapping[str, int]) -> str:
@@ -54,6 +77,13 @@ def by_axis(numbers: Mapping[str, int]) -> str:
 def workers_text(processes: str, threads: int, instruction_set: str) -> str:
     """Return what computes: the process grid, the threads of each rank, and the instruction set of all."""
     return ", ".join([processes, *([f"{threads} threads each"] if threads > 1 else []), instruction_set])
+
+
+def steps_text(steps: int | None, changes: bool) -> str:
+    """Return how many steps a march will take, as far as that is known."""
+    if steps is None:
+        return "adapted to the tolerance"
+    return f"about {steps} steps, as they change with the solution" if changes else f"{steps} steps"
 
 
 def passes_text(steps: int, tile: Sequence[int]) -> str:
