@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, cast
 
 from parsolve.bench.measure import find_benchmark, measure_speed, wait_asleep
 from parsolve.domain.cores import node_cores
-from parsolve.errors import ParsolveError, StorageError, agree
+from parsolve.errors import ParsolveError, agree
+from parsolve.store.writing import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,4 +94,4 @@ def write_table(rows: Sequence[Row], path: Path) -> None:
     writer = csv.DictWriter(text, list(vars(rows[0])))
     writer.writeheader()
     writer.writerows(map(vars, rows))
-    write_whole(path, text.getvalue().encode(), replace=True)
+    write_whole(path, text.getvalue().encode(), force=True)

@@ -79,6 +79,6 @@ def new(args: argparse.Namespace, start_mpi: object) -> int:
     if name not in known:
         raise CaseError(f"new: no packaged case '{args.name}'{nearest(name, known, 'packaged cases')}")
     path = Path(f"{name}.toml" if args.output is None else args.output)
-    write_whole(path, known[name].encode(), args.force)
+    write_whole(path, known[name].encode(), force=args.force)
     print(f"{path}\nrun it: python -m parsolve run {path}")
     return 0

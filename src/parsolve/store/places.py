@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 from contextlib import ExitStack, suppress
@@ -56,8 +55,7 @@ def claim(path: Path, *, force: bool = False, number: bool = False, inputs: Iter
     writing.refuse_name(path)
     if not number or force:
         return _claim(path, force, inputs)
-    for count in itertools.count(1):
-        name = path if count == 1 else path.with_name(f"{path.stem}-{count}{path.suffix}")
+    for name in writing.numbered(path):
         if not os.path.lexists(name):
             with suppress(_Taken, claims.Claimed):
                 return _claim(name, force, inputs)

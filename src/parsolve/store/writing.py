@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import stat
 from contextlib import suppress
@@ -11,19 +12,22 @@ from typing import TYPE_CHECKING
 from parsolve.errors import ResourceError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _LONGEST = 255 - len("..frames.partial")  # bytes of a file name, with what temporary names add
 
 
-def write_whole(path: Path, content: bytes, replace: bool, inputs: Iterable[Path] = ()) -> Path:
+def write_whole(
+    path: Path, content: bytes, *, force: bool = False, number: bool = False, inputs: Iterable[Path] = ()
+) -> Path:
     """Write a small file and return its path; on any failure what was there before is still there, and nothing else.
 
     Args:
-        path: a new name, or with `replace` that of a regular file, which is replaced.
+        path: its name.
         content: all of it.
-        replace: whether a file may be there already.
+        force: replace a regular file that is there already.
+        number: if there is something already that is not to be replaced, take stem-2, stem-3, ...
         inputs: files that are never replaced.
 
     Raises:
@@ -32,23 +36,49 @@ def write_whole(path: Path, content: bytes, replace: bool, inputs: Iterable[Path
     """
     refuse_name(path)
     refuse_inputs(path, inputs)
-    if os.path.lexists(path):
+    if os.path.lexists(path) and not number:
         refuse_special(path)
-        if not replace:
-            raise StorageError(f"{path}: exists already; use -o for another name or --force to replace it")
     aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with aside.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        aside.replace(path)
+        if force:
+            return aside.replace(path)
+        for name in numbered(path) if number else (path,):
+            with suppress(FileExistsError):
+                return _give_name(aside, name)
     except OSError as caught:
         raise failure(path, "write it", caught) from caught
     finally:
         with suppress(OSError):
             aside.unlink(missing_ok=True)
-    return path
+    raise StorageError(f"{path}: exists already; use -o for another name or --force to replace it")
+
+
+def numbered(path: Path) -> Iterator[Path]:
+    """Yield the path, then with -2, -3, ... behind its stem."""
+    yield path
+    for count in itertools.count(2):
+        yield path.with_name(f"{path.stem}-{count}{path.suffix}")
+
+
+def _give_name(aside: Path, name: Path) -> Path:
+    """Give a file a name that nothing has, and return it.
+
+    Raises:
+        FileExistsError: something has it.
+    """
+    try:
+        name.hardlink_to(aside)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        if os.path.lexists(name):
+            raise FileExistsError from None
+        aside.replace(name)
+    return name
 
 
 def failure(path: Path, action: str, caught: OSError, advice: str = "") -> StorageError | ResourceError:
