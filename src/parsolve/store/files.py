@@ -92,7 +92,9 @@ def open_read(path: Path) -> h5py.File:
         StorageError: the file is missing or is not HDF5.
     """
     if not path.is_file():
-        raise StorageError(f"{path}: no such file")
+        frames = path.with_name(path.name + ".frames") if path.name else path
+        hint = f"; its run did not finish, but there are frames: '{frames}'" if frames.is_dir() else ""
+        raise StorageError(f"{path}: no such file{hint}")
     try:
         return h5py.File(path, "r", locking=False)
     except OSError as caught:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-_FRAME = re.compile(r"\d{9,}\.h5|\.\d{9,}\.h5\.partial")
+FRAME = re.compile(r"\d{9,}\.h5")
+_UNFINISHED = re.compile(r"\.\d{9,}\.h5\.partial")
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,6 @@ def remove_frames(directory: Path) -> None:
         return
     with suppress(OSError):
         for file in list(directory.iterdir()):
-            if _FRAME.fullmatch(file.name):
+            if FRAME.fullmatch(file.name) or _UNFINISHED.fullmatch(file.name):
                 file.unlink(missing_ok=True)
         directory.rmdir()
