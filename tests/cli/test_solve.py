@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import h5py
 import pytest
 
 from parsolve.case.tables import packaged
@@ -214,10 +215,15 @@ def test_what_the_equation_does_not_know_is_refused(call: Call, override: str) -
 
 
 def test_wrong_input_under_mpi_is_told_once(shell: Shell, tmp_path: Path) -> None:
+    layout = h5py.VirtualLayout((36, 36, 48), "f8")
+    layout[...] = h5py.VirtualSource("nowhere.h5", "u", (36, 36, 48))
+    with h5py.File(tmp_path / "zeros.h5", "w") as file:
+        file.create_virtual_dataset("u", layout)
     for words, code, text in (
         (["run", "nosuch"], 2, "nosuch: no such file"),
         (["run", "heat", "--set", "initial.u=sni(x)"], 2, "'sin'"),
         (["run", "heat", "-o", "no/such/place.h5"], 5, "no/such"),
+        (["run", "heat", "--set", "initial.u.file=zeros.h5"], 2, "its source 'nowhere.h5' is missing"),
     ):
         done = shell("-m", "parsolve", *words, ranks=2)
         lines = [line for line in done.stderr.splitlines() if line.startswith("parsolve: error")]

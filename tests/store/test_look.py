@@ -137,6 +137,7 @@ def test_the_child_survives_what_can_be_survived_and_starts_no_other(
             subprocess.CompletedProcess([], -signal.SIGSEGV),
             r"a\.h5: HDF5 cannot read this file \(a trial ended with SIGSEGV",
         ),
+        (subprocess.CompletedProcess([], -signal.SIGXCPU), r"a\.h5: HDF5 does not come to an end"),
         (subprocess.TimeoutExpired([], 1), r"a\.h5: HDF5 does not come to an end"),
         (subprocess.CompletedProcess([], 1), None),
     ],
@@ -156,6 +157,18 @@ def test_a_file_that_the_child_does_not_survive_is_refused(
         return
     with pytest.raises(StorageError, match=said):
         look(tmp_path / "a.h5")
+
+
+def test_the_child_ends_by_itself_or_by_its_limits(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endless = tmp_path / "h5py"
+    endless.mkdir()
+    (endless / "__init__.py").write_text("while True: pass")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(module, "_PATIENCE", 1.0)
+    with pytest.raises(StorageError, match="does not come to an end"):
+        look(source)
 
 
 def test_a_child_is_started_once_and_not_for_results(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,6 @@ except StorageError as error:
 
 def rivals(path: Path, count: int, *options: str) -> list[tuple[int, str]]:
     """Exit code and last word of runs into the same name at once."""
-    import time
 
     start = str(time.time() + 2.0)
     clean = {key: text for key, text in os.environ.items() if not key.startswith(("PMI", "OMPI", "PMIX"))}

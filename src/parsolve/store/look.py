@@ -22,8 +22,8 @@ from parsolve.domain.launch import PREFIXES
 from parsolve.errors import StorageError
 from parsolve.store.files import is_result, open_read
 
-_SECONDS = 10  # of computing, after which the child has seen enough
-_LIMIT = 4 * _SECONDS
+_SECONDS = 5  # of computing, after which the child has seen enough
+_LIMIT, _PATIENCE = 3 * _SECONDS, 12 * _SECONDS  # of computing and of waiting, after which it is ended
 _MEMORY = 4 << 30
 _BYTES = 32 << 20  # that it reads of one data set
 _DEPTH = 8  # of virtual data sets in each other
@@ -50,12 +50,15 @@ def _survive(paths: tuple[Path, ...], states: tuple[tuple[int, ...], ...]) -> No
     try:
         done = subprocess.run(
             command, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            env=environment, timeout=2 * _LIMIT,
+            env=environment, timeout=_PATIENCE,
         )  # fmt: skip
+        ended = done.returncode
     except subprocess.TimeoutExpired:
-        raise StorageError(f"{what}: HDF5 does not come to an end with this file; it is damaged") from None
-    if done.returncode < 0:
-        name = signal.Signals(-done.returncode).name
+        ended = -signal.SIGXCPU
+    if ended == -signal.SIGXCPU:
+        raise StorageError(f"{what}: HDF5 does not come to an end with this file; it is damaged")
+    if ended < 0:
+        name = signal.Signals(-ended).name
         raise StorageError(f"{what}: HDF5 cannot read this file (a trial ended with {name}); it is damaged")
 
 
@@ -161,7 +164,7 @@ def _try_all(path: Path) -> None:
 def main() -> None:
     """Be the child."""
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-    resource.setrlimit(resource.RLIMIT_CPU, (_LIMIT, _LIMIT))
+    resource.setrlimit(resource.RLIMIT_CPU, (_LIMIT, _LIMIT + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for path in sys.argv[1:]:
         with suppress(Exception):
