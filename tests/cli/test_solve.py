@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,6 +103,22 @@ def test_an_existing_result_is_kept_without_force(call: Call) -> None:
     assert "--force" in err
     assert Path("a.h5").read_bytes() == before
     assert call("run", "gray-scott", *SMALL, "-o", "a.h5", "--force", "-q")[0] == 0
+
+
+def test_force_replaces_what_would_be_numbered(call: Call) -> None:
+    for words in ((), ("--force",), ("--force", "--set", "time.steps=4")):
+        assert call("run", "gray-scott", *SMALL, *words, "-q") == (0, "", "")
+    assert [path.name for path in Path().iterdir()] == ["gray-scott.h5"]
+    assert json.loads(call("info", "gray-scott.h5", "--json")[1])["steps"] == [0, 4]
+
+
+@pytest.mark.parametrize("name", ["my results/a b.h5", "$(a).h5", "it's.h5"])
+def test_what_is_shown_can_be_typed(call: Call, name: str) -> None:
+    Path(name).parent.mkdir(exist_ok=True)
+    out = call("run", "gray-scott", *SMALL, "-o", name)[1]
+    line = next(line for line in out.splitlines() if "look at it" in line)
+    assert shlex.split(line)[-1] == name
+    assert shlex.split(call("new", "heat", "-o", f"{name}.toml")[1].splitlines()[-1])[-1] == f"{name}.toml"
 
 
 def test_info_plot_and_a_difference(call: Call) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 DEFAULT_CASE = "gray-scott"
+DEEPEST = 8  # tables in tables: no key of a case has more
 
 # Keys of one table of which at most one may be given; `--set` of one takes the place of the others.
 ALTERNATIVES = (
@@ -52,7 +53,7 @@ def read_source(case: str | Path | None) -> tuple[str, str, Path]:
             hint = nearest(path.stem, known, "packaged cases")
             raise CaseError(f"{name}: no such file and no packaged case of that name{hint}")
     try:
-        return name, path.read_text("utf-8"), path.parent
+        return name, path.read_text("utf-8-sig"), path.parent
     except UnicodeDecodeError as error:
         raise CaseError(f"{name}: not UTF-8 text (byte {error.start}); is this a case file?") from None
     except OSError as error:
@@ -74,7 +75,7 @@ def override(data: dict[str, Any], text: str) -> str:
     key, equals, value = text.partition("=")
     key = key.strip()
     parts = key.split(".")
-    if not equals or not all(parts):
+    if not equals or not all(parts) or len(parts) > DEEPEST:
         raise CaseError(f"--set {text}: expected key=value, such as time.end=10 or grid.x.cells=64")
     table = data
     for depth, part in enumerate(parts[:-1]):
@@ -107,11 +108,39 @@ def merge(table: dict[str, Any], more: Mapping[str, Any]) -> None:
             put(table, key, value)
 
 
+def parse(name: str, text: str) -> dict[str, Any]:
+    """Return the tables of a TOML text.
+
+    Raises:
+        CaseError: it is none, or its tables lie too deep in each other.
+    """
+    try:
+        data = tomllib.loads(text)
+    except RecursionError:
+        raise CaseError(f"{name}: not a case: its tables or lists lie too deep in each other") from None
+    except ValueError as error:  # of TOML, or of a number with thousands of digits
+        reason = str(error).partition("; use sys.")[0]
+        raise CaseError(f"{name}: not valid TOML: {reason}") from None
+    if _depth(data) > DEEPEST:
+        raise CaseError(f"{name}: not a case: its tables or lists lie too deep in each other")
+    return data
+
+
+def _depth(data: Any) -> int:
+    """Return how many tables and lists lie in each other, as far as that matters."""
+    depth, level = 0, [data]
+    while depth <= DEEPEST and level:
+        depth += 1
+        inner = [part.values() if isinstance(part, dict) else part for part in level]
+        level = [value for values in inner for value in values if isinstance(value, dict | list)]
+    return depth
+
+
 def _toml_value(text: str) -> object:
     """Return the TOML value of a text, or the text itself where it is none."""
     try:
-        parsed = tomllib.loads(f"value = {text.strip()}")
-    except (tomllib.TOMLDecodeError, RecursionError):
+        parsed = parse("", f"value = {text.strip()}")
+    except CaseError:
         return text
     return parsed["value"] if len(parsed) == 1 else text
 

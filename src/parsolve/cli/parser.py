@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import IO, TYPE_CHECKING, NoReturn
 
 from parsolve.case.tables import DEFAULT_CASE, nearest, packaged
 from parsolve.cli import bench, catalog, doctor, equations, results, solve
+from parsolve.cli.streams import answer
 from parsolve.domain import launch
 from parsolve.errors import CaseError
 
@@ -28,6 +30,10 @@ example:
   mpirun -n 4 python -m parsolve run gray-scott -o patterns.h5"""
 
 
+class Answered(Exception):
+    """The parser has printed all that was asked for."""
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser that raises CaseError, and prints its help once however many copies run."""
 
@@ -35,10 +41,14 @@ class Parser(argparse.ArgumentParser):
         """Raise CaseError in place of printing and exiting."""
         raise CaseError(f"{message}; see `{self.prog} --help`")
 
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """Raise Answered in place of exiting: there is a code to return."""
+        raise Answered
+
     def print_help(self, file: IO[str] | None = None) -> None:  # type: ignore[override]
         """Print the help on the launcher's first process only."""
         if launch.is_first():
-            super().print_help(file)
+            answer(self.format_help().rstrip())
 
 
 def build() -> tuple[Parser, dict[str, Parser]]:
@@ -75,10 +85,17 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Return the parsed command line; without arguments, that of running the default case.
 
     Raises:
-        CaseError: an unknown command or option, or a wrong value.
+        Answered: it asked for help, which is printed.
+        CaseError: an unknown command or option, a wrong value, or bytes that are no text.
     """
     parser, known = build()
     words = list(argv) or ["run", DEFAULT_CASE]
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            coding = sys.getfilesystemencoding()
+            raise CaseError(f"{word!a}: no text in {coding}; rename the file, or set LC_ALL=C.UTF-8") from None
     first = next((word for word in words if not word.startswith("-")), None)
     if first is not None and words[0] == first and first not in known:
         is_case = first.endswith(".toml") or first in packaged()
