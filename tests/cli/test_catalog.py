@@ -38,7 +38,10 @@ def test_new_copies_comments_and_overwrites_nothing(call: Call) -> None:
     assert Path("heat.toml").read_text() == packaged()["wave"]
     code, _, err = call("new", "wave", "-o", "no/such/folder.toml")
     assert code == 5
-    assert "no/such/folder.toml: cannot be written: No such file or directory" in err
+    assert "no/such/folder.toml: directory 'no/such' does not exist; create it" in err
+    code, _, err = call("new", "wave", "-o", "")
+    assert code == 2
+    assert "expected the name of a file" in err
 
 
 def test_doctor(call: Call) -> None:

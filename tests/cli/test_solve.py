@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from parsolve.case.tables import packaged
-from parsolve.cli.solve import free_name
 
 if TYPE_CHECKING:
     import subprocess
@@ -20,15 +19,6 @@ if TYPE_CHECKING:
     Shell = Callable[..., subprocess.CompletedProcess[str]]
 
 SMALL = ("--set", "grid.x.cells=16", "--set", "grid.y.cells=12", "--set", "time.steps=3")
-
-
-def test_free_name(tmp_path: Path) -> None:
-    path = tmp_path / "heat.h5"
-    assert free_name(path) == path
-    path.touch()
-    assert free_name(path) == tmp_path / "heat-2.h5"
-    (tmp_path / "heat-2.h5.frames").mkdir()
-    assert free_name(path) == tmp_path / "heat-3.h5"
 
 
 def test_run_twice_works_twice_and_is_the_same(call: Call) -> None:
@@ -105,13 +95,6 @@ def test_an_existing_result_is_kept_without_force(call: Call) -> None:
     assert call("run", "gray-scott", *SMALL, "-o", "a.h5", "--force", "-q")[0] == 0
 
 
-def test_force_replaces_what_would_be_numbered(call: Call) -> None:
-    for words in ((), ("--force",), ("--force", "--set", "time.steps=4")):
-        assert call("run", "gray-scott", *SMALL, *words, "-q") == (0, "", "")
-    assert [path.name for path in Path().iterdir()] == ["gray-scott.h5"]
-    assert json.loads(call("info", "gray-scott.h5", "--json")[1])["steps"] == [0, 4]
-
-
 @pytest.mark.parametrize("name", ["my results/a b.h5", "$(a).h5", "it's.h5"])
 def test_what_is_shown_can_be_typed(call: Call, name: str) -> None:
     Path(name).parent.mkdir(exist_ok=True)
@@ -119,6 +102,27 @@ def test_what_is_shown_can_be_typed(call: Call, name: str) -> None:
     line = next(line for line in out.splitlines() if "look at it" in line)
     assert shlex.split(line)[-1] == name
     assert shlex.split(call("new", "heat", "-o", f"{name}.toml")[1].splitlines()[-1])[-1] == f"{name}.toml"
+
+
+def test_without_a_name_results_are_numbered_or_with_force_replaced(call: Call) -> None:
+    for result in ("gray-scott.h5", "gray-scott-2.h5"):
+        assert call("run", "gray-scott", *SMALL, "-q") == (0, "", "")
+        assert Path(result).is_file()
+    assert call("run", "gray-scott", *SMALL, "-q", "--force") == (0, "", "")
+    assert sorted(map(str, Path().iterdir())) == ["gray-scott-2.h5", "gray-scott.h5"]
+
+
+def test_what_a_run_reads_is_never_replaced(call: Call) -> None:
+    assert call("new", "heat", "-o", "a.toml")[0] == 0
+    few = ("--set", "time.steps=1")
+    assert call("run", "a.toml", *few, "-o", "b.h5", "-q")[0] == 0
+    from_b = ("--set", "initial.u.file=b.h5")
+    for words in (("-o", "a.toml", *few), ("-o", "b.h5", *few, *from_b)):
+        before = {path: path.read_bytes() for path in Path().iterdir()}
+        code, _, err = call("run", "a.toml", *words, "--force")
+        assert code == 5
+        assert "is read here" in err
+        assert {path: path.read_bytes() for path in Path().iterdir()} == before
 
 
 def test_info_plot_and_a_difference(call: Call) -> None:

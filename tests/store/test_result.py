@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from parsolve.errors import CaseError, StorageError
+from parsolve.store.compare import compare
 from parsolve.store.result import open_result
 
 if TYPE_CHECKING:
@@ -65,3 +66,39 @@ def test_a_truncated_file_is_refused(alone: Any, tmp_path: Path, part: float) ->
     path.write_bytes(path.read_bytes()[: int(part * path.stat().st_size)])
     with pytest.raises(StorageError, match=r"r\.h5: not a "), open_result(path):
         pass
+
+
+@pytest.mark.parametrize("shape", [(13,), (9, 8), (8, 7, 6)])
+def test_frames_and_their_folder_are_results(alone: Any, tmp_path: Path, shape: tuple[int, ...]) -> None:
+    grid = alone.result(tmp_path / "r.h5", *shape, keep_frames=True)
+    folder = tmp_path / "r.h5.frames"
+    (folder / ".000000077.h5.partial").write_text("half a frame")
+    (folder / "thesis.tex").write_text("mine")
+    frames = [folder / f"{10 * i:09d}.h5" for i in range(3)]
+    for path, shown in ((folder, [0, 1, 2]), *((frame, [i]) for i, frame in enumerate(frames))):
+        with open_result(path) as result, open_result(tmp_path / "r.h5") as whole:
+            assert result.times.tolist() == [i / 2 for i in shown]
+            assert result.steps.tolist() == [10 * i for i in shown]
+            assert (result.grid, result.fields, result.provenance) == (whole.grid, whole.fields, whole.provenance)
+            assert (result.units("u"), result.long_name("u"), result.path) == ("K", "temperature", path)
+            for place, i in enumerate(shown):
+                np.testing.assert_array_equal(result.read("v", place), alone.values(grid, "v", i))
+    assert compare(folder, tmp_path / "r.h5").equal
+    assert not compare(frames[0], frames[1]).equal
+
+
+def test_a_folder_that_is_not_of_one_run_is_refused(
+    alone: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    alone.result(tmp_path / "r.h5", 9, 8, keep_frames=True)
+    alone.result(tmp_path / "other.h5", 8, 8, keep_frames=True)
+    (tmp_path / "empty").mkdir()
+    for name in ("empty", "."):
+        with pytest.raises(StorageError, match="is a folder without complete frames"), open_result(name):
+            pass
+    frames = tmp_path / "r.h5.frames"
+    for content in ((tmp_path / "other.h5.frames/000000010.h5").read_bytes(), b"", b"hello"):
+        (frames / "000000010.h5").write_bytes(content)
+        with pytest.raises(StorageError, match=r"000000010\.h5: not a "), open_result(frames):
+            pass

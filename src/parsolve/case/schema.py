@@ -195,6 +195,15 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return text
 
     @property
+    def files(self) -> list[Path]:
+        """The files that a run reads: the case's own, and those of its values."""
+        sides = (side for field in self.boundary.values() for side in field.values())
+        values = [*self.initial.values(), *self.fields.values()]
+        values += [v for s in sides for v in (s.dirichlet, s.neumann, s.curvature) if v is not None]
+        named = [value.file for value in values if isinstance(value, FileValue) and value.array is None]
+        return [Path(name) for name in dict.fromkeys([self.origin.name, *named])]
+
+    @property
     def stem(self) -> str:
         """The case's short name, from which its output is named."""
         return Path(self.origin.name).stem or "case"

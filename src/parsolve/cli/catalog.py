@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING
 from parsolve.case.tables import nearest, packaged
 from parsolve.cli.streams import answer
 from parsolve.cli.words import file_name, table
-from parsolve.errors import CaseError, StorageError
+from parsolve.errors import CaseError
+from parsolve.store.writing import write_whole
 
 if TYPE_CHECKING:
     import argparse
@@ -80,12 +80,6 @@ def new(args: argparse.Namespace, start_mpi: object) -> int:
     if name not in known:
         raise CaseError(f"new: no packaged case '{args.name}'{nearest(name, known, 'packaged cases')}")
     path = args.output or Path(f"{name}.toml")
-    try:
-        with path.open("w" if args.force else "x", encoding="utf-8") as file:
-            file.write(known[name])
-    except FileExistsError:
-        raise StorageError(f"{path}: exists; use -o for another name or --force to replace it") from None
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be written: {os.strerror(error.errno or 0)}") from None
+    write_whole(path, known[name].encode(), force=args.force)
     answer(f"{path}\nrun it: python -m parsolve run {shlex.quote(str(path))}")
     return 0

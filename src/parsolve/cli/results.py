@@ -68,7 +68,7 @@ def _facts(path: Path, result: Result) -> dict[str, Any]:
     """Return what a result holds, as plain data."""
     return {
         "result": str(path),
-        "bytes": path.stat().st_size,
+        "bytes": sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path])),
         "grid": dict(zip(result.grid.names, reversed(result.grid.shape), strict=True)),
         "fields": list(result.fields),
         "times": [float(time) for time in result.times],

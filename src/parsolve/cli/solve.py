@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import os
 import shlex
 import sys
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parsolve.cli.progress import ProgressLine
@@ -57,13 +54,8 @@ def run(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> int
     """Run the case on all ranks and print the summary."""
     from parsolve.case import Case
 
-    def read() -> tuple[Case, Path]:
-        case = Case.load(args.case, args.set)
-        usual = Path(f"{case.stem}.h5")
-        return case, args.output or (usual if args.force else free_name(usual))
-
     comm = start_mpi()
-    case, out = on_root(comm, read)
+    case = on_root(comm, lambda: Case.load(args.case, args.set))
     warning = launch.oversubscription(comm)
     if warning and not args.quiet:
         _warn([warning])
@@ -71,7 +63,7 @@ def run(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> int
     from parsolve.run import run as solve  # loads the numerics only now, after the case is known to be good
 
     with closing(ProgressLine(sys.stderr if comm.rank == 0 and not args.quiet else None)) as progress:
-        summary = solve(case, comm, out, args.force, progress)
+        summary = solve(case, comm, args.output, args.force, progress)
     if comm.rank == 0:
         if not args.quiet:
             _warn(summary.warnings)
@@ -85,13 +77,6 @@ def _warn(texts: Sequence[str]) -> None:
     """Tell each text on stderr."""
     for text in texts:
         tell(f"parsolve: warning: {text}")
-
-
-def free_name(path: Path) -> Path:
-    """Return the path, or the first of stem-2, stem-3, ... of which there is no result and no frames yet."""
-    numbered = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in itertools.count(2))
-    names = itertools.chain([path], numbered)
-    return next(name for name in names if not os.path.lexists(name) and not os.path.lexists(f"{name}.frames"))
 
 
 def summary_text(summary: Summary) -> str:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from parsolve.domain.grid import Grid
 
 COORDINATE_UNITS = {"x": "m", "y": "m", "z": "m", "time": "s"}
+TIMES = ("time", "VTKHDF/Steps/Values")  # where the times of frames stand
 RESERVED = frozenset({"x", "y", "z", "time", "step", "entry", "provenance", "VTKHDF"})
 
 
@@ -108,9 +109,9 @@ def _write_globals(file: h5py.File, content: Content) -> None:
     """Write the CF attributes of the file; what is not known stays out."""
     known = content.provenance
     file.attrs["Conventions"] = "CF-1.11"
+    file.attrs["source"] = f"parsolve {known.get('parsolve', '')}".strip()  # `is_result` looks for these two
     if known.get("title"):
         file.attrs["title"] = known["title"]
-    file.attrs["source"] = f"parsolve {known.get('parsolve', '')}".strip()
     line = f"{known.get('created', '')} {known.get('command', '')}".strip()
     if line:
         file.attrs["history"] = line
@@ -160,7 +161,7 @@ def _create_virtual(file: h5py.File, name: str, content: Content, frames: Sequen
     creation.set_obj_track_times(False)
     creation.set_fill_value(np.array([np.nan]))  # a frame that is missing must not read as zeros
     shape = content.shape[1:]
-    space, source = h5py.h5s.create_simple(content.shape), h5py.h5s.create_simple(shape)
+    space, source = h5py.h5s.create_simple(content.shape), h5py.h5s.create_simple((1, *shape))
     for index, frame in enumerate(frames):
         space.select_hyperslab((index, *(0 for _ in shape)), (1, *shape))
         creation.set_virtual(space, os.fsencode(frame), name.encode(), source)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from parsolve.case.tables import nearest
 from parsolve.domain.grid import AXES, Grid
 from parsolve.errors import CaseError, StorageError
 from parsolve.store.files import open_read
+from parsolve.store.layout import Content, FieldInfo, lay_out
+from parsolve.store.places import FRAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,14 +71,48 @@ class Result:
 
 @contextmanager
 def open_result(path: Path | str) -> Iterator[Result]:
-    """Return a context manager that gives a result open for reading.
+    """Return a context manager that gives a result open for reading: a file, a frame, or a folder of frames.
 
     Raises:
         StorageError: the file is missing, damaged, not a result, or an index whose frames are missing.
     """
     path = Path(path)
-    with open_read(path) as file:
+    with ExitStack() as owner:
+        if path.is_dir():
+            scratch = owner.enter_context(TemporaryDirectory(prefix="parsolve-"))
+            file = owner.enter_context(open_read(_index(path, Path(scratch))))
+        else:
+            file = owner.enter_context(open_read(path))
         yield _describe(path, file)
+
+
+def _index(folder: Path, scratch: Path) -> Path:
+    """Return a file that shows the frames of a folder as one result.
+
+    Raises:
+        StorageError: there are none, or they are not of one run.
+    """
+    frames = sorted(path.absolute() for path in folder.iterdir() if FRAME.fullmatch(path.name))
+    if not frames:
+        raise StorageError(f"{folder}: is a folder without complete frames of a run")
+    times, steps = [], []
+    with open_read(frames[0]) as file:
+        first = _describe(frames[0], file)
+        infos = tuple(FieldInfo(name, first.long_name(name), first.units(name)) for name in first.fields)
+        dtype = file[first.fields[0]].dtype
+    for frame in frames:
+        with open_read(frame) as file:
+            try:
+                times.append(float(file["time"][0]))
+                steps.append(int(file["step"][0]))
+                same = all(file[info.name].shape == (1, *first.grid.shape) for info in infos)
+            except (KeyError, TypeError, ValueError, AttributeError, OSError, RuntimeError):
+                same = False
+        if not same:
+            raise StorageError(f"{frame}: not a frame of the same run as '{frames[0].name}'")
+    content = Content(first.grid, infos, dtype, first.provenance, tuple(times), tuple(steps))
+    lay_out(scratch / "index.h5", content, frames)
+    return scratch / "index.h5"
 
 
 def _describe(path: Path, file: h5py.File) -> Result:

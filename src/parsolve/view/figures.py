@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import textwrap
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from parsolve.errors import SetupError, StorageError
+from parsolve.store.writing import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from matplotlib.figure import Figure
@@ -85,21 +84,4 @@ def save(figure: Figure, path: Path, force: bool = False, number: bool = False) 
         figure.savefig(picture, dpi=150, format=path.suffix[1:] or "png")
     except (OSError, ValueError) as error:
         raise StorageError(f"{path}: cannot write the picture: {error}") from error
-    for name in _names(path):
-        try:
-            with name.open("wb" if force else "xb") as file:
-                file.write(picture.getbuffer())
-            return name
-        except FileExistsError:
-            if not number:
-                raise StorageError(f"{name}: exists; use -o for another name or --force to replace it") from None
-        except OSError as error:
-            raise StorageError(f"{name}: cannot write the picture: {error.strerror or error}") from error
-    raise AssertionError("there is always a next number")
-
-
-def _names(path: Path) -> Iterator[Path]:
-    """Yield the path, then with -2, -3, ... behind the stem."""
-    yield path
-    for number in itertools.count(2):
-        yield path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return write_whole(path, picture.getvalue(), force=force, number=number)
