@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 EXIT_CODES = """\
 exit codes:
   0    done; for compare: the results are the same
-  1    unexpected error (please report it, with the output of doctor)
+  1    for compare: the results differ; else unexpected error (please report it, with the output of doctor)
   2    wrong command line, case file or input file
   3    wrong environment: MPI, launcher, missing library, too many ranks
   4    numerical failure: a value that is not finite
-  5    a file cannot be read or written, or exists; for compare: the results differ
+  5    a file cannot be read or written, or exists
   6    memory or disk is not enough
   130  interrupted (Ctrl-C); 143: terminated (SIGTERM)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from parsolve.store.result import Result
 
-DIFFERENT = 5  # the exit code for a failed verification
+DIFFERENT = 1  # as of diff and cmp; what cannot be read is 5
 
 
 def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
@@ -103,7 +103,7 @@ def plot(args: argparse.Namespace, start_mpi: object) -> int:
 
 
 def compare(args: argparse.Namespace, start_mpi: object) -> int:
-    """Compare two results; 0 if they are the same, 5 if not."""
+    """Compare two results; 0 if they are the same, 1 if not."""
     from parsolve.store.compare import compare as compare_results
 
     outcome = compare_results(args.a, args.b, rtol=args.rtol, atol=args.atol)
