@@ -73,7 +73,10 @@ def solve(case: Case, out: str | Path, comm: MPI.Intracomm | None = None, force:
 
 
 def text(e: object) -> str:
-    """The text of an expression in the language of the case file; SymPy functions by their names there."""
+    """The text of an expression in the language of the case file; SymPy functions by their names there.
+
+    A condition is 1 where it holds, else 0.
+    """
     if isinstance(e, str):
         return str(e)
     import sympy
@@ -97,8 +100,17 @@ def text(e: object) -> str:
         def _print_Relational(self, e: Any) -> str:
             return f"{self._print(e.lhs)} {e.rel_op} {self._print(e.rhs)}"
 
+        def _print_BooleanFunction(self, e: Any) -> str:
+            return str(self._print(sympy.to_nnf(e, simplify=False)))
+
+        _print_Xor = _print_Implies = _print_Equivalent = _print_ITE = _print_BooleanFunction
+
         def _print_Heaviside(self, e: Any) -> str:
-            return f"heaviside({self._print(e.args[0])})"
+            at, middle = (self._print(part) for part in e.args)
+            return f"heaviside({at})" if middle == "1/2" else f"where({at} == 0, {middle}, heaviside({at}))"
+
+        def _print_Mod(self, e: Any) -> str:
+            return str(self._print(e.args[0] - e.args[1] * sympy.floor(e.args[0] / e.args[1])))
 
         def _print_Exp1(self, e: Any) -> str:
             return "exp(1)"
@@ -115,7 +127,10 @@ def text(e: object) -> str:
                 result = f"where({self._print(condition)}, {self._print(value)}, {result})"
             return str(result)
 
-    return str(Printer().doprint(sympy.sympify(e)))
+    e = sympy.sympify(e)
+    if isinstance(e, sympy.logic.boolalg.Boolean) and not isinstance(e, sympy.Symbol):
+        e = sympy.Piecewise((1, e), (0, True))
+    return str(Printer().doprint(e))
 
 
 def _plain(data: Any, place: tuple[str, ...]) -> Any:
