@@ -215,3 +215,46 @@ def test_conditions_of_sympy_keep_their_values(seed: int) -> None:
     for e, inside, outside in ((holds, 1, 0), (sympy.Piecewise((x, holds), (2, True)), axes[0], 2)):
         ours = evaluate(parse(text(e), ["x", "y"], key="e"), dict(zip("xy", axes, strict=True)))
         np.testing.assert_array_equal(np.broadcast_to(ours, axes[0].shape), np.where(expected, inside, outside))
+
+
+def nested(kind: Any, depth: int = 5000) -> Any:
+    data: Any = 1
+    for _ in range(depth):
+        data = kind(data)
+    return data
+
+
+HUGE = 10**5000
+
+
+@pytest.mark.parametrize(
+    ("tables", "key"),
+    [
+        ({"output": {"fields": nested(lambda data: [data])}}, "output.fields"),
+        ({"initial": {"u": nested(lambda data: [data])}}, "initial.u"),
+        ({"initial": nested(lambda data: {"a": data})}, "initial"),
+        ({"title": "\udcff"}, "title"),
+        ({"title": "a\0b"}, "title"),
+        ({"parameters": {"\udcff": 1}}, "parameters"),
+        ({"grid": {"x": {"cells": HUGE, "range": (0, 1)}}}, "grid.x.cells"),
+        ({"grid": {"x": {"cells": 10**400, "range": (0, 1)}}}, "grid.x.cells"),
+        ({"parameters": {"D": HUGE}}, "parameters.D"),
+        ({"parameters": {"D": sympy.Integer(HUGE)}}, "parameters.D"),
+        ({"initial": {"u": HUGE * x}}, "initial.u"),
+    ],
+    ids=range(11),
+)
+def test_what_no_file_could_hold_is_refused_with_its_key(tables: dict[str, Any], key: str) -> None:
+    base = {"equation": "heat", "grid": {"x": {"cells": 8, "range": (0, 1)}}, "initial": {"u": 1}, "time": {"steps": 1}}
+    with pytest.raises(CaseError) as caught:
+        parsolve.make_case(base, **tables)
+    assert key in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+def test_only_a_communicator_solves() -> None:
+    case = parsolve.make_case(
+        equation="heat", grid={"x": {"cells": 8, "range": (0, 1)}}, initial={"u": 1}, time={"steps": 1}
+    )
+    with pytest.raises(CaseError, match="comm is a communicator"):
+        parsolve.solve(case, "a.h5", comm=3)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parsolve.case import Case
-from parsolve.case.tables import merge
+from parsolve.case.tables import DEEPEST, merge
 from parsolve.domain import launch
 from parsolve.errors import CaseError, SetupError
 
@@ -69,6 +69,8 @@ def solve(case: Case, out: str | Path, comm: MPI.Intracomm | None = None, force:
 
     from parsolve.run import run
 
+    if comm is not None and not isinstance(comm, MPI.Intracomm):
+        raise CaseError(f"solve: comm is a communicator, such as MPI.COMM_WORLD, got {comm!r}")
     return run(case, MPI.COMM_SELF if comm is None else comm, Path(out), force)
 
 
@@ -139,6 +141,8 @@ def _plain(data: Any, place: tuple[str, ...]) -> Any:
     Raises:
         CaseError: Python functions, and keys that are one in the file.
     """
+    if len(place) > DEEPEST:
+        raise CaseError(f"{'.'.join(place[:2])}: tables or lists lie too deep in each other")
     if isinstance(data, Mapping):
         plain: dict[str, Any] = {}
         for key, value in data.items():
@@ -152,7 +156,7 @@ def _plain(data: Any, place: tuple[str, ...]) -> Any:
         if isinstance(data, tuple | list) or getattr(data, "shape", None):
             return _array(data, ".".join(place))
     if isinstance(data, tuple | list):
-        return [_plain(value, place) for value in data]
+        return [_plain(value, (*place, str(i))) for i, value in enumerate(data)]
     if hasattr(data, "tolist"):  # NumPy's
         return _plain(data.tolist(), place)
     if isinstance(data, os.PathLike):
@@ -166,7 +170,10 @@ def _plain(data: Any, place: tuple[str, ...]) -> Any:
         return data
     if data.is_Integer:
         return int(data)
-    return float(data) if getattr(data, "is_comparable", False) else text(data)
+    try:
+        return float(data) if getattr(data, "is_comparable", False) else text(data)
+    except ValueError as error:  # of numbers with thousands of digits
+        raise CaseError(f"{'.'.join(place)}: {str(error).partition('; use sys.')[0]}") from None
 
 
 def _takes_array(place: tuple[str, ...]) -> bool:

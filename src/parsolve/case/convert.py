@@ -105,6 +105,8 @@ def _show(data: object) -> str:
     """Return a short picture of a value, as written in the file."""
     if isinstance(data, Mapping):
         return "a table"
+    if isinstance(data, int) and abs(data) >= 10**60:
+        return "a number of far too many digits"
     text = _WORDS["null"] if data is None else str(data).lower() if isinstance(data, bool) else repr(data)
     return text if len(text) <= 60 else text[:57] + "..."
 

@@ -28,7 +28,7 @@ MOST_THREADS = 1024  # of a rank: with far more, the library that starts them en
 _LARGEST = sys.float_info.max  # so that infinity and not-a-number are refused
 _Number = Annotated[float, msgspec.Meta(ge=-_LARGEST, le=_LARGEST)]
 _Positive = Annotated[float, msgspec.Meta(gt=0, le=_LARGEST)]
-_Count = Annotated[int, msgspec.Meta(ge=1)]
+_Count = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 _Threads = Annotated[int, msgspec.Meta(ge=1, le=MOST_THREADS)]
 
 
