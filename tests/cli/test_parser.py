@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from parsolve.cli.parser import build
+from parsolve.cli.parser import build, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -160,3 +160,9 @@ def test_absurd_words_are_refused_in_few(call: Call, argv: tuple[str, ...]) -> N
     assert "Traceback" not in err
     assert max(map(len, err.splitlines())) < 1100
     assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["-1", "-0.5", "-.5", "-1e-3", "-1E+300", "-1.5e3"])
+def test_negative_numbers_are_no_options(text: str) -> None:
+    args = parse(["plot", "a.h5", "--vmin", text, "--time", text])
+    assert args.vmin == args.time == float(text)

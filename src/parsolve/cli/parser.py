@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
-from typing import IO, TYPE_CHECKING, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from parsolve.case.tables import DEFAULT_CASE, nearest, packaged
 from parsolve.cli import bench, catalog, doctor, equations, results, solve
@@ -36,6 +37,10 @@ class Answered(Exception):
 
 class Parser(argparse.ArgumentParser):
     """An argument parser that raises CaseError, and prints its help once however many copies run."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._negative_number_matcher = re.compile(r"-\.?\d")  # -1e-3 is a number as -1 is, not an option
 
     def error(self, message: str) -> NoReturn:
         """Raise CaseError in place of printing and exiting."""
