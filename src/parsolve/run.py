@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parsolve.errors import owning
+from parsolve.errors import on_root, owning
 from parsolve.march.schedule import START
 from parsolve.problem.layout import decide
 from parsolve.problem.pose import pose
@@ -13,6 +13,7 @@ from parsolve.problem.prepare import prepare
 from parsolve.problem.summary import Summary, summarize
 from parsolve.store.frames import Recorder
 from parsolve.store.provenance import provenance
+from parsolve.store.source import look_at
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -36,6 +37,7 @@ def run(
     Raises:
         ParsolveError: the same one on all ranks.
     """
+    on_root(comm, lambda: look_at(case.files))  # damaged files must not end a rank
     problem = pose(case)  # the case checked against its equation, the equation discretised
     layout = decide(problem, comm)  # process grid, ghosts, passes, threads, instruction set: the same for all ranks
     recorder = Recorder(

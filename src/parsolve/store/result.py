@@ -16,6 +16,7 @@ from parsolve.domain.grid import AXES, Grid
 from parsolve.errors import CaseError, StorageError
 from parsolve.store.files import open_read
 from parsolve.store.layout import Content, FieldInfo, lay_out
+from parsolve.store.look import look, refuse_borrowed
 from parsolve.store.places import FRAME
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Result:
         place = index if isinstance(index, tuple) else (index,)
         try:
             values: NDArray[Any] = self.file[field][(time_index % count, *place)]
-        except OSError as caught:
+        except (OSError, RuntimeError) as caught:
             raise StorageError(f"{self.path}: cannot read field '{field}' ({caught})") from caught
         return values
 
@@ -77,6 +78,7 @@ def open_result(path: Path | str) -> Iterator[Result]:
         StorageError: the file is missing, damaged, not a result, or an index whose frames are missing.
     """
     path = Path(path)
+    look(path)
     with ExitStack() as owner:
         if path.is_dir():
             scratch = owner.enter_context(TemporaryDirectory(prefix="parsolve-"))
@@ -96,6 +98,7 @@ def _index(folder: Path, scratch: Path) -> Path:
     if not frames:
         raise StorageError(f"{folder}: is a folder without complete frames of a run")
     times, steps = [], []
+    look(*frames)
     with open_read(frames[0]) as file:
         first = _describe(frames[0], file)
         infos = tuple(FieldInfo(name, first.long_name(name), first.units(name)) for name in first.fields)
@@ -122,27 +125,52 @@ def _describe(path: Path, file: h5py.File) -> Result:
         StorageError: it is not a result, or frames are missing.
     """
     try:
-        times, steps = file["time"][...], file["step"][...]
+        _refuse_missing_frames(path, file)
+        for item in (*file.values(), *file["provenance"].values()):
+            if isinstance(item, h5py.Dataset):
+                refuse_borrowed(item)
+        times, steps = _numbers(file, "time", "fiu"), _numbers(file, "step", "iu")
         axes = tuple(axis for axis in AXES if axis in file)
         grid = _grid(file, axes)
         shape = (len(times), *grid.shape)
         inner = {"time", "step", *axes}
         found = {name: item for name, item in file.items() if isinstance(item, h5py.Dataset) and item.shape == shape}
-        fields = tuple(name for name in found if name not in inner)
+        fields = tuple(name for name, item in found.items() if name not in inner and item.dtype.kind in "fiu")
         provenance = {key: item.asstr()[()] for key, item in file["provenance"].items()}
-        if not fields or not axes:
-            raise KeyError("fields")
-        virtual = [found[name] for name in fields if found[name].is_virtual]
-        frames = {source.file_name for dataset in virtual for source in dataset.virtual_sources()}
-    except (KeyError, TypeError, ValueError, AttributeError, OSError) as caught:
+        if not fields or not axes or len(times) != len(steps):
+            raise KeyError("fields of one shape")
+    except (KeyError, TypeError, ValueError, AttributeError, OSError, RuntimeError) as caught:
         raise StorageError(f"{path}: not a complete result of parsolve ({caught})") from caught
-    missing = sorted(frame for frame in frames if not (path.parent / frame).is_file())
+    return Result(path, file, fields, axes, times, steps, grid, provenance)
+
+
+def _refuse_missing_frames(path: Path, file: h5py.File) -> None:
+    """Refuse an index without its frames.
+
+    Raises:
+        StorageError: some are missing.
+    """
+    virtual = [item for item in file.values() if isinstance(item, h5py.Dataset) and item.is_virtual]
+    frames = {source.file_name for dataset in virtual for source in dataset.virtual_sources()} - {"."}
+    missing = sorted(frame for frame in frames if not (path.resolve().parent / frame).is_file())
     if missing:
         raise StorageError(
             f"{path}: index of frames, {len(missing)} of {len(frames)} are missing, the first is '{missing[0]}'; "
             "move the frames directory together with the file"
         )
-    return Result(path, file, fields, axes, times, steps, grid, provenance)
+
+
+def _numbers(file: h5py.File, name: str, kinds: str) -> NDArray[Any]:
+    """Return a data set of at least one number.
+
+    Raises:
+        KeyError, TypeError: it is missing, or another thing.
+    """
+    item = file[name]
+    if item.dtype.kind not in kinds or item.shape is None or len(item.shape) != 1 or not item.shape[0]:
+        raise TypeError(f"'{name}' is no list of numbers")
+    values: NDArray[Any] = item[...]
+    return values
 
 
 def _grid(file: h5py.File, axes: tuple[str, ...]) -> Grid:
