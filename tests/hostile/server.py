@@ -30,10 +30,11 @@ import parsolve.__main__ as program  # noqa: E402
 from hostile.given import Input  # noqa: E402
 
 SECONDS, AT_ONCE, MEMORY, LONGEST = 10, 2, 12 << 30, 2000
-LOADED = ("api", "run", "case.schema", "cli.solve", "problem.plan", "store.result", "store.compare",
-          "view.plot", "kernels.jit", "march.tableaus", "equations.user", "equations.catalogue")  # fmt: skip
+LOADED = ("matplotlib.figure", "matplotlib.backends.backend_agg", "numpy.random", *(f"parsolve.{name}" for name in (
+    "api", "run", "case.schema", "cli.solve", "problem.plan", "store.result", "store.compare", "view.plot", "kernels.jit",
+    "march.tableaus", "equations.user", "equations.catalogue")))  # fmt: skip
 KEPT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "CC")
-ERROR, HARMLESS = "parsolve: error: ", ("parsolve: warning: ", "step ")
+ERROR, HARMLESS = "parsolve: error: ", ("parsolve: warning: ", "step ", "libgomp: ")
 FORBIDDEN = ("Traceback", "; please report it", "Exception ignored", "Error in sys")
 
 
@@ -44,10 +45,10 @@ def play(given: Input, folder: Path, home: Path) -> NoReturn:
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     chosen = kept | {"HOME": str(home), "TMPDIR": str(folder), "MPLCONFIGDIR": str(home)} | dict(given.env)
     os.environ.clear()
-    os.environ.update({name: value for name, value in chosen.items() if value is not None})
+    os.environ.update({name: value.format(folder) for name, value in chosen.items() if value is not None})
     for name, most in {"AS": MEMORY, "CORE": 0, **given.limits}.items():
         resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (most, most))
-    streams = (os.devnull, given.stdout or f"{folder}.out", f"{folder}.err")
+    streams = (os.devnull, given.stdout.replace("closed", os.devnull) or f"{folder}.out", f"{folder}.err")
     for number, path in enumerate(streams):
         os.dup2(os.open(path, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT, 0o644), number)
     if given.stdout == "closed":
@@ -155,7 +156,7 @@ def main(family: str, word: str = "") -> int:
     inputs = importlib.import_module(f"hostile.{family}").INPUTS
     chosen = [number for number, given in enumerate(inputs) if word in given.name]
     for name in LOADED:
-        importlib.import_module(f"parsolve.{name}")
+        importlib.import_module(name)
     gc.freeze()  # what a child does not touch is not copied
     with tempfile.TemporaryDirectory(prefix="parsolve-hostile-") as home, get_context("fork").Pool(AT_ONCE) as pool:
         found = pool.map(partial(numbered, family, Path(home)), chosen, chunksize=1)
