@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MEETING_SECONDS = 5.0
 INTERRUPTED = 130
+SHOWN = 900  # characters of each end of a message
 
 
 class World:
@@ -58,7 +59,7 @@ class World:
 
     def end(self, error: ParsolveError) -> int:
         """Print an error once and return the exit code of all ranks; abort if the others are not here."""
-        text = f"parsolve: error: {error}"
+        text = f"parsolve: error: {_shortened(str(error))}"
         if self.meeting is None or self.meeting.size == 1:
             if launch.is_first():
                 _say(text)
@@ -161,6 +162,11 @@ def _start_mpi() -> tuple[MPI.Intracomm, str]:
         raise SetupError(f"MPI cannot be loaded ({reason}); {advice}") from None
     library = MPI.Get_library_version().strip("\0").strip().splitlines()[0]
     return MPI.COMM_WORLD, " ".join(library.split())
+
+
+def _shortened(text: str) -> str:
+    """Return the text, or its two ends: what a user gave may be of any length."""
+    return text if len(text) <= 2 * SHOWN else f"{text[:SHOWN]} ... {text[-SHOWN:]}"
 
 
 def _all_meet(meeting: MPI.Intracomm) -> bool:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parsolve.cli.words import by_axis, count, passes_text, seconds, table
+from parsolve.cli.words import by_axis, count, file_name, passes_text, seconds, table
 from parsolve.errors import agreed
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     what.add_argument("--peers", action="store_true", help="run Devito, numba and NumPy on the same problem too")
     scaling = "measure on 1, 2, 4, ... ranks and threads; write a table and a figure"
     what.add_argument("--scaling", action="store_true", help=scaling)
-    parser.add_argument("-o", "--output", metavar="NAME", help="of --scaling: NAME.csv and NAME.png")
+    parser.add_argument("-o", "--output", type=file_name, metavar="NAME", help="of --scaling: NAME.csv and NAME.png")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(do=show_speed, parallel=True, writes=False)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parsolve.case.tables import nearest, packaged
-from parsolve.cli.words import table
+from parsolve.cli.words import file_name, table
 from parsolve.errors import CaseError, StorageError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
 
     parser = add("new", "copy a packaged case, to be changed", "python -m parsolve new gray-scott -o spots.toml")
     parser.add_argument("name", metavar="NAME", help="a packaged case (see `list cases`)")
-    parser.add_argument("-o", "--output", metavar="FILE", help="file to write (default: NAME.toml)")
+    parser.add_argument("-o", "--output", type=file_name, metavar="FILE", help="file to write (default: NAME.toml)")
     parser.add_argument("--force", action="store_true", help="replace an existing file")
     parser.set_defaults(do=new, parallel=False, writes=True)
 

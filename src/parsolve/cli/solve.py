@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parsolve.cli.progress import ProgressLine
-from parsolve.cli.words import by_axis, count, passes_text, size, table, workers_text
+from parsolve.cli.words import by_axis, count, file_name, passes_text, size, table, workers_text
 from parsolve.domain import launch
 from parsolve.errors import on_root
 
@@ -29,7 +29,8 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     """Add `run` and `check`."""
     parser = add("run", "run a case", "mpirun -n 4 python -m parsolve run heat --set grid.x.cells=128 -o heat.h5")
     case_arguments(parser)
-    parser.add_argument("-o", "--output", metavar="OUT.h5", help="result (default: the case's name, numbered if taken)")
+    where = "result (default: the case's name, numbered if taken)"
+    parser.add_argument("-o", "--output", type=file_name, metavar="OUT.h5", help=where)
     parser.add_argument("--force", action="store_true", help="replace an existing result")
     parser.add_argument("--json", action="store_true", help="last line of stdout: the summary as one JSON object")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors (and the JSON line)")

@@ -31,6 +31,17 @@ def count(text: str) -> int:
     return int(text)
 
 
+def file_name(text: str) -> str:
+    """Return the name of an option's file.
+
+    Raises:
+        ArgumentTypeError: it is empty.
+    """
+    if not text:
+        raise ArgumentTypeError("the name of the file is empty")
+    return text
+
+
 def seconds(text: str) -> float:
     """Return the seconds of an option.
 
