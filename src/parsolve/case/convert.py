@@ -41,9 +41,9 @@ def _refusal(message: str, data: object, kind: Any, origin: Origin) -> CaseError
         kind, data, key = _inside(kind, data, key, step)
     if path.startswith("key"):
         return origin.error(key or "case", "a name in this table is not text")
-    if field := re.fullmatch("Object missing required field `(.*)`", problem):
+    if field := re.fullmatch("Object missing required field `(.*)`", problem, re.DOTALL):
         return origin.error(_join(key, field[1]), "missing")
-    if field := re.fullmatch("Object contains unknown field `(.*)`", problem):
+    if field := re.fullmatch("Object contains unknown field `(.*)`", problem, re.DOTALL):
         return origin.unknown(_join(key, field[1]), _keys(kind))
     if Array in _members(kind):
         return origin.unknown(key, ())

@@ -45,15 +45,17 @@ def read_source(case: str | Path | None) -> tuple[str, str, Path]:
     """
     name = str(case) if case is not None else DEFAULT_CASE
     path = Path(name)
-    if case is None or not path.is_file():
-        known = packaged()
-        if name in known:
-            return f"{name}.toml", known[name], Path()
-        if not path.exists():
-            hint = nearest(path.stem, known, "packaged cases")
-            raise CaseError(f"{name}: no such file and no packaged case of that name{hint}")
     try:
-        return name, path.read_text("utf-8-sig"), path.parent
+        if case is None or not path.is_file():
+            known = packaged()
+            if name in known:
+                return f"{name}.toml", known[name], Path()
+            if not path.exists():
+                hint = nearest(path.stem, known, "packaged cases")
+                raise CaseError(f"{name}: no such file and no packaged case of that name{hint}")
+            if path.is_char_device() or path.is_block_device():
+                raise CaseError(f"{name}: a device; give a case file")
+        return name, path.read_text("utf-8").removeprefix("\ufeff"), path.parent
     except UnicodeDecodeError as error:
         raise CaseError(f"{name}: not UTF-8 text (byte {error.start}); is this a case file?") from None
     except OSError as error:

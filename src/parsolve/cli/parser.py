@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from parsolve.case.tables import DEFAULT_CASE, nearest, packaged
@@ -91,16 +90,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
     Raises:
         Answered: it asked for help, which is printed.
-        CaseError: an unknown command or option, a wrong value, or bytes that are no text.
+        CaseError: an unknown command or option, or a wrong value.
     """
     parser, known = build()
     words = list(argv) or ["run", DEFAULT_CASE]
-    for word in words:
-        try:
-            word.encode()
-        except UnicodeEncodeError:
-            coding = sys.getfilesystemencoding()
-            raise CaseError(f"{word!a}: no text in {coding}; rename the file, or set LC_ALL=C.UTF-8") from None
     first = next((word for word in words if not word.startswith("-")), None)
     if first is not None and words[0] == first and first not in known:
         is_case = first.endswith(".toml") or first in packaged()

@@ -62,7 +62,10 @@ def pose(case: Case) -> Problem:
                 side: side_condition(case, grid, f"boundary.{name}.{side}", side, condition, parameters)
                 for side, condition in sides.items()
             }
-    for name in case.output.fields or ():
+    chosen = case.output.fields or []
+    for place, name in enumerate(chosen):
+        if name in chosen[:place]:
+            raise case.error("output.fields", f"'{name}' is there twice")
         if name not in program.unknowns:
             raise case.error("output.fields", f"no field '{name}' is marched", program.unknowns)
     return Problem(case, grid, equation, program, scheme, parameters, conditions)
