@@ -40,8 +40,9 @@ def _check_texts(data: object, key: str, origin: Origin) -> None:
     """Refuse what is no Unicode text, or cannot be stored with the result."""
     if isinstance(data, Mapping):
         for name, value in data.items():
-            _check_texts(name, key, origin)
-            _check_texts(value, f"{key}.{name}" if key else str(name), origin)
+            inner = f"{key}.{name}" if key else str(name)
+            _check_texts(name, inner, origin)
+            _check_texts(value, inner, origin)
     elif isinstance(data, list | tuple):
         for value in data:
             _check_texts(value, key, origin)
@@ -49,9 +50,9 @@ def _check_texts(data: object, key: str, origin: Origin) -> None:
         try:
             data.encode()
         except UnicodeEncodeError:
-            raise origin.error(key or "case", f"no Unicode text: {data!a}") from None
+            raise origin.error(key, f"no Unicode text: {data!a}") from None
         if "\0" in data:
-            raise origin.error(key or "case", f"a NUL character cannot be stored: {data!a}")
+            raise origin.error(key, f"a NUL character cannot be stored: {data!a}")
 
 
 def check_case(case: Case) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 DEFAULT_CASE = "gray-scott"
+LONGEST = 120  # letters of a key or a value in a message
 DEEPEST = 8  # tables in tables: no key of a case has more
 
 # Keys of one table of which at most one may be given; `--set` of one takes the place of the others.
@@ -72,19 +73,26 @@ def nearest(word: str, choices: Iterable[str], kind: str = "valid") -> str:
     return f"; {kind}: {', '.join(names)}" if names else ""
 
 
+def brief(text: str) -> str:
+    """Return a text for a message, its end left out if it is long."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
 def override(data: dict[str, Any], text: str) -> str:
     """Put 'a.b=value' into the tables and return its key."""
     key, equals, value = text.partition("=")
     key = key.strip()
     parts = key.split(".")
-    if not equals or not all(parts) or len(parts) > DEEPEST:
-        raise CaseError(f"--set {text}: expected key=value, such as time.end=10 or grid.x.cells=64")
+    if not equals or not all(parts):
+        raise CaseError(f"--set {brief(text)}: expected key=value, such as time.end=10 or grid.x.cells=64")
+    if len(parts) > DEEPEST:
+        raise CaseError(f"--set {brief(text)}: unknown key, none has more than {DEEPEST} parts")
     table = data
     for depth, part in enumerate(parts[:-1]):
         below = table.setdefault(part, {})
         if not isinstance(below, dict):
             if parts[0] not in MIXED:
-                raise CaseError(f"--set {text}: '{'.'.join(parts[: depth + 1])}' is a value, not a table")
+                raise CaseError(f"--set {brief(text)}: '{'.'.join(parts[: depth + 1])}' is a value, not a table")
             below = table[part] = {}
         table = below
     put(table, parts[-1], _toml_value(value))

@@ -19,11 +19,14 @@ _LONGEST = 1000  # letters of a line of a message: whole paths, but not whole pr
 
 
 def guard() -> None:
-    """Open what is closed, so that no other file takes its place, and write letters that a stream lacks as escapes."""
-    for name in ("stdin", "stdout", "stderr"):  # in this order: each gets the lowest number that is free
+    """Open what is closed, so that no other file takes its place, and write letters that a stream lacks as escapes.
+
+    Writing to it fails as before.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
-            nowhere = Path(os.devnull).open("r" if name == "stdin" else "w")  # noqa: SIM115
-            setattr(sys, name, nowhere)
+            os.open(os.devnull, os.O_RDONLY)  # gets the lowest number that is free: this one
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
