@@ -55,7 +55,7 @@ UNREADABLE = {
     "π*x": "ASCII",
     "x²": "ASCII",
     "\uff53\uff49\uff4e(x)": "ASCII",
-    "−x": "ASCII",
+    "\u2212x": "ASCII",
     "\u202ex": "ASCII",
     "💥": "ASCII",
     "lambda x: x": "unexpected",

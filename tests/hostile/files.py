@@ -324,7 +324,7 @@ def mutants() -> list[Input]:
     """The small case with a line taken away, doubled, cut or run into the next, and with a sign changed."""
     draw = random.Random(1)
     made = []
-    for number in range(40):
+    for _ in range(40):
         at = draw.choice([n for n, line in enumerate(LINES) if "=" in line])
         key, _, value = LINES[at].partition(" = ")
         cut = [
