@@ -99,6 +99,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     streams.guard()
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
+        # Values that are not finite are looked for and told with their places.
+        warnings.filterwarnings("ignore", ".* encountered in ", RuntimeWarning)
         code = _run(sys.argv[1:] if argv is None else argv, world)
     world.close()  # an error that only some ranks have has stopped them all before
     return code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from hostile.given import OWN, Input, case, short, toml
 
@@ -54,7 +55,7 @@ UNREADABLE = {
     "π*x": "ASCII",
     "x²": "ASCII",
     "\uff53\uff49\uff4e(x)": "ASCII",
-    "−x": "ASCII",
+    "\u2212x": "ASCII",
     "\u202ex": "ASCII",
     "💥": "ASCII",
     "lambda x: x": "unexpected",
@@ -230,17 +231,16 @@ WRONG_NUMBERS: list[tuple[dict[str, object], int, str]] = [
     ({"evolve": {"u": "u**2"}, "initial": {"u": 10.0}, "time__end": 1.0, "time__dt": 0.01}, 4, "u"),
     ({"evolve": {"u": "u**2"}, "initial": {"u": 10.0}, "time__end": 1.0, "time__dt": None, "time__tolerance": 1e-6,
       "time__scheme": "dp45"}, 4, "u"),
-    ({"evolve": {"u": "exp(exp(u))"}, "initial": {"u": 8.0}, "time__dt": 0.1}, 2, "time.dt"),
-    ({"evolve": {"u": "1/u"}, "initial": {"u": 0.0}, "time__dt": 0.001}, 4, "u"),
-    ({"evolve": {"u": "sqrt(-u)"}, "time__dt": 0.001}, 4, "u"),
-    ({"evolve": {"u": "log(u - 5)"}, "time__dt": 0.001}, 4, "u"),
-    ({"evolve": {"u": "u/t"}, "time__dt": 0.001}, 4, "u"),
+    ({"evolve": {"u": "exp(exp(u))"}, "initial": {"u": 8.0}, "time__dt": 0.1}, 4, "rate"),
+    ({"evolve": {"u": "1/u"}, "initial": {"u": 0.0}, "time__dt": 0.001}, 4, "finite"),
+    ({"evolve": {"u": "sqrt(-u)"}, "time__dt": 0.001}, 4, "finite"),
+    ({"evolve": {"u": "log(u - 5)"}, "time__dt": 0.001}, 4, "finite"),
+    ({"evolve": {"u": "u/t"}, "time__dt": 0.001}, 4, "nan"),
     ({"evolve": {"u": "1e300*u"}, "time__dt": 0.001}, 2, "time.dt"),
     ({"evolve": {"u": "u/(u - u)"}, "time__dt": 0.001}, 2, "division by zero"),
     ({"evolve": {"u": "k*laplace(u)"}, "fields": {"k": "-1"}}, 2, "time"),
     ({"evolve": {"u": "div(harmonic(k)*grad(u))"}, "fields": {"k": "log(x - 0.5)"}}, 2, "fields.k"),
-    ({"fields": {"k": "1/(t - 0.005)"}, "evolve": {"u": "k*u"}, "time__dt": 0.0025}, 2, "fields.k"),
-    ({"boundary": {"u": {"xmin": {"dirichlet": "1/(t - 0.005)"}}}, "time__dt": 0.0025}, 2, "boundary.u.xmin.dirichlet"),
+    ({"fields": {"k": "1/(t - 0.005)"}, "evolve": {"u": "k*u"}, "time__dt": 0.0025}, 2, "time.dt"),
     ({"evolve": {"u": "u*1e-300"}, "initial": {"u": 1e308}}, 0, "1e+308"),
     ({"evolve": {"u": "0"}}, 0, "result"),
     ({"evolve": {"u": "1"}}, 0, "result"),
@@ -271,7 +271,9 @@ def place(text: str, key: str) -> str:
     return re.sub(r"\bx\b", "y", text) if key.startswith("boundary") else text
 
 
-def own(*words: str, code: int = 2, command: str = "run", about: str = "", numpy: bool = True, **changes: object) -> Input:
+def own(
+    *words: str, code: int = 2, command: str = "run", about: str = "", numpy: bool = True, **changes: object
+) -> Input:
     """A case with an equation of its own, on the reference of NumPy: nothing is compiled."""
     device = {"run__device": "numpy"} if numpy else {}
     return case(toml(OWN, **device | changes), *words, code=code, command=command, about=about)
@@ -296,4 +298,6 @@ INPUTS: list[Input] = [
     *(own("result", code=0, about=f"initial.u = {short(text)!r}", initial={"u": text}) for text in RIGHT),
     *(own(word, about=short(repr(changes)), **changes) for changes, word in NAMES),
     *(own(word, about=short(repr(changes)), code=code, **changes) for changes, code, word in WRONG_NUMBERS),
+    replace(own("boundary.u.xmin.dirichlet", boundary={"u": {"xmin": {"dirichlet": "1/(t - 0.005)"}}}, time__dt=0.0025),
+            about="not finite on the way", leaves=("out.h5.frames*",)),
 ]  # fmt: skip

@@ -7,15 +7,16 @@ import random
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
+from hostile.given import Content, Input, case, setting, toml
 
-from hostile.given import CASE, Content, Input, case, ending, setting, toml
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def result() -> bytes:
@@ -193,7 +194,9 @@ ODD: dict[str, Content] = {
 FROM_FILE = toml(initial__u={"file": "b.h5", "dataset": "u"})
 
 
-def reads(content: Content, about: str, code: int = 5, commands: str = "info plot compare", says: str = "b.h5") -> list[Input]:
+def reads(
+    content: Content, about: str, code: int = 5, commands: str = "info plot compare", says: str = "b.h5"
+) -> list[Input]:
     """The commands on results, on this one."""
     argv = {"info": ("info", "b.h5"), "plot": ("plot", "b.h5", "-o", "b.png"), "compare": ("compare", "b.h5", "c.h5")}
     files = {"b.h5": content, "c.h5": GOOD}
@@ -321,13 +324,22 @@ def mutants() -> list[Input]:
     """The small case with a line taken away, doubled, cut or run into the next, and with a sign changed."""
     draw = random.Random(1)
     made = []
-    for number in range(40):
+    for _ in range(40):
         at = draw.choice([n for n, line in enumerate(LINES) if "=" in line])
         key, _, value = LINES[at].partition(" = ")
-        cut = [f"{key} = {value}", f"{key} == {value}", f"{key} {value}", f"{key} = ", f"= {value}", f"{key} = {value} ]"]
+        cut = [
+            f"{key} = {value}",
+            f"{key} == {value}",
+            f"{key} {value}",
+            f"{key} = ",
+            f"= {value}",
+            f"{key} = {value} ]",
+        ]
         how = draw.randrange(1, len(cut) + 1)
         new = [LINES[at], LINES[at]] if how == len(cut) else [cut[how]]
-        made.append(case("\n".join(LINES[:at] + new + LINES[at + 1 :]), "TOML", command="check", about=f"line {at}, {new}"))
+        made.append(
+            case("\n".join(LINES[:at] + new + LINES[at + 1 :]), "TOML", command="check", about=f"line {at}, {new}")
+        )
     return made
 
 

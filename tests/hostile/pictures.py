@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
-from collections.abc import Callable
 from io import BytesIO
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 import tifffile
-from PIL import Image
-
 from hostile.files import GOOD, edited, instead, source
 from hostile.given import Content, Input
+from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 ROWS = np.linspace(0, 255, 128).reshape(16, 8).astype("u1")
 
@@ -59,7 +59,9 @@ def directory(next_one: int = 0, **tags: int) -> bytes:
     values = {"width": 8, "height": 16, "bits": 8, "packing": 1, "meaning": 1, "offset": 200, "samples": 1, "rows": 16,
               "bytes": 128} | tags  # fmt: skip
     entries = b"".join(entry(known[name], value) for name, value in values.items())
-    return b"II*\x00\x08\x00\x00\x00" + struct.pack("<H", len(values)) + entries + struct.pack("<I", next_one) + bytes(300)
+    return (
+        b"II*\x00\x08\x00\x00\x00" + struct.pack("<H", len(values)) + entries + struct.pack("<I", next_one) + bytes(300)
+    )
 
 
 PNG, GREY = picture(ROWS), ROWS.tobytes()
@@ -81,7 +83,9 @@ WRONG_PNG: dict[str, bytes] = {
     "3 bits": png(8, 16, depth=3, data=LINES),
     "unknown colours": png(8, 16, colours=5, data=LINES),
     "unknown filter": png(8, 16, data=LINES.replace(b"\0", b"\x63")),
-    "text that unpacks to 1 GB": png(8, 16, data=LINES, ahead=chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(100_000_000)))),
+    "text that unpacks to 1 GB": png(
+        8, 16, data=LINES, ahead=chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(100_000_000)))
+    ),
     "too few columns": picture(ROWS[:, 1:]),
     "turned": picture(ROWS.T.copy()),
     "a colour photograph": picture(np.zeros((17, 8, 3), "u1")),
@@ -177,7 +181,23 @@ def titled(text: str) -> Callable[[Path], None]:
     return edited(edit)
 
 
-TEXTS = ("$", "$\\frac$", "$\\frac{1}{2}$", "{}", "%s", "_^", "\\", "é💥", "a" * 1000, "a\nb\nc", "\x1b[31m", "<b>", "", " ", "$$")
+TEXTS = (
+    "$",
+    "$\\frac$",
+    "$\\frac{1}{2}$",
+    "{}",
+    "%s",
+    "_^",
+    "\\",
+    "é💥",
+    "a" * 1000,
+    "a\nb\nc",
+    "\x1b[31m",
+    "<b>",
+    "",
+    " ",
+    "$$",
+)
 PLOTS: list[Input] = [
     drawn(),
     drawn("--sheet"),

@@ -24,10 +24,10 @@ import mpi4py
 
 mpi4py.rc.initialize = False  # MPI starts in the child: a process that has started it cannot fork
 
+from hostile.given import Input  # noqa: E402
 from mpi4py import MPI  # noqa: E402
 
 import parsolve.__main__ as program  # noqa: E402
-from hostile.given import Input  # noqa: E402
 
 SECONDS, AT_ONCE, MEMORY, LONGEST = 10, 2, 12 << 30, 2000
 LOADED = ("matplotlib.figure", "matplotlib.backends.backend_agg", "numpy.random", *(f"parsolve.{name}" for name in (
@@ -35,7 +35,7 @@ LOADED = ("matplotlib.figure", "matplotlib.backends.backend_agg", "numpy.random"
     "march.tableaus", "equations.user", "equations.catalogue")))  # fmt: skip
 KEPT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "CC")
 ERROR, HARMLESS = "parsolve: error: ", ("parsolve: warning: ", "step ", "libgomp: ")
-FORBIDDEN = ("Traceback", "; please report it", "Exception ignored", "Error in sys")
+FORBIDDEN = ("Traceback", "; please report it", "Exception ignored", "encountered in")
 
 
 def play(given: Input, folder: Path, home: Path) -> NoReturn:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hostile.given import CASE, Input, case, setting, toml
+from hostile.given import Input, setting
 
 SAMPLES = {
     "text": "'abc de'",

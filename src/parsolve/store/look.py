@@ -107,7 +107,8 @@ def _refuse_sources(path: Path, name: str, state: tuple[int, ...], above: tuple[
             if not isinstance(shown, h5py.Dataset):
                 raise StorageError(f"{what}, and its source '{source_path}' has no data set '{source_name}'")
             shape = shown.shape or ()
-            if len(shape) != len(extent) or any(e > n for e, n in zip(extent, shape, strict=True)):
+            known = extent or shape  # of the whole of a data set in the same file its shape is not said again
+            if len(shape) != len(known) or not shape or any(e > n for e, n in zip(known, shape, strict=True)):
                 raise StorageError(f"{what} and shows more of '{source_name}' in '{source_path}' than there is")
             refuse_borrowed(shown, (*above, here))
 
