@@ -22,9 +22,8 @@ def check_tables(data: Mapping[str, object], origin: Origin) -> None:
     """Raise for what would be told less well, or be taken, if only types were looked at.
 
     Raises:
-        CaseError: text that no file can hold, another schema, a key that is ours, a side where a field is due.
+        CaseError: another schema, a key that is ours, a side where a field is due.
     """
-    _check_texts(data, "", origin)
     version = data.get("schema", SCHEMA)
     if version != SCHEMA:
         raise origin.error("schema", f"this version of parsolve reads schema {SCHEMA}, not {version!r}")
@@ -34,25 +33,6 @@ def check_tables(data: Mapping[str, object], origin: Origin) -> None:
     for side in boundary if isinstance(boundary, Mapping) else ():
         if side in SIDES:
             raise origin.error(f"boundary.{side}", f"name the field first, as in boundary.u.{side}")
-
-
-def _check_texts(data: object, key: str, origin: Origin) -> None:
-    """Refuse what is no Unicode text, or cannot be stored with the result."""
-    if isinstance(data, Mapping):
-        for name, value in data.items():
-            inner = f"{key}.{name}" if key else str(name)
-            _check_texts(name, inner, origin)
-            _check_texts(value, inner, origin)
-    elif isinstance(data, list | tuple):
-        for value in data:
-            _check_texts(value, key, origin)
-    elif isinstance(data, str):
-        try:
-            data.encode()
-        except UnicodeEncodeError:
-            raise origin.error(key, f"no Unicode text: {data!a}") from None
-        if "\0" in data:
-            raise origin.error(key, f"a NUL character cannot be stored: {data!a}")
 
 
 def check_case(case: Case) -> None:

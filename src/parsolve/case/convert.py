@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_a
 import msgspec
 
 from parsolve.case.array import Array
-from parsolve.case.tables import nearest
+from parsolve.case.tables import brief, nearest
+from parsolve.errors import CaseError
 
 if TYPE_CHECKING:
     from parsolve.case.origin import Origin
-    from parsolve.errors import CaseError
 
 T = TypeVar("T")
 _WORDS = {"str": "text", "float": "a number", "int": "a whole number", "bool": "true or false",
@@ -31,6 +31,8 @@ def convert(data: object, kind: type[T], origin: Origin) -> T:
         return msgspec.convert(data, kind)
     except msgspec.ValidationError as error:
         raise _refusal(str(error), data, kind, origin) from None
+    except UnicodeEncodeError as error:
+        raise CaseError(f"{origin.name}: {brief(ascii(error.object))}: a key that is no Unicode text") from None
 
 
 def _refusal(message: str, data: object, kind: Any, origin: Origin) -> CaseError:
