@@ -43,6 +43,7 @@ def run(
     recorder = Recorder(
         comm, out or Path(f"{case.stem}.h5"), problem.grid, problem.recorded, problem.dtype, provenance(case, comm),
         keep_frames=case.output.keep_frames, force=force, number=out is None, inputs=case.files,
+        dimensions=problem.dimensions,
     )  # fmt: skip
     with owning(comm) as owner, recorder:
 

@@ -112,6 +112,28 @@ def test_without_a_name_results_are_numbered_or_with_force_replaced(call: Call) 
     assert sorted(map(str, Path().iterdir())) == ["gray-scott-2.h5", "gray-scott.h5"]
 
 
+def test_units_of_the_case_stand_in_the_result(call: Call) -> None:
+    units = ("units.x=um", "units.time=h", "units.u.unit=mol/L", "units.u.name=concentration")
+    words = [word for text in units for word in ("--set", text)]
+    assert call("run", "gray-scott", *SMALL, *words, "-o", "a.h5", "-q") == (0, "", "")
+    facts = json.loads(call("info", "a.h5", "--json")[1])
+    assert facts["units"] == {"time": "h", "x": "um", "y": "1", "u": "mol/L", "v": "1"}
+    assert facts["long_names"]["u"] == "concentration"
+    assert facts["long_names"]["x"] == "x"
+    out = call("info", "a.h5")[1]
+    assert "time (h); x (um); u, concentration (mol/L); v, " in out
+    assert "[units.u]" in facts["provenance"]["case"]
+    for wrong, said in (
+        ("units.w=K", "units.w: no such field or axis"),
+        ("units.z=K", "units.z: no such field or axis"),
+        ("units.u=1", "expected text or a table such as { unit ="),
+        ("units.u.units=K", "did you mean 'unit'?"),
+    ):
+        code, _, err = call("run", "gray-scott", *SMALL, "--set", wrong)
+        assert code == 2
+        assert said in err
+
+
 def test_what_a_run_reads_is_never_replaced(call: Call) -> None:
     assert call("new", "heat", "-o", "a.toml")[0] == 0
     few = ("--set", "time.steps=1")

@@ -30,7 +30,8 @@ def make(path: Path, *shape: int, frames: int = 5, value: float | None = None) -
     domain = regular(grid, MPI.COMM_SELF, (1, 1, 1), 1)
     u, v = Field("u", domain, "f8"), Field("v", domain, "f8")
     infos = [FieldInfo("u", "temperature", "K"), FieldInfo("v", "speed", "m/s")]
-    recorder = Recorder(MPI.COMM_SELF, path, grid, infos, "f8", {"title": "A test"})
+    said = [FieldInfo("time", "time", "h"), FieldInfo("x", "radius", "um")]
+    recorder = Recorder(MPI.COMM_SELF, path, grid, infos, "f8", {"title": "A test"}, dimensions=said)
     z, y, x = np.meshgrid(*(grid.coordinates(axis) for axis in "zyx"), indexing="ij")
     for frame in range(frames):
         u.owned[...] = (
@@ -110,14 +111,15 @@ def test_each_picture_tells_field_unit_and_time(
 ) -> None:
     found = texts(monkeypatch, make(tmp_path / "r.h5", *shape), field=field, sheet=sheet)
     assert {"u": "u, temperature (K)", "v": "v, speed (m/s)"}[field] in found
-    assert "t = 1 s" in found
-    assert ("t = 0.25 s" in found) == (sheet or len(shape) == 1)
+    assert "t = 1 h" in found
+    assert "x, radius (um)" in found
+    assert ("t = 0.25 h" in found) == (sheet or len(shape) == 1)
 
 
 def test_a_slice_of_a_plane_is_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = texts(monkeypatch, make(tmp_path / "r.h5", 8, 8), slice="y=0.5")
     assert "u, temperature (K)" in found
-    assert "x (m)" in found
+    assert "x, radius (um)" in found
     assert "y = 0.4375" in found
 
 

@@ -81,7 +81,8 @@ def _alternatives(kind: Any) -> list[str]:
             said.append(f"a table such as {member.EXAMPLE}")
     if said and get_origin(_members(kind)[0]) is Annotated:
         return ["a number > 0", *said]
-    return ["true or false", *said] if said and bool in _members(kind) else said
+    plain = [word for kind_, word in ((bool, "true or false"), (str, "text")) if kind_ in _members(kind)]
+    return [*plain, *said] if said else said
 
 
 def _limits(problem: str) -> str:

@@ -72,6 +72,15 @@ class SideCondition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     robin: tuple[_Number | str, _Number | str, _Number | str] | None = None
 
 
+class Meaning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a field, an axis or the time means: its unit as text ("1": none), and a name for people."""
+
+    EXAMPLE: ClassVar = '{ unit = "mol/L", name = "concentration" }'
+
+    unit: str = "1"
+    name: str = ""
+
+
 class Time(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How far to march (exactly one of end, steps), by which scheme and step."""
 
@@ -128,6 +137,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     fields: dict[str, Value] = {}
     initial: dict[str, Value] = {}
     boundary: dict[str, dict[str, SideCondition]] = {}
+    units: dict[str, str | Meaning] = {}
     output: Output = Output()
     run: Run = Run()
     origin: Origin = Origin()  # no key of the file
@@ -193,6 +203,11 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
         text: str = tomli_w.dumps(self.to_dict())
         return text
+
+    def meaning(self, name: str) -> Meaning:
+        """What a field, an axis or "time" means, as far as the case says it."""
+        said = self.units.get(name, Meaning())
+        return Meaning(unit=said) if isinstance(said, str) else said
 
     @property
     def files(self) -> list[Path]:

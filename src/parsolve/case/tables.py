@@ -28,8 +28,8 @@ ALTERNATIVES = (
 )
 
 
-# Tables in which a value may be text as well as a table: { file = ... }, { steps = ... }.
-MIXED = ("fields", "initial", "boundary", "run")
+# Tables in which a value may be text as well as a table: { file = ... }, { steps = ... }, { unit = ... }.
+MIXED = ("fields", "initial", "boundary", "run", "units")
 
 
 def packaged() -> dict[str, str]:

@@ -10,7 +10,7 @@ from parsolve.cli.words import by_axis, file_name, number, size, table, toleranc
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from parsolve.store.result import Result
@@ -71,6 +71,8 @@ def _facts(path: Path, result: Result) -> dict[str, Any]:
         "bytes": sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path])),
         "grid": dict(zip(result.grid.names, reversed(result.grid.shape), strict=True)),
         "fields": list(result.fields),
+        "units": {name: result.units(name) or "1" for name in ("time", *result.grid.names, *result.fields)},
+        "long_names": {name: result.long_name(name) for name in ("time", *result.grid.names, *result.fields)},
         "times": [float(time) for time in result.times],
         "steps": [int(step) for step in result.steps],
         "provenance": dict(result.provenance),
@@ -84,12 +86,22 @@ def _info_text(facts: dict[str, Any]) -> str:
         ("size", size(facts["bytes"])),
         ("grid", by_axis(facts["grid"])),
         ("fields", ", ".join(facts["fields"])),
+        ("meaning", "; ".join(_meanings(facts)) or "not said"),
         ("frames", f"{len(times)}, t = {times[0]:.6g} to {times[-1]:.6g}, step {steps[0]} to {steps[-1]}"),
     ]
     for key, text in facts["provenance"].items():
         lines = str(text).strip().splitlines() or [""]
         rows.append((key, lines[0] + (f" ... ({len(lines)} lines, see --json)" if len(lines) > 1 else "")))
     return "\n".join([str(facts["result"]), *table(rows, "  ")])
+
+
+def _meanings(facts: dict[str, Any]) -> Iterator[str]:
+    """Yield what each field, axis and the time mean, with units, as far as the result says it."""
+    for name, unit in facts["units"].items():
+        words = name if facts["long_names"][name] == name else f"{name}, {facts['long_names'][name]}"
+        words += f" ({unit})" if unit != "1" else ""
+        if words != name:
+            yield words
 
 
 def plot(args: argparse.Namespace, start_mpi: object) -> int:

@@ -62,6 +62,9 @@ def pose(case: Case) -> Problem:
                 side: side_condition(case, grid, f"boundary.{name}.{side}", side, condition, parameters)
                 for side, condition in sides.items()
             }
+    for name in case.units:
+        if name not in (*program.unknowns, *grid.names, "time"):
+            raise case.error(f"units.{name}", "no such field or axis", (*program.unknowns, *grid.names, "time"))
     chosen = case.output.fields or []
     for place, name in enumerate(chosen):
         if name in chosen[:place]:

@@ -51,11 +51,11 @@ class Recorder:
     def __init__(
         self, comm: MPI.Intracomm, path: Path, grid: Grid, fields: Sequence[FieldInfo], dtype: DTypeLike,
         provenance: Mapping[str, str], *, keep_frames: bool = False, force: bool = False, number: bool = False,
-        inputs: Sequence[Path] = (),
+        inputs: Sequence[Path] = (), dimensions: Sequence[FieldInfo] = (),
     ) -> None:  # fmt: skip
         self._comm = comm
         self._keep_frames = keep_frames
-        self._content = Content(grid, tuple(fields), np.dtype(dtype), dict(provenance))
+        self._content = Content(grid, tuple(fields), np.dtype(dtype), dict(provenance), tuple(dimensions))
         self._outline: Outline | None = None  # rank 0's
         self._offsets: dict[str, int] = {}  # of the fields in each frame
         self._layers: Layers | None = None

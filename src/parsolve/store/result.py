@@ -69,6 +69,10 @@ class Result:
         """Return what a field or an axis means; its name if the file does not say."""
         return str(self.file[name].attrs.get("long_name", "")) or name
 
+    def info(self, name: str) -> FieldInfo:
+        """Return name, meaning and unit of a field, an axis or the time."""
+        return FieldInfo(name, self.long_name(name), self.units(name))
+
 
 @contextmanager
 def open_result(path: Path | str) -> Iterator[Result]:
@@ -101,7 +105,8 @@ def _index(folder: Path, scratch: Path) -> Path:
     look(*frames)
     with open_read(frames[0]) as file:
         first = _describe(frames[0], file)
-        infos = tuple(FieldInfo(name, first.long_name(name), first.units(name)) for name in first.fields)
+        infos = tuple(map(first.info, first.fields))
+        dimensions = tuple(map(first.info, ("time", *first.axes)))
         dtype = file[first.fields[0]].dtype
     for frame in frames:
         with open_read(frame) as file:
@@ -113,7 +118,7 @@ def _index(folder: Path, scratch: Path) -> Path:
                 same = False
         if not same:
             raise StorageError(f"{frame}: not a frame of the same run as '{frames[0].name}'")
-    content = Content(first.grid, infos, dtype, first.provenance, tuple(times), tuple(steps))
+    content = Content(first.grid, infos, dtype, first.provenance, dimensions, tuple(times), tuple(steps))
     lay_out(scratch / "index.h5", content, frames)
     return scratch / "index.h5"
 

@@ -203,5 +203,5 @@ def _time_text(result: Result, index: int) -> str:
 def _label(result: Result, name: str) -> str:
     """Return the name of a field or an axis, what it means and its unit, as far as the result says."""
     meaning, units = result.long_name(name), result.units(name)
-    more = f", {meaning}" if name not in result.axes and meaning != name else ""
+    more = f", {meaning}" if meaning != name else ""
     return f"{name}{more}" + (f" ({units})" if units else "")
