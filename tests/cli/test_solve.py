@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,6 +96,15 @@ def test_an_existing_result_is_kept_without_force(call: Call) -> None:
     assert call("run", "gray-scott", *SMALL, "-o", "a.h5", "--force", "-q")[0] == 0
 
 
+@pytest.mark.parametrize("name", ["my results/a b.h5", "$(a).h5", "it's.h5"])
+def test_what_is_shown_can_be_typed(call: Call, name: str) -> None:
+    Path(name).parent.mkdir(exist_ok=True)
+    out = call("run", "gray-scott", *SMALL, "-o", name)[1]
+    line = next(line for line in out.splitlines() if "look at it" in line)
+    assert shlex.split(line)[-1] == name
+    assert shlex.split(call("new", "heat", "-o", f"{name}.toml")[1].splitlines()[-1])[-1] == f"{name}.toml"
+
+
 def test_without_a_name_results_are_numbered_or_with_force_replaced(call: Call) -> None:
     for result in ("gray-scott.h5", "gray-scott-2.h5"):
         assert call("run", "gray-scott", *SMALL, "-q") == (0, "", "")
@@ -142,9 +152,11 @@ def test_info_plot_and_a_difference(call: Call) -> None:
     assert call("run", "gray-scott", *SMALL, "-o", "a.h5", "-q")[0] == 0
     assert call("run", "gray-scott", *SMALL, "--set", "parameters.F=0.05", "-o", "b.h5", "-q")[0] == 0
     code, out, _ = call("compare", "a.h5", "b.h5")
-    assert code == 5
+    assert code == 1
     assert "field 'u'" in out
     assert call("compare", "a.h5", "b.h5", "--atol", "1")[0] == 0
+    Path("c.h5").write_text("no result")
+    assert call("compare", "a.h5", "c.h5")[0] == call("compare", "c.h5", "a.h5")[0] == 5
     code, out, _ = call("info", "a.h5")
     assert code == 0
     assert "16 x 12 (x, y)" in out

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,3 +61,27 @@ def test_what_cannot_be_drawn_leaves_no_file(tmp_path: Path) -> None:
         with pytest.raises(StorageError, match=name):
             save(figure, tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_settings_of_matplotlib_are_told() -> None:
+    code = "from parsolve.view.figures import blank; from parsolve.errors import SetupError\ntry: blank()\nexcept SetupError as e: print(e)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"MPLBACKEND": "nosuch"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.startswith("matplotlib cannot be loaded: ")
+    assert "nosuch" in done.stdout
+
+
+def test_a_letter_that_the_font_lacks_is_told_once(tmp_path: Path) -> None:
+    figure = blank()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        words = fitted(figure, "\u70ed " * 50, 3.0)
+    assert not told
+    figure.suptitle(words["text"])
+    with pytest.warns(UserWarning, match="missing from font"):
+        save(figure, tmp_path / "a.png")

@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parsolve.cli.words import by_axis, number, size, table, tolerance
+from parsolve.cli.streams import answer
+from parsolve.cli.words import by_axis, file_name, number, size, table, tolerance
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from parsolve.store.result import Result
 
-DIFFERENT = 5  # the exit code for a failed verification
+DIFFERENT = 1  # as of diff and cmp; what cannot be read is 5
 
 
 def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     """Add `info`, `plot` and `compare`."""
     parser = add("info", "show what is in a result", "python -m parsolve info gray-scott.h5")
-    parser.add_argument("result", metavar="OUT.h5", type=Path)
+    parser.add_argument("result", metavar="OUT.h5", type=file_name)
     parser.add_argument("--json", action="store_true", help="print one JSON object, provenance included")
     parser.set_defaults(do=info, parallel=False, writes=False)
 
     parser = add("plot", "draw a result as PNG", "python -m parsolve plot gray-scott.h5 --field v --sheet -o v.png")
-    parser.add_argument("result", metavar="OUT.h5", type=Path)
+    parser.add_argument("result", metavar="OUT.h5", type=file_name)
     parser.add_argument("--field", metavar="NAME", help="field to draw (default: the first)")
     nearest = "draw the frame nearest to this time (default: the last)"
     parser.add_argument("--time", type=number, metavar="T", help=nearest)
@@ -39,14 +40,14 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     chosen = "a colormap of matplotlib (default: viridis, or RdBu_r for values of both signs)"
     parser.add_argument("--colormap", metavar="NAME", help=chosen)
     picture = "picture (default: OUT.FIELD.png, numbered if taken)"
-    parser.add_argument("-o", "--output", type=Path, metavar="PNG", help=picture)
+    parser.add_argument("-o", "--output", type=file_name, metavar="PNG", help=picture)
     parser.add_argument("--force", action="store_true", help="replace an existing picture")
     parser.set_defaults(do=plot, parallel=False, writes=True)
 
     example = "python -m parsolve compare a.h5 b.h5 --rtol 1e-12"
     parser = add("compare", "compare two results, bit by bit by default", example)
-    parser.add_argument("a", metavar="A.h5", type=Path)
-    parser.add_argument("b", metavar="B.h5", type=Path)
+    parser.add_argument("a", metavar="A.h5", type=file_name)
+    parser.add_argument("b", metavar="B.h5", type=file_name)
     parser.add_argument("--rtol", type=tolerance, metavar="R", help="allow |a - b| <= atol + R |b|")
     parser.add_argument("--atol", type=tolerance, default=0.0, metavar="A", help="allow |a - b| <= A + rtol |b|")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -59,7 +60,7 @@ def info(args: argparse.Namespace, start_mpi: object) -> int:
 
     with open_result(args.result) as result:
         facts = _facts(args.result, result)
-    print(json.dumps(facts) if args.json else _info_text(facts))
+    answer(json.dumps(facts) if args.json else _info_text(facts))
     return 0
 
 
@@ -109,17 +110,17 @@ def plot(args: argparse.Namespace, start_mpi: object) -> int:
     from parsolve.view.scale import Look
 
     look = Look(args.vmin, args.vmax, args.log, args.colormap)
-    print(draw(args.result, args.field, args.time, args.slice, args.output, args.sheet, look, args.force))
+    answer(str(draw(args.result, args.field, args.time, args.slice, args.output, args.sheet, look, args.force)))
     return 0
 
 
 def compare(args: argparse.Namespace, start_mpi: object) -> int:
-    """Compare two results; 0 if they are the same, 5 if not."""
+    """Compare two results; 0 if they are the same, 1 if not."""
     from parsolve.store.compare import compare as compare_results
 
     outcome = compare_results(args.a, args.b, rtol=args.rtol, atol=args.atol)
     if args.json:
-        print(json.dumps({"equal": outcome.equal, "lines": list(outcome.lines)}))
+        answer(json.dumps({"equal": outcome.equal, "lines": list(outcome.lines)}))
     else:
-        print("\n".join(outcome.lines))
+        answer("\n".join(outcome.lines))
     return 0 if outcome.equal else DIFFERENT

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parsolve.cli.progress import ProgressLine
-from parsolve.cli.words import by_axis, count, passes_text, size, steps_text, table, workers_text
+from parsolve.cli.streams import answer, tell
+from parsolve.cli.words import by_axis, count, file_name, passes_text, size, steps_text, table, workers_text
 from parsolve.domain import launch
 from parsolve.errors import on_root
 
@@ -27,7 +28,8 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     """Add `run` and `check`."""
     parser = add("run", "run a case", "mpirun -n 4 python -m parsolve run heat --set grid.x.cells=128 -o heat.h5")
     case_arguments(parser)
-    parser.add_argument("-o", "--output", metavar="OUT.h5", help="result (default: the case's name, numbered if taken)")
+    output = "result (default: the case's name, numbered if taken unless --force)"
+    parser.add_argument("-o", "--output", type=file_name, metavar="OUT.h5", help=output)
     parser.add_argument("--force", action="store_true", help="replace an existing result")
     parser.add_argument("--json", action="store_true", help="last line of stdout: the summary as one JSON object")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors (and the JSON line)")
@@ -42,7 +44,8 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
 
 def case_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the case and `--set`."""
-    parser.add_argument("case", metavar="CASE", help="a case file, or the name of a packaged case (see `list cases`)")
+    case = "a case file, or the name of a packaged case (see `list cases`)"
+    parser.add_argument("case", type=file_name, metavar="CASE", help=case)
     override = "override a key of the case, e.g. time.end=10 (repeatable; later ones win)"
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=override)
 
@@ -53,7 +56,6 @@ def run(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> int
 
     comm = start_mpi()
     case = on_root(comm, lambda: Case.load(args.case, args.set))
-    out = None if args.output is None else Path(args.output)
     warning = launch.oversubscription(comm)
     if warning and not args.quiet:
         _warn([warning])
@@ -61,20 +63,20 @@ def run(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> int
     from parsolve.run import run as solve  # loads the numerics only now, after the case is known to be good
 
     with closing(ProgressLine(sys.stderr if comm.rank == 0 and not args.quiet else None)) as progress:
-        summary = solve(case, comm, out, args.force, progress)
+        summary = solve(case, comm, args.output, args.force, progress)
     if comm.rank == 0:
         if not args.quiet:
             _warn(summary.warnings)
-            print(summary_text(summary), file=sys.stderr if args.json else sys.stdout, flush=True)
+            (tell if args.json else answer)(summary_text(summary))
         if args.json:
-            print(json.dumps(summary.to_dict()), flush=True)
+            answer(json.dumps(summary.to_dict()))
     return 0
 
 
 def _warn(texts: Sequence[str]) -> None:
     """Tell each text on stderr."""
     for text in texts:
-        print(f"parsolve: warning: {text}", file=sys.stderr, flush=True)
+        tell(f"parsolve: warning: {text}")
 
 
 def summary_text(summary: Summary) -> str:
@@ -89,7 +91,7 @@ def summary_text(summary: Summary) -> str:
     ]
     for name, values in summary.fields.items():
         rows.append((f"field {name}", "   ".join(f"{key} {values[key]:.6g}" for key in ("min", "max", "mean"))))
-    rows += [("result", str(summary.result)), ("look at it", f"python -m parsolve plot {summary.result}")]
+    rows += [("result", str(summary.result)), ("look at it", f"python -m parsolve plot {shlex.quote(summary.result)}")]
     return "\n".join(([summary.case_title] if summary.case_title else []) + table(rows, "  "))
 
 
@@ -106,9 +108,9 @@ def check(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> i
     plan = plan_run(case, ranks)
     _warn(plan.warnings)
     if args.json:
-        print(json.dumps(vars(plan) | {"local_shapes": _local_cells(plan)}))
+        answer(json.dumps(vars(plan) | {"local_shapes": _local_cells(plan)}))
     else:
-        print(plan_text(case.title or case.stem, ranks, plan))
+        answer(plan_text(case.title or case.stem, ranks, plan))
     return 0
 
 

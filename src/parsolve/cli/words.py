@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from argparse import ArgumentTypeError
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,9 +28,24 @@ def count(text: str) -> int:
     Raises:
         ArgumentTypeError: it is none.
     """
-    if not text.isdecimal() or int(text) < 1:
+    try:
+        value = int(text)
+    except ValueError:  # thousands of digits are none either
+        value = 0
+    if value < 1:
         raise ArgumentTypeError(f"expected a whole number >= 1, got {text!r}")
-    return int(text)
+    return value
+
+
+def file_name(text: str) -> Path:
+    """Return the path of an option.
+
+    Raises:
+        ArgumentTypeError: it is empty, or holds what no path may hold.
+    """
+    if not text or "\0" in text:
+        raise ArgumentTypeError(f"expected the name of a file, got {text!r}")
+    return Path(text)
 
 
 def number(text: str) -> float:

@@ -58,6 +58,8 @@ def read_block(
             values = _read_hdf5(path, dataset, grid, box, time)
         elif time is not None:
             raise CaseError(f"{path}: time = {time:g} is for results in HDF5; leave it out")
+        elif dataset is not None:
+            raise CaseError(f"{path}: dataset = '{dataset}' is for HDF5; leave it out")
         elif kind == ".npy":
             values = _read_npy(path, grid, box)
         elif kind in _IMAGES:

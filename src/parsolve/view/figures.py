@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+import warnings
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +24,14 @@ def blank(**options: Any) -> Figure:
     """Return a figure of matplotlib without a window.
 
     Raises:
-        SetupError: matplotlib is not installed.
+        SetupError: matplotlib is not installed, or its settings (MPLBACKEND, matplotlibrc) are wrong.
     """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise SetupError('plots need matplotlib: pip install "parsolve[plot]"') from error
+    except (ValueError, OSError, RuntimeError) as error:
+        raise SetupError(f"matplotlib cannot be loaded: {error}") from error
     return Figure(layout="constrained", **options)
 
 
@@ -60,7 +63,9 @@ def _broken(figure: Figure, text: str, most: float, points: float) -> list[str]:
     renderer, font = FigureCanvasAgg(figure).get_renderer(), FontProperties(size=points)
 
     def breadth(line: str) -> float:
-        pixels, _, _ = renderer.get_text_width_height_descent(line, font, ismath=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of letters that the font lacks: told when they are drawn
+            pixels, _, _ = renderer.get_text_width_height_descent(line, font, ismath=False)
         return float(pixels * 72.0 / figure.dpi)
 
     letters = max(8, int(most / (0.4 * points)))
