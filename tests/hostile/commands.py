@@ -128,6 +128,8 @@ SETS = [
     setting("parameters.D=1 # unit", code=0),
 ]  # fmt: skip
 OUTPUTS = [
+    output("a\nb.h5", "control"),
+    output("\x1b[31m.h5", "control"),
     output("none/out.h5", "none"),
     output("/none/out.h5", "/none", nobody=True),
     output("a.toml", "a.toml"),
@@ -165,6 +167,6 @@ OUTPUTS = [
     output("n" * 300, "n", command="new"),
     output("/dev/full", "/dev/full", command="new", argv=("--force",), nobody=True),
     *(ending(output(name, code=0, leaves=(name,))) for name in
-      ("out", "out.txt", "-", "💥.h5", "a b.h5", "a\nb.h5", "'$(touch hacked)'.h5", "\udcff.h5", "n" * 200 + ".h5")),
+      ("out", "out.txt", "-", "💥.h5", "a b.h5", "'$(touch hacked)'.h5", "\udcff.h5", "n" * 200 + ".h5")),
 ]  # fmt: skip
 INPUTS: list[Input] = [*LINES, *SETS, *OUTPUTS]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from math import inf, isfinite
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
 import h5py
+import numpy as np
 
 from parsolve.case.tables import nearest
 from parsolve.domain.grid import AXES, Grid
@@ -22,7 +24,6 @@ from parsolve.store.places import FRAME
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import numpy as np
     from numpy.typing import NDArray
 
 Index = slice | int | EllipsisType | tuple[slice | int | EllipsisType, ...]
@@ -166,15 +167,17 @@ def _refuse_missing_frames(path: Path, file: h5py.File) -> None:
 
 
 def _numbers(file: h5py.File, name: str, kinds: str) -> NDArray[Any]:
-    """Return a data set of at least one number.
+    """Return a data set of at least one number, all of them finite.
 
     Raises:
-        KeyError, TypeError: it is missing, or another thing.
+        KeyError, TypeError, ValueError: it is missing, or another thing.
     """
     item = file[name]
     if item.dtype.kind not in kinds or item.shape is None or len(item.shape) != 1 or not item.shape[0]:
         raise TypeError(f"'{name}' is no list of numbers")
     values: NDArray[Any] = item[...]
+    if not np.isfinite(values).all():
+        raise ValueError(f"'{name}' is not finite")
     return values
 
 
@@ -185,7 +188,10 @@ def _grid(file: h5py.File, axes: tuple[str, ...]) -> Grid:
         if axis not in axes:
             return 1, 0.0, 1.0, True
         known = file[axis].attrs
-        return len(file[axis]), float(known["lower"]), float(known["spacing"]), bool(known["periodic"])
+        lower, spacing = float(known["lower"]), float(known["spacing"])
+        if not (isfinite(lower) and 0 < spacing < inf):
+            raise ValueError(f"'{axis}' begins at {lower:g} with cells of {spacing:g}")
+        return len(_numbers(file, axis, "fiu")), lower, spacing, bool(known["periodic"])
 
     cells, lower, spacing, periodic = zip(*map(numbers, AXES), strict=True)
     return Grid(axes[::-1], cells, lower, spacing, periodic)

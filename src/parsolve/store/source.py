@@ -49,7 +49,7 @@ def read_block(
         SetupError: the package that reads this image is not installed.
     """
     path = Path(path)
-    if not path.is_file():
+    if not _is_file(path):
         raise CaseError(f"{path}: no such file (relative names start at the current directory, '{Path.cwd()}')")
     kind = path.suffix.lower()
     box = tuple(slice(first, first + count) for first, count in zip(start, shape, strict=True))
@@ -86,6 +86,14 @@ def look_at(paths: Iterable[Path]) -> None:
         look(*(path for path in paths if path.suffix.lower() in _HDF5))
     except StorageError as caught:
         raise CaseError(str(caught)) from caught
+
+
+def _is_file(path: Path) -> bool:
+    """Return whether there is a file; no file has a name that is too long."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def array_block(
