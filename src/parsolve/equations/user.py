@@ -64,7 +64,7 @@ def user_equation(
             text if solve else f"{f'next({key})' if iterate else key if second else key + '_t'} = {text}"
             for key, text in texts.items()
         ),
-        fields=dict.fromkeys(unknowns, "field"),
+        fields={name: name for name in unknowns},
         parameters={name: Parameter(value, "1", "parameter") for name, value in parameters.items()},
         evolve=evolve,
         source="the case",

@@ -11,7 +11,7 @@ from parsolve.case.schema import MOST_THREADS
 from parsolve.domain.cores import ALONE, Placement, placement
 from parsolve.domain.grid import Grid, Subdomain, Triple, split_grid
 from parsolve.domain.processes import choose_processes
-from parsolve.errors import on_root
+from parsolve.errors import SetupError, on_root
 from parsolve.kernels.device import find_device
 from parsolve.kernels.library import best_level, possible_threads
 from parsolve.problem.tiles import recall
@@ -92,9 +92,16 @@ def plan_layout(problem: Problem, size: int, level: int, place: Placement = ALON
 
 
 def _launched_threads() -> int:
-    """Threads of a rank as the launcher asks for them."""
-    given = os.environ.get("OMP_NUM_THREADS", "1").split(",")[0]
-    return min(int(given), MOST_THREADS) if given.isdecimal() and int(given) > 0 else 1
+    """Threads of a rank as the launcher asks for them.
+
+    Raises:
+        SetupError: it does not say a number.
+    """
+    given = os.environ.get("OMP_NUM_THREADS") or "1"
+    first = given.split(",")[0].strip()
+    if not first.isdecimal() or len(first) > 9 or int(first) < 1:
+        raise SetupError(f"OMP_NUM_THREADS={given}: expected a whole number >= 1; set it right, or run.threads")
+    return min(int(first), MOST_THREADS)
 
 
 def load_of(problem: Problem, processes: Triple, threads: int) -> Load:

@@ -16,6 +16,7 @@ import numpy as np
 from parsolve.domain.grid import AXES
 from parsolve.equations.linearise import tangent
 from parsolve.equations.symbol import SAMPLES, eigenvalues, time_scale
+from parsolve.errors import NumericalError
 from parsolve.march.stability import closure_factor, excess, stable_step
 from parsolve.problem.operators import coefficients
 
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
     Ranges = Mapping[str, tuple[float, float]]
 
+NOT_FINITE = (
+    "a rate is not finite at the initial values: look for a division by zero, an overflow, a root or a logarithm of a "
+    "negative number in the equation and its boundary values"
+)
 GOLDEN = 0.6180339887498949
 TIMES, MOST_TIMES = 1024, 16384  # irregular ones, looked at for how fast what is written with t changes
 PER_CHANGE = 4  # steps in the time that it takes to change
@@ -117,10 +122,11 @@ def begin(problem: Problem, ranges: Ranges, depends: Dependence, rate: float | N
 
     Raises:
         CaseError: there is no stable step, that which is given is not stable, or the equation is ill-posed.
+        NumericalError: a rate is not finite.
     """
     error, end = problem.case.error, duration(problem)
     if rate is not None and not isfinite(rate):
-        raise error("time.dt", "the stable step cannot be told: a rate is not finite at first; give dt")
+        raise NumericalError(NOT_FINITE)
     given = None if problem.case.time.dt == "auto" else float(problem.case.time.dt)
     ranges = with_walls(problem, ranges, (0.0,))
     modes = analyse(problem, ranges, window(depends, 0.0, end if given else end / WINDOWS))

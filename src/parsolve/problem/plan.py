@@ -20,6 +20,7 @@ from parsolve.problem.peclet import peclet_warnings
 from parsolve.problem.pose import pose
 from parsolve.problem.times import count_steps, first_length
 from parsolve.problem.values import array, initial
+from parsolve.store.source import look_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +69,7 @@ def check(case: Case, ranks: int) -> Plan:
     Raises:
         ParsolveError: as ``run`` would.
     """
+    look_at(case.files)
     problem = pose(case)
     grid, program = problem.grid, problem.program
     layout = plan_layout(problem, ranks, best_level())

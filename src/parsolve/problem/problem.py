@@ -57,12 +57,20 @@ class Problem:
     @property
     def recorded(self) -> list[FieldInfo]:
         """What the result says of each field that it holds."""
-        meanings = self.equation.fields
+        known = self.equation.fields
         names = self.case.output.fields or self.program.unknowns
         return [
-            FieldInfo(name, meanings.get(name, f"rate of {meanings.get(name.removesuffix('_t'), name)}"), "1")
-            for name in names
+            self._info(name, known.get(name, f"rate of {known.get(name.removesuffix('_t'), name)}")) for name in names
         ]
+
+    @property
+    def dimensions(self) -> list[FieldInfo]:
+        """What the result says of the time and the axes."""
+        return [self._info(name, name) for name in ("time", *self.grid.names)]
+
+    def _info(self, name: str, long_name: str) -> FieldInfo:
+        said = self.case.meaning(name)
+        return FieldInfo(name, said.name or long_name, said.unit)
 
     @property
     def carried(self) -> int:

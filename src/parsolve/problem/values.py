@@ -59,9 +59,9 @@ def is_formula(problem: Problem, name: str) -> bool:
 
 
 def _values(problem: Problem, value: Value, key: str, start: Triple, shape: Triple) -> np.ndarray:
-    if isinstance(value, FileValue):
-        return stored(value, problem.grid, start, shape, key)
     with problem.case.located():
+        if isinstance(value, FileValue):
+            return stored(value, problem.grid, start, shape, key)
         return fill(value, problem.grid, start, shape, parameters=problem.parameters, key=key)
 
 
@@ -71,9 +71,9 @@ def stored(value: FileValue, grid: Grid, start: Triple, shape: Triple, key: str)
     Raises:
         CaseError: they do not fit the grid, or the file cannot be read.
     """
-    if value.array is None:
-        return read_block(value.file, value.dataset, grid, start, shape, np.float64, value.time)
     try:
+        if value.array is None:
+            return read_block(value.file, value.dataset, grid, start, shape, np.float64, value.time)
         return array_block(value.array.values, grid, start, shape, np.float64)
     except CaseError as error:
         raise CaseError(f"{key}: {error}") from None
