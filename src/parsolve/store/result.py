@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
 import h5py
+import numpy as np
 
 from parsolve.case.tables import nearest
 from parsolve.domain.grid import AXES, Grid
@@ -22,7 +24,6 @@ from parsolve.store.places import FRAME
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import numpy as np
     from numpy.typing import NDArray
 
 Index = slice | int | EllipsisType | tuple[slice | int | EllipsisType, ...]
@@ -175,6 +176,8 @@ def _numbers(file: h5py.File, name: str, kinds: str) -> NDArray[Any]:
     if item.dtype.kind not in kinds or item.shape is None or len(item.shape) != 1 or not item.shape[0]:
         raise TypeError(f"'{name}' is no list of numbers")
     values: NDArray[Any] = item[...]
+    if not np.isfinite(values).all():
+        raise TypeError(f"'{name}' holds a value that is not finite")
     return values
 
 
@@ -185,7 +188,10 @@ def _grid(file: h5py.File, axes: tuple[str, ...]) -> Grid:
         if axis not in axes:
             return 1, 0.0, 1.0, True
         known = file[axis].attrs
-        return len(file[axis]), float(known["lower"]), float(known["spacing"]), bool(known["periodic"])
+        lower, spacing = float(known["lower"]), float(known["spacing"])
+        if file[axis].dtype.kind != "f" or not (math.isfinite(lower) and 0 < spacing < math.inf):
+            raise ValueError(f"axis '{axis}' has no centres, or a spacing of {spacing:g}")
+        return len(file[axis]), lower, spacing, bool(known["periodic"])
 
     cells, lower, spacing, periodic = zip(*map(numbers, AXES), strict=True)
     return Grid(axes[::-1], cells, lower, spacing, periodic)
