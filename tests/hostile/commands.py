@@ -144,6 +144,7 @@ OUTPUTS = [
     output("n" * 300 + ".h5", "n"),
     output("n" * 250 + ".h5", "n"),
     output("a/" * 3000 + "b.h5", "a/"),
+    output("a\nb.h5", "control characters"),
     output("/dev/null", "/dev/null", nobody=True),
     output("/dev/null", "/dev/null", argv=("--force",), nobody=True),
     output("/dev/full", "/dev/full", argv=("--force",), nobody=True),
@@ -165,6 +166,6 @@ OUTPUTS = [
     output("n" * 300, "n", command="new"),
     output("/dev/full", "/dev/full", command="new", argv=("--force",), nobody=True),
     *(ending(output(name, code=0, leaves=(name,))) for name in
-      ("out", "out.txt", "-", "💥.h5", "a b.h5", "a\nb.h5", "'$(touch hacked)'.h5", "\udcff.h5", "n" * 200 + ".h5")),
+      ("out", "out.txt", "-", "💥.h5", "a b.h5", "'$(touch hacked)'.h5", "\udcff.h5", "n" * 200 + ".h5")),
 ]  # fmt: skip
 INPUTS: list[Input] = [*LINES, *SETS, *OUTPUTS]

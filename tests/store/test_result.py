@@ -167,8 +167,6 @@ def _shorter(file: h5py.File) -> None:
         _bare,
         _flat,
         _late,
-        _flat,
-        _late,
         _shorter,
     ],
 )
