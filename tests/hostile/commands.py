@@ -128,6 +128,8 @@ SETS = [
     setting("parameters.D=1 # unit", code=0),
 ]  # fmt: skip
 OUTPUTS = [
+    output("a\nb.h5", "control"),
+    output("\x1b[31m.h5", "control"),
     output("none/out.h5", "none"),
     output("/none/out.h5", "/none", nobody=True),
     output("a.toml", "a.toml"),

@@ -150,7 +150,7 @@ GOOD_TIFF: dict[str, bytes] = {
 
 def drawn(*options: str, says: str = "", code: int = 0, content: Content = GOOD, about: str = "", **more: Any) -> Input:
     """A plot of a result with options."""
-    name = options[options.index("-o") + 1] if "-o" in options else "b.png"
+    name = options[options.index("-o") + 1] if "-o" in options else "b.*.png"
     leaves = (name,) if code == 0 else ()
     return Input(argv=("plot", "b.h5", *options), code=code, words=(says,), files={"b.h5": content, "old.png": "mine"},
                  about=about, **{"leaves": leaves} | more)  # fmt: skip
@@ -212,21 +212,22 @@ PLOTS: list[Input] = [
     *(drawn("--slice", text, code=2, says="slice") for text in
       ("", "=", "x", "x=", "x=abc", "x=nan", "x=inf", "x=5", "x=-1", "z=0", "w=0", "=0.5", "x=0.5=0.5", "x=1e400")),
     drawn("--sheet", "--time", "0.005", code=2, says="sheet"),
-    *(drawn("-o", name, code=5, says=name) for name in ("none/b.png", ".", "b.png/c.png", "n" * 300 + ".png")),
+    *(drawn("-o", name, code=5, says=name[:30]) for name in ("none/b.png", ".", "b.png/c.png", "n" * 300 + ".png")),
     *(drawn("-o", name, code=5, says=name) for name in ("b.txt", "b.h5")),
-    *(drawn("-o", name, says=f"{name}.png", leaves=(f"{name}.png",)) for name in ("c", "-", "c d")),
+    *(drawn("-o", name, says=name) for name in ("c", "-", "c d")),
     drawn("-o", "", code=2),
     drawn("-o", "/none/b.png", code=5, says="/none", nobody=True),
     drawn("-o", "/dev/full", code=5, says="/dev/full", nobody=True),
-    *(drawn("-o", name) for name in ("c.pdf", "c.svg", "💥.png", "a b.PNG", "c.jpg", "n" * 240 + ".png")),
+    *(drawn("-o", name) for name in ("c.pdf", "c.svg", "💥.png", "a b.PNG", "c.jpg", "n" * 200 + ".png")),
     *(drawn(content=described(key, text), about=f"{key} {text[:20]!r}")
       for text, key in zip(TEXTS, ("long_name", "units") * len(TEXTS), strict=False)),
     *(drawn(content=titled(text), about=f"title {text[:20]!r}") for text in TEXTS[:6]),
-    *(drawn(content=named(name), about=f"field {name[:20]!r}") for name in ("$a$", "$\\q", "a b", "é💥", "a" * 200, "\n", "%")),
+    *(drawn(content=named(name), about=f"field {name[:20]!r}") for name in ("$a$", "$\\q", "a b", "é💥", "a" * 200, "%")),
     *(drawn(content=filled(value), about=f"all {value}") for value in
       (0, np.nan, np.inf, -np.inf, 1e308, -1e308, 5e-324, 1e-320, 1.0)),
     *(drawn("--sheet", content=filled(values), about=f"values {values}") for values in
       ([np.nan] * 7 + [1], [np.inf] * 7 + [1], [1e308] * 4 + [-1e308] * 4, [1.0] * 7 + [1 + 1e-16], [0.0] * 7 + [5e-324])),
+    drawn(content=named("\n"), about="field of a line end", code=5, says="control"),
     drawn(content=filled(1, "u1"), about="bytes"),
     drawn(content=filled(1, "?"), about="flags"),
     drawn(content=filled(1, "f2"), about="half precision"),

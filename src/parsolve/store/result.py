@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from math import inf, isfinite
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import EllipsisType
@@ -167,17 +167,17 @@ def _refuse_missing_frames(path: Path, file: h5py.File) -> None:
 
 
 def _numbers(file: h5py.File, name: str, kinds: str) -> NDArray[Any]:
-    """Return a data set of at least one number.
+    """Return a data set of at least one number, all of them finite.
 
     Raises:
-        KeyError, TypeError: it is missing, or another thing.
+        KeyError, TypeError, ValueError: it is missing, or another thing.
     """
     item = file[name]
     if item.dtype.kind not in kinds or item.shape is None or len(item.shape) != 1 or not item.shape[0]:
         raise TypeError(f"'{name}' is no list of numbers")
     values: NDArray[Any] = item[...]
     if not np.isfinite(values).all():
-        raise TypeError(f"'{name}' holds a value that is not finite")
+        raise ValueError(f"'{name}' is not finite")
     return values
 
 
@@ -189,9 +189,9 @@ def _grid(file: h5py.File, axes: tuple[str, ...]) -> Grid:
             return 1, 0.0, 1.0, True
         known = file[axis].attrs
         lower, spacing = float(known["lower"]), float(known["spacing"])
-        if file[axis].dtype.kind != "f" or not (math.isfinite(lower) and 0 < spacing < math.inf):
-            raise ValueError(f"axis '{axis}' has no centres, or a spacing of {spacing:g}")
-        return len(file[axis]), lower, spacing, bool(known["periodic"])
+        if not (isfinite(lower) and 0 < spacing < inf):
+            raise ValueError(f"'{axis}' begins at {lower:g} with cells of {spacing:g}")
+        return len(_numbers(file, axis, "fiu")), lower, spacing, bool(known["periodic"])
 
     cells, lower, spacing, periodic = zip(*map(numbers, AXES), strict=True)
     return Grid(axes[::-1], cells, lower, spacing, periodic)
