@@ -326,3 +326,15 @@ def test_what_cannot_be_a_name_is_no_file(alone: Any) -> None:
         look_at([Path(name)])
         with pytest.raises(CaseError, match="no such file"):
             whole(Path(name), alone.grid(9, 8))
+
+
+def test_a_group_that_is_not_there_is_passed_over_but_no_data_set(alone: Any, tmp_path: Path) -> None:
+    path, grid, values = tmp_path / "a.h5", alone.grid(9, 8), data(9, 8)
+    with h5py.File(path, "w") as file:
+        file["u"] = values
+        file["group/w"] = values
+    for name in ("u", "/u", "fields/u", "/fields/u", "group/w", "/group/w"):
+        np.testing.assert_array_equal(whole(path, grid, name), values)
+    for name in ("u/u", "group/u", "group/w/u", "fields", "/", ""):
+        with pytest.raises(CaseError, match="no data set"):
+            whole(path, grid, name)

@@ -152,7 +152,8 @@ def _find(path: Path, file: h5py.File, dataset: str | None, grid: Grid) -> h5py.
     """Return the data set by its path or its last name; without a name, the only one that fits the grid."""
     if dataset is not None:
         # A case may say "fields/v" where the file has "/v": groups are a matter of the file's maker.
-        for name in (dataset, dataset.rsplit("/", 1)[-1]):
+        head, _, tail = dataset.strip("/").rpartition("/")
+        for name in (dataset,) if head.split("/")[0] in file else (dataset, tail):
             if name and isinstance(_get(file, name), h5py.Dataset):
                 return file[name]
     known = _dataset_names(file)
