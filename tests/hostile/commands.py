@@ -146,6 +146,7 @@ OUTPUTS = [
     output("n" * 300 + ".h5", "n"),
     output("n" * 250 + ".h5", "n"),
     output("a/" * 3000 + "b.h5", "a/"),
+    output("a\nb.h5", "control characters"),
     output("/dev/null", "/dev/null", nobody=True),
     output("/dev/null", "/dev/null", argv=("--force",), nobody=True),
     output("/dev/full", "/dev/full", argv=("--force",), nobody=True),

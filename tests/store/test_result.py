@@ -141,13 +141,34 @@ def _bare(file: h5py.File) -> None:
     del file["x"].attrs["spacing"]
 
 
+def _flat(file: h5py.File) -> None:
+    file["x"].attrs["spacing"] = 0.0
+
+
+def _late(file: h5py.File) -> None:
+    file["time"][1] = np.nan
+
+
 def _shorter(file: h5py.File) -> None:
     del file["step"]
     file["step"] = [1]
 
 
 @pytest.mark.parametrize(
-    "change", [_text, _no_place, _elsewhere("u"), _elsewhere("time"), _elsewhere("x"), _itself, _loop, _bare, _shorter]
+    "change",
+    [
+        _text,
+        _no_place,
+        _elsewhere("u"),
+        _elsewhere("time"),
+        _elsewhere("x"),
+        _itself,
+        _loop,
+        _bare,
+        _flat,
+        _late,
+        _shorter,
+    ],
 )
 def test_a_result_that_was_tampered_with_is_refused_in_one_line(
     alone: Any, tmp_path: Path, change: Callable[[h5py.File], None]

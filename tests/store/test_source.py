@@ -307,3 +307,34 @@ def test_times_from_elsewhere_are_not_read(alone: Any, tmp_path: Path) -> None:
         file.create_dataset("time", (3,), "f8", external=[("/etc/passwd", 0, 24)])
     with pytest.raises(CaseError, match="in other files"):
         read_block(path, "u", alone.grid(9, 8), (0, 0, 0), (1, 9, 8), "f8", time=0.0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("suffix", [".h5", ".npy"])
+def test_the_first_cell_that_is_not_finite_is_named(alone: Any, tmp_path: Path, suffix: str, value: float) -> None:
+    path, values = tmp_path / f"a{suffix}", data(9, 8)
+    values[4, 3] = values[4, 5] = value
+    write(path, values)
+    for start, shape in (((0, 0, 0), (1, 9, 8)), ((0, 2, 3), (1, 5, 4))):
+        with pytest.raises(CaseError, match="not finite, the first at cell x = 3, y = 4"):
+            read_block(path, None, alone.grid(9, 8), start, shape, "f8")
+    read_block(path, None, alone.grid(9, 8), (0, 5, 0), (1, 4, 8), "f8")
+
+
+def test_what_cannot_be_a_name_is_no_file(alone: Any) -> None:
+    for name in ("n" * 300 + ".h5", "a\0b.h5", ""):
+        look_at([Path(name)])
+        with pytest.raises(CaseError, match="no such file"):
+            whole(Path(name), alone.grid(9, 8))
+
+
+def test_a_group_that_is_not_there_is_passed_over_but_no_data_set(alone: Any, tmp_path: Path) -> None:
+    path, grid, values = tmp_path / "a.h5", alone.grid(9, 8), data(9, 8)
+    with h5py.File(path, "w") as file:
+        file["u"] = values
+        file["group/w"] = values
+    for name in ("u", "/u", "fields/u", "/fields/u", "group/w", "/group/w"):
+        np.testing.assert_array_equal(whole(path, grid, name), values)
+    for name in ("u/u", "group/u", "group/w/u", "fields", "/", ""):
+        with pytest.raises(CaseError, match="no data set"):
+            whole(path, grid, name)

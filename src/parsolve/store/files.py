@@ -91,14 +91,23 @@ def open_read(path: Path) -> h5py.File:
     Raises:
         StorageError: the file is missing or is not HDF5.
     """
-    if not path.is_file():
+    if not is_file(path):
         frames = path.with_name(path.name + ".frames") if path.name else path
-        hint = f"; its run did not finish, but there are frames: '{frames}'" if frames.is_dir() else ""
+        stopped = path.name and is_file(frames / "000000000.h5")
+        hint = f"; its run did not finish, but there are frames: '{frames}'" if stopped else ""
         raise StorageError(f"{path}: no such file{hint}")
     try:
         return h5py.File(path, "r", locking=False)
     except OSError as caught:
         raise StorageError(f"{path}: not a readable HDF5 file ({caught})") from caught
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a regular file of this name, or a link to one; not so for what cannot be a name."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def is_result(path: Path) -> bool:

@@ -20,7 +20,7 @@ import h5py
 
 from parsolve.domain.launch import PREFIXES
 from parsolve.errors import StorageError
-from parsolve.store.files import is_result, open_read
+from parsolve.store.files import is_file, is_result, open_read
 
 _SECONDS = 5  # of computing, after which the child has seen enough
 _LIMIT, _PATIENCE = 3 * _SECONDS, 12 * _SECONDS  # of computing and of waiting, after which it is ended
@@ -35,7 +35,7 @@ def look(*paths: Path) -> None:
     Raises:
         StorageError: the child did not survive that.
     """
-    foreign = [path for path in paths if path.is_file() and not is_result(path)]
+    foreign = [path for path in paths if is_file(path) and not is_result(path)]
     if foreign and sys.executable:
         _survive(tuple(path.absolute() for path in foreign), tuple(map(_state, foreign)))
 
@@ -132,9 +132,8 @@ def _source(path: Path, name: str, what: str) -> Path:
     if name == ".":
         return path
     for folder in (path.parent, Path(), path.resolve().parent):
-        with suppress(OSError):
-            if (folder / name).is_file():
-                return folder / name
+        if is_file(folder / name):
+            return folder / name
     raise StorageError(f"{what}, and its source '{name}' is missing; keep the two together")
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from parsolve.case.tables import nearest
 from parsolve.domain.grid import AXES
 from parsolve.errors import CaseError, ParsolveError, SetupError, StorageError
-from parsolve.store.files import open_read
+from parsolve.store.files import is_file, open_read
 from parsolve.store.layout import RESERVED
 from parsolve.store.look import look, refuse_borrowed
 
@@ -49,7 +49,7 @@ def read_block(
         SetupError: the package that reads this image is not installed.
     """
     path = Path(path)
-    if not _is_file(path):
+    if not is_file(path):
         raise CaseError(f"{path}: no such file (relative names start at the current directory, '{Path.cwd()}')")
     kind = path.suffix.lower()
     box = tuple(slice(first, first + count) for first, count in zip(start, shape, strict=True))
@@ -73,7 +73,22 @@ def read_block(
         raise
     except Exception as caught:  # of broken files the readers raise KeyError, RuntimeError, EOFError, SyntaxError, ...
         raise CaseError(f"{path}: cannot be read: {' '.join(str(caught).split())}") from caught
+    _check_finite(path, values, grid, start, shape)
     return np.ascontiguousarray(values.reshape(tuple(shape)), dtype=dtype)
+
+
+def _check_finite(path: Path, values: NDArray[Any], grid: Grid, start: Sequence[int], shape: Sequence[int]) -> None:
+    """Refuse values that are not finite.
+
+    Raises:
+        CaseError: with the first of their cells.
+    """
+    finite = np.isfinite(values)
+    if not finite.all():
+        place = np.unravel_index(int(np.argmin(finite)), tuple(shape))
+        cell = {axis: first + int(i) for axis, first, i in zip(AXES, start, place, strict=True)}
+        where = ", ".join(f"{axis} = {cell[axis]}" for axis in grid.names)
+        raise CaseError(f"{path}: a value is not finite, the first at cell {where}")
 
 
 def look_at(paths: Iterable[Path]) -> None:
@@ -86,14 +101,6 @@ def look_at(paths: Iterable[Path]) -> None:
         look(*(path for path in paths if path.suffix.lower() in _HDF5))
     except StorageError as caught:
         raise CaseError(str(caught)) from caught
-
-
-def _is_file(path: Path) -> bool:
-    """Return whether there is a file; no file has a name that is too long."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
 
 
 def array_block(
@@ -145,7 +152,8 @@ def _find(path: Path, file: h5py.File, dataset: str | None, grid: Grid) -> h5py.
     """Return the data set by its path or its last name; without a name, the only one that fits the grid."""
     if dataset is not None:
         # A case may say "fields/v" where the file has "/v": groups are a matter of the file's maker.
-        for name in (dataset, dataset.rsplit("/", 1)[-1]):
+        head, _, tail = dataset.strip("/").rpartition("/")
+        for name in (dataset,) if head.split("/")[0] in file else (dataset, tail):
             if name and isinstance(_get(file, name), h5py.Dataset):
                 return file[name]
     known = _dataset_names(file)
