@@ -45,9 +45,10 @@ def cache(mode: int) -> Callable[[Path], None]:
 
 
 STARTED = [  # what is settled when the interpreter or MPI starts
-    *variables(RUN, 0, ("LC_ALL", "C"), ("LC_ALL", "xx_YY"), ("LANG", "tr_TR.UTF-8"), ("PYTHONIOENCODING", "ascii"),
-               ("PYTHONUTF8", "0"), ("PYTHONWARNINGS", "error"), ("PATH", ""), ("PATH", None),
-               ("TMPDIR", "/nonexistent"), ("HDF5_USE_FILE_LOCKING", "abc"), fresh=True),
+    *variables(RUN, 0, ("LC_ALL", "C"), ("PYTHONIOENCODING", "ascii"), ("TMPDIR", "/nonexistent"),
+               ("HDF5_USE_FILE_LOCKING", "abc"), ("PYTHONWARNINGS", "error"), fresh=True),
+    *variables(CHECK, 0, ("LC_ALL", "xx_YY"), ("LANG", "tr_TR.UTF-8"), ("PYTHONUTF8", "0"), ("PATH", ""), ("PATH", None),
+               fresh=True),
     *variables(Input(argv=("eq", "a.toml"), files=RUN.files, code=0), 0, ("LC_ALL", "C"), ("PYTHONIOENCODING", "ascii"),
                ("PYTHONIOENCODING", "latin-1:strict"), ("PYTHONCOERCECLOCALE", "0"), fresh=True, says="laplace"),
     under("eq in C, without its conversion", Input(argv=("eq", "a.toml"), files=RUN.files, code=0), fresh=True,

@@ -125,7 +125,6 @@ WRONG_TIFF: dict[str, bytes] = {
     "1000 samples": directory(samples=1000),
     "unknown packing": directory(packing=9999),
     "damaged packing": directory(packing=8),
-    "2**31 columns": directory(width=2**31, rows=1),
     "too many cells": directory(width=30000, height=30000, rows=30000, bytes=900_000_000),
     "complex": tiff(ROWS.astype("c8")),
     "signed": tiff(ROWS.astype("i2")),
@@ -229,7 +228,7 @@ PLOTS: list[Input] = [
       ([np.nan] * 7 + [1], [np.inf] * 7 + [1], [1e308] * 4 + [-1e308] * 4, [1.0] * 7 + [1 + 1e-16], [0.0] * 7 + [5e-324])),
     drawn(content=named("\n"), about="field of a line end", code=5, says="control"),
     drawn(content=filled(1, "u1"), about="bytes"),
-    drawn(content=filled(1, "?"), about="flags"),
+    drawn(content=filled(1, "?"), about="flags", code=5, says="b.h5"),
     drawn(content=filled(1, "f2"), about="half precision"),
 ]  # fmt: skip
 INPUTS: list[Input] = [
@@ -238,6 +237,7 @@ INPUTS: list[Input] = [
     *(source(content, f"PNG, {about}", "result", name="b.png", code=0) for about, content in GOOD_PNG.items()),
     *(source(content, f"TIFF, {about}", "result", name="b.tiff", code=0) for about, content in GOOD_TIFF.items()),
     source(tiff(np.full((16, 8), np.nan, "f4")), "TIFF, not a number", "initial", name="b.tif", code=4),
+    source(directory(width=2**31, rows=1), "TIFF, 2**31 columns", "memory", name="b.tif", code=6),
     source(PNG, "in capitals", "result", name="b.PNG", code=0),
     source(PNG, "with a data set", "b.png", name="b.png", dataset="u"),
     source(PNG, "with a time", "time", name="b.png", time=0.0),

@@ -13,7 +13,7 @@ from parsolve.equations.program import build
 from parsolve.equations.user import RESERVED, user_equation
 from parsolve.march.tableaus import EMBEDDED, SCHEMES, Scheme
 from parsolve.problem.problem import Problem
-from parsolve.problem.sides import side_condition
+from parsolve.problem.sides import refuse_singular, side_condition
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -62,6 +62,7 @@ def pose(case: Case) -> Problem:
                 side: side_condition(case, grid, f"boundary.{name}.{side}", side, condition, parameters)
                 for side, condition in sides.items()
             }
+    refuse_singular(case, grid, conditions)
     for name in case.units:
         if name not in (*program.unknowns, *grid.names, "time"):
             raise case.error(f"units.{name}", "no such field or axis", (*program.unknowns, *grid.names, "time"))

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from parsolve.case import Case, SideCondition
 
+LARGEST = 1 << 22
+
 
 def side_condition(
     case: Case, grid: Grid, key: str, side: str, condition: SideCondition, parameters: Mapping[str, float]
@@ -49,6 +51,26 @@ def side_condition(
             value = face(given, f"{key}.{kind}")
             return Condition(a, b, value, c, varies)
     raise case.error(key, "gives no condition")
+
+
+def refuse_singular(case: Case, grid: Grid, conditions: Mapping[str, Mapping[str, Condition]]) -> None:
+    """Refuse Robin conditions that are not finite at first, or that say nothing at some place.
+
+    Sides of more than LARGEST cells are passed over.
+
+    Raises:
+        CaseError: there is one.
+    """
+    for field, sides in conditions.items():
+        for side, condition in sides.items():
+            z, y, x = (1 if axis == side[0] else n for axis, n in zip(AXES, grid.cells, strict=True))
+            if case.boundary[field][side].robin is None or z * y * x > LARGEST:
+                continue
+            given = (condition.a, condition.b, condition.value)
+            a, b, _ = (v(0.0, (0, 0, 0), (z, y, x)) if callable(v) else np.array(v) for v in given)
+            if ((a == 0) & (b == 0)).any():
+                key = f"boundary.{field}.{side}.robin"
+                raise case.error(key, "a and b of a u + b du/dn = c are both zero at some place")
 
 
 def _expression_face(
