@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -144,6 +146,55 @@ def test_fluxes_keep_the_sum(lab: Lab, operator: str, order: int) -> None:
     start = {"u": "noise(seed=1)", "w": 0.0}
     rates = applied(lab, operator, sympy.Integer(0), 12, "xy", order, fields=fields, initial=start).fields["w"]
     assert abs(rates.sum()) < 1e-14 * np.abs(rates).sum()
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("axes", ["x", "xy", "xyz"])
+def test_diffusion_at_random_contrasts_is_bounded(lab: Lab, axes: str, order: int) -> None:
+    """The root mean square never grows, values stay near those at the start, and the sum is kept."""
+    cells = {"x": 64, "xy": 16, "xyz": 8}[axes]
+    contrast = "where(noise(seed=3) < 0, 1, 1e-6)*10**noise(seed=4)"
+    case = lab.case(
+        {"u": "div(k*grad(u))"}, *[cells] * len(axes), fields={"k": contrast}, run={"order": order},
+        initial={"u": "where(noise(seed=1) < 0, 0, 1)"}, time={"steps": 200, "dt": "auto"}, output={"every_steps": 20},
+    )  # fmt: skip
+    frames = [frame["u"] for frame in lab.solve(case).frames]
+    sizes = [float(np.sqrt(np.mean(u**2))) for u in frames]
+    assert all(after <= before * (1 + 1e-12) for before, after in pairwise(sizes))
+    assert frames[-1].min() > -0.3
+    assert frames[-1].max() < 1.3
+    assert math.fsum(frames[-1].ravel()) == pytest.approx(math.fsum(frames[0].ravel()), rel=1e-12)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_contrast_of_a_million_converges(lab: Lab, order: int) -> None:
+    """Layers of 1 and 1e-6 between walls at 0 and 1: the steady profile falls within the layers of 1e-6 alone."""
+
+    def error(n: int) -> float:
+        layers = "where(sin(4*pi*x) > 0, 1, 1e-6)"
+        case = lab.case(
+            {"u": "div(k*grad(u))"}, n, periodic=False, fields={"k": layers}, run={"order": order, "device": "numpy"},
+            boundary={"u": {"xmin": {"dirichlet": 0.0}, "xmax": {"dirichlet": 1.0}}},
+        )  # fmt: skip
+        rate = lab.rate(case)
+        zero = rate(u=np.zeros(n))["u"].ravel()
+        matrix = np.array([rate(u=row)["u"].ravel() - zero for row in np.eye(n)]).T
+        x = (np.arange(n) + 0.5) / n
+        exact = np.interp(x, [0.0, 0.25, 0.5, 0.75, 1.0], [0.0, 0.0, 0.5, 0.5, 1.0])
+        return float(np.abs(np.linalg.solve(matrix, -zero) - exact).mean())
+
+    errors = [error(n) for n in (32, 64, 128)]
+    assert errors[2] < 0.6 * errors[1] < 0.36 * errors[0]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(
+    "k", [1 + sympy.Rational(9, 10) * sympy.sin(2 * sympy.pi * x), sympy.sin(2 * sympy.pi * x) ** 2]
+)
+def test_extrema_of_a_coefficient_keep_the_order(lab: Lab, k: Formula, order: int) -> None:
+    """Also where it touches zero."""
+    found = operator_order(lab, "div(k*grad(u))", flux(k, wave), wave, 28, "xy", order, fields={"k": text(k)})
+    assert found == pytest.approx(order, abs=0.35)
 
 
 def test_fluxes_keep_the_sum_in_a_closed_box(lab: Lab) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import sympy
 
+from parsolve.equations.program import build
 from parsolve.equations.stencils import FIRST, MIDPOINT, ORDERS, SECOND, STAGGERED
 
 X, Y, Z = sympy.symbols("x y z")
@@ -114,3 +115,69 @@ def test_a_constant_has_no_derivatives(lab: Any, dimensions: int, order: int) ->
         found = rate(**dict.fromkeys(evolve, constant))
         for (name, values), text in zip(found.items(), texts, strict=True):
             assert not values.any(), (name, text, constant)
+
+
+FLUXES = ("div(k*grad(u))", "div(harmonic(k)*grad(u))", "div(k**2*grad(u))", "dx(q)")  # q = k*dx(u) at faces
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+@pytest.mark.parametrize("text", FLUXES)
+def test_fluxes_only_damp_whatever_the_contrast(
+    bench: Any, equation: Any, text: str, dimensions: int, order: int
+) -> None:
+    """sum u div(k grad u) <= 0 for any u and any k >= 0, as of the equation itself; here both jump at random."""
+    e = equation({"u": text}, arrays=("k",), define={"q": "k*dx(u)"})
+    p = build(e, ("x", "y", "z")[:dimensions], order, at={"q": "x"})
+    rng, shape = np.random.default_rng(order), {1: (1, 1, 40), 2: (1, 10, 12), 3: (8, 9, 10)}[dimensions]
+    for exponent in (1, 3, 6):
+        k = np.where(rng.random(shape) < 0.5, 1.0, 10.0 ** rng.uniform(-exponent, exponent, shape))
+        k[rng.random(shape) < 0.3] = 0.0
+        for _ in range(20):
+            u = rng.standard_normal(shape) / (k + 1e-6) ** rng.uniform(0, 1)
+            terms = (u * bench({})(p, {"u": u, "k": k})["u"]).ravel()
+            assert np.isfinite(terms).all()
+            assert math.fsum(terms) <= 1e-13 * np.abs(terms).sum()
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_coefficient_that_jumps_stays_between_the_cells_beside_a_face(bench: Any, equation: Any, order: int) -> None:
+    """Of layers of any contrast above 17: k at faces is what q = k*dx(u) is where dx(u) = 1."""
+    p = build(equation({"q": "k*dx(u)"}, arrays=("k",), define={"u": "x"}), ("x",), order, at={"q": "x"})
+    rng = np.random.default_rng(order)
+    for exponent in (1.25, 2, 4, 6):
+        k = np.where(rng.random((1, 1, 400)) < 0.5, 1.0, 10.0**exponent)
+        found = bench({})(p, {"q": 0 * k, "k": k})["q"]
+        beside = np.array([k, np.roll(k, 1)])
+        inner = slice(8, -8)  # the coordinate begins again at the ends
+        ratio = (np.clip(found, beside.min(axis=0), beside.max(axis=0)) / found)[..., inner]
+        np.testing.assert_allclose(ratio, 1.0, rtol=0.3 * 10**-exponent + 1e-12)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_harmonic_mean_is_the_formula_and_zero_of_zeros(
+    bench: Any, equation: Any, order: int, precision: str
+) -> None:
+    p = build(equation({"u": "div(harmonic(k)*grad(u))"}, arrays=("k",)), ("x",), order)
+    u, k = np.random.default_rng(1).uniform(1, 2, (2, 1, 1, 30)).astype(precision)
+    k[..., ::3] = k[..., 1::7] = 0
+    for compiled in (False, True):
+        for size in (1.0, 1e-30, 1e30):  # whose product leaves the range of float32
+            c = k * np.dtype(precision).type(size)
+            d, low = c.astype("float64"), np.roll(c, 1).astype("float64")
+            face = 2 * d * low / np.where(d + low > 0, d + low, 1) * (u - np.roll(u, 1))
+            found = bench({})(p, {"u": u, "k": c}, compiled=compiled)["u"]
+            tolerance = 20 * np.finfo(precision).eps * size
+            np.testing.assert_allclose(found, np.roll(face, -1) - face, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("text", FLUXES)
+def test_compiled_fluxes_equal_the_reference(bench: Any, equation: Any, text: str, order: int) -> None:
+    p = build(equation({"u": text}, arrays=("k",), define={"q": "k*dx(u)"}), ("x", "y"), order, at={"q": "x"})
+    u, k = np.random.default_rng(order).uniform(0, 2, (2, 1, 11, 13)) ** 4
+    for dtype in ("float64", "float32"):
+        fields = {"u": u.astype(dtype), "k": k.astype(dtype)}
+        made = [bench({"x": 0.3})(p, fields, compiled=compiled)["u"] for compiled in (False, True)]
+        np.testing.assert_array_equal(*made)

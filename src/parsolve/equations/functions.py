@@ -63,7 +63,7 @@ derivative_of = _opaque("derivative_of")  # what linearise.py makes of an expres
 following = _opaque("next")  # in maps: the next iterate of a field
 # What operators.py makes of div(k*grad(u)) and of advection, axis by axis, and places.py between cells and faces.
 flux, flux_harmonic = _opaque("flux", 2), _opaque("flux_harmonic", 2)
-_KINDS = {"upwind": 2, "advect": 2, "face": 1, "cell": 1, "dface": 1, "dcell": 1}
+_KINDS = {"upwind": 2, "advect": 2, "face": 1, "within": 1, "cell": 1, "dface": 1, "dcell": 1}
 AXIS_OPERATORS = {f"{kind}_{a}": _opaque(f"{kind}_{a}", nargs) for kind, nargs in _KINDS.items() for a in "xyz"}
 
 

@@ -152,7 +152,7 @@ class Lowering:
         if name in operators.PLACED:
             u = self._along(e.args[0], axis, at, 1 if kind in ("cell", "dcell") else 0)
             if name in operators.MIDPOINTS:
-                return stencils.midpoint(tape, order, u)
+                return (stencils.limited if name in operators.LIMITED else stencils.midpoint)(tape, order, u)
             return stencils.staggered(tape, order, u, self._scaled(scale / spacing(axis)))
         assert name in operators.ADVECTION
         scheme = stencils.upwind if kind == "upwind" else stencils.weno

@@ -84,22 +84,54 @@ def _staggered(tape: Tape, order: int, u: Neighbour, k: Constant | None) -> list
 def flux(tape: Tape, order: int, u: Neighbour, c: Neighbour, k: Constant, *, harmonic: bool) -> int:
     """Divergence of the fluxes c du/dx at the faces, which telescope in a sum over cells; k holds 1/h^2.
 
-    At a face, du/dx and c come from order/2 cells on both sides; with ``harmonic`` c is the harmonic
-    mean of its two neighbours, which is exact for layers that end at faces (Patankar 1980, 4.2-3).
+    At a face, du/dx comes from order/2 cells on both sides, and so does c, within limits.  The differences at faces
+    and of faces are each other's transpose, so that fluxes with c >= 0 only ever damp.  With ``harmonic`` c is the
+    harmonic mean of its two neighbours, which is exact for layers that end at faces (Patankar 1980, 4.2-3).
     """
 
     def face(i: int) -> int:
         """The flux at the lower face of cell i."""
         slope = _staggered(tape, order, lambda m: u(i + m), None)
-        if harmonic:
-            a, b = c(i - 1), c(i)
-            product = tape.push("mul", a, b)
-            mean = tape.push("div", tape.push("add", product, product), tape.push("add", a, b))
-        else:
-            mean = midpoint(tape, order, lambda m: c(i + m))
+        mean = _harmonic(tape, c(i - 1), c(i)) if harmonic else limited(tape, order, lambda m: c(i + m))
         return tape.push("mul", mean, tape.fold("add", slope))
 
     return staggered(tape, order, lambda m: face(m + 1), k)
+
+
+def limited(tape: Tape, order: int, c: Neighbour) -> int:
+    """The midpoint value v of a coefficient, kept between its neighbours -1 and 0, but at extrema.
+
+    There both second differences have one sign; d is the smaller size of the two.  At a minimum the limit is abs(v),
+    at most d/2 below the neighbours: so a positive coefficient stays positive however it jumps, and one that touches
+    zero keeps its order.  At a maximum it is d/2 above them, and less where d is more than a third of the value.
+    """
+    lower, upper = c(-1), c(0)
+    if len({c(m) for m in range(-order // 2, order // 2)}) == 1:
+        return upper
+    value = midpoint(tape, order, c)
+    if order == 2:
+        return value
+    zero, half = tape.constant(0.0), tape.constant(0.5)
+    low, high = tape.push("ps_min", lower, upper), tape.push("ps_max", lower, upper)
+    left = tape.push("sub", tape.push("add", c(-2), upper), tape.push("add", lower, lower))
+    right = tape.push("sub", tape.push("add", lower, c(1)), tape.push("add", upper, upper))
+    d = tape.push("ps_max", tape.push("ps_min", left, right), zero)
+    least = tape.push("ps_min", low, tape.push("fabs", value))
+    floor = tape.push("ps_max", tape.push("sub", low, tape.push("mul", half, d)), least)
+    d = tape.push("neg", tape.push("ps_min", tape.push("ps_max", left, right), zero))
+    rest = tape.push("mul", tape.constant(0.25), tape.push("sub", high, d))
+    room = tape.push("ps_max", tape.push("ps_min", tape.push("mul", half, d), rest), zero)
+    return tape.push("ps_max", tape.push("ps_min", value, tape.push("add", high, room)), floor)
+
+
+def _harmonic(tape: Tape, a: int, b: int) -> int:
+    """2 a b/(a + b), and 0 of zeros; no product is formed that could leave the range of floating point."""
+    if a == b:
+        return a
+    low, high, both = tape.push("ps_min", a, b), tape.push("ps_max", a, b), tape.push("add", a, b)
+    mean = tape.push("mul", tape.push("add", low, low), tape.push("div", high, both))
+    zero = tape.constant(0.0)
+    return tape.push("select", tape.push("eq", both, zero), zero, mean)
 
 
 def upwind(tape: Tape, a: int, u: Neighbour, k: Constant) -> int:
