@@ -254,15 +254,15 @@ class _Texts:
         return {name: self._read(text, f"define.{name}") for name, text in self.equation.define.items()}
 
     def outputs(self, role: str, acceleration: bool) -> Expressions:
-        """Rates of the unknowns (of u from ``u``; of u and u_t from ``u_tt``, or u_tt alone), residuals or iterates."""
+        """Rates of the unknowns (of u from ``u`` or ``u_t``; of u and u_t from ``u_tt``, or u_tt alone), residuals or iterates."""
         e = self.equation
         if e.group != GROUPS[role]:
             raise CaseError(f"{e.group}: the equation gives no {role}; that takes [{GROUPS[role]}]")
         if role != "rate":
             texts = e.solve if role == "residual" else e.iterate
             return {name: self._read(texts[name], f"{e.group}.{name}") for name in e.fields}
-        suffix = "_tt" if e.time_order == 2 else ""
-        rates = {name: self._read(e.evolve[name + suffix], f"evolve.{name}{suffix}") for name in e.fields}
+        keys = {name: e.rate_key(name) for name in e.fields}
+        rates = {name: self._read(e.evolve[key], f"evolve.{key}") for name, key in keys.items()}
         if e.time_order == 1 or acceleration:
             return rates
         return {name: symbol(f"{name}_t") for name in e.fields} | {f"{name}_t": r for name, r in rates.items()}
