@@ -58,7 +58,7 @@ def test_the_key_is_one_of_a_file_of_set_and_of_python(tmp_path: Path) -> None:
     ]
     for case in cases:
         assert pose(case).equation.formula == "u_t = 2*laplace(u)"
-    with pytest.raises(CaseError, match="evolve.u: evolve.u_t gives the rate of u already; give one of the two"):
+    with pytest.raises(CaseError, match=r"evolve\.u: evolve\.u_t gives the rate of u already; give one of the two"):
         pose(Case.load(path, ["evolve.u=u"]))
 
 

@@ -254,7 +254,7 @@ class _Texts:
         return {name: self._read(text, f"define.{name}") for name, text in self.equation.define.items()}
 
     def outputs(self, role: str, acceleration: bool) -> Expressions:
-        """Rates of the unknowns (of u from ``u`` or ``u_t``; of u and u_t from ``u_tt``, or u_tt alone), residuals or iterates."""
+        """Rates of the unknowns (of u from ``u``, ``u_t``; of u and u_t from ``u_tt``, or u_tt), residuals or iterates."""
         e = self.equation
         if e.group != GROUPS[role]:
             raise CaseError(f"{e.group}: the equation gives no {role}; that takes [{GROUPS[role]}]")
