@@ -197,11 +197,43 @@ def test_extrema_of_a_coefficient_keep_the_order(lab: Lab, k: Formula, order: in
     assert found == pytest.approx(order, abs=0.35)
 
 
-def test_fluxes_keep_the_sum_in_a_closed_box(lab: Lab) -> None:
-    start = {"u": "noise(seed=1)", "w": 0.0}
-    tables = {"fields": {"k": "1.5 + noise(seed=2)"}, "initial": start, "periodic": False}
-    rates = applied(lab, "div(k*grad(u))", sympy.Integer(0), 12, "xy", 2, **tables).fields["w"]
-    assert abs(rates.sum()) < 1e-14 * np.abs(rates).sum()
+CLOSED = {
+    "laplace(u)": {},
+    "-biharmonic(u)": {},
+    "laplace(u**3 - u - laplace(u)/100)": {},
+    "div((1 + u**2)*grad(u))": {},
+    "div(k*grad(u))": {"k": "1.5 + noise(seed=2)"},
+    "div(k*u*grad(u**2)) + dxx(u) - div(harmonic(k)*grad(u))": {"k": "1 + x*exp(x)"},
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("axes", ["x", "xy", "xyz"])
+@pytest.mark.parametrize("operator", CLOSED)
+def test_fluxes_keep_the_sum_between_walls(lab: Lab, operator: str, axes: str, order: int) -> None:
+    """Whatever the data: nothing flows through a wall that is a mirror."""
+    walls = {f"{axis}{end}": {"neumann": 0.0} for axis in axes for end in ("min", "max")}
+    for boundary in ({}, {"u": walls}):
+        case = lab.case(
+            {"u": operator}, *[9, 10, 8][: len(axes)], periodic="", fields=CLOSED[operator], boundary=boundary,
+            run={"order": order},
+        )  # fmt: skip
+        rates = lab.rate(case)(u=np.random.default_rng(order).standard_normal([8, 10, 9][3 - len(axes) :]))["u"]
+        assert abs(math.fsum(rates.ravel())) < 1e-14 * np.abs(rates).sum()
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_mirror_has_the_order_of_the_scheme_where_the_solution_is_even(lab: Lab, order: int) -> None:
+    """Waves of heat between walls; the rate has the order p at the wall too."""
+    u = sympy.cos(sympy.pi * x) * sympy.cos(2 * sympy.pi * y) + sympy.cos(3 * sympy.pi * x) / 4
+
+    def error(n: int) -> float:
+        case = lab.case({"u": "laplace(u)"}, n, n, periodic="", run={"order": order, "device": "numpy"})
+        centres = (np.arange(n) + 0.5) / n
+        value, rate = (sympy.lambdify((x, y), e)(centres[None, :], centres[:, None]) for e in (u, laplace(u)))
+        return float(np.abs(lab.rate(case)(u=value)["u"] - rate).max())
+
+    assert measured(error, 16) == pytest.approx(order, abs=0.3)
 
 
 # boundaries

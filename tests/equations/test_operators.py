@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from fractions import Fraction
 from itertools import product
 from typing import Any
@@ -13,6 +14,7 @@ import sympy
 
 from parsolve.equations.program import build
 from parsolve.equations.stencils import FIRST, MIDPOINT, ORDERS, SECOND, STAGGERED
+from parsolve.errors import CaseError
 
 X, Y, Z = sympy.symbols("x y z")
 AXES = {1: (X,), 2: (X, Y), 3: (X, Y, Z)}
@@ -181,3 +183,80 @@ def test_compiled_fluxes_equal_the_reference(bench: Any, equation: Any, text: st
         fields = {"u": u.astype(dtype), "k": k.astype(dtype)}
         made = [bench({"x": 0.3})(p, fields, compiled=compiled)["u"] for compiled in (False, True)]
         np.testing.assert_array_equal(*made)
+
+
+FACE_FLUXES = ("upwind_flux", "weno_flux")
+
+
+@pytest.mark.parametrize(("name", "order"), [("upwind_flux", 1), ("weno_flux", 5)])
+def test_face_fluxes_have_their_order(lab: Any, name: str, order: int) -> None:
+    """Of a nonlinear flux along two axes, in all the ways to write it."""
+
+    def exact(u: Any, axes: Any) -> Any:
+        return u * sympy.diff(u, X) - 2 * sympy.diff(u, Y)
+
+    texts = (
+        f"div({name}(vector(u**2/2, -2*u), vector(u, -2), u))",
+        f"dx({name}(u**2/2, u, u)) + dy({name}(-2*u, 2, u))",
+        f"div(-2*{name}(vector(-u**2/4, u), max(abs(u), 2), u))",
+    )
+    for text in texts:
+        e = [error(lab, text, exact, 2, 2, n) for n in (64, 128)]
+        assert math.log2(e[0] / e[1]) == pytest.approx(order, abs=0.35), text
+
+
+@pytest.mark.parametrize("name", FACE_FLUXES)
+def test_face_fluxes_in_one_dimension_are_one_however_written(bench: Any, equation: Any, name: str) -> None:
+    texts = [
+        f"-dx({name}(u**2/2, u, u))",
+        f"-div({name}(u**2/2, u, u))",
+        f"-div({name}(vector(u**2/2), vector(u), u))",
+        f"-div({name}(vector(u**2/2, 1), u, u))",
+    ]
+    u = np.random.default_rng(1).standard_normal((1, 1, 30))
+    made = [bench({"x": 0.3})(build(equation({"u": text}), ("x",), 4), {"u": u})["u"] for text in texts]
+    for other in made[1:]:
+        np.testing.assert_array_equal(other, made[0])
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+@pytest.mark.parametrize("name", FACE_FLUXES)
+def test_face_fluxes_keep_the_sum_and_constants(bench: Any, equation: Any, name: str, dimensions: int) -> None:
+    """On random data of any size, zero among them, in both precisions, compiled and not with the same bits."""
+    text = f"-div({name}(vector(u**2/2, u*v, abs(u)), vector(abs(u) + abs(v), v, 1), u))"
+    p = build(equation({"u": text, "v": "0*v"}), ("x", "y", "z")[:dimensions], 2)
+    rng, shape = np.random.default_rng(dimensions), {1: (1, 1, 40), 2: (1, 10, 12), 3: (8, 9, 10)}[dimensions]
+    for precision in ("float64", "float32"):
+        for size in (1e-9, 1.0, 1e9):
+            u, v = (size * rng.standard_normal((2, *shape))).astype(precision)
+            u[rng.random(shape) < 0.3] = 0
+            made = [bench({})(p, {"u": u, "v": v}, compiled=c)["u"] for c in (False, True)]
+            np.testing.assert_array_equal(*made)
+            rate = made[0].astype(float)
+            assert np.isfinite(rate).all()
+            assert abs(math.fsum(rate.ravel())) < 4 * np.finfo(precision).eps * np.abs(rate).sum()
+            constant = np.full(shape, size / 3, precision)
+            assert not bench({})(p, {"u": constant, "v": constant})["u"].any()
+
+
+@pytest.mark.parametrize("speed", [2.0, -0.7])
+def test_the_upwind_flux_is_the_value_on_the_side_of_the_wind(bench: Any, equation: Any, speed: float) -> None:
+    p = build(equation({"u": f"dx(upwind_flux({speed}*u, {speed}, u))"}), ("x",), 2)
+    u = np.random.default_rng(1).standard_normal((1, 1, 30))
+    one_sided = u - np.roll(u, 1) if speed > 0 else np.roll(u, -1) - u
+    np.testing.assert_allclose(bench({})(p, {"u": u})["u"], speed * one_sided, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("weno_flux(u, 1, u)", "it can stand only in div, dx, dy or dz"),
+        ("dxx(weno_flux(u, 1, u))", "it can stand only in div, dx, dy or dz"),
+        ("dx(u*weno_flux(u, 1, u))", "can have only a number as a factor: multiply f and a"),
+        ("div(weno_flux(u, 1, u))", "weno_flux takes a vector"),
+        ("dx(upwind_flux(vector(u, u), 1, u))", "vector(...) is a vector, and a number is due"),
+    ],
+)
+def test_where_face_fluxes_stand(equation: Any, text: str, words: str) -> None:
+    with pytest.raises(CaseError, match=re.escape(words)):
+        build(equation({"u": text}), ("x", "y"), 2)

@@ -18,7 +18,7 @@ from parsolve.equations.functions import NEXT, OPERATOR_FUNCTIONS, VALUE_FUNCTIO
 from parsolve.equations.levels import Levels, symbol
 from parsolve.equations.lowering import Lowering
 from parsolve.equations.operations import FREE
-from parsolve.equations.operators import expand, name_of
+from parsolve.equations.operators import OPERATORS, expand, name_of
 from parsolve.equations.parse import parse, parse_equation
 from parsolve.equations.places import CELL, place_of, placed
 from parsolve.equations.syntax import Source
@@ -153,6 +153,12 @@ class Program:
         """Whether a stage reads diagonal neighbours."""
         return any(stage.corners for stage in self.stages)
 
+    @cached_property
+    def operators(self) -> frozenset[str]:
+        """Names of the operators in the expressions of the stages, along the axes."""
+        parts = (s for stage in self.stages for e in stage.expressions for s in sympy.preorder_traversal(e))
+        return frozenset(name_of(s) for s in parts) & OPERATORS
+
     @property
     def exchanged(self) -> tuple[str, ...]:
         """Unknowns whose ghosts are read."""
@@ -254,7 +260,7 @@ class _Texts:
         return {name: self._read(text, f"define.{name}") for name, text in self.equation.define.items()}
 
     def outputs(self, role: str, acceleration: bool) -> Expressions:
-        """Rates of the unknowns (of u from ``u``, ``u_t``; of u and u_t from ``u_tt``, or u_tt), residuals or iterates."""
+        """Rates of the unknowns (of u from ``u``; of u and u_t from ``u_tt``, or u_tt alone), residuals or iterates."""
         e = self.equation
         if e.group != GROUPS[role]:
             raise CaseError(f"{e.group}: the equation gives no {role}; that takes [{GROUPS[role]}]")

@@ -10,7 +10,7 @@ from fractions import Fraction as F
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from parsolve.equations.tape import Tape
 
@@ -150,6 +150,43 @@ def weno(tape: Tape, a: int, u: Neighbour, k: Constant) -> int:
         left = tape.push("sub", u(m + 1), u(m))
         right = tape.push("sub", u(-m), u(-m - 1))
         v.append(tape.push("mul", k(F(1)), tape.push("select", downwind, left, right)))
+    return tape.push("mul", a, _reconstructed(tape, v))
+
+
+def difference(tape: Tape, face: Neighbour, k: Constant) -> int:
+    """What flows out of a cell, by the fluxes at the lower faces of it and of the next cell; k holds 1/h."""
+    return tape.push("mul", k(F(1)), tape.push("sub", face(1), face(0)))
+
+
+def rusanov(tape: Tape, f: Neighbour, a: Neighbour, u: Neighbour, i: int) -> int:
+    """The flux (f_l + f_r)/2 - s (u_r - u_l)/2 at the lower face of cell i, s the larger abs(a); of first order.
+
+    For f = a u, a constant, it is a u on the side that a comes from (Rusanov, J. Comput. Math. Phys. 1 (1961) 267).
+    """
+    speed = tape.push("ps_max", tape.push("fabs", a(i - 1)), tape.push("fabs", a(i)))
+    jump = tape.push("mul", speed, tape.push("sub", u(i), u(i - 1)))
+    return tape.push("mul", tape.constant(0.5), tape.push("sub", tape.push("add", f(i - 1), f(i)), jump))
+
+
+def weno_flux(tape: Tape, f: Neighbour, a: Neighbour, u: Neighbour, i: int) -> int:
+    """The fifth-order WENO flux at the lower face of cell i (Jiang & Shu, J. Comput. Phys. 126 (1996) 202).
+
+    It is split into (f + s u)/2 and (f - s u)/2, with s the largest abs(a) of the six cells that it reads.  Both are
+    taken relative to their value at the cell beside the face and to their size, so that no unit matters.
+    """
+    speed = tape.fold("ps_max", [tape.push("fabs", a(i + m)) for m in range(-3, 3)])
+    sides = []
+    for s, cells in ((speed, range(-3, 2)), (tape.push("neg", speed), range(2, -3, -1))):
+        v = [tape.push("fma", s, u(i + m), f(i + m)) for m in cells]
+        size = tape.fold("ps_max", [tape.push("fabs", each) for each in v])
+        size = tape.push("add", size, tape.constant(1e-35))  # which is not 0
+        apart = [None if each == v[2] else tape.push("div", tape.push("sub", each, v[2]), size) for each in v]
+        sides.append(tape.push("fma", size, _reconstructed(tape, apart), v[2]))
+    return tape.push("mul", tape.constant(0.5), tape.push("add", *sides))
+
+
+def _reconstructed(tape: Tape, v: Sequence[int | None]) -> int:
+    """The value between the third and fourth of five, None for 0, by WENO."""
     candidates = (
         _combine(tape, (F(1, 3), F(-7, 6), F(11, 6)), v[0:3]),
         _combine(tape, (F(-1, 6), F(5, 6), F(1, 3)), v[1:4]),
@@ -165,19 +202,19 @@ def weno(tape: Tape, a: int, u: Neighbour, k: Constant) -> int:
         shifted = tape.push("add", s, tape.constant(1e-6))
         weights.append(tape.push("div", tape.constant(linear), tape.push("mul", shifted, shifted)))
     parts = [tape.push("mul", w, q) for w, q in zip(weights, candidates, strict=True)]
-    slope = tape.push("div", tape.fold("add", parts), tape.fold("add", weights))
-    return tape.push("mul", a, slope)
+    return tape.push("div", tape.fold("add", parts), tape.fold("add", weights))
 
 
-def _roughness(tape: Tape, slope: tuple[F, ...], v: list[int]) -> int:
+def _roughness(tape: Tape, slope: tuple[F, ...], v: Sequence[int | None]) -> int:
     """13/12 (v1 - 2 v2 + v3)^2 + 1/4 (slope . v)^2."""
     curvature, tilt = _combine(tape, (F(1), F(-2), F(1)), v), _combine(tape, slope, v)
     a = tape.push("mul", tape.constant(13 / 12), tape.push("mul", curvature, curvature))
     return tape.push("add", a, tape.push("mul", tape.constant(0.25), tape.push("mul", tilt, tilt)))
 
 
-def _combine(tape: Tape, weights: tuple[F, ...], values: list[int]) -> int:
-    return tape.fold("add", [_times(tape, w, v) for w, v in zip(weights, values, strict=True) if w])
+def _combine(tape: Tape, weights: tuple[F, ...], values: Sequence[int | None]) -> int:
+    parts = [_times(tape, w, v) for w, v in zip(weights, values, strict=True) if w and v is not None]
+    return tape.fold("add", parts)
 
 
 def _times(tape: Tape, weight: F, value: int) -> int:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from parsolve.case import FileValue
+from parsolve.domain.boundary import ENDS
 from parsolve.domain.field import Field
-from parsolve.domain.grid import slabs
+from parsolve.domain.grid import AXES, slabs
 from parsolve.domain.halo import HaloExchange
 from parsolve.equations.values import fill
 from parsolve.errors import CaseError, agreed
@@ -82,7 +83,7 @@ def stored(value: FileValue, grid: Grid, start: Triple, shape: Triple, key: str)
 def coefficient_fields(problem: Problem, sub: Subdomain) -> dict[str, Field]:
     """The coefficient fields with their ghosts; collective.
 
-    Beyond a physical face a formula is evaluated as it is, anything else goes on with its last value.
+    Beyond a physical face they are mirrored, and formulas evaluated as they are where a field has another condition.
     """
     fields = {name: Field(name, sub, problem.dtype, -1 - i) for i, name in enumerate(problem.program.arrays)}
     if not fields:
@@ -107,7 +108,7 @@ def _continue_formula(problem: Problem, f: Field) -> None:
     extent = [n + 2 * g for n, g in zip(sub.shape, sub.ghosts, strict=True)]
     for axis in range(3):
         for side in (0, 1):
-            if sub.is_physical(axis, side):
+            if sub.is_physical(axis, side) and not problem.is_mirror(f"{AXES[axis]}{ENDS[side]}"):
                 start, shape, index, depth = list(first), list(extent), [slice(None)] * 3, sub.ghosts[axis]
                 shape[axis] = depth
                 start[axis] = sub.stop[axis] if side else sub.start[axis] - depth
