@@ -128,7 +128,9 @@ def _pairwise(head: Any) -> Callable[..., Any]:
 
 def _seeded(seed: Any) -> Any:
     if not (isinstance(seed, sympy.Integer) and 0 <= int(seed) < 2**53):
-        raise ValueError("the seed must be a whole number from 0 to 2**53 - 1, written out")
+        raise ValueError(
+            "the seed must be a whole number from 0 to 2**53 - 1, written out; noise does not change in time"
+        )
     return noise(seed)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parsolve.domain.boundary import MIRROR, Condition, closure_base
+from parsolve.domain.boundary import CLOSURE_ORDER, MIRROR, Condition, closure_base
 from parsolve.store.frames import FieldInfo
 
 if TYPE_CHECKING:
@@ -92,8 +92,8 @@ class Problem:
 
     @property
     def least_cells(self) -> int:
-        """Cells that there must be between two sides; a mirror needs but one."""
-        return self._closure(1)
+        """Cells that there must be between two sides; a mirror is itself mirrored where there are fewer than ghosts."""
+        return self._closure(min(self.program.radius, 1 if self.case.run.order == 2 else CLOSURE_ORDER))
 
     def is_mirror(self, side: str) -> bool:
         """Whether every field is mirrored at a side, so that coefficients are too and what flows there is zero."""
