@@ -223,6 +223,21 @@ def test_fluxes_keep_the_sum_between_walls(lab: Lab, operator: str, axes: str, o
 
 
 @pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("flow", ["fields", "text"])
+@pytest.mark.parametrize(
+    "form", ["vector(a*u, b*u)", "weno_flux(vector(a*u, b*u), 1, u)", "upwind_flux(vector(a*u, b*u), 1, u)"]
+)
+def test_a_flow_along_the_walls_keeps_the_sum(lab: Lab, form: str, flow: str, order: int) -> None:
+    """Cells of convection in a closed box; diffusion with a coefficient of its own beside it."""
+    wind = {"a": "sin(pi*x)*cos(pi*y)", "b": "-cos(pi*x)*sin(pi*y)"}
+    tables = {"fields": {"k": "1 + x*y"} | (wind if flow == "fields" else {}), "run": {"order": order}}
+    more = {"define": wind} if flow == "text" else {}
+    case = lab.case({"u": f"-div({form}) + div(k*grad(u))/100"}, 10, 9, periodic="", **tables, **more)
+    rates = lab.rate(case)(u=np.random.default_rng(order).standard_normal((9, 10)))["u"]
+    assert abs(math.fsum(rates.ravel())) < 1e-13 * np.abs(rates).sum()
+
+
+@pytest.mark.parametrize("order", ORDERS)
 def test_a_mirror_has_the_order_of_the_scheme_where_the_solution_is_even(lab: Lab, order: int) -> None:
     """Waves of heat between walls; the rate has the order p at the wall too."""
     u = sympy.cos(sympy.pi * x) * sympy.cos(2 * sympy.pi * y) + sympy.cos(3 * sympy.pi * x) / 4

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from parsolve.equations.balance import conserved, is_advective
+from parsolve.equations.balance import conserved, even, is_advective
 from parsolve.equations.catalogue import CATALOGUE
 from parsolve.equations.program import build
 
@@ -54,3 +54,19 @@ def test_advection_that_is_no_flux(equation: Any) -> None:
     }
     for text, found in texts.items():
         assert is_advective(build(equation({"u": text}), ("x", "y"), 2)) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("div(k*grad(u))", {"k"}),
+        ("div(k*c*grad(u*v)) + dx(u)", {"k", "c"}),
+        ("div(k*grad(u)) - dx(c*u)", {"k"}),
+        ("div(k*grad(u)) - div(weno_flux(vector(k*u, u), c, u))", set()),
+        ("div(harmonic(k)*grad(c*u))", {"k"}),
+        ("k*laplace(u)", set()),
+        ("div(k*grad(div(c*grad(u))))", {"k", "c"}),
+    ],
+)
+def test_coefficients_of_gradients_alone_are_even(equation: Any, text: str, found: set[str]) -> None:
+    assert even(build(equation({"u": text, "v": "0"}, arrays=("k", "c")), ("x", "y"), 4)) == found

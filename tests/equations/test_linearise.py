@@ -26,6 +26,7 @@ NONLINEAR: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "conditions": ({"u": "where(u < 0.6 and not u < 0.2, u**2, laplace(u))"}, {}),
     "fluxes": ({"u": "div((1 + u**2)*grad(u)) + div(harmonic(u)*grad(u)) + upwind(vector(u, 1, 2), u) + dot(grad(u), grad(u))"}, {}),
     "weno": ({"u": "advect(vector(u, 0.5, -1), u)"}, {}),
+    "face fluxes": ({"u": "div(weno_flux(vector(u**2/2, u*v, v), vector(u, v, 1), u))", "v": "dx(upwind_flux(u*v, u, v))"}, {}),
     "stages": ({"u": "laplace(mu**2) - dx(w)*k", "v": "biharmonic(v*u) + mu"}, {"mu": "u**3 - a*laplace(u) + k", "w": "mu*v*dx(v)"}),
     "integrals": ({"u": "u*mean(u**2) + laplace(u)*integral(w) + mean(k)", "v": "mean(u*mean(v)) - v"}, {"w": "v*laplace(u)"}),
     "constant": ({"u": "3 + k", "v": "laplace(k)*x"}, {}),

@@ -30,7 +30,7 @@ def test_the_name_of_a_parameter_changes_no_value(lab: Any) -> None:
 @pytest.mark.parametrize("order", [2, 8])
 @pytest.mark.parametrize("k", ["1 + x*y", "noise(seed=1)", "sqrt(x)", 0.5])
 def test_a_coefficient_is_mirrored_at_a_wall_without_flux(lab: Any, k: str | float, order: int) -> None:
-    """So nothing is asked of a formula beyond; and each of several walls counts for itself."""
+    """In a flux; so nothing is asked of a formula beyond, and each of several walls counts for itself."""
     sides = {"xmax": {"dirichlet": 1.0}, "ymin": {"neumann": 0.0}, "ymax": {"neumann": "0"}}
     case = lab.case(
         {"u": "div(k*grad(u))"}, 9, 10, periodic="", fields={"k": k}, boundary={"u": sides}, run={"order": order}

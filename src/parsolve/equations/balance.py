@@ -33,6 +33,20 @@ def is_advective(program: Program) -> bool:
     return bool(program.operators & ADVECTION)
 
 
+def even(program: Program) -> frozenset[str]:
+    """The coefficient fields that only ever multiply gradients in fluxes, which vanish at a wall where they are even.
+
+    Others may be odd there, such as a velocity through the wall.
+    """
+    inside: set[sympy.Symbol] = set()
+    outside: set[sympy.Symbol] = set()
+    for e in (e for stage in program.stages for e in stage.expressions):
+        fluxes = [s for s in sympy.preorder_traversal(e) if name_of(s) in FLUXES]
+        inside = inside.union(*(s.args[0].free_symbols for s in fluxes))
+        outside |= e.xreplace({s: s.args[1] for s in fluxes}).free_symbols
+    return frozenset(s.name for s in inside - outside) & frozenset(program.arrays)
+
+
 class _Balance:
     """Looks through expressions of known intermediate fields, means and names that vary in space."""
 
