@@ -85,17 +85,40 @@ def flux(tape: Tape, order: int, u: Neighbour, c: Neighbour, k: Constant, *, har
     """Divergence of the fluxes c du/dx at the faces, which telescope in a sum over cells; k holds 1/h^2.
 
     At a face, du/dx comes from order/2 cells on both sides, and so does c, within limits.  The differences at faces
-    and of faces are each other's transpose, so that fluxes with c >= 0 only ever damp.  With ``harmonic`` c is the
-    harmonic mean of its two neighbours, which is exact for layers that end at faces (Patankar 1980, 4.2-3).
+    and of faces are each other's transpose, so that fluxes with c >= 0 only ever damp.  Where c jumps, so does du/dx,
+    and no polynomial holds over the face: the more it jumps, the larger the part of the flux with differences of
+    order 2.  With ``harmonic`` c is the harmonic mean of its two neighbours, which is exact for layers that end at
+    faces (Patankar 1980, 4.2-3).
     """
 
-    def face(i: int) -> int:
-        """The flux at the lower face of cell i."""
-        slope = _staggered(tape, order, lambda m: u(i + m), None)
-        mean = _harmonic(tape, c(i - 1), c(i)) if harmonic else limited(tape, order, lambda m: c(i + m))
-        return tape.push("mul", mean, tape.fold("add", slope))
+    def mean(i: int) -> int:
+        """The coefficient at the lower face of cell i."""
+        return _harmonic(tape, c(i - 1), c(i)) if harmonic else limited(tape, order, lambda m: c(i + m))
 
-    return staggered(tape, order, lambda m: face(m + 1), k)
+    def face(i: int) -> int:
+        """The flux there, but for what is left to order 2."""
+        slope = tape.fold("add", _staggered(tape, order, lambda m: u(i + m), None))
+        whole = tape.push("mul", mean(i), slope)
+        return tape.push("mul", evenness(tape, order, lambda m: c(i + m)), whole) if is_blended else whole
+
+    def rest(i: int) -> int:
+        part = tape.push("sub", tape.constant(1.0), evenness(tape, order, lambda m: c(i + m)))
+        whole = tape.push("mul", mean(i), tape.push("sub", u(i), u(i - 1)))
+        return tape.push("mul", part, whole)
+
+    is_blended = order > 2 and c(0) != c(1)
+    high = staggered(tape, order, lambda m: face(m + 1), k)
+    return tape.push("add", high, staggered(tape, 2, lambda m: rest(m + 1), k)) if is_blended else high
+
+
+def evenness(tape: Tape, order: int, c: Neighbour) -> int:
+    """1 where the least of the order cells around a face is above 1/4 of the largest, 0 below 1/16, linear between."""
+    cells = [c(m) for m in range(-order // 2, order // 2)]
+    least, most = tape.fold("ps_min", cells), tape.fold("ps_max", cells)
+    above = tape.push("sub", tape.push("mul", tape.constant(16.0), least), most)
+    range_ = tape.push("ps_max", tape.push("mul", tape.constant(3.0), most), tape.constant(1e-35))  # which is not 0
+    part = tape.push("ps_min", tape.push("div", above, range_), tape.constant(1.0))
+    return tape.push("ps_max", part, tape.constant(0.0))
 
 
 def limited(tape: Tape, order: int, c: Neighbour) -> int:
