@@ -16,6 +16,7 @@ from mpi4py import MPI
 from parsolve.case import Case
 from parsolve.domain.redistribute import allgather
 from parsolve.equations.catalogue import CATALOGUE
+from parsolve.equations.equation import field_of
 from parsolve.march.march import Outcome
 from parsolve.march.stepper import Workspace
 from parsolve.problem.layout import decide
@@ -140,7 +141,7 @@ class Lab:
             for axis, n, end in zip(axes, cells, lengths, strict=True)
         }
         named = isinstance(equation, str)
-        fields = CATALOGUE[equation].fields if named else [key.removesuffix("_tt") for key in equation]
+        fields = CATALOGUE[equation].fields if named else [field_of(key) for key in equation]
         noise = {name: f"0.4 + 0.3*noise(seed={i})" for i, name in enumerate(fields)}
         law = {"equation" if named else "evolve": equation}
         initial = {"initial": noise | tables.pop("initial", {})}

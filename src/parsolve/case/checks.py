@@ -64,6 +64,11 @@ def check_case(case: Case) -> None:
 
 def _check_grid(grid: Mapping[str, Axis], origin: Origin) -> None:
     for name in grid:
+        if name in ("r", "theta", "phi", "rho"):
+            raise origin.error(
+                f"grid.{name}",
+                "grids are Cartesian, with axes x, y, z; for the radius take x, with div(x*grad(u))/x for laplace(u)",
+            )
         if name not in AXES:
             raise origin.unknown(f"grid.{name}", AXES)
     if not grid or tuple(grid) != AXES[: len(grid)]:

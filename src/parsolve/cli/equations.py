@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
+    from parsolve.equations.program import Program
     from parsolve.problem.problem import Problem
 
 
@@ -43,12 +44,26 @@ def show(args: argparse.Namespace, start_mpi: object) -> int:
         ("order", f"{order} inside" + ("" if all(problem.grid.periodic) else f", {min(order, 4)} at boundaries")),
         ("stages", ", ".join(f"{s.name.removeprefix(start)} (radius {s.radius})" for s in program.stages)),
         ("ghost cells", str(program.ghost)),
+        ("conserved", balance_text(program)),
         ("a rate costs", f"{flops} flops and at least {size(bytes_moved)} a cell"),
         ("stable step", f"dt = {check(problem.case, 1).dt:.6g} with {problem.scheme.name}"),
     ]
     listing = [program_text(program)] if args.show_c else []
     answer("\n".join([equations_text(problem), *table(rows, "  "), *("\n" + text for text in listing)]))
     return 0
+
+
+def balance_text(program: Program) -> str:
+    """Of which fields the sum over the cells is kept by the form of the equations, for people."""
+    from parsolve.equations.balance import conserved, is_advective
+
+    names = conserved(program)
+    if len(names) == len(program.unknowns):
+        return f"the sum of {', '.join(names)}, but for what flows through the sides"
+    others = [name for name in program.unknowns if name not in names]
+    known = f"the sum of {', '.join(names)}; " if names else ""
+    advice = "; upwind and advect are no fluxes: write div of upwind_flux or weno_flux" if is_advective(program) else ""
+    return f"{known}not that of {', '.join(others)}{advice}"
 
 
 def equations_text(problem: Problem) -> str:

@@ -75,7 +75,7 @@ def plan_layout(problem: Problem, size: int, level: int, place: Placement = ALON
         SetupError, CaseError: a process grid or passes that cannot be.
     """
     run, grid, program = problem.case.run, problem.grid, problem.program
-    processes = choose_processes(grid, size, program.ghost, problem.closure, run.processes)
+    processes = choose_processes(grid, size, program.ghost, problem.least_cells, run.processes)
     load = load_of(problem, processes, possible_threads(run.threads or _launched_threads()))
     blocking = _blocking(problem, load)
     key = ""

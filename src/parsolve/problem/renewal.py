@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from parsolve.domain.reduce import extrema
+from parsolve.equations.operators import WEIGHTED
 from parsolve.equations.symbol import COARSE
 from parsolve.errors import CaseError, NumericalError, agree, on_root
 from parsolve.march.march import check_finite
@@ -54,7 +55,8 @@ class Renewal:
         self._arrays = {name: extrema(f) for name, f in work.arrays.items()}
         self._seen = {name: extrema(f) for name, f in state.items()}
         self._holds, self._looked, rate = 1.0, 0, None
-        if depends.neighbours or (problem.case.evolve if problem.case.time.dt == "auto" else depends.state):
+        measured = depends.neighbours or (problem.case.evolve if problem.case.time.dt == "auto" else depends.state)
+        if measured and not problem.program.operators & WEIGHTED:  # of weights the derivatives are large and harmless
             self._power = PowerIteration(work, self._noise)
             rate = self._power(state, 0.0)
         self.start = on_root(self._comm, lambda: begin(problem, self._seen | self._arrays, depends, rate))

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from parsolve.case import FileValue
-from parsolve.domain.boundary import Condition, Face
+from parsolve.domain.boundary import MIRROR, Condition, Face
 from parsolve.domain.grid import AXES, Grid, Triple
 from parsolve.equations.parse import parse
-from parsolve.equations.values import evaluate
+from parsolve.equations.values import evaluate, fill
 from parsolve.problem.values import stored
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ def side_condition(
         given = getattr(condition, kind)
         if given is not None:
             value = face(given, f"{key}.{kind}")
+            if kind == "neumann" and not callable(value) and value == 0:
+                return MIRROR
             return Condition(a, b, value, c, varies)
     raise case.error(key, "gives no condition")
 
@@ -75,9 +77,11 @@ def refuse_singular(case: Case, grid: Grid, conditions: Mapping[str, Mapping[str
 
 def _expression_face(
     case: Case, grid: Grid, key: str, side: str, text: str, parameters: Mapping[str, float]
-) -> tuple[Face, bool]:
-    """The values of an expression on the face of a side, and whether they change in time."""
+) -> tuple[float | Face, bool]:
+    """The values of an expression on the face of a side, or its one value, and whether they change in time."""
     expression = parse(text, [*grid.names, "t", *parameters], key=key)
+    if not {s.name for s in expression.free_symbols} & {*grid.names, "t"}:
+        return float(fill(expression, grid, (0, 0, 0), (1, 1, 1), parameters=parameters, key=key)[0, 0, 0]), False
     axis = AXES.index(side[0])
     end = grid.lower[axis] + grid.cells[axis] * grid.spacing[axis] * side.endswith("max")
 
