@@ -176,6 +176,12 @@ def split_grid(grid: Grid, processes: Triple, multiple: int = 1) -> Starts:
     return z, y, x
 
 
+def smallest_and_largest(grid: Grid, processes: Triple) -> tuple[Triple, Triple]:
+    """Shapes (z, y, x) of the smallest and the largest box of ``split_grid``."""
+    z, y, x = ((n // p, -(-n // p)) for n, p in zip(grid.cells, processes, strict=True))
+    return (z[0], y[0], x[0]), (z[1], y[1], x[1])
+
+
 def split(cells: int, parts: int, multiple: int = 1) -> list[int]:
     """Starts of ``parts`` nearly equal pieces and the end.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from parsolve.domain.field import layout as field_layout
-from parsolve.domain.grid import AXES, Triple, slabs, split_grid
+from parsolve.domain.grid import AXES, Triple, slabs, smallest_and_largest
 from parsolve.kernels.library import best_level, instruction_set
 from parsolve.march.schedule import equal_steps
 from parsolve.problem.layout import plan_layout
@@ -72,8 +71,7 @@ def check(case: Case, ranks: int) -> Plan:
     grid, program = problem.grid, problem.program
     layout = plan_layout(problem, ranks, best_level())
     processes, ghosts = layout.processes, layout.ghosts
-    sizes = [sorted({b - a for a, b in itertools.pairwise(s)}) for s in split_grid(grid, processes)]
-    least, most = ((s[0][i], s[1][i], s[2][i]) for s, i in ((sizes, 0), (sizes, -1)))
+    least, most = smallest_and_largest(grid, processes)
     extrema = {name: _extrema(problem, partial(initial, problem, name)) for name in program.unknowns}
     extrema |= {name: _extrema(problem, partial(array, problem, name)) for name in program.arrays}
     for name in problem.velocities:
