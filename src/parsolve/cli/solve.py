@@ -53,13 +53,14 @@ def run(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> int
     """Run the case on all ranks and print the summary."""
     from parsolve.case import Case
 
-    def read() -> tuple[Case, Path]:
+    def read() -> tuple[Case, Path, int]:
         case = Case.load(args.case, args.set)
-        return case, Path(args.output) if args.output else free_name(Path(f"{case.stem}.h5"))
+        out = Path(args.output) if args.output else free_name(Path(f"{case.stem}.h5"))
+        return case, out, case.run.threads or launch.threads()
 
     comm = start_mpi()
-    case, out = on_root(comm, read)
-    warning = launch.oversubscription(comm)
+    case, out, threads = on_root(comm, read)
+    warning = launch.oversubscription(comm, threads)
     if warning and not args.quiet:
         _warn([warning])
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parsolve.domain.cores import ALONE, Placement, placement
+from parsolve.domain.cores import Placement, alone, placement
 from parsolve.kernels.device import Device, find_device
 
 if TYPE_CHECKING:
@@ -105,13 +105,18 @@ class Subdomain:
     ghosts: Triple
     device: Device
     threads: int = 1
-    placement: Placement = ALONE
+    placement: Placement = field(default_factory=alone)
 
     @cached_property
     def processes(self) -> Triple:
         """Ranks along z, y, x."""
         z, y, x = (len(edges) - 1 for edges in self.starts)
         return z, y, x
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether a node has more threads of ranks than cores."""
+        return self.placement.is_crowded(self.threads)
 
     @cached_property
     def coords(self) -> Triple:

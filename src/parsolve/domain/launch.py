@@ -58,13 +58,22 @@ def duplicate(comm_size: int, environment: Mapping[str, str] = os.environ) -> st
     return f"{launcher} started {size} processes ({variable}={size})"
 
 
-def oversubscription(comm: MPI.Intracomm) -> str | None:
-    """Return, on rank 0, the node with more ranks than usable cores; collective."""
+def threads(environment: Mapping[str, str] = os.environ) -> int:
+    """Return how many threads of a rank the launcher asks for."""
+    given = environment.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return max(1, int(given)) if given.isdecimal() else 1
+
+
+def oversubscription(comm: MPI.Intracomm, threads: int) -> str | None:
+    """Return, on rank 0, the node with more ranks of so many threads than usable cores; collective."""
     from mpi4py import MPI
 
     ranks, cores = node_cores(comm)
     found = comm.reduce((ranks / len(cores), ranks, len(cores), MPI.Get_processor_name()), op=MPI.MAX)
-    if found is None or found[0] <= 1:
+    if found is None:
         return None
     _, ranks, count, host = found
-    return f"{ranks} ranks share {count} cores on {host}; they will wait for each other"
+    if ranks * threads <= count or threads > count:  # which is refused
+        return None
+    each = f" of {threads} threads" if threads > 1 else ""
+    return f"{ranks} ranks{each} share {count} cores on {host}; they will wait for each other"
