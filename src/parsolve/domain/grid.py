@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 AXES = ("z", "y", "x")
 Triple = tuple[int, int, int]
 Starts = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
-SLAB = 1 << 20  # cells of values that are evaluated or read in one go
+SLAB = 1 << 18  # cells of values that are evaluated or read in one go
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,11 @@ class Grid:
     def coordinates(self, axis: str) -> np.ndarray:
         """Cell centres along an axis: lower + (i + 1/2) spacing."""
         d = AXES.index(axis)
-        return self.lower[d] + (np.arange(self.cells[d]) + 0.5) * self.spacing[d]
+        centres = np.arange(self.cells[d], dtype=np.float64)
+        centres += 0.5
+        centres *= self.spacing[d]
+        centres += self.lower[d]
+        return centres
 
 
 def _numbers(axis: Axis | None) -> tuple[int, float, float, bool, bool]:
@@ -198,11 +202,16 @@ def split(cells: int, parts: int, multiple: int = 1) -> list[int]:
 
 
 def slabs(shape: Triple) -> Iterator[tuple[Triple, Triple]]:
-    """Starts and shapes of slabs of at most SLAB cells, or one layer, that make up a box of this shape."""
-    axis = 0 if shape[0] > 1 else 1
-    layer = max(1, shape[0] * shape[1] * shape[2] // max(1, shape[axis]))
-    step = max(1, SLAB // layer)
+    """Starts and shapes of boxes of at most SLAB cells that make up a box of this shape; most are whole layers."""
+    if shape[0] * shape[1] * shape[2] <= SLAB:
+        yield (0, 0, 0), shape
+        return
+    axis = next(d for d in range(3) if shape[d] > 1)
+    step = max(1, SLAB * shape[axis] // (shape[0] * shape[1] * shape[2]))
     for first in range(0, shape[axis], step):
-        start, extent = [0, 0, 0], list(shape)
-        start[axis], extent[axis] = first, min(step, shape[axis] - first)
-        yield (start[0], start[1], start[2]), (extent[0], extent[1], extent[2])
+        extent = [*shape]
+        extent[axis] = min(step, shape[axis] - first)
+        for inner, part in slabs((extent[0], extent[1], extent[2])):
+            start = [*inner]
+            start[axis] += first
+            yield (start[0], start[1], start[2]), part

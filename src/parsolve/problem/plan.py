@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parsolve.domain.field import layout as field_layout
 from parsolve.domain.grid import AXES, Triple, slabs, smallest_and_largest
 from parsolve.kernels.library import best_level, instruction_set
 from parsolve.march.schedule import equal_steps
 from parsolve.problem.layout import plan_layout
 from parsolve.problem.limits import Dependence, begin
+from parsolve.problem.memory import PROCESS, memory_of
 from parsolve.problem.peclet import peclet_warnings
 from parsolve.problem.pose import pose
 from parsolve.problem.times import count_steps, first_length
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from parsolve.case import Case
     from parsolve.problem.problem import Problem
-
-PROCESS = 118 << 20  # bytes of Python, NumPy, MPI, HDF5 and buffers of messages and files, measured
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ def check(case: Case, ranks: int) -> Plan:
         (least, most),
         prod(most) * ranks / grid.size,
         _halo_bytes(problem, processes, most, ghosts, layout.blocking.steps),
-        _memory(problem, most, ghosts),
+        PROCESS + memory_of(problem, most, ghosts, depends),
         1 + frames,
         grid.size * stored * problem.dtype.itemsize,
         start.dt if problem.is_adaptive else equal_steps(first_length(problem), start.dt)[1],
@@ -124,16 +122,6 @@ def _halo_bytes(problem: Problem, processes: Triple, shape: Triple, ghosts: Trip
             cells += neighbours * ghosts[axis] * prod(n for d, n in enumerate(wide) if d != axis)
     fields = problem.carried / steps if steps else scheme.stages * len(program.exchanged)
     return int(cells * fields * problem.dtype.itemsize)
-
-
-def _memory(problem: Problem, shape: Triple, ghosts: Triple) -> int:
-    """Bytes of a rank: the process, and fields with padded rows; or, if that is more, their owned cells at the start.
-
-    (Initial velocities are needed at the start alone, when no ghosts have been written yet.)
-    """
-    (nz, ny, pitch), _ = field_layout(shape, ghosts, problem.dtype.itemsize)
-    start = (problem.field_count + len(problem.velocities)) * prod(shape[:2])
-    return PROCESS + max(problem.field_count * nz * ny, start) * pitch * problem.dtype.itemsize
 
 
 def _boundary_notes(problem: Problem) -> list[str]:
