@@ -6,13 +6,22 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from parsolve.case import Case
-from parsolve.problem.memory import PROCESS
+from parsolve.domain.field import Field
+from parsolve.errors import ResourceError
+from parsolve.problem.layout import decide
+from parsolve.problem.limits import Dependence
+from parsolve.problem.memory import PROCESS, memory_of
 from parsolve.problem.plan import check
+from parsolve.problem.pose import pose
+from parsolve.run import run
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
 
 RESIDENT = """
 import json, re, sys
@@ -52,3 +61,23 @@ def test_memory_is_that_of_a_run(lab: Any, tmp_path: Path, name: str) -> None:
     planned = check(Case.from_dict(case), 1).memory_per_rank
     assert planned == pytest.approx(found, rel=0.1)
     assert planned - PROCESS == pytest.approx(found - PROCESS, rel=0.15)
+
+
+@pytest.mark.mpi
+def test_a_run_that_does_not_fit_is_refused_before_its_first_field(
+    lab: Any, comm: MPI.Intracomm, shared_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By all ranks, with both numbers, where all of a node together need more than is free."""
+    case = Case.from_dict(lab.case("heat", 96, 64, 64, time={"steps": 2}))
+    problem = pose(case)
+    layout = decide(problem, comm)
+    sub = layout.subdomain(problem.grid, comm)
+    needed = sum(comm.allgather(memory_of(problem, sub.shape, sub.ghosts, Dependence.of(problem.program))))
+    free = needed
+    monkeypatch.setattr("parsolve.domain.memory.free_memory", lambda: {"node": free})
+    assert decide(problem, comm) == layout
+    free -= 1
+    monkeypatch.setattr(Field, "__init__", lambda *_, **__: pytest.fail("a field was made"))
+    with pytest.raises(ResourceError, match=rf"{needed / 2**30:.3g} GiB.*free there; use fewer cells"):
+        run(case, comm, shared_tmp / "out.h5")
+    assert list(shared_tmp.glob("out*")) == []

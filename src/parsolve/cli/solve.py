@@ -129,17 +129,19 @@ def plan_text(title: str, ranks: int, plan: Plan) -> str:
     """Return the plan of a run, in plain words."""
     least, most = map(by_axis, _local_cells(plan))
     local = least if least == most else f"{least} to {most}"
+    free = "" if plan.memory_free is None else f", {size(plan.memory_free)} free here"
+    lacks = plan.memory_free is not None and plan.memory_per_rank * ranks > plan.memory_free
     rows = [
         ("ranks", f"{ranks}: {workers_text(by_axis(plan.processes), plan.threads, plan.instruction_set)}"),
         ("cells a rank", f"{local}, imbalance {plan.imbalance:.3g}"),
         ("halo", f"{size(plan.halo_bytes_per_step)} a step and rank, at most"),
-        ("memory", f"{size(plan.memory_per_rank)} a rank"),
+        ("memory", f"{size(plan.memory_per_rank)} a rank{free}"),
         ("frames", f"{plan.frames} of {size(plan.frame_bytes)}: {size(plan.frames * plan.frame_bytes)}"),
         ("step", f"dt = {plan.dt:.6g}, " + (f"{plan.steps} steps" if plan.steps else "adapted to the tolerance")),
         ("order", passes_text(plan.steps_a_pass, plan.tile)),
         *(("boundary", note) for note in plan.boundary),
     ]
-    return "\n".join([f"{title}: valid", *table(rows, "  ")])
+    return "\n".join([f"{title}: valid" + ", but too large for this machine" * lacks, *table(rows, "  ")])
 
 
 def _local_cells(plan: Plan) -> list[dict[str, int]]:

@@ -13,6 +13,7 @@ from parsolve.domain.processes import choose_processes
 from parsolve.errors import SetupError, on_root
 from parsolve.kernels.device import find_device
 from parsolve.kernels.library import best_level, possible_threads
+from parsolve.problem.memory import require_memory
 from parsolve.problem.tiles import recall
 from parsolve.stages.blocking import PLAIN, Blocking, Load, is_deep, lags
 
@@ -59,12 +60,14 @@ def decide(problem: Problem, comm: MPI.Intracomm) -> Layout:
     """The layout of a problem on the ranks of a communicator, the same on all of them; collective.
 
     Raises:
-        ParsolveError: it cannot run so; the same one on all ranks.
+        ParsolveError: it cannot run so, or there is too little memory; the same one on all ranks.
     """
     from mpi4py import MPI
 
     level, place = comm.allreduce(best_level(), op=MPI.MIN), placement(comm)
-    return on_root(comm, lambda: plan_layout(problem, comm.size, level, place))
+    layout = on_root(comm, lambda: plan_layout(problem, comm.size, level, place))
+    require_memory(problem, layout.subdomain(problem.grid, comm))
+    return layout
 
 
 def plan_layout(problem: Problem, size: int, level: int, place: Placement | None = None) -> Layout:

@@ -1,4 +1,4 @@
-"""The memory that a rank takes at its peak."""
+"""The memory that a rank takes at its peak, and whether there is so much."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from parsolve.domain.field import layout as field_layout
+from parsolve.domain.memory import shortage
+from parsolve.errors import ResourceError, agree
 from parsolve.kernels.device import resident
+from parsolve.problem.limits import Dependence
 from parsolve.problem.renewal import measures
 
 if TYPE_CHECKING:
-    from parsolve.domain.grid import Triple
-    from parsolve.problem.limits import Dependence
+    from parsolve.domain.grid import Subdomain, Triple
     from parsolve.problem.problem import Problem
 
 PROCESS = 118 << 20  # bytes of Python, NumPy, MPI, HDF5 and buffers of messages and files, measured
@@ -33,3 +35,20 @@ def memory_of(problem: Problem, shape: Triple, ghosts: Triple, depends: Dependen
     start = (unknowns + len(problem.velocities) + arrays) * field
     rates = start + (unknowns + made) * field
     return max(start + first, rates + again, problem.field_count * field + again) + 8 * max(problem.grid.cells)
+
+
+def require_memory(problem: Problem, sub: Subdomain) -> None:
+    """Refuse a run that needs more memory on a node than is free there; collective.
+
+    Raises:
+        ResourceError: with both numbers; the same on all ranks.
+    """
+    needed = memory_of(problem, sub.shape, sub.ghosts, Dependence.of(problem.program))
+    text = shortage(sub.comm, needed)
+    agree(sub.comm, ResourceError(f"{text}; {advice(problem)}") if text else None)
+
+
+def advice(problem: Problem) -> str:
+    """What to do where there is not enough memory."""
+    smaller = " or run.precision = 'float32'" if problem.dtype.itemsize > 4 else ""
+    return f"use fewer cells, more nodes{smaller}"

@@ -19,6 +19,8 @@ from parsolve.problem.times import MOST_STEPS
 from parsolve.problem.values import noise, set_values
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from parsolve.domain.field import Field
     from parsolve.march.schedule import Clock
     from parsolve.march.stepper import Workspace
@@ -71,7 +73,7 @@ class Renewal:
         if first:
             self._power = PowerIteration(work, self._noise)
             rate = self._power(state, 0.0)
-        self.start = on_root(self._comm, lambda: begin(problem, self._seen | self._arrays, depends, rate))
+        self.start = on_root(self._comm, lambda: begin(problem, self._ranges((0.0,)), depends, rate))
         self.dt, self.growth = self.start.dt, self.start.growth
         if not again:
             self.free()
@@ -101,6 +103,10 @@ class Renewal:
         end = duration(self.problem)
         return end / WINDOWS if end < inf else MOST * self.dt
 
+    def _ranges(self, times: Sequence[float]) -> dict[str, tuple[float, float]]:
+        """Ranges of what was seen, with what walls impose at some times."""
+        return with_walls(self.problem, self._seen, times) | self._arrays
+
     def _noise(self, f: Field) -> None:
         set_values(f, partial(noise, self.problem))
 
@@ -123,7 +129,7 @@ class Renewal:
     def _look(self, clock: Clock, rate: float | None, steps: int) -> tuple[float, float, NumericalError | None]:
         """The step and growth by an analysis now, and whether the last steps were too long for it."""
         problem, where = self.problem, f"step {clock.step}, t = {clock.time:.6g}"
-        ranges = with_walls(problem, self._seen, (clock.time, clock.time + self._holds * self.dt)) | self._arrays
+        ranges = self._ranges((clock.time, clock.time + self._holds * self.dt))
         modes = analyse(problem, ranges, window(self._depends, clock.time, self._window), COARSE)
         faster = rate / (modes.rate or 1.0) if rate is not None else self.start.factor
         faster = faster if faster > 1.05 else 1.0
