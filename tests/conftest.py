@@ -14,6 +14,7 @@ import pytest
 from mpi4py import MPI
 
 from parsolve.case import Case
+from parsolve.domain import cores
 from parsolve.domain.redistribute import allgather
 from parsolve.equations.catalogue import CATALOGUE
 from parsolve.equations.equation import field_of
@@ -87,6 +88,12 @@ def solo() -> Iterator[MPI.Intracomm]:
     duplicate = MPI.COMM_SELF.Dup()
     yield duplicate
     duplicate.Free()
+
+
+@pytest.fixture
+def many_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if this process might use more cores than any test has threads."""
+    monkeypatch.setattr(cores, "usable_cores", lambda: set(range(64)))
 
 
 @dataclass(frozen=True)

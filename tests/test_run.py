@@ -383,7 +383,7 @@ def test_the_automatic_step_is_stable_between_boundaries(lab: Any, name: str) ->
 
 
 @pytest.mark.parametrize("pipeline", ["auto", "off"])
-def test_threads_change_no_bits(lab: Any, pipeline: str) -> None:
+def test_threads_change_no_bits(lab: Any, many_cores: None, pipeline: str) -> None:
     """Strips taken in turn, or pieces of one kernel."""
     case = lab.case("gray-scott", 40, 36, 34, time={"steps": 8, "scheme": "ssprk22"})
     one, three = (lab.solve(case | {"run": {"pipeline": pipeline, "threads": n}}) for n in (1, 3))

@@ -94,7 +94,9 @@ def tables(lab: Any, draw: Any, cells: list[int], orders: tuple[int, ...] = (2, 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_every_tile_gives_the_bits_of_the_plain_order(lab: Any, solo: MPI.Intracomm, data: Any) -> None:
+def test_every_tile_gives_the_bits_of_the_plain_order(
+    lab: Any, solo: MPI.Intracomm, many_cores: None, data: Any
+) -> None:
     cells = data.draw(st.lists(st.integers(10, 24), min_size=1, max_size=3))
     case = tables(lab, data.draw, cells)
     case["run"]["threads"] = data.draw(st.integers(1, 3))

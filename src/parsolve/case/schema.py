@@ -24,12 +24,10 @@ from parsolve.errors import CaseError
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-MOST_THREADS = 1024  # of a rank: with far more, the library that starts them ends the process
 _LARGEST = sys.float_info.max  # so that infinity and not-a-number are refused
 _Number = Annotated[float, msgspec.Meta(ge=-_LARGEST, le=_LARGEST)]
 _Positive = Annotated[float, msgspec.Meta(gt=0, le=_LARGEST)]
 _Count = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
-_Threads = Annotated[int, msgspec.Meta(ge=1, le=MOST_THREADS)]
 
 
 class FileValue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -120,7 +118,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     check_every: _Count = 96
     require_compiled: bool = False
     pipeline: Literal["auto", "off"] | PassSettings = "auto"
-    threads: _Threads | None = None
+    threads: _Count | None = None
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

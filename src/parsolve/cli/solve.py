@@ -54,9 +54,13 @@ def run(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> int
     """Run the case on all ranks and print the summary."""
     from parsolve.case import Case
 
+    def read() -> tuple[Case, int]:
+        case = Case.load(args.case, args.set)
+        return case, case.run.threads or launch.threads()
+
     comm = start_mpi()
-    case = on_root(comm, lambda: Case.load(args.case, args.set))
-    warning = launch.oversubscription(comm)
+    case, threads = on_root(comm, read)
+    warning = launch.oversubscription(comm, threads)
     if warning and not args.quiet:
         _warn([warning])
 
@@ -118,17 +122,19 @@ def plan_text(title: str, ranks: int, plan: Plan) -> str:
     """Return the plan of a run, in plain words."""
     least, most = map(by_axis, _local_cells(plan))
     local = least if least == most else f"{least} to {most}"
+    free = "" if plan.memory_free is None else f", {size(plan.memory_free)} free here"
+    lacks = plan.memory_free is not None and plan.memory_per_rank * ranks > plan.memory_free
     rows = [
         ("ranks", f"{ranks}: {workers_text(by_axis(plan.processes), plan.threads, plan.instruction_set)}"),
         ("cells a rank", f"{local}, imbalance {plan.imbalance:.3g}"),
         ("halo", f"{size(plan.halo_bytes_per_step)} a step and rank, at most"),
-        ("memory", f"{size(plan.memory_per_rank)} a rank"),
+        ("memory", f"{size(plan.memory_per_rank)} a rank{free}"),
         ("frames", f"{plan.frames} of {size(plan.frame_bytes)}: {size(plan.frames * plan.frame_bytes)}"),
         ("step", f"{'first ' * plan.changes}dt = {plan.dt:.6g}, {steps_text(plan.steps, plan.changes)}"),
         ("order", passes_text(plan.steps_a_pass, plan.tile)),
         *(("boundary", note) for note in plan.boundary),
     ]
-    return "\n".join([f"{title}: valid", *table(rows, "  ")])
+    return "\n".join([f"{title}: valid" + ", but too large for this machine" * lacks, *table(rows, "  ")])
 
 
 def _local_cells(plan: Plan) -> list[dict[str, int]]:

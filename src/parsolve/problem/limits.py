@@ -117,7 +117,7 @@ def begin(problem: Problem, ranges: Ranges, depends: Dependence, rate: float | N
 
     Args:
         problem: whose march it is.
-        ranges: smallest and largest values.
+        ranges: smallest and largest values, ``with_walls``.
         depends: what its modes depend on.
         rate: the largest rate that a power iteration found.
 
@@ -129,7 +129,6 @@ def begin(problem: Problem, ranges: Ranges, depends: Dependence, rate: float | N
     if rate is not None and not isfinite(rate):
         raise NumericalError(NOT_FINITE)
     given = None if problem.case.time.dt == "auto" else float(problem.case.time.dt)
-    ranges = with_walls(problem, ranges, (0.0,))
     modes = analyse(problem, ranges, window(depends, 0.0, end if given else end / WINDOWS))
     certain, factor, resolving = not depends.state, 1.0, resolving_step(problem, ranges, end)
     if rate is not None and (given or rate > 1.05 * modes.rate):

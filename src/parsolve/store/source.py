@@ -98,7 +98,7 @@ def look_at(paths: Iterable[Path]) -> None:
         CaseError: a file is damaged.
     """
     try:
-        look(*(path for path in paths if path.suffix.lower() in _HDF5 and _is_file(path)))
+        look(*(path for path in paths if path.suffix.lower() in _HDF5 and is_file(path)))
     except StorageError as caught:
         raise CaseError(str(caught)) from caught
 
