@@ -13,7 +13,6 @@
 #include "wait.h"
 
 #define PS_EXPORT __attribute__((visibility("default")))
-#define MAX_LIST 64
 
 PS_EXPORT int ps_pipeline(const ps_pass *pass);
 PS_EXPORT int64_t ps_threads(int64_t wanted);
@@ -46,7 +45,8 @@ static void fetch_ahead(const ps_pass *p, int64_t k, const range *tile, const ra
 
 static int run_kernel(const ps_pass *p, const ps_stage *s, int64_t k, const range *tile, const range *box)
 {
-    ps_args a = *s->args; /* a copy: other threads have theirs */
+    ps_args a; /* a copy: other threads have theirs */
+    ps_copy_args(&a, s->args, s->count);
     for (int d = 0; d < 3; d++) a.lo[d] = box->lo[d], a.hi[d] = box->hi[d];
     fetch_ahead(p, k, tile, box, &a);
     return ((ps_kernel *)s->function)(&a);
@@ -54,39 +54,37 @@ static int run_kernel(const ps_pass *p, const ps_stage *s, int64_t k, const rang
 
 static int run_copy(const ps_stage *s, const range *r)
 {
-    ps_copy list[MAX_LIST];
-    if (s->count > MAX_LIST) return PS_BAD_ARGUMENT;
-    for (int64_t i = 0; i < s->count; i++) {
-        ps_copy *c = list + i;
-        *c = s->copy[i];
+    int status = PS_OK;
+    for (int64_t i = 0; i < s->count && !status; i++) {
+        ps_copy c = s->copy[i];
         for (int d = 0; d < 3; d++) {
             if (d == s->axis) continue;
-            c->source = (const char *)c->source + s->size * r->lo[d] * c->source_stride[d];
-            c->target = (char *)c->target + s->size * r->lo[d] * c->target_stride[d];
-            c->extent[d] = r->hi[d] - r->lo[d];
+            c.source = (const char *)c.source + s->size * r->lo[d] * c.source_stride[d];
+            c.target = (char *)c.target + s->size * r->lo[d] * c.target_stride[d];
+            c.extent[d] = r->hi[d] - r->lo[d];
         }
+        status = ((ps_copy_function *)s->function)(&c, 1);
     }
-    return ((ps_copy_function *)s->function)(list, s->count);
+    return status;
 }
 
 /* Arrays of boundary values begin at the lower end of the whole range; ps_ghost counts from that of its own. */
 static int run_ghost(const ps_stage *s, const range *r)
 {
-    ps_ghost list[MAX_LIST];
-    if (s->count > MAX_LIST) return PS_BAD_ARGUMENT;
-    for (int64_t i = 0; i < s->count; i++) {
-        ps_ghost *g = list + i;
-        *g = s->ghost[i];
+    int status = PS_OK;
+    for (int64_t i = 0; i < s->count && !status; i++) {
+        ps_ghost g = s->ghost[i];
         int64_t skip = 0;
         for (int d = 0; d < 3; d++) {
             if (d == s->axis) continue;
-            skip += (r->lo[d] - g->lo[d]) * g->value_stride[d];
-            g->lo[d] = r->lo[d], g->hi[d] = r->hi[d];
+            skip += (r->lo[d] - g.lo[d]) * g.value_stride[d];
+            g.lo[d] = r->lo[d], g.hi[d] = r->hi[d];
         }
-        if (g->value) g->value += skip;
-        if (g->a) g->a += skip, g->b += skip;
+        if (g.value) g.value += skip;
+        if (g.a) g.a += skip, g.b += skip;
+        status = ((ps_ghost_function *)s->function)(&g, 1);
     }
-    return ((ps_ghost_function *)s->function)(list, s->count);
+    return status;
 }
 
 static int run_norm(const ps_stage *s, const range *box)

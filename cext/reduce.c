@@ -7,8 +7,6 @@
  */
 #include <parsolve/parsolve.h>
 
-#include <string.h>
-
 #define PS_EXPORT __attribute__((visibility("default")))
 #define BASE_BITS 32
 #define CARRY_EVERY (1 << 28)

@@ -100,7 +100,7 @@ class Bench:
         return {name: a[inner].copy() for name, a in zip(stage.outputs, outputs, strict=True)}
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def bench() -> type[Bench]:
     """Programs on periodic arrays."""
     return Bench

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from parsolve.equations.catalogue import CATALOGUE
 from parsolve.equations.codegen import CATALOGUE_ORDERS, DIMENSIONS, catalogue_files, main, program_text
 from parsolve.equations.equation import Equation
 from parsolve.equations.program import build
 from parsolve.kernels.library import core
+
+if TYPE_CHECKING:
+    from parsolve.equations.program import Program
 
 COMMITTED = Path(__file__).parents[2] / "cext" / "cells" / "catalogue"
 
@@ -52,11 +60,59 @@ def test_no_call_where_products_do(files: dict[str, str]) -> None:
         assert not re.search(r"\b(pow|exp|sin|cos|sqrt)\(", text), name
 
 
-def test_text_is_as_long_as_the_sum() -> None:
-    """Each value is printed once: twice at every level would take for ever."""
-    rate = " + ".join(f"u**{n}*laplace(u)" for n in range(1, 60))
-    text = program_text(build(Equation("long", rate, {"u": "field"}, {}, {"u": rate}, "test"), ("x",), 2))
-    assert text.count("fma(") < 300
+@st.composite
+def formulas(draw: st.DrawFn) -> str:
+    """A sum, product or Horner polynomial of many terms, each with calls."""
+    terms = [
+        draw(st.sampled_from(["u**{}", "sin({}*u)", "(1.5 + u*u)**0.{}", "max(u, 0.{})*x", "u/{}.5", "laplace({}*u)"]))
+        .format(draw(st.integers(2, 60)))
+        for _ in range(draw(st.integers(2, 60)))
+    ]  # fmt: skip
+    if draw(st.booleans()):
+        return " + ".join(terms)
+    text = terms[0]
+    for n, _ in enumerate(terms):
+        text = f"{draw(st.sampled_from(['u*', 'sin(u)*', 'exp', '0.5*max(u, 1)*']))}({n}.5 + {text})"
+    return text
+
+
+def program_of(*rates: str) -> Program:
+    texts = {f"u{n or ''}": rate for n, rate in enumerate(rates)}
+    return build(Equation("long", "", dict.fromkeys(texts, "field"), {}, texts, "test"), ("x",), 2)
+
+
+@settings(max_examples=40, deadline=None)
+@given(formulas())
+def test_each_operation_is_printed_once_and_none_within_another(rate: str) -> None:
+    """Linear, whatever the C library does with the arguments of its macros."""
+    program = program_of(rate)
+    text, operations = program_text(program), program.rate.operations
+    for name in ("fma", "sin", "exp", "pow", "ps_max"):
+        assert len(re.findall(rf"\b{name}\(", text)) == sum(op.name == name for op in operations)
+    assert all(len(re.findall(r"\b(fma|sin|exp|pow|ps_max)\(", line)) < 2 for line in text.splitlines())
+    assert max(map(len, text.splitlines())) < 200
+    assert len(text) < 500 + 80 * len(operations)
+
+
+@settings(max_examples=6, deadline=None)
+@given(formulas())
+def test_long_formulas_compile_to_the_bits_of_numpy(bench: Any, rate: str) -> None:
+    rate = re.sub(r"\b(sin|exp)\b", "abs", rate).replace("**0.", "**")  # what may differ in the last bit
+    u = np.random.default_rng(0).uniform(-1, 1, (1, 1, 40))
+    program = program_of(rate)
+    plain, compiled = (bench({"x": 0.5})(program, {"u": u}, compiled=c)["u"] for c in (False, True))
+    np.testing.assert_array_equal(plain, compiled)
+
+
+def test_a_thousand_operations_take_less_than_a_second() -> None:
+    sums = [" + ".join(f"sin({n}.5*u)*exp(u + {n})" for n in range(m, m + 40)) for m in (0, 40, 80, 120)]
+    for rates in (sums, [f"u*u1 + {n}*u{n or ''}**2" for n in range(300)]):
+        begin = perf_counter()
+        program = program_of(*rates)
+        text = program_text(program)
+        assert perf_counter() - begin < 1
+        assert len(program.rate.operations) > 900
+        assert text.count("\n") < 1.5 * len(program.rate.operations)
 
 
 def test_the_library_has_a_kernel_for_every_stage() -> None:

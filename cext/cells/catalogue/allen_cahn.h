@@ -7,7 +7,15 @@ PS_BODY(allen_cahn_1d_o2_rate)
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* hx**(-2) */
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* eps**(-2) */
     const ps_real t0 = f_u[0];
-    out[0] = (k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])) - (k1 * fma(t0, t0 * t0, -t0));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t9 = t0 * t0;
+    const ps_real t10 = -t0;
+    const ps_real t11 = fma(t0, t9, t10);
+    const ps_real t12 = k1 * t11;
+    const ps_real t13 = t7 - t12;
+    out[0] = t13;
 }
 PS_UPDATE(allen_cahn_1d_o2_rate, 1, 1)
 
@@ -18,7 +26,18 @@ PS_BODY(allen_cahn_1d_o4_rate)
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* -1/(12*hx**2) */
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* eps**(-2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(-k2, fma(t0, t0 * t0, -t0), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t13 = fma(k1, t12, t7);
+    const ps_real t15 = t0 * t0;
+    const ps_real t16 = -t0;
+    const ps_real t17 = fma(t0, t15, t16);
+    const ps_real t18 = -k2;
+    const ps_real t19 = fma(t18, t17, t13);
+    out[0] = t19;
 }
 PS_UPDATE(allen_cahn_1d_o4_rate, 1, 1)
 
@@ -30,7 +49,21 @@ PS_BODY(allen_cahn_1d_o6_rate)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 1/(90*hx**2) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* eps**(-2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(-k3, fma(t0, t0 * t0, -t0), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_u[-3] + f_u[3];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t18 = fma(k1, t12, t7);
+    const ps_real t19 = fma(k2, t17, t18);
+    const ps_real t21 = t0 * t0;
+    const ps_real t22 = -t0;
+    const ps_real t23 = fma(t0, t21, t22);
+    const ps_real t24 = -k3;
+    const ps_real t25 = fma(t24, t23, t19);
+    out[0] = t25;
 }
 PS_UPDATE(allen_cahn_1d_o6_rate, 1, 1)
 
@@ -43,7 +76,24 @@ PS_BODY(allen_cahn_1d_o8_rate)
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* -1/(560*hx**2) */
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* eps**(-2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(-k4, fma(t0, t0 * t0, -t0), fma(k3, fma((ps_real)-2.0, t0, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])))));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_u[-3] + f_u[3];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t20 = f_u[-4] + f_u[4];
+    const ps_real t22 = fma((ps_real)-2.0, t0, t20);
+    const ps_real t23 = fma(k1, t12, t7);
+    const ps_real t24 = fma(k2, t17, t23);
+    const ps_real t25 = fma(k3, t22, t24);
+    const ps_real t27 = t0 * t0;
+    const ps_real t28 = -t0;
+    const ps_real t29 = fma(t0, t27, t28);
+    const ps_real t30 = -k4;
+    const ps_real t31 = fma(t30, t29, t25);
+    out[0] = t31;
 }
 PS_UPDATE(allen_cahn_1d_o8_rate, 1, 1)
 
@@ -55,7 +105,18 @@ PS_BODY(allen_cahn_2d_o2_rate)
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* hy**(-2) */
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* eps**(-2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(-k2, fma(t0, t0 * t0, -t0), fma(k1, fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-sy] + f_u[sy];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t13 = fma(k1, t12, t7);
+    const ps_real t15 = t0 * t0;
+    const ps_real t16 = -t0;
+    const ps_real t17 = fma(t0, t15, t16);
+    const ps_real t18 = -k2;
+    const ps_real t19 = fma(t18, t17, t13);
+    out[0] = t19;
 }
 PS_UPDATE(allen_cahn_2d_o2_rate, 1, 1)
 
@@ -69,7 +130,25 @@ PS_BODY(allen_cahn_2d_o4_rate)
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* -1/(12*hy**2) */
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* eps**(-2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(-k4, fma(t0, t0 * t0, -t0), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])) + fma(k3, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k2 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy])));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t13 = fma(k1, t12, t7);
+    const ps_real t16 = f_u[-sy] + f_u[sy];
+    const ps_real t18 = fma((ps_real)-2.0, t0, t16);
+    const ps_real t19 = k2 * t18;
+    const ps_real t22 = f_u[-2 * sy] + f_u[2 * sy];
+    const ps_real t24 = fma((ps_real)-2.0, t0, t22);
+    const ps_real t25 = fma(k3, t24, t19);
+    const ps_real t26 = t13 + t25;
+    const ps_real t28 = t0 * t0;
+    const ps_real t29 = -t0;
+    const ps_real t30 = fma(t0, t28, t29);
+    const ps_real t31 = -k4;
+    const ps_real t32 = fma(t31, t30, t26);
+    out[0] = t32;
 }
 PS_UPDATE(allen_cahn_2d_o4_rate, 1, 1)
 
@@ -85,7 +164,31 @@ PS_BODY(allen_cahn_2d_o6_rate)
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* 1/(90*hy**2) */
     const ps_real k6 = PS_COEFFICIENT(a, 6); /* eps**(-2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(-k6, fma(t0, t0 * t0, -t0), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))) + fma(k5, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k4, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k3 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_u[-3] + f_u[3];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t18 = fma(k1, t12, t7);
+    const ps_real t19 = fma(k2, t17, t18);
+    const ps_real t22 = f_u[-sy] + f_u[sy];
+    const ps_real t24 = fma((ps_real)-2.0, t0, t22);
+    const ps_real t25 = k3 * t24;
+    const ps_real t28 = f_u[-2 * sy] + f_u[2 * sy];
+    const ps_real t30 = fma((ps_real)-2.0, t0, t28);
+    const ps_real t33 = f_u[-3 * sy] + f_u[3 * sy];
+    const ps_real t35 = fma((ps_real)-2.0, t0, t33);
+    const ps_real t36 = fma(k4, t30, t25);
+    const ps_real t37 = fma(k5, t35, t36);
+    const ps_real t38 = t19 + t37;
+    const ps_real t40 = t0 * t0;
+    const ps_real t41 = -t0;
+    const ps_real t42 = fma(t0, t40, t41);
+    const ps_real t43 = -k6;
+    const ps_real t44 = fma(t43, t42, t38);
+    out[0] = t44;
 }
 PS_UPDATE(allen_cahn_2d_o6_rate, 1, 1)
 
@@ -103,7 +206,37 @@ PS_BODY(allen_cahn_2d_o8_rate)
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* -1/(560*hy**2) */
     const ps_real k8 = PS_COEFFICIENT(a, 8); /* eps**(-2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(-k8, fma(t0, t0 * t0, -t0), fma(k3, fma((ps_real)-2.0, t0, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])))) + fma(k7, fma((ps_real)-2.0, t0, f_u[-4 * sy] + f_u[4 * sy]), fma(k6, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k5, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k4 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy])))));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_u[-3] + f_u[3];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t20 = f_u[-4] + f_u[4];
+    const ps_real t22 = fma((ps_real)-2.0, t0, t20);
+    const ps_real t23 = fma(k1, t12, t7);
+    const ps_real t24 = fma(k2, t17, t23);
+    const ps_real t25 = fma(k3, t22, t24);
+    const ps_real t28 = f_u[-sy] + f_u[sy];
+    const ps_real t30 = fma((ps_real)-2.0, t0, t28);
+    const ps_real t31 = k4 * t30;
+    const ps_real t34 = f_u[-2 * sy] + f_u[2 * sy];
+    const ps_real t36 = fma((ps_real)-2.0, t0, t34);
+    const ps_real t39 = f_u[-3 * sy] + f_u[3 * sy];
+    const ps_real t41 = fma((ps_real)-2.0, t0, t39);
+    const ps_real t44 = f_u[-4 * sy] + f_u[4 * sy];
+    const ps_real t46 = fma((ps_real)-2.0, t0, t44);
+    const ps_real t47 = fma(k5, t36, t31);
+    const ps_real t48 = fma(k6, t41, t47);
+    const ps_real t49 = fma(k7, t46, t48);
+    const ps_real t50 = t25 + t49;
+    const ps_real t52 = t0 * t0;
+    const ps_real t53 = -t0;
+    const ps_real t54 = fma(t0, t52, t53);
+    const ps_real t55 = -k8;
+    const ps_real t56 = fma(t55, t54, t50);
+    out[0] = t56;
 }
 PS_UPDATE(allen_cahn_2d_o8_rate, 1, 1)
 
@@ -117,7 +250,21 @@ PS_BODY(allen_cahn_3d_o2_rate)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* hz**(-2) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* eps**(-2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(-k3, fma(t0, t0 * t0, -t0), fma(k2, fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz]), fma(k1, fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-sy] + f_u[sy];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_u[-sz] + f_u[sz];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t18 = fma(k1, t12, t7);
+    const ps_real t19 = fma(k2, t17, t18);
+    const ps_real t21 = t0 * t0;
+    const ps_real t22 = -t0;
+    const ps_real t23 = fma(t0, t21, t22);
+    const ps_real t24 = -k3;
+    const ps_real t25 = fma(t24, t23, t19);
+    out[0] = t25;
 }
 PS_UPDATE(allen_cahn_3d_o2_rate, 1, 1)
 
@@ -134,7 +281,32 @@ PS_BODY(allen_cahn_3d_o4_rate)
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* -1/(12*hz**2) */
     const ps_real k6 = PS_COEFFICIENT(a, 6); /* eps**(-2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(-k6, fma(t0, t0 * t0, -t0), (fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])) + fma(k3, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k2 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))) + fma(k5, fma((ps_real)-2.0, t0, f_u[-2 * sz] + f_u[2 * sz]), k4 * fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz])));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t13 = fma(k1, t12, t7);
+    const ps_real t16 = f_u[-sy] + f_u[sy];
+    const ps_real t18 = fma((ps_real)-2.0, t0, t16);
+    const ps_real t19 = k2 * t18;
+    const ps_real t22 = f_u[-2 * sy] + f_u[2 * sy];
+    const ps_real t24 = fma((ps_real)-2.0, t0, t22);
+    const ps_real t25 = fma(k3, t24, t19);
+    const ps_real t28 = f_u[-sz] + f_u[sz];
+    const ps_real t30 = fma((ps_real)-2.0, t0, t28);
+    const ps_real t31 = k4 * t30;
+    const ps_real t34 = f_u[-2 * sz] + f_u[2 * sz];
+    const ps_real t36 = fma((ps_real)-2.0, t0, t34);
+    const ps_real t37 = fma(k5, t36, t31);
+    const ps_real t38 = t13 + t25;
+    const ps_real t39 = t38 + t37;
+    const ps_real t41 = t0 * t0;
+    const ps_real t42 = -t0;
+    const ps_real t43 = fma(t0, t41, t42);
+    const ps_real t44 = -k6;
+    const ps_real t45 = fma(t44, t43, t39);
+    out[0] = t45;
 }
 PS_UPDATE(allen_cahn_3d_o4_rate, 1, 1)
 
@@ -154,7 +326,41 @@ PS_BODY(allen_cahn_3d_o6_rate)
     const ps_real k8 = PS_COEFFICIENT(a, 8); /* 1/(90*hz**2) */
     const ps_real k9 = PS_COEFFICIENT(a, 9); /* eps**(-2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(-k9, fma(t0, t0 * t0, -t0), (fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))) + fma(k5, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k4, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k3 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy])))) + fma(k8, fma((ps_real)-2.0, t0, f_u[-3 * sz] + f_u[3 * sz]), fma(k7, fma((ps_real)-2.0, t0, f_u[-2 * sz] + f_u[2 * sz]), k6 * fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz]))));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_u[-3] + f_u[3];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t18 = fma(k1, t12, t7);
+    const ps_real t19 = fma(k2, t17, t18);
+    const ps_real t22 = f_u[-sy] + f_u[sy];
+    const ps_real t24 = fma((ps_real)-2.0, t0, t22);
+    const ps_real t25 = k3 * t24;
+    const ps_real t28 = f_u[-2 * sy] + f_u[2 * sy];
+    const ps_real t30 = fma((ps_real)-2.0, t0, t28);
+    const ps_real t33 = f_u[-3 * sy] + f_u[3 * sy];
+    const ps_real t35 = fma((ps_real)-2.0, t0, t33);
+    const ps_real t36 = fma(k4, t30, t25);
+    const ps_real t37 = fma(k5, t35, t36);
+    const ps_real t40 = f_u[-sz] + f_u[sz];
+    const ps_real t42 = fma((ps_real)-2.0, t0, t40);
+    const ps_real t43 = k6 * t42;
+    const ps_real t46 = f_u[-2 * sz] + f_u[2 * sz];
+    const ps_real t48 = fma((ps_real)-2.0, t0, t46);
+    const ps_real t51 = f_u[-3 * sz] + f_u[3 * sz];
+    const ps_real t53 = fma((ps_real)-2.0, t0, t51);
+    const ps_real t54 = fma(k7, t48, t43);
+    const ps_real t55 = fma(k8, t53, t54);
+    const ps_real t56 = t19 + t37;
+    const ps_real t57 = t56 + t55;
+    const ps_real t59 = t0 * t0;
+    const ps_real t60 = -t0;
+    const ps_real t61 = fma(t0, t59, t60);
+    const ps_real t62 = -k9;
+    const ps_real t63 = fma(t62, t61, t57);
+    out[0] = t63;
 }
 PS_UPDATE(allen_cahn_3d_o6_rate, 1, 1)
 
@@ -177,6 +383,49 @@ PS_BODY(allen_cahn_3d_o8_rate)
     const ps_real k11 = PS_COEFFICIENT(a, 11); /* -1/(560*hz**2) */
     const ps_real k12 = PS_COEFFICIENT(a, 12); /* eps**(-2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(-k12, fma(t0, t0 * t0, -t0), (fma(k3, fma((ps_real)-2.0, t0, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])))) + fma(k7, fma((ps_real)-2.0, t0, f_u[-4 * sy] + f_u[4 * sy]), fma(k6, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k5, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k4 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))))) + fma(k11, fma((ps_real)-2.0, t0, f_u[-4 * sz] + f_u[4 * sz]), fma(k10, fma((ps_real)-2.0, t0, f_u[-3 * sz] + f_u[3 * sz]), fma(k9, fma((ps_real)-2.0, t0, f_u[-2 * sz] + f_u[2 * sz]), k8 * fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz])))));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_u[-3] + f_u[3];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t20 = f_u[-4] + f_u[4];
+    const ps_real t22 = fma((ps_real)-2.0, t0, t20);
+    const ps_real t23 = fma(k1, t12, t7);
+    const ps_real t24 = fma(k2, t17, t23);
+    const ps_real t25 = fma(k3, t22, t24);
+    const ps_real t28 = f_u[-sy] + f_u[sy];
+    const ps_real t30 = fma((ps_real)-2.0, t0, t28);
+    const ps_real t31 = k4 * t30;
+    const ps_real t34 = f_u[-2 * sy] + f_u[2 * sy];
+    const ps_real t36 = fma((ps_real)-2.0, t0, t34);
+    const ps_real t39 = f_u[-3 * sy] + f_u[3 * sy];
+    const ps_real t41 = fma((ps_real)-2.0, t0, t39);
+    const ps_real t44 = f_u[-4 * sy] + f_u[4 * sy];
+    const ps_real t46 = fma((ps_real)-2.0, t0, t44);
+    const ps_real t47 = fma(k5, t36, t31);
+    const ps_real t48 = fma(k6, t41, t47);
+    const ps_real t49 = fma(k7, t46, t48);
+    const ps_real t52 = f_u[-sz] + f_u[sz];
+    const ps_real t54 = fma((ps_real)-2.0, t0, t52);
+    const ps_real t55 = k8 * t54;
+    const ps_real t58 = f_u[-2 * sz] + f_u[2 * sz];
+    const ps_real t60 = fma((ps_real)-2.0, t0, t58);
+    const ps_real t63 = f_u[-3 * sz] + f_u[3 * sz];
+    const ps_real t65 = fma((ps_real)-2.0, t0, t63);
+    const ps_real t68 = f_u[-4 * sz] + f_u[4 * sz];
+    const ps_real t70 = fma((ps_real)-2.0, t0, t68);
+    const ps_real t71 = fma(k9, t60, t55);
+    const ps_real t72 = fma(k10, t65, t71);
+    const ps_real t73 = fma(k11, t70, t72);
+    const ps_real t74 = t25 + t49;
+    const ps_real t75 = t74 + t73;
+    const ps_real t77 = t0 * t0;
+    const ps_real t78 = -t0;
+    const ps_real t79 = fma(t0, t77, t78);
+    const ps_real t80 = -k12;
+    const ps_real t81 = fma(t80, t79, t75);
+    out[0] = t81;
 }
 PS_UPDATE(allen_cahn_3d_o8_rate, 1, 1)

@@ -6,7 +6,14 @@ PS_BODY(cahn_hilliard_1d_o2_mu)
     const ps_real *f_c = PS_INPUT(a, 0) + c;
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* kappa/hx**2 */
     const ps_real t0 = f_c[0];
-    out[0] = fma(-k0, fma((ps_real)-2.0, t0, f_c[-1] + f_c[1]), fma(t0, t0 * t0, -t0));
+    const ps_real t1 = t0 * t0;
+    const ps_real t2 = -t0;
+    const ps_real t3 = fma(t0, t1, t2);
+    const ps_real t6 = f_c[-1] + f_c[1];
+    const ps_real t9 = fma((ps_real)-2.0, t0, t6);
+    const ps_real t10 = -k0;
+    const ps_real t11 = fma(t10, t9, t3);
+    out[0] = t11;
 }
 PS_DEFINE(cahn_hilliard_1d_o2_mu, 1, 1)
 
@@ -14,7 +21,10 @@ PS_BODY(cahn_hilliard_1d_o2_rate)
 {
     const ps_real *f_mu = PS_INPUT(a, 0) + c;
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* M/hx**2 */
-    out[0] = k0 * fma((ps_real)-2.0, f_mu[0], f_mu[-1] + f_mu[1]);
+    const ps_real t3 = f_mu[-1] + f_mu[1];
+    const ps_real t6 = fma((ps_real)-2.0, f_mu[0], t3);
+    const ps_real t7 = k0 * t6;
+    out[0] = t7;
 }
 PS_UPDATE(cahn_hilliard_1d_o2_rate, 1, 1)
 
@@ -24,7 +34,17 @@ PS_BODY(cahn_hilliard_1d_o4_mu)
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* 4*kappa/(3*hx**2) */
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* -kappa/(12*hx**2) */
     const ps_real t0 = f_c[0];
-    out[0] = fma(t0, t0 * t0, -t0) - fma(k1, fma((ps_real)-2.0, t0, f_c[-2] + f_c[2]), k0 * fma((ps_real)-2.0, t0, f_c[-1] + f_c[1]));
+    const ps_real t1 = t0 * t0;
+    const ps_real t2 = -t0;
+    const ps_real t3 = fma(t0, t1, t2);
+    const ps_real t6 = f_c[-1] + f_c[1];
+    const ps_real t9 = fma((ps_real)-2.0, t0, t6);
+    const ps_real t10 = k0 * t9;
+    const ps_real t13 = f_c[-2] + f_c[2];
+    const ps_real t15 = fma((ps_real)-2.0, t0, t13);
+    const ps_real t16 = fma(k1, t15, t10);
+    const ps_real t17 = t3 - t16;
+    out[0] = t17;
 }
 PS_DEFINE(cahn_hilliard_1d_o4_mu, 1, 1)
 
@@ -34,7 +54,13 @@ PS_BODY(cahn_hilliard_1d_o4_rate)
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* 4*M/(3*hx**2) */
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* -M/(12*hx**2) */
     const ps_real t0 = f_mu[0];
-    out[0] = fma(k1, fma((ps_real)-2.0, t0, f_mu[-2] + f_mu[2]), k0 * fma((ps_real)-2.0, t0, f_mu[-1] + f_mu[1]));
+    const ps_real t3 = f_mu[-1] + f_mu[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_mu[-2] + f_mu[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t13 = fma(k1, t12, t7);
+    out[0] = t13;
 }
 PS_UPDATE(cahn_hilliard_1d_o4_rate, 1, 1)
 
@@ -45,7 +71,20 @@ PS_BODY(cahn_hilliard_1d_o6_mu)
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* -3*kappa/(20*hx**2) */
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* kappa/(90*hx**2) */
     const ps_real t0 = f_c[0];
-    out[0] = fma(t0, t0 * t0, -t0) - fma(k2, fma((ps_real)-2.0, t0, f_c[-3] + f_c[3]), fma(k1, fma((ps_real)-2.0, t0, f_c[-2] + f_c[2]), k0 * fma((ps_real)-2.0, t0, f_c[-1] + f_c[1])));
+    const ps_real t1 = t0 * t0;
+    const ps_real t2 = -t0;
+    const ps_real t3 = fma(t0, t1, t2);
+    const ps_real t6 = f_c[-1] + f_c[1];
+    const ps_real t9 = fma((ps_real)-2.0, t0, t6);
+    const ps_real t10 = k0 * t9;
+    const ps_real t13 = f_c[-2] + f_c[2];
+    const ps_real t15 = fma((ps_real)-2.0, t0, t13);
+    const ps_real t18 = f_c[-3] + f_c[3];
+    const ps_real t20 = fma((ps_real)-2.0, t0, t18);
+    const ps_real t21 = fma(k1, t15, t10);
+    const ps_real t22 = fma(k2, t20, t21);
+    const ps_real t23 = t3 - t22;
+    out[0] = t23;
 }
 PS_DEFINE(cahn_hilliard_1d_o6_mu, 1, 1)
 
@@ -56,7 +95,16 @@ PS_BODY(cahn_hilliard_1d_o6_rate)
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* -3*M/(20*hx**2) */
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* M/(90*hx**2) */
     const ps_real t0 = f_mu[0];
-    out[0] = fma(k2, fma((ps_real)-2.0, t0, f_mu[-3] + f_mu[3]), fma(k1, fma((ps_real)-2.0, t0, f_mu[-2] + f_mu[2]), k0 * fma((ps_real)-2.0, t0, f_mu[-1] + f_mu[1])));
+    const ps_real t3 = f_mu[-1] + f_mu[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_mu[-2] + f_mu[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_mu[-3] + f_mu[3];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t18 = fma(k1, t12, t7);
+    const ps_real t19 = fma(k2, t17, t18);
+    out[0] = t19;
 }
 PS_UPDATE(cahn_hilliard_1d_o6_rate, 1, 1)
 
@@ -68,7 +116,23 @@ PS_BODY(cahn_hilliard_1d_o8_mu)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 8*kappa/(315*hx**2) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* -kappa/(560*hx**2) */
     const ps_real t0 = f_c[0];
-    out[0] = fma(t0, t0 * t0, -t0) - fma(k3, fma((ps_real)-2.0, t0, f_c[-4] + f_c[4]), fma(k2, fma((ps_real)-2.0, t0, f_c[-3] + f_c[3]), fma(k1, fma((ps_real)-2.0, t0, f_c[-2] + f_c[2]), k0 * fma((ps_real)-2.0, t0, f_c[-1] + f_c[1]))));
+    const ps_real t1 = t0 * t0;
+    const ps_real t2 = -t0;
+    const ps_real t3 = fma(t0, t1, t2);
+    const ps_real t6 = f_c[-1] + f_c[1];
+    const ps_real t9 = fma((ps_real)-2.0, t0, t6);
+    const ps_real t10 = k0 * t9;
+    const ps_real t13 = f_c[-2] + f_c[2];
+    const ps_real t15 = fma((ps_real)-2.0, t0, t13);
+    const ps_real t18 = f_c[-3] + f_c[3];
+    const ps_real t20 = fma((ps_real)-2.0, t0, t18);
+    const ps_real t23 = f_c[-4] + f_c[4];
+    const ps_real t25 = fma((ps_real)-2.0, t0, t23);
+    const ps_real t26 = fma(k1, t15, t10);
+    const ps_real t27 = fma(k2, t20, t26);
+    const ps_real t28 = fma(k3, t25, t27);
+    const ps_real t29 = t3 - t28;
+    out[0] = t29;
 }
 PS_DEFINE(cahn_hilliard_1d_o8_mu, 1, 1)
 
@@ -80,7 +144,19 @@ PS_BODY(cahn_hilliard_1d_o8_rate)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 8*M/(315*hx**2) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* -M/(560*hx**2) */
     const ps_real t0 = f_mu[0];
-    out[0] = fma(k3, fma((ps_real)-2.0, t0, f_mu[-4] + f_mu[4]), fma(k2, fma((ps_real)-2.0, t0, f_mu[-3] + f_mu[3]), fma(k1, fma((ps_real)-2.0, t0, f_mu[-2] + f_mu[2]), k0 * fma((ps_real)-2.0, t0, f_mu[-1] + f_mu[1]))));
+    const ps_real t3 = f_mu[-1] + f_mu[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_mu[-2] + f_mu[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_mu[-3] + f_mu[3];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t20 = f_mu[-4] + f_mu[4];
+    const ps_real t22 = fma((ps_real)-2.0, t0, t20);
+    const ps_real t23 = fma(k1, t12, t7);
+    const ps_real t24 = fma(k2, t17, t23);
+    const ps_real t25 = fma(k3, t22, t24);
+    out[0] = t25;
 }
 PS_UPDATE(cahn_hilliard_1d_o8_rate, 1, 1)
 
@@ -91,7 +167,17 @@ PS_BODY(cahn_hilliard_2d_o2_mu)
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* kappa/hx**2 */
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* kappa/hy**2 */
     const ps_real t0 = f_c[0];
-    out[0] = fma(t0, t0 * t0, -t0) - fma(k1, fma((ps_real)-2.0, t0, f_c[-sy] + f_c[sy]), k0 * fma((ps_real)-2.0, t0, f_c[-1] + f_c[1]));
+    const ps_real t1 = t0 * t0;
+    const ps_real t2 = -t0;
+    const ps_real t3 = fma(t0, t1, t2);
+    const ps_real t6 = f_c[-1] + f_c[1];
+    const ps_real t9 = fma((ps_real)-2.0, t0, t6);
+    const ps_real t10 = k0 * t9;
+    const ps_real t13 = f_c[-sy] + f_c[sy];
+    const ps_real t15 = fma((ps_real)-2.0, t0, t13);
+    const ps_real t16 = fma(k1, t15, t10);
+    const ps_real t17 = t3 - t16;
+    out[0] = t17;
 }
 PS_DEFINE(cahn_hilliard_2d_o2_mu, 1, 1)
 
@@ -102,7 +188,13 @@ PS_BODY(cahn_hilliard_2d_o2_rate)
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* M/hx**2 */
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* M/hy**2 */
     const ps_real t0 = f_mu[0];
-    out[0] = fma(k1, fma((ps_real)-2.0, t0, f_mu[-sy] + f_mu[sy]), k0 * fma((ps_real)-2.0, t0, f_mu[-1] + f_mu[1]));
+    const ps_real t3 = f_mu[-1] + f_mu[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_mu[-sy] + f_mu[sy];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t13 = fma(k1, t12, t7);
+    out[0] = t13;
 }
 PS_UPDATE(cahn_hilliard_2d_o2_rate, 1, 1)
 
@@ -115,7 +207,24 @@ PS_BODY(cahn_hilliard_2d_o4_mu)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 4*kappa/(3*hy**2) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* -kappa/(12*hy**2) */
     const ps_real t0 = f_c[0];
-    out[0] = fma(t0, t0 * t0, -t0) - (fma(k1, fma((ps_real)-2.0, t0, f_c[-2] + f_c[2]), k0 * fma((ps_real)-2.0, t0, f_c[-1] + f_c[1])) + fma(k3, fma((ps_real)-2.0, t0, f_c[-2 * sy] + f_c[2 * sy]), k2 * fma((ps_real)-2.0, t0, f_c[-sy] + f_c[sy])));
+    const ps_real t1 = t0 * t0;
+    const ps_real t2 = -t0;
+    const ps_real t3 = fma(t0, t1, t2);
+    const ps_real t6 = f_c[-1] + f_c[1];
+    const ps_real t9 = fma((ps_real)-2.0, t0, t6);
+    const ps_real t10 = k0 * t9;
+    const ps_real t13 = f_c[-2] + f_c[2];
+    const ps_real t15 = fma((ps_real)-2.0, t0, t13);
+    const ps_real t16 = fma(k1, t15, t10);
+    const ps_real t19 = f_c[-sy] + f_c[sy];
+    const ps_real t21 = fma((ps_real)-2.0, t0, t19);
+    const ps_real t22 = k2 * t21;
+    const ps_real t25 = f_c[-2 * sy] + f_c[2 * sy];
+    const ps_real t27 = fma((ps_real)-2.0, t0, t25);
+    const ps_real t28 = fma(k3, t27, t22);
+    const ps_real t29 = t16 + t28;
+    const ps_real t30 = t3 - t29;
+    out[0] = t30;
 }
 PS_DEFINE(cahn_hilliard_2d_o4_mu, 1, 1)
 
@@ -128,7 +237,20 @@ PS_BODY(cahn_hilliard_2d_o4_rate)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 4*M/(3*hy**2) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* -M/(12*hy**2) */
     const ps_real t0 = f_mu[0];
-    out[0] = fma(k1, fma((ps_real)-2.0, t0, f_mu[-2] + f_mu[2]), k0 * fma((ps_real)-2.0, t0, f_mu[-1] + f_mu[1])) + fma(k3, fma((ps_real)-2.0, t0, f_mu[-2 * sy] + f_mu[2 * sy]), k2 * fma((ps_real)-2.0, t0, f_mu[-sy] + f_mu[sy]));
+    const ps_real t3 = f_mu[-1] + f_mu[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_mu[-2] + f_mu[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t13 = fma(k1, t12, t7);
+    const ps_real t16 = f_mu[-sy] + f_mu[sy];
+    const ps_real t18 = fma((ps_real)-2.0, t0, t16);
+    const ps_real t19 = k2 * t18;
+    const ps_real t22 = f_mu[-2 * sy] + f_mu[2 * sy];
+    const ps_real t24 = fma((ps_real)-2.0, t0, t22);
+    const ps_real t25 = fma(k3, t24, t19);
+    const ps_real t26 = t13 + t25;
+    out[0] = t26;
 }
 PS_UPDATE(cahn_hilliard_2d_o4_rate, 1, 1)
 
@@ -143,7 +265,30 @@ PS_BODY(cahn_hilliard_2d_o6_mu)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* -3*kappa/(20*hy**2) */
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* kappa/(90*hy**2) */
     const ps_real t0 = f_c[0];
-    out[0] = fma(t0, t0 * t0, -t0) - (fma(k2, fma((ps_real)-2.0, t0, f_c[-3] + f_c[3]), fma(k1, fma((ps_real)-2.0, t0, f_c[-2] + f_c[2]), k0 * fma((ps_real)-2.0, t0, f_c[-1] + f_c[1]))) + fma(k5, fma((ps_real)-2.0, t0, f_c[-3 * sy] + f_c[3 * sy]), fma(k4, fma((ps_real)-2.0, t0, f_c[-2 * sy] + f_c[2 * sy]), k3 * fma((ps_real)-2.0, t0, f_c[-sy] + f_c[sy]))));
+    const ps_real t1 = t0 * t0;
+    const ps_real t2 = -t0;
+    const ps_real t3 = fma(t0, t1, t2);
+    const ps_real t6 = f_c[-1] + f_c[1];
+    const ps_real t9 = fma((ps_real)-2.0, t0, t6);
+    const ps_real t10 = k0 * t9;
+    const ps_real t13 = f_c[-2] + f_c[2];
+    const ps_real t15 = fma((ps_real)-2.0, t0, t13);
+    const ps_real t18 = f_c[-3] + f_c[3];
+    const ps_real t20 = fma((ps_real)-2.0, t0, t18);
+    const ps_real t21 = fma(k1, t15, t10);
+    const ps_real t22 = fma(k2, t20, t21);
+    const ps_real t25 = f_c[-sy] + f_c[sy];
+    const ps_real t27 = fma((ps_real)-2.0, t0, t25);
+    const ps_real t28 = k3 * t27;
+    const ps_real t31 = f_c[-2 * sy] + f_c[2 * sy];
+    const ps_real t33 = fma((ps_real)-2.0, t0, t31);
+    const ps_real t36 = f_c[-3 * sy] + f_c[3 * sy];
+    const ps_real t38 = fma((ps_real)-2.0, t0, t36);
+    const ps_real t39 = fma(k4, t33, t28);
+    const ps_real t40 = fma(k5, t38, t39);
+    const ps_real t41 = t22 + t40;
+    const ps_real t42 = t3 - t41;
+    out[0] = t42;
 }
 PS_DEFINE(cahn_hilliard_2d_o6_mu, 1, 1)
 
@@ -158,7 +303,26 @@ PS_BODY(cahn_hilliard_2d_o6_rate)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* -3*M/(20*hy**2) */
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* M/(90*hy**2) */
     const ps_real t0 = f_mu[0];
-    out[0] = fma(k2, fma((ps_real)-2.0, t0, f_mu[-3] + f_mu[3]), fma(k1, fma((ps_real)-2.0, t0, f_mu[-2] + f_mu[2]), k0 * fma((ps_real)-2.0, t0, f_mu[-1] + f_mu[1]))) + fma(k5, fma((ps_real)-2.0, t0, f_mu[-3 * sy] + f_mu[3 * sy]), fma(k4, fma((ps_real)-2.0, t0, f_mu[-2 * sy] + f_mu[2 * sy]), k3 * fma((ps_real)-2.0, t0, f_mu[-sy] + f_mu[sy])));
+    const ps_real t3 = f_mu[-1] + f_mu[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_mu[-2] + f_mu[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_mu[-3] + f_mu[3];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t18 = fma(k1, t12, t7);
+    const ps_real t19 = fma(k2, t17, t18);
+    const ps_real t22 = f_mu[-sy] + f_mu[sy];
+    const ps_real t24 = fma((ps_real)-2.0, t0, t22);
+    const ps_real t25 = k3 * t24;
+    const ps_real t28 = f_mu[-2 * sy] + f_mu[2 * sy];
+    const ps_real t30 = fma((ps_real)-2.0, t0, t28);
+    const ps_real t33 = f_mu[-3 * sy] + f_mu[3 * sy];
+    const ps_real t35 = fma((ps_real)-2.0, t0, t33);
+    const ps_real t36 = fma(k4, t30, t25);
+    const ps_real t37 = fma(k5, t35, t36);
+    const ps_real t38 = t19 + t37;
+    out[0] = t38;
 }
 PS_UPDATE(cahn_hilliard_2d_o6_rate, 1, 1)
 
@@ -175,7 +339,36 @@ PS_BODY(cahn_hilliard_2d_o8_mu)
     const ps_real k6 = PS_COEFFICIENT(a, 6); /* 8*kappa/(315*hy**2) */
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* -kappa/(560*hy**2) */
     const ps_real t0 = f_c[0];
-    out[0] = fma(t0, t0 * t0, -t0) - (fma(k3, fma((ps_real)-2.0, t0, f_c[-4] + f_c[4]), fma(k2, fma((ps_real)-2.0, t0, f_c[-3] + f_c[3]), fma(k1, fma((ps_real)-2.0, t0, f_c[-2] + f_c[2]), k0 * fma((ps_real)-2.0, t0, f_c[-1] + f_c[1])))) + fma(k7, fma((ps_real)-2.0, t0, f_c[-4 * sy] + f_c[4 * sy]), fma(k6, fma((ps_real)-2.0, t0, f_c[-3 * sy] + f_c[3 * sy]), fma(k5, fma((ps_real)-2.0, t0, f_c[-2 * sy] + f_c[2 * sy]), k4 * fma((ps_real)-2.0, t0, f_c[-sy] + f_c[sy])))));
+    const ps_real t1 = t0 * t0;
+    const ps_real t2 = -t0;
+    const ps_real t3 = fma(t0, t1, t2);
+    const ps_real t6 = f_c[-1] + f_c[1];
+    const ps_real t9 = fma((ps_real)-2.0, t0, t6);
+    const ps_real t10 = k0 * t9;
+    const ps_real t13 = f_c[-2] + f_c[2];
+    const ps_real t15 = fma((ps_real)-2.0, t0, t13);
+    const ps_real t18 = f_c[-3] + f_c[3];
+    const ps_real t20 = fma((ps_real)-2.0, t0, t18);
+    const ps_real t23 = f_c[-4] + f_c[4];
+    const ps_real t25 = fma((ps_real)-2.0, t0, t23);
+    const ps_real t26 = fma(k1, t15, t10);
+    const ps_real t27 = fma(k2, t20, t26);
+    const ps_real t28 = fma(k3, t25, t27);
+    const ps_real t31 = f_c[-sy] + f_c[sy];
+    const ps_real t33 = fma((ps_real)-2.0, t0, t31);
+    const ps_real t34 = k4 * t33;
+    const ps_real t37 = f_c[-2 * sy] + f_c[2 * sy];
+    const ps_real t39 = fma((ps_real)-2.0, t0, t37);
+    const ps_real t42 = f_c[-3 * sy] + f_c[3 * sy];
+    const ps_real t44 = fma((ps_real)-2.0, t0, t42);
+    const ps_real t47 = f_c[-4 * sy] + f_c[4 * sy];
+    const ps_real t49 = fma((ps_real)-2.0, t0, t47);
+    const ps_real t50 = fma(k5, t39, t34);
+    const ps_real t51 = fma(k6, t44, t50);
+    const ps_real t52 = fma(k7, t49, t51);
+    const ps_real t53 = t28 + t52;
+    const ps_real t54 = t3 - t53;
+    out[0] = t54;
 }
 PS_DEFINE(cahn_hilliard_2d_o8_mu, 1, 1)
 
@@ -192,7 +385,32 @@ PS_BODY(cahn_hilliard_2d_o8_rate)
     const ps_real k6 = PS_COEFFICIENT(a, 6); /* 8*M/(315*hy**2) */
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* -M/(560*hy**2) */
     const ps_real t0 = f_mu[0];
-    out[0] = fma(k3, fma((ps_real)-2.0, t0, f_mu[-4] + f_mu[4]), fma(k2, fma((ps_real)-2.0, t0, f_mu[-3] + f_mu[3]), fma(k1, fma((ps_real)-2.0, t0, f_mu[-2] + f_mu[2]), k0 * fma((ps_real)-2.0, t0, f_mu[-1] + f_mu[1])))) + fma(k7, fma((ps_real)-2.0, t0, f_mu[-4 * sy] + f_mu[4 * sy]), fma(k6, fma((ps_real)-2.0, t0, f_mu[-3 * sy] + f_mu[3 * sy]), fma(k5, fma((ps_real)-2.0, t0, f_mu[-2 * sy] + f_mu[2 * sy]), k4 * fma((ps_real)-2.0, t0, f_mu[-sy] + f_mu[sy]))));
+    const ps_real t3 = f_mu[-1] + f_mu[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_mu[-2] + f_mu[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_mu[-3] + f_mu[3];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t20 = f_mu[-4] + f_mu[4];
+    const ps_real t22 = fma((ps_real)-2.0, t0, t20);
+    const ps_real t23 = fma(k1, t12, t7);
+    const ps_real t24 = fma(k2, t17, t23);
+    const ps_real t25 = fma(k3, t22, t24);
+    const ps_real t28 = f_mu[-sy] + f_mu[sy];
+    const ps_real t30 = fma((ps_real)-2.0, t0, t28);
+    const ps_real t31 = k4 * t30;
+    const ps_real t34 = f_mu[-2 * sy] + f_mu[2 * sy];
+    const ps_real t36 = fma((ps_real)-2.0, t0, t34);
+    const ps_real t39 = f_mu[-3 * sy] + f_mu[3 * sy];
+    const ps_real t41 = fma((ps_real)-2.0, t0, t39);
+    const ps_real t44 = f_mu[-4 * sy] + f_mu[4 * sy];
+    const ps_real t46 = fma((ps_real)-2.0, t0, t44);
+    const ps_real t47 = fma(k5, t36, t31);
+    const ps_real t48 = fma(k6, t41, t47);
+    const ps_real t49 = fma(k7, t46, t48);
+    const ps_real t50 = t25 + t49;
+    out[0] = t50;
 }
 PS_UPDATE(cahn_hilliard_2d_o8_rate, 1, 1)
 
@@ -205,7 +423,20 @@ PS_BODY(cahn_hilliard_3d_o2_mu)
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* kappa/hy**2 */
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* kappa/hz**2 */
     const ps_real t0 = f_c[0];
-    out[0] = fma(t0, t0 * t0, -t0) - fma(k2, fma((ps_real)-2.0, t0, f_c[-sz] + f_c[sz]), fma(k1, fma((ps_real)-2.0, t0, f_c[-sy] + f_c[sy]), k0 * fma((ps_real)-2.0, t0, f_c[-1] + f_c[1])));
+    const ps_real t1 = t0 * t0;
+    const ps_real t2 = -t0;
+    const ps_real t3 = fma(t0, t1, t2);
+    const ps_real t6 = f_c[-1] + f_c[1];
+    const ps_real t9 = fma((ps_real)-2.0, t0, t6);
+    const ps_real t10 = k0 * t9;
+    const ps_real t13 = f_c[-sy] + f_c[sy];
+    const ps_real t15 = fma((ps_real)-2.0, t0, t13);
+    const ps_real t18 = f_c[-sz] + f_c[sz];
+    const ps_real t20 = fma((ps_real)-2.0, t0, t18);
+    const ps_real t21 = fma(k1, t15, t10);
+    const ps_real t22 = fma(k2, t20, t21);
+    const ps_real t23 = t3 - t22;
+    out[0] = t23;
 }
 PS_DEFINE(cahn_hilliard_3d_o2_mu, 1, 1)
 
@@ -218,7 +449,16 @@ PS_BODY(cahn_hilliard_3d_o2_rate)
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* M/hy**2 */
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* M/hz**2 */
     const ps_real t0 = f_mu[0];
-    out[0] = fma(k2, fma((ps_real)-2.0, t0, f_mu[-sz] + f_mu[sz]), fma(k1, fma((ps_real)-2.0, t0, f_mu[-sy] + f_mu[sy]), k0 * fma((ps_real)-2.0, t0, f_mu[-1] + f_mu[1])));
+    const ps_real t3 = f_mu[-1] + f_mu[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_mu[-sy] + f_mu[sy];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_mu[-sz] + f_mu[sz];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t18 = fma(k1, t12, t7);
+    const ps_real t19 = fma(k2, t17, t18);
+    out[0] = t19;
 }
 PS_UPDATE(cahn_hilliard_3d_o2_rate, 1, 1)
 
@@ -234,7 +474,31 @@ PS_BODY(cahn_hilliard_3d_o4_mu)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* 4*kappa/(3*hz**2) */
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* -kappa/(12*hz**2) */
     const ps_real t0 = f_c[0];
-    out[0] = fma(t0, t0 * t0, -t0) - ((fma(k1, fma((ps_real)-2.0, t0, f_c[-2] + f_c[2]), k0 * fma((ps_real)-2.0, t0, f_c[-1] + f_c[1])) + fma(k3, fma((ps_real)-2.0, t0, f_c[-2 * sy] + f_c[2 * sy]), k2 * fma((ps_real)-2.0, t0, f_c[-sy] + f_c[sy]))) + fma(k5, fma((ps_real)-2.0, t0, f_c[-2 * sz] + f_c[2 * sz]), k4 * fma((ps_real)-2.0, t0, f_c[-sz] + f_c[sz])));
+    const ps_real t1 = t0 * t0;
+    const ps_real t2 = -t0;
+    const ps_real t3 = fma(t0, t1, t2);
+    const ps_real t6 = f_c[-1] + f_c[1];
+    const ps_real t9 = fma((ps_real)-2.0, t0, t6);
+    const ps_real t10 = k0 * t9;
+    const ps_real t13 = f_c[-2] + f_c[2];
+    const ps_real t15 = fma((ps_real)-2.0, t0, t13);
+    const ps_real t16 = fma(k1, t15, t10);
+    const ps_real t19 = f_c[-sy] + f_c[sy];
+    const ps_real t21 = fma((ps_real)-2.0, t0, t19);
+    const ps_real t22 = k2 * t21;
+    const ps_real t25 = f_c[-2 * sy] + f_c[2 * sy];
+    const ps_real t27 = fma((ps_real)-2.0, t0, t25);
+    const ps_real t28 = fma(k3, t27, t22);
+    const ps_real t31 = f_c[-sz] + f_c[sz];
+    const ps_real t33 = fma((ps_real)-2.0, t0, t31);
+    const ps_real t34 = k4 * t33;
+    const ps_real t37 = f_c[-2 * sz] + f_c[2 * sz];
+    const ps_real t39 = fma((ps_real)-2.0, t0, t37);
+    const ps_real t40 = fma(k5, t39, t34);
+    const ps_real t41 = t16 + t28;
+    const ps_real t42 = t41 + t40;
+    const ps_real t43 = t3 - t42;
+    out[0] = t43;
 }
 PS_DEFINE(cahn_hilliard_3d_o4_mu, 1, 1)
 
@@ -250,7 +514,27 @@ PS_BODY(cahn_hilliard_3d_o4_rate)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* 4*M/(3*hz**2) */
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* -M/(12*hz**2) */
     const ps_real t0 = f_mu[0];
-    out[0] = (fma(k1, fma((ps_real)-2.0, t0, f_mu[-2] + f_mu[2]), k0 * fma((ps_real)-2.0, t0, f_mu[-1] + f_mu[1])) + fma(k3, fma((ps_real)-2.0, t0, f_mu[-2 * sy] + f_mu[2 * sy]), k2 * fma((ps_real)-2.0, t0, f_mu[-sy] + f_mu[sy]))) + fma(k5, fma((ps_real)-2.0, t0, f_mu[-2 * sz] + f_mu[2 * sz]), k4 * fma((ps_real)-2.0, t0, f_mu[-sz] + f_mu[sz]));
+    const ps_real t3 = f_mu[-1] + f_mu[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_mu[-2] + f_mu[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t13 = fma(k1, t12, t7);
+    const ps_real t16 = f_mu[-sy] + f_mu[sy];
+    const ps_real t18 = fma((ps_real)-2.0, t0, t16);
+    const ps_real t19 = k2 * t18;
+    const ps_real t22 = f_mu[-2 * sy] + f_mu[2 * sy];
+    const ps_real t24 = fma((ps_real)-2.0, t0, t22);
+    const ps_real t25 = fma(k3, t24, t19);
+    const ps_real t28 = f_mu[-sz] + f_mu[sz];
+    const ps_real t30 = fma((ps_real)-2.0, t0, t28);
+    const ps_real t31 = k4 * t30;
+    const ps_real t34 = f_mu[-2 * sz] + f_mu[2 * sz];
+    const ps_real t36 = fma((ps_real)-2.0, t0, t34);
+    const ps_real t37 = fma(k5, t36, t31);
+    const ps_real t38 = t13 + t25;
+    const ps_real t39 = t38 + t37;
+    out[0] = t39;
 }
 PS_UPDATE(cahn_hilliard_3d_o4_rate, 1, 1)
 
@@ -269,7 +553,40 @@ PS_BODY(cahn_hilliard_3d_o6_mu)
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* -3*kappa/(20*hz**2) */
     const ps_real k8 = PS_COEFFICIENT(a, 8); /* kappa/(90*hz**2) */
     const ps_real t0 = f_c[0];
-    out[0] = fma(t0, t0 * t0, -t0) - ((fma(k2, fma((ps_real)-2.0, t0, f_c[-3] + f_c[3]), fma(k1, fma((ps_real)-2.0, t0, f_c[-2] + f_c[2]), k0 * fma((ps_real)-2.0, t0, f_c[-1] + f_c[1]))) + fma(k5, fma((ps_real)-2.0, t0, f_c[-3 * sy] + f_c[3 * sy]), fma(k4, fma((ps_real)-2.0, t0, f_c[-2 * sy] + f_c[2 * sy]), k3 * fma((ps_real)-2.0, t0, f_c[-sy] + f_c[sy])))) + fma(k8, fma((ps_real)-2.0, t0, f_c[-3 * sz] + f_c[3 * sz]), fma(k7, fma((ps_real)-2.0, t0, f_c[-2 * sz] + f_c[2 * sz]), k6 * fma((ps_real)-2.0, t0, f_c[-sz] + f_c[sz]))));
+    const ps_real t1 = t0 * t0;
+    const ps_real t2 = -t0;
+    const ps_real t3 = fma(t0, t1, t2);
+    const ps_real t6 = f_c[-1] + f_c[1];
+    const ps_real t9 = fma((ps_real)-2.0, t0, t6);
+    const ps_real t10 = k0 * t9;
+    const ps_real t13 = f_c[-2] + f_c[2];
+    const ps_real t15 = fma((ps_real)-2.0, t0, t13);
+    const ps_real t18 = f_c[-3] + f_c[3];
+    const ps_real t20 = fma((ps_real)-2.0, t0, t18);
+    const ps_real t21 = fma(k1, t15, t10);
+    const ps_real t22 = fma(k2, t20, t21);
+    const ps_real t25 = f_c[-sy] + f_c[sy];
+    const ps_real t27 = fma((ps_real)-2.0, t0, t25);
+    const ps_real t28 = k3 * t27;
+    const ps_real t31 = f_c[-2 * sy] + f_c[2 * sy];
+    const ps_real t33 = fma((ps_real)-2.0, t0, t31);
+    const ps_real t36 = f_c[-3 * sy] + f_c[3 * sy];
+    const ps_real t38 = fma((ps_real)-2.0, t0, t36);
+    const ps_real t39 = fma(k4, t33, t28);
+    const ps_real t40 = fma(k5, t38, t39);
+    const ps_real t43 = f_c[-sz] + f_c[sz];
+    const ps_real t45 = fma((ps_real)-2.0, t0, t43);
+    const ps_real t46 = k6 * t45;
+    const ps_real t49 = f_c[-2 * sz] + f_c[2 * sz];
+    const ps_real t51 = fma((ps_real)-2.0, t0, t49);
+    const ps_real t54 = f_c[-3 * sz] + f_c[3 * sz];
+    const ps_real t56 = fma((ps_real)-2.0, t0, t54);
+    const ps_real t57 = fma(k7, t51, t46);
+    const ps_real t58 = fma(k8, t56, t57);
+    const ps_real t59 = t22 + t40;
+    const ps_real t60 = t59 + t58;
+    const ps_real t61 = t3 - t60;
+    out[0] = t61;
 }
 PS_DEFINE(cahn_hilliard_3d_o6_mu, 1, 1)
 
@@ -288,7 +605,36 @@ PS_BODY(cahn_hilliard_3d_o6_rate)
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* -3*M/(20*hz**2) */
     const ps_real k8 = PS_COEFFICIENT(a, 8); /* M/(90*hz**2) */
     const ps_real t0 = f_mu[0];
-    out[0] = (fma(k2, fma((ps_real)-2.0, t0, f_mu[-3] + f_mu[3]), fma(k1, fma((ps_real)-2.0, t0, f_mu[-2] + f_mu[2]), k0 * fma((ps_real)-2.0, t0, f_mu[-1] + f_mu[1]))) + fma(k5, fma((ps_real)-2.0, t0, f_mu[-3 * sy] + f_mu[3 * sy]), fma(k4, fma((ps_real)-2.0, t0, f_mu[-2 * sy] + f_mu[2 * sy]), k3 * fma((ps_real)-2.0, t0, f_mu[-sy] + f_mu[sy])))) + fma(k8, fma((ps_real)-2.0, t0, f_mu[-3 * sz] + f_mu[3 * sz]), fma(k7, fma((ps_real)-2.0, t0, f_mu[-2 * sz] + f_mu[2 * sz]), k6 * fma((ps_real)-2.0, t0, f_mu[-sz] + f_mu[sz])));
+    const ps_real t3 = f_mu[-1] + f_mu[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_mu[-2] + f_mu[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_mu[-3] + f_mu[3];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t18 = fma(k1, t12, t7);
+    const ps_real t19 = fma(k2, t17, t18);
+    const ps_real t22 = f_mu[-sy] + f_mu[sy];
+    const ps_real t24 = fma((ps_real)-2.0, t0, t22);
+    const ps_real t25 = k3 * t24;
+    const ps_real t28 = f_mu[-2 * sy] + f_mu[2 * sy];
+    const ps_real t30 = fma((ps_real)-2.0, t0, t28);
+    const ps_real t33 = f_mu[-3 * sy] + f_mu[3 * sy];
+    const ps_real t35 = fma((ps_real)-2.0, t0, t33);
+    const ps_real t36 = fma(k4, t30, t25);
+    const ps_real t37 = fma(k5, t35, t36);
+    const ps_real t40 = f_mu[-sz] + f_mu[sz];
+    const ps_real t42 = fma((ps_real)-2.0, t0, t40);
+    const ps_real t43 = k6 * t42;
+    const ps_real t46 = f_mu[-2 * sz] + f_mu[2 * sz];
+    const ps_real t48 = fma((ps_real)-2.0, t0, t46);
+    const ps_real t51 = f_mu[-3 * sz] + f_mu[3 * sz];
+    const ps_real t53 = fma((ps_real)-2.0, t0, t51);
+    const ps_real t54 = fma(k7, t48, t43);
+    const ps_real t55 = fma(k8, t53, t54);
+    const ps_real t56 = t19 + t37;
+    const ps_real t57 = t56 + t55;
+    out[0] = t57;
 }
 PS_UPDATE(cahn_hilliard_3d_o6_rate, 1, 1)
 
@@ -310,7 +656,49 @@ PS_BODY(cahn_hilliard_3d_o8_mu)
     const ps_real k10 = PS_COEFFICIENT(a, 10); /* 8*kappa/(315*hz**2) */
     const ps_real k11 = PS_COEFFICIENT(a, 11); /* -kappa/(560*hz**2) */
     const ps_real t0 = f_c[0];
-    out[0] = fma(t0, t0 * t0, -t0) - ((fma(k3, fma((ps_real)-2.0, t0, f_c[-4] + f_c[4]), fma(k2, fma((ps_real)-2.0, t0, f_c[-3] + f_c[3]), fma(k1, fma((ps_real)-2.0, t0, f_c[-2] + f_c[2]), k0 * fma((ps_real)-2.0, t0, f_c[-1] + f_c[1])))) + fma(k7, fma((ps_real)-2.0, t0, f_c[-4 * sy] + f_c[4 * sy]), fma(k6, fma((ps_real)-2.0, t0, f_c[-3 * sy] + f_c[3 * sy]), fma(k5, fma((ps_real)-2.0, t0, f_c[-2 * sy] + f_c[2 * sy]), k4 * fma((ps_real)-2.0, t0, f_c[-sy] + f_c[sy]))))) + fma(k11, fma((ps_real)-2.0, t0, f_c[-4 * sz] + f_c[4 * sz]), fma(k10, fma((ps_real)-2.0, t0, f_c[-3 * sz] + f_c[3 * sz]), fma(k9, fma((ps_real)-2.0, t0, f_c[-2 * sz] + f_c[2 * sz]), k8 * fma((ps_real)-2.0, t0, f_c[-sz] + f_c[sz])))));
+    const ps_real t1 = t0 * t0;
+    const ps_real t2 = -t0;
+    const ps_real t3 = fma(t0, t1, t2);
+    const ps_real t6 = f_c[-1] + f_c[1];
+    const ps_real t9 = fma((ps_real)-2.0, t0, t6);
+    const ps_real t10 = k0 * t9;
+    const ps_real t13 = f_c[-2] + f_c[2];
+    const ps_real t15 = fma((ps_real)-2.0, t0, t13);
+    const ps_real t18 = f_c[-3] + f_c[3];
+    const ps_real t20 = fma((ps_real)-2.0, t0, t18);
+    const ps_real t23 = f_c[-4] + f_c[4];
+    const ps_real t25 = fma((ps_real)-2.0, t0, t23);
+    const ps_real t26 = fma(k1, t15, t10);
+    const ps_real t27 = fma(k2, t20, t26);
+    const ps_real t28 = fma(k3, t25, t27);
+    const ps_real t31 = f_c[-sy] + f_c[sy];
+    const ps_real t33 = fma((ps_real)-2.0, t0, t31);
+    const ps_real t34 = k4 * t33;
+    const ps_real t37 = f_c[-2 * sy] + f_c[2 * sy];
+    const ps_real t39 = fma((ps_real)-2.0, t0, t37);
+    const ps_real t42 = f_c[-3 * sy] + f_c[3 * sy];
+    const ps_real t44 = fma((ps_real)-2.0, t0, t42);
+    const ps_real t47 = f_c[-4 * sy] + f_c[4 * sy];
+    const ps_real t49 = fma((ps_real)-2.0, t0, t47);
+    const ps_real t50 = fma(k5, t39, t34);
+    const ps_real t51 = fma(k6, t44, t50);
+    const ps_real t52 = fma(k7, t49, t51);
+    const ps_real t55 = f_c[-sz] + f_c[sz];
+    const ps_real t57 = fma((ps_real)-2.0, t0, t55);
+    const ps_real t58 = k8 * t57;
+    const ps_real t61 = f_c[-2 * sz] + f_c[2 * sz];
+    const ps_real t63 = fma((ps_real)-2.0, t0, t61);
+    const ps_real t66 = f_c[-3 * sz] + f_c[3 * sz];
+    const ps_real t68 = fma((ps_real)-2.0, t0, t66);
+    const ps_real t71 = f_c[-4 * sz] + f_c[4 * sz];
+    const ps_real t73 = fma((ps_real)-2.0, t0, t71);
+    const ps_real t74 = fma(k9, t63, t58);
+    const ps_real t75 = fma(k10, t68, t74);
+    const ps_real t76 = fma(k11, t73, t75);
+    const ps_real t77 = t28 + t52;
+    const ps_real t78 = t77 + t76;
+    const ps_real t79 = t3 - t78;
+    out[0] = t79;
 }
 PS_DEFINE(cahn_hilliard_3d_o8_mu, 1, 1)
 
@@ -332,6 +720,44 @@ PS_BODY(cahn_hilliard_3d_o8_rate)
     const ps_real k10 = PS_COEFFICIENT(a, 10); /* 8*M/(315*hz**2) */
     const ps_real k11 = PS_COEFFICIENT(a, 11); /* -M/(560*hz**2) */
     const ps_real t0 = f_mu[0];
-    out[0] = (fma(k3, fma((ps_real)-2.0, t0, f_mu[-4] + f_mu[4]), fma(k2, fma((ps_real)-2.0, t0, f_mu[-3] + f_mu[3]), fma(k1, fma((ps_real)-2.0, t0, f_mu[-2] + f_mu[2]), k0 * fma((ps_real)-2.0, t0, f_mu[-1] + f_mu[1])))) + fma(k7, fma((ps_real)-2.0, t0, f_mu[-4 * sy] + f_mu[4 * sy]), fma(k6, fma((ps_real)-2.0, t0, f_mu[-3 * sy] + f_mu[3 * sy]), fma(k5, fma((ps_real)-2.0, t0, f_mu[-2 * sy] + f_mu[2 * sy]), k4 * fma((ps_real)-2.0, t0, f_mu[-sy] + f_mu[sy]))))) + fma(k11, fma((ps_real)-2.0, t0, f_mu[-4 * sz] + f_mu[4 * sz]), fma(k10, fma((ps_real)-2.0, t0, f_mu[-3 * sz] + f_mu[3 * sz]), fma(k9, fma((ps_real)-2.0, t0, f_mu[-2 * sz] + f_mu[2 * sz]), k8 * fma((ps_real)-2.0, t0, f_mu[-sz] + f_mu[sz]))));
+    const ps_real t3 = f_mu[-1] + f_mu[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_mu[-2] + f_mu[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_mu[-3] + f_mu[3];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t20 = f_mu[-4] + f_mu[4];
+    const ps_real t22 = fma((ps_real)-2.0, t0, t20);
+    const ps_real t23 = fma(k1, t12, t7);
+    const ps_real t24 = fma(k2, t17, t23);
+    const ps_real t25 = fma(k3, t22, t24);
+    const ps_real t28 = f_mu[-sy] + f_mu[sy];
+    const ps_real t30 = fma((ps_real)-2.0, t0, t28);
+    const ps_real t31 = k4 * t30;
+    const ps_real t34 = f_mu[-2 * sy] + f_mu[2 * sy];
+    const ps_real t36 = fma((ps_real)-2.0, t0, t34);
+    const ps_real t39 = f_mu[-3 * sy] + f_mu[3 * sy];
+    const ps_real t41 = fma((ps_real)-2.0, t0, t39);
+    const ps_real t44 = f_mu[-4 * sy] + f_mu[4 * sy];
+    const ps_real t46 = fma((ps_real)-2.0, t0, t44);
+    const ps_real t47 = fma(k5, t36, t31);
+    const ps_real t48 = fma(k6, t41, t47);
+    const ps_real t49 = fma(k7, t46, t48);
+    const ps_real t52 = f_mu[-sz] + f_mu[sz];
+    const ps_real t54 = fma((ps_real)-2.0, t0, t52);
+    const ps_real t55 = k8 * t54;
+    const ps_real t58 = f_mu[-2 * sz] + f_mu[2 * sz];
+    const ps_real t60 = fma((ps_real)-2.0, t0, t58);
+    const ps_real t63 = f_mu[-3 * sz] + f_mu[3 * sz];
+    const ps_real t65 = fma((ps_real)-2.0, t0, t63);
+    const ps_real t68 = f_mu[-4 * sz] + f_mu[4 * sz];
+    const ps_real t70 = fma((ps_real)-2.0, t0, t68);
+    const ps_real t71 = fma(k9, t60, t55);
+    const ps_real t72 = fma(k10, t65, t71);
+    const ps_real t73 = fma(k11, t70, t72);
+    const ps_real t74 = t25 + t49;
+    const ps_real t75 = t74 + t73;
+    out[0] = t75;
 }
 PS_UPDATE(cahn_hilliard_3d_o8_rate, 1, 1)

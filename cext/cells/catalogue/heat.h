@@ -5,7 +5,10 @@ PS_BODY(heat_1d_o2_rate)
 {
     const ps_real *f_u = PS_INPUT(a, 0) + c;
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* D/hx**2 */
-    out[0] = k0 * fma((ps_real)-2.0, f_u[0], f_u[-1] + f_u[1]);
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, f_u[0], t3);
+    const ps_real t7 = k0 * t6;
+    out[0] = t7;
 }
 PS_UPDATE(heat_1d_o2_rate, 1, 1)
 
@@ -15,7 +18,13 @@ PS_BODY(heat_1d_o4_rate)
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* 4*D/(3*hx**2) */
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* -D/(12*hx**2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t13 = fma(k1, t12, t7);
+    out[0] = t13;
 }
 PS_UPDATE(heat_1d_o4_rate, 1, 1)
 
@@ -26,7 +35,16 @@ PS_BODY(heat_1d_o6_rate)
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* -3*D/(20*hx**2) */
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* D/(90*hx**2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_u[-3] + f_u[3];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t18 = fma(k1, t12, t7);
+    const ps_real t19 = fma(k2, t17, t18);
+    out[0] = t19;
 }
 PS_UPDATE(heat_1d_o6_rate, 1, 1)
 
@@ -38,7 +56,19 @@ PS_BODY(heat_1d_o8_rate)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 8*D/(315*hx**2) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* -D/(560*hx**2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(k3, fma((ps_real)-2.0, t0, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_u[-3] + f_u[3];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t20 = f_u[-4] + f_u[4];
+    const ps_real t22 = fma((ps_real)-2.0, t0, t20);
+    const ps_real t23 = fma(k1, t12, t7);
+    const ps_real t24 = fma(k2, t17, t23);
+    const ps_real t25 = fma(k3, t22, t24);
+    out[0] = t25;
 }
 PS_UPDATE(heat_1d_o8_rate, 1, 1)
 
@@ -49,7 +79,13 @@ PS_BODY(heat_2d_o2_rate)
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* D/hx**2 */
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* D/hy**2 */
     const ps_real t0 = f_u[0];
-    out[0] = fma(k1, fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-sy] + f_u[sy];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t13 = fma(k1, t12, t7);
+    out[0] = t13;
 }
 PS_UPDATE(heat_2d_o2_rate, 1, 1)
 
@@ -62,7 +98,20 @@ PS_BODY(heat_2d_o4_rate)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 4*D/(3*hy**2) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* -D/(12*hy**2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])) + fma(k3, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k2 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t13 = fma(k1, t12, t7);
+    const ps_real t16 = f_u[-sy] + f_u[sy];
+    const ps_real t18 = fma((ps_real)-2.0, t0, t16);
+    const ps_real t19 = k2 * t18;
+    const ps_real t22 = f_u[-2 * sy] + f_u[2 * sy];
+    const ps_real t24 = fma((ps_real)-2.0, t0, t22);
+    const ps_real t25 = fma(k3, t24, t19);
+    const ps_real t26 = t13 + t25;
+    out[0] = t26;
 }
 PS_UPDATE(heat_2d_o4_rate, 1, 1)
 
@@ -77,7 +126,26 @@ PS_BODY(heat_2d_o6_rate)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* -3*D/(20*hy**2) */
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* D/(90*hy**2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))) + fma(k5, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k4, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k3 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy])));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_u[-3] + f_u[3];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t18 = fma(k1, t12, t7);
+    const ps_real t19 = fma(k2, t17, t18);
+    const ps_real t22 = f_u[-sy] + f_u[sy];
+    const ps_real t24 = fma((ps_real)-2.0, t0, t22);
+    const ps_real t25 = k3 * t24;
+    const ps_real t28 = f_u[-2 * sy] + f_u[2 * sy];
+    const ps_real t30 = fma((ps_real)-2.0, t0, t28);
+    const ps_real t33 = f_u[-3 * sy] + f_u[3 * sy];
+    const ps_real t35 = fma((ps_real)-2.0, t0, t33);
+    const ps_real t36 = fma(k4, t30, t25);
+    const ps_real t37 = fma(k5, t35, t36);
+    const ps_real t38 = t19 + t37;
+    out[0] = t38;
 }
 PS_UPDATE(heat_2d_o6_rate, 1, 1)
 
@@ -94,7 +162,32 @@ PS_BODY(heat_2d_o8_rate)
     const ps_real k6 = PS_COEFFICIENT(a, 6); /* 8*D/(315*hy**2) */
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* -D/(560*hy**2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(k3, fma((ps_real)-2.0, t0, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])))) + fma(k7, fma((ps_real)-2.0, t0, f_u[-4 * sy] + f_u[4 * sy]), fma(k6, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k5, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k4 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_u[-3] + f_u[3];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t20 = f_u[-4] + f_u[4];
+    const ps_real t22 = fma((ps_real)-2.0, t0, t20);
+    const ps_real t23 = fma(k1, t12, t7);
+    const ps_real t24 = fma(k2, t17, t23);
+    const ps_real t25 = fma(k3, t22, t24);
+    const ps_real t28 = f_u[-sy] + f_u[sy];
+    const ps_real t30 = fma((ps_real)-2.0, t0, t28);
+    const ps_real t31 = k4 * t30;
+    const ps_real t34 = f_u[-2 * sy] + f_u[2 * sy];
+    const ps_real t36 = fma((ps_real)-2.0, t0, t34);
+    const ps_real t39 = f_u[-3 * sy] + f_u[3 * sy];
+    const ps_real t41 = fma((ps_real)-2.0, t0, t39);
+    const ps_real t44 = f_u[-4 * sy] + f_u[4 * sy];
+    const ps_real t46 = fma((ps_real)-2.0, t0, t44);
+    const ps_real t47 = fma(k5, t36, t31);
+    const ps_real t48 = fma(k6, t41, t47);
+    const ps_real t49 = fma(k7, t46, t48);
+    const ps_real t50 = t25 + t49;
+    out[0] = t50;
 }
 PS_UPDATE(heat_2d_o8_rate, 1, 1)
 
@@ -107,7 +200,16 @@ PS_BODY(heat_3d_o2_rate)
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* D/hy**2 */
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* D/hz**2 */
     const ps_real t0 = f_u[0];
-    out[0] = fma(k2, fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz]), fma(k1, fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-sy] + f_u[sy];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_u[-sz] + f_u[sz];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t18 = fma(k1, t12, t7);
+    const ps_real t19 = fma(k2, t17, t18);
+    out[0] = t19;
 }
 PS_UPDATE(heat_3d_o2_rate, 1, 1)
 
@@ -123,7 +225,27 @@ PS_BODY(heat_3d_o4_rate)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* 4*D/(3*hz**2) */
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* -D/(12*hz**2) */
     const ps_real t0 = f_u[0];
-    out[0] = (fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])) + fma(k3, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k2 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))) + fma(k5, fma((ps_real)-2.0, t0, f_u[-2 * sz] + f_u[2 * sz]), k4 * fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz]));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t13 = fma(k1, t12, t7);
+    const ps_real t16 = f_u[-sy] + f_u[sy];
+    const ps_real t18 = fma((ps_real)-2.0, t0, t16);
+    const ps_real t19 = k2 * t18;
+    const ps_real t22 = f_u[-2 * sy] + f_u[2 * sy];
+    const ps_real t24 = fma((ps_real)-2.0, t0, t22);
+    const ps_real t25 = fma(k3, t24, t19);
+    const ps_real t28 = f_u[-sz] + f_u[sz];
+    const ps_real t30 = fma((ps_real)-2.0, t0, t28);
+    const ps_real t31 = k4 * t30;
+    const ps_real t34 = f_u[-2 * sz] + f_u[2 * sz];
+    const ps_real t36 = fma((ps_real)-2.0, t0, t34);
+    const ps_real t37 = fma(k5, t36, t31);
+    const ps_real t38 = t13 + t25;
+    const ps_real t39 = t38 + t37;
+    out[0] = t39;
 }
 PS_UPDATE(heat_3d_o4_rate, 1, 1)
 
@@ -142,7 +264,36 @@ PS_BODY(heat_3d_o6_rate)
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* -3*D/(20*hz**2) */
     const ps_real k8 = PS_COEFFICIENT(a, 8); /* D/(90*hz**2) */
     const ps_real t0 = f_u[0];
-    out[0] = (fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))) + fma(k5, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k4, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k3 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy])))) + fma(k8, fma((ps_real)-2.0, t0, f_u[-3 * sz] + f_u[3 * sz]), fma(k7, fma((ps_real)-2.0, t0, f_u[-2 * sz] + f_u[2 * sz]), k6 * fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz])));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_u[-3] + f_u[3];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t18 = fma(k1, t12, t7);
+    const ps_real t19 = fma(k2, t17, t18);
+    const ps_real t22 = f_u[-sy] + f_u[sy];
+    const ps_real t24 = fma((ps_real)-2.0, t0, t22);
+    const ps_real t25 = k3 * t24;
+    const ps_real t28 = f_u[-2 * sy] + f_u[2 * sy];
+    const ps_real t30 = fma((ps_real)-2.0, t0, t28);
+    const ps_real t33 = f_u[-3 * sy] + f_u[3 * sy];
+    const ps_real t35 = fma((ps_real)-2.0, t0, t33);
+    const ps_real t36 = fma(k4, t30, t25);
+    const ps_real t37 = fma(k5, t35, t36);
+    const ps_real t40 = f_u[-sz] + f_u[sz];
+    const ps_real t42 = fma((ps_real)-2.0, t0, t40);
+    const ps_real t43 = k6 * t42;
+    const ps_real t46 = f_u[-2 * sz] + f_u[2 * sz];
+    const ps_real t48 = fma((ps_real)-2.0, t0, t46);
+    const ps_real t51 = f_u[-3 * sz] + f_u[3 * sz];
+    const ps_real t53 = fma((ps_real)-2.0, t0, t51);
+    const ps_real t54 = fma(k7, t48, t43);
+    const ps_real t55 = fma(k8, t53, t54);
+    const ps_real t56 = t19 + t37;
+    const ps_real t57 = t56 + t55;
+    out[0] = t57;
 }
 PS_UPDATE(heat_3d_o6_rate, 1, 1)
 
@@ -164,6 +315,44 @@ PS_BODY(heat_3d_o8_rate)
     const ps_real k10 = PS_COEFFICIENT(a, 10); /* 8*D/(315*hz**2) */
     const ps_real k11 = PS_COEFFICIENT(a, 11); /* -D/(560*hz**2) */
     const ps_real t0 = f_u[0];
-    out[0] = (fma(k3, fma((ps_real)-2.0, t0, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])))) + fma(k7, fma((ps_real)-2.0, t0, f_u[-4 * sy] + f_u[4 * sy]), fma(k6, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k5, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k4 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))))) + fma(k11, fma((ps_real)-2.0, t0, f_u[-4 * sz] + f_u[4 * sz]), fma(k10, fma((ps_real)-2.0, t0, f_u[-3 * sz] + f_u[3 * sz]), fma(k9, fma((ps_real)-2.0, t0, f_u[-2 * sz] + f_u[2 * sz]), k8 * fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz]))));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_u[-3] + f_u[3];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t20 = f_u[-4] + f_u[4];
+    const ps_real t22 = fma((ps_real)-2.0, t0, t20);
+    const ps_real t23 = fma(k1, t12, t7);
+    const ps_real t24 = fma(k2, t17, t23);
+    const ps_real t25 = fma(k3, t22, t24);
+    const ps_real t28 = f_u[-sy] + f_u[sy];
+    const ps_real t30 = fma((ps_real)-2.0, t0, t28);
+    const ps_real t31 = k4 * t30;
+    const ps_real t34 = f_u[-2 * sy] + f_u[2 * sy];
+    const ps_real t36 = fma((ps_real)-2.0, t0, t34);
+    const ps_real t39 = f_u[-3 * sy] + f_u[3 * sy];
+    const ps_real t41 = fma((ps_real)-2.0, t0, t39);
+    const ps_real t44 = f_u[-4 * sy] + f_u[4 * sy];
+    const ps_real t46 = fma((ps_real)-2.0, t0, t44);
+    const ps_real t47 = fma(k5, t36, t31);
+    const ps_real t48 = fma(k6, t41, t47);
+    const ps_real t49 = fma(k7, t46, t48);
+    const ps_real t52 = f_u[-sz] + f_u[sz];
+    const ps_real t54 = fma((ps_real)-2.0, t0, t52);
+    const ps_real t55 = k8 * t54;
+    const ps_real t58 = f_u[-2 * sz] + f_u[2 * sz];
+    const ps_real t60 = fma((ps_real)-2.0, t0, t58);
+    const ps_real t63 = f_u[-3 * sz] + f_u[3 * sz];
+    const ps_real t65 = fma((ps_real)-2.0, t0, t63);
+    const ps_real t68 = f_u[-4 * sz] + f_u[4 * sz];
+    const ps_real t70 = fma((ps_real)-2.0, t0, t68);
+    const ps_real t71 = fma(k9, t60, t55);
+    const ps_real t72 = fma(k10, t65, t71);
+    const ps_real t73 = fma(k11, t70, t72);
+    const ps_real t74 = t25 + t49;
+    const ps_real t75 = t74 + t73;
+    out[0] = t75;
 }
 PS_UPDATE(heat_3d_o8_rate, 1, 1)

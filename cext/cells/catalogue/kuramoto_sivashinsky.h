@@ -5,7 +5,10 @@ PS_BODY(kuramoto_sivashinsky_1d_o2_laplace_u)
 {
     const ps_real *f_u = PS_INPUT(a, 0) + c;
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* hx**(-2) */
-    out[0] = k0 * fma((ps_real)-2.0, f_u[0], f_u[-1] + f_u[1]);
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, f_u[0], t3);
+    const ps_real t7 = k0 * t6;
+    out[0] = t7;
 }
 PS_DEFINE(kuramoto_sivashinsky_1d_o2_laplace_u, 1, 1)
 
@@ -16,8 +19,16 @@ PS_BODY(kuramoto_sivashinsky_1d_o2_rate)
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* hx**(-2) */
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* 1/(2*hx) */
     const ps_real t0 = f_laplace_u[0];
-    const ps_real t14 = k1 * (f_u[1] - f_u[-1]);
-    out[0] = fma((ps_real)-0.5, t14 * t14, fma(-k0, fma((ps_real)-2.0, t0, f_laplace_u[-1] + f_laplace_u[1]), -t0));
+    const ps_real t1 = -t0;
+    const ps_real t4 = f_laplace_u[-1] + f_laplace_u[1];
+    const ps_real t7 = fma((ps_real)-2.0, t0, t4);
+    const ps_real t8 = -k0;
+    const ps_real t9 = fma(t8, t7, t1);
+    const ps_real t13 = f_u[1] - f_u[-1];
+    const ps_real t14 = k1 * t13;
+    const ps_real t15 = t14 * t14;
+    const ps_real t17 = fma((ps_real)-0.5, t15, t9);
+    out[0] = t17;
 }
 PS_UPDATE(kuramoto_sivashinsky_1d_o2_rate, 2, 1)
 
@@ -27,7 +38,13 @@ PS_BODY(kuramoto_sivashinsky_1d_o4_laplace_u)
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* 4/(3*hx**2) */
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* -1/(12*hx**2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t13 = fma(k1, t12, t7);
+    out[0] = t13;
 }
 PS_DEFINE(kuramoto_sivashinsky_1d_o4_laplace_u, 1, 1)
 
@@ -40,8 +57,21 @@ PS_BODY(kuramoto_sivashinsky_1d_o4_rate)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 2/(3*hx) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* -1/(12*hx) */
     const ps_real t0 = f_laplace_u[0];
-    const ps_real t25 = fma(k3, f_u[2] - f_u[-2], k2 * (f_u[1] - f_u[-1]));
-    out[0] = fma((ps_real)-0.5, t25 * t25, (-t0) - fma(k1, fma((ps_real)-2.0, t0, f_laplace_u[-2] + f_laplace_u[2]), k0 * fma((ps_real)-2.0, t0, f_laplace_u[-1] + f_laplace_u[1])));
+    const ps_real t1 = -t0;
+    const ps_real t4 = f_laplace_u[-1] + f_laplace_u[1];
+    const ps_real t7 = fma((ps_real)-2.0, t0, t4);
+    const ps_real t8 = k0 * t7;
+    const ps_real t11 = f_laplace_u[-2] + f_laplace_u[2];
+    const ps_real t13 = fma((ps_real)-2.0, t0, t11);
+    const ps_real t14 = fma(k1, t13, t8);
+    const ps_real t15 = t1 - t14;
+    const ps_real t19 = f_u[1] - f_u[-1];
+    const ps_real t20 = k2 * t19;
+    const ps_real t24 = f_u[2] - f_u[-2];
+    const ps_real t25 = fma(k3, t24, t20);
+    const ps_real t26 = t25 * t25;
+    const ps_real t28 = fma((ps_real)-0.5, t26, t15);
+    out[0] = t28;
 }
 PS_UPDATE(kuramoto_sivashinsky_1d_o4_rate, 2, 1)
 
@@ -52,7 +82,16 @@ PS_BODY(kuramoto_sivashinsky_1d_o6_laplace_u)
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* -3/(20*hx**2) */
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 1/(90*hx**2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_u[-3] + f_u[3];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t18 = fma(k1, t12, t7);
+    const ps_real t19 = fma(k2, t17, t18);
+    out[0] = t19;
 }
 PS_DEFINE(kuramoto_sivashinsky_1d_o6_laplace_u, 1, 1)
 
@@ -67,8 +106,26 @@ PS_BODY(kuramoto_sivashinsky_1d_o6_rate)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* -3/(20*hx) */
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* 1/(60*hx) */
     const ps_real t0 = f_laplace_u[0];
-    const ps_real t36 = fma(k5, f_u[3] - f_u[-3], fma(k4, f_u[2] - f_u[-2], k3 * (f_u[1] - f_u[-1])));
-    out[0] = fma((ps_real)-0.5, t36 * t36, (-t0) - fma(k2, fma((ps_real)-2.0, t0, f_laplace_u[-3] + f_laplace_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_laplace_u[-2] + f_laplace_u[2]), k0 * fma((ps_real)-2.0, t0, f_laplace_u[-1] + f_laplace_u[1]))));
+    const ps_real t1 = -t0;
+    const ps_real t4 = f_laplace_u[-1] + f_laplace_u[1];
+    const ps_real t7 = fma((ps_real)-2.0, t0, t4);
+    const ps_real t8 = k0 * t7;
+    const ps_real t11 = f_laplace_u[-2] + f_laplace_u[2];
+    const ps_real t13 = fma((ps_real)-2.0, t0, t11);
+    const ps_real t16 = f_laplace_u[-3] + f_laplace_u[3];
+    const ps_real t18 = fma((ps_real)-2.0, t0, t16);
+    const ps_real t19 = fma(k1, t13, t8);
+    const ps_real t20 = fma(k2, t18, t19);
+    const ps_real t21 = t1 - t20;
+    const ps_real t25 = f_u[1] - f_u[-1];
+    const ps_real t26 = k3 * t25;
+    const ps_real t30 = f_u[2] - f_u[-2];
+    const ps_real t34 = f_u[3] - f_u[-3];
+    const ps_real t35 = fma(k4, t30, t26);
+    const ps_real t36 = fma(k5, t34, t35);
+    const ps_real t37 = t36 * t36;
+    const ps_real t39 = fma((ps_real)-0.5, t37, t21);
+    out[0] = t39;
 }
 PS_UPDATE(kuramoto_sivashinsky_1d_o6_rate, 2, 1)
 
@@ -80,7 +137,19 @@ PS_BODY(kuramoto_sivashinsky_1d_o8_laplace_u)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 8/(315*hx**2) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* -1/(560*hx**2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(k3, fma((ps_real)-2.0, t0, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_u[-3] + f_u[3];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t20 = f_u[-4] + f_u[4];
+    const ps_real t22 = fma((ps_real)-2.0, t0, t20);
+    const ps_real t23 = fma(k1, t12, t7);
+    const ps_real t24 = fma(k2, t17, t23);
+    const ps_real t25 = fma(k3, t22, t24);
+    out[0] = t25;
 }
 PS_DEFINE(kuramoto_sivashinsky_1d_o8_laplace_u, 1, 1)
 
@@ -97,8 +166,31 @@ PS_BODY(kuramoto_sivashinsky_1d_o8_rate)
     const ps_real k6 = PS_COEFFICIENT(a, 6); /* 4/(105*hx) */
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* -1/(280*hx) */
     const ps_real t0 = f_laplace_u[0];
-    const ps_real t47 = fma(k7, f_u[4] - f_u[-4], fma(k6, f_u[3] - f_u[-3], fma(k5, f_u[2] - f_u[-2], k4 * (f_u[1] - f_u[-1]))));
-    out[0] = fma((ps_real)-0.5, t47 * t47, (-t0) - fma(k3, fma((ps_real)-2.0, t0, f_laplace_u[-4] + f_laplace_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_laplace_u[-3] + f_laplace_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_laplace_u[-2] + f_laplace_u[2]), k0 * fma((ps_real)-2.0, t0, f_laplace_u[-1] + f_laplace_u[1])))));
+    const ps_real t1 = -t0;
+    const ps_real t4 = f_laplace_u[-1] + f_laplace_u[1];
+    const ps_real t7 = fma((ps_real)-2.0, t0, t4);
+    const ps_real t8 = k0 * t7;
+    const ps_real t11 = f_laplace_u[-2] + f_laplace_u[2];
+    const ps_real t13 = fma((ps_real)-2.0, t0, t11);
+    const ps_real t16 = f_laplace_u[-3] + f_laplace_u[3];
+    const ps_real t18 = fma((ps_real)-2.0, t0, t16);
+    const ps_real t21 = f_laplace_u[-4] + f_laplace_u[4];
+    const ps_real t23 = fma((ps_real)-2.0, t0, t21);
+    const ps_real t24 = fma(k1, t13, t8);
+    const ps_real t25 = fma(k2, t18, t24);
+    const ps_real t26 = fma(k3, t23, t25);
+    const ps_real t27 = t1 - t26;
+    const ps_real t31 = f_u[1] - f_u[-1];
+    const ps_real t32 = k4 * t31;
+    const ps_real t36 = f_u[2] - f_u[-2];
+    const ps_real t40 = f_u[3] - f_u[-3];
+    const ps_real t44 = f_u[4] - f_u[-4];
+    const ps_real t45 = fma(k5, t36, t32);
+    const ps_real t46 = fma(k6, t40, t45);
+    const ps_real t47 = fma(k7, t44, t46);
+    const ps_real t48 = t47 * t47;
+    const ps_real t50 = fma((ps_real)-0.5, t48, t27);
+    out[0] = t50;
 }
 PS_UPDATE(kuramoto_sivashinsky_1d_o8_rate, 2, 1)
 
@@ -109,7 +201,13 @@ PS_BODY(kuramoto_sivashinsky_2d_o2_laplace_u)
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* hx**(-2) */
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* hy**(-2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(k1, fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-sy] + f_u[sy];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t13 = fma(k1, t12, t7);
+    out[0] = t13;
 }
 PS_DEFINE(kuramoto_sivashinsky_2d_o2_laplace_u, 1, 1)
 
@@ -123,9 +221,23 @@ PS_BODY(kuramoto_sivashinsky_2d_o2_rate)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 1/(2*hx) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* 1/(2*hy) */
     const ps_real t0 = f_laplace_u[0];
-    const ps_real t20 = k2 * (f_u[1] - f_u[-1]);
-    const ps_real t28 = k3 * (f_u[sy] - f_u[-sy]);
-    out[0] = fma((ps_real)-0.5, t28 * t28, fma((ps_real)-0.5, t20 * t20, (-t0) - fma(k1, fma((ps_real)-2.0, t0, f_laplace_u[-sy] + f_laplace_u[sy]), k0 * fma((ps_real)-2.0, t0, f_laplace_u[-1] + f_laplace_u[1]))));
+    const ps_real t1 = -t0;
+    const ps_real t4 = f_laplace_u[-1] + f_laplace_u[1];
+    const ps_real t7 = fma((ps_real)-2.0, t0, t4);
+    const ps_real t8 = k0 * t7;
+    const ps_real t11 = f_laplace_u[-sy] + f_laplace_u[sy];
+    const ps_real t13 = fma((ps_real)-2.0, t0, t11);
+    const ps_real t14 = fma(k1, t13, t8);
+    const ps_real t15 = t1 - t14;
+    const ps_real t19 = f_u[1] - f_u[-1];
+    const ps_real t20 = k2 * t19;
+    const ps_real t21 = t20 * t20;
+    const ps_real t23 = fma((ps_real)-0.5, t21, t15);
+    const ps_real t27 = f_u[sy] - f_u[-sy];
+    const ps_real t28 = k3 * t27;
+    const ps_real t29 = t28 * t28;
+    const ps_real t30 = fma((ps_real)-0.5, t29, t23);
+    out[0] = t30;
 }
 PS_UPDATE(kuramoto_sivashinsky_2d_o2_rate, 2, 1)
 
@@ -138,7 +250,20 @@ PS_BODY(kuramoto_sivashinsky_2d_o4_laplace_u)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 4/(3*hy**2) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* -1/(12*hy**2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])) + fma(k3, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k2 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t13 = fma(k1, t12, t7);
+    const ps_real t16 = f_u[-sy] + f_u[sy];
+    const ps_real t18 = fma((ps_real)-2.0, t0, t16);
+    const ps_real t19 = k2 * t18;
+    const ps_real t22 = f_u[-2 * sy] + f_u[2 * sy];
+    const ps_real t24 = fma((ps_real)-2.0, t0, t22);
+    const ps_real t25 = fma(k3, t24, t19);
+    const ps_real t26 = t13 + t25;
+    out[0] = t26;
 }
 PS_DEFINE(kuramoto_sivashinsky_2d_o4_laplace_u, 1, 1)
 
@@ -156,9 +281,34 @@ PS_BODY(kuramoto_sivashinsky_2d_o4_rate)
     const ps_real k6 = PS_COEFFICIENT(a, 6); /* 2/(3*hy) */
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* -1/(12*hy) */
     const ps_real t0 = f_laplace_u[0];
-    const ps_real t38 = fma(k5, f_u[2] - f_u[-2], k4 * (f_u[1] - f_u[-1]));
-    const ps_real t51 = fma(k7, f_u[2 * sy] - f_u[-2 * sy], k6 * (f_u[sy] - f_u[-sy]));
-    out[0] = fma((ps_real)-0.5, t51 * t51, fma((ps_real)-0.5, t38 * t38, (-t0) - (fma(k1, fma((ps_real)-2.0, t0, f_laplace_u[-2] + f_laplace_u[2]), k0 * fma((ps_real)-2.0, t0, f_laplace_u[-1] + f_laplace_u[1])) + fma(k3, fma((ps_real)-2.0, t0, f_laplace_u[-2 * sy] + f_laplace_u[2 * sy]), k2 * fma((ps_real)-2.0, t0, f_laplace_u[-sy] + f_laplace_u[sy])))));
+    const ps_real t1 = -t0;
+    const ps_real t4 = f_laplace_u[-1] + f_laplace_u[1];
+    const ps_real t7 = fma((ps_real)-2.0, t0, t4);
+    const ps_real t8 = k0 * t7;
+    const ps_real t11 = f_laplace_u[-2] + f_laplace_u[2];
+    const ps_real t13 = fma((ps_real)-2.0, t0, t11);
+    const ps_real t14 = fma(k1, t13, t8);
+    const ps_real t17 = f_laplace_u[-sy] + f_laplace_u[sy];
+    const ps_real t19 = fma((ps_real)-2.0, t0, t17);
+    const ps_real t20 = k2 * t19;
+    const ps_real t23 = f_laplace_u[-2 * sy] + f_laplace_u[2 * sy];
+    const ps_real t25 = fma((ps_real)-2.0, t0, t23);
+    const ps_real t26 = fma(k3, t25, t20);
+    const ps_real t27 = t14 + t26;
+    const ps_real t28 = t1 - t27;
+    const ps_real t32 = f_u[1] - f_u[-1];
+    const ps_real t33 = k4 * t32;
+    const ps_real t37 = f_u[2] - f_u[-2];
+    const ps_real t38 = fma(k5, t37, t33);
+    const ps_real t39 = t38 * t38;
+    const ps_real t41 = fma((ps_real)-0.5, t39, t28);
+    const ps_real t45 = f_u[sy] - f_u[-sy];
+    const ps_real t46 = k6 * t45;
+    const ps_real t50 = f_u[2 * sy] - f_u[-2 * sy];
+    const ps_real t51 = fma(k7, t50, t46);
+    const ps_real t52 = t51 * t51;
+    const ps_real t53 = fma((ps_real)-0.5, t52, t41);
+    out[0] = t53;
 }
 PS_UPDATE(kuramoto_sivashinsky_2d_o4_rate, 2, 1)
 
@@ -173,7 +323,26 @@ PS_BODY(kuramoto_sivashinsky_2d_o6_laplace_u)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* -3/(20*hy**2) */
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* 1/(90*hy**2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))) + fma(k5, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k4, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k3 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy])));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_u[-3] + f_u[3];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t18 = fma(k1, t12, t7);
+    const ps_real t19 = fma(k2, t17, t18);
+    const ps_real t22 = f_u[-sy] + f_u[sy];
+    const ps_real t24 = fma((ps_real)-2.0, t0, t22);
+    const ps_real t25 = k3 * t24;
+    const ps_real t28 = f_u[-2 * sy] + f_u[2 * sy];
+    const ps_real t30 = fma((ps_real)-2.0, t0, t28);
+    const ps_real t33 = f_u[-3 * sy] + f_u[3 * sy];
+    const ps_real t35 = fma((ps_real)-2.0, t0, t33);
+    const ps_real t36 = fma(k4, t30, t25);
+    const ps_real t37 = fma(k5, t35, t36);
+    const ps_real t38 = t19 + t37;
+    out[0] = t38;
 }
 PS_DEFINE(kuramoto_sivashinsky_2d_o6_laplace_u, 1, 1)
 
@@ -195,9 +364,44 @@ PS_BODY(kuramoto_sivashinsky_2d_o6_rate)
     const ps_real k10 = PS_COEFFICIENT(a, 10); /* -3/(20*hy) */
     const ps_real k11 = PS_COEFFICIENT(a, 11); /* 1/(60*hy) */
     const ps_real t0 = f_laplace_u[0];
-    const ps_real t55 = fma(k8, f_u[3] - f_u[-3], fma(k7, f_u[2] - f_u[-2], k6 * (f_u[1] - f_u[-1])));
-    const ps_real t73 = fma(k11, f_u[3 * sy] - f_u[-3 * sy], fma(k10, f_u[2 * sy] - f_u[-2 * sy], k9 * (f_u[sy] - f_u[-sy])));
-    out[0] = fma((ps_real)-0.5, t73 * t73, fma((ps_real)-0.5, t55 * t55, (-t0) - (fma(k2, fma((ps_real)-2.0, t0, f_laplace_u[-3] + f_laplace_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_laplace_u[-2] + f_laplace_u[2]), k0 * fma((ps_real)-2.0, t0, f_laplace_u[-1] + f_laplace_u[1]))) + fma(k5, fma((ps_real)-2.0, t0, f_laplace_u[-3 * sy] + f_laplace_u[3 * sy]), fma(k4, fma((ps_real)-2.0, t0, f_laplace_u[-2 * sy] + f_laplace_u[2 * sy]), k3 * fma((ps_real)-2.0, t0, f_laplace_u[-sy] + f_laplace_u[sy]))))));
+    const ps_real t1 = -t0;
+    const ps_real t4 = f_laplace_u[-1] + f_laplace_u[1];
+    const ps_real t7 = fma((ps_real)-2.0, t0, t4);
+    const ps_real t8 = k0 * t7;
+    const ps_real t11 = f_laplace_u[-2] + f_laplace_u[2];
+    const ps_real t13 = fma((ps_real)-2.0, t0, t11);
+    const ps_real t16 = f_laplace_u[-3] + f_laplace_u[3];
+    const ps_real t18 = fma((ps_real)-2.0, t0, t16);
+    const ps_real t19 = fma(k1, t13, t8);
+    const ps_real t20 = fma(k2, t18, t19);
+    const ps_real t23 = f_laplace_u[-sy] + f_laplace_u[sy];
+    const ps_real t25 = fma((ps_real)-2.0, t0, t23);
+    const ps_real t26 = k3 * t25;
+    const ps_real t29 = f_laplace_u[-2 * sy] + f_laplace_u[2 * sy];
+    const ps_real t31 = fma((ps_real)-2.0, t0, t29);
+    const ps_real t34 = f_laplace_u[-3 * sy] + f_laplace_u[3 * sy];
+    const ps_real t36 = fma((ps_real)-2.0, t0, t34);
+    const ps_real t37 = fma(k4, t31, t26);
+    const ps_real t38 = fma(k5, t36, t37);
+    const ps_real t39 = t20 + t38;
+    const ps_real t40 = t1 - t39;
+    const ps_real t44 = f_u[1] - f_u[-1];
+    const ps_real t45 = k6 * t44;
+    const ps_real t49 = f_u[2] - f_u[-2];
+    const ps_real t53 = f_u[3] - f_u[-3];
+    const ps_real t54 = fma(k7, t49, t45);
+    const ps_real t55 = fma(k8, t53, t54);
+    const ps_real t56 = t55 * t55;
+    const ps_real t58 = fma((ps_real)-0.5, t56, t40);
+    const ps_real t62 = f_u[sy] - f_u[-sy];
+    const ps_real t63 = k9 * t62;
+    const ps_real t67 = f_u[2 * sy] - f_u[-2 * sy];
+    const ps_real t71 = f_u[3 * sy] - f_u[-3 * sy];
+    const ps_real t72 = fma(k10, t67, t63);
+    const ps_real t73 = fma(k11, t71, t72);
+    const ps_real t74 = t73 * t73;
+    const ps_real t75 = fma((ps_real)-0.5, t74, t58);
+    out[0] = t75;
 }
 PS_UPDATE(kuramoto_sivashinsky_2d_o6_rate, 2, 1)
 
@@ -214,7 +418,32 @@ PS_BODY(kuramoto_sivashinsky_2d_o8_laplace_u)
     const ps_real k6 = PS_COEFFICIENT(a, 6); /* 8/(315*hy**2) */
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* -1/(560*hy**2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(k3, fma((ps_real)-2.0, t0, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])))) + fma(k7, fma((ps_real)-2.0, t0, f_u[-4 * sy] + f_u[4 * sy]), fma(k6, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k5, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k4 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_u[-3] + f_u[3];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t20 = f_u[-4] + f_u[4];
+    const ps_real t22 = fma((ps_real)-2.0, t0, t20);
+    const ps_real t23 = fma(k1, t12, t7);
+    const ps_real t24 = fma(k2, t17, t23);
+    const ps_real t25 = fma(k3, t22, t24);
+    const ps_real t28 = f_u[-sy] + f_u[sy];
+    const ps_real t30 = fma((ps_real)-2.0, t0, t28);
+    const ps_real t31 = k4 * t30;
+    const ps_real t34 = f_u[-2 * sy] + f_u[2 * sy];
+    const ps_real t36 = fma((ps_real)-2.0, t0, t34);
+    const ps_real t39 = f_u[-3 * sy] + f_u[3 * sy];
+    const ps_real t41 = fma((ps_real)-2.0, t0, t39);
+    const ps_real t44 = f_u[-4 * sy] + f_u[4 * sy];
+    const ps_real t46 = fma((ps_real)-2.0, t0, t44);
+    const ps_real t47 = fma(k5, t36, t31);
+    const ps_real t48 = fma(k6, t41, t47);
+    const ps_real t49 = fma(k7, t46, t48);
+    const ps_real t50 = t25 + t49;
+    out[0] = t50;
 }
 PS_DEFINE(kuramoto_sivashinsky_2d_o8_laplace_u, 1, 1)
 
@@ -240,9 +469,54 @@ PS_BODY(kuramoto_sivashinsky_2d_o8_rate)
     const ps_real k14 = PS_COEFFICIENT(a, 14); /* 4/(105*hy) */
     const ps_real k15 = PS_COEFFICIENT(a, 15); /* -1/(280*hy) */
     const ps_real t0 = f_laplace_u[0];
-    const ps_real t72 = fma(k11, f_u[4] - f_u[-4], fma(k10, f_u[3] - f_u[-3], fma(k9, f_u[2] - f_u[-2], k8 * (f_u[1] - f_u[-1]))));
-    const ps_real t95 = fma(k15, f_u[4 * sy] - f_u[-4 * sy], fma(k14, f_u[3 * sy] - f_u[-3 * sy], fma(k13, f_u[2 * sy] - f_u[-2 * sy], k12 * (f_u[sy] - f_u[-sy]))));
-    out[0] = fma((ps_real)-0.5, t95 * t95, fma((ps_real)-0.5, t72 * t72, (-t0) - (fma(k3, fma((ps_real)-2.0, t0, f_laplace_u[-4] + f_laplace_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_laplace_u[-3] + f_laplace_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_laplace_u[-2] + f_laplace_u[2]), k0 * fma((ps_real)-2.0, t0, f_laplace_u[-1] + f_laplace_u[1])))) + fma(k7, fma((ps_real)-2.0, t0, f_laplace_u[-4 * sy] + f_laplace_u[4 * sy]), fma(k6, fma((ps_real)-2.0, t0, f_laplace_u[-3 * sy] + f_laplace_u[3 * sy]), fma(k5, fma((ps_real)-2.0, t0, f_laplace_u[-2 * sy] + f_laplace_u[2 * sy]), k4 * fma((ps_real)-2.0, t0, f_laplace_u[-sy] + f_laplace_u[sy])))))));
+    const ps_real t1 = -t0;
+    const ps_real t4 = f_laplace_u[-1] + f_laplace_u[1];
+    const ps_real t7 = fma((ps_real)-2.0, t0, t4);
+    const ps_real t8 = k0 * t7;
+    const ps_real t11 = f_laplace_u[-2] + f_laplace_u[2];
+    const ps_real t13 = fma((ps_real)-2.0, t0, t11);
+    const ps_real t16 = f_laplace_u[-3] + f_laplace_u[3];
+    const ps_real t18 = fma((ps_real)-2.0, t0, t16);
+    const ps_real t21 = f_laplace_u[-4] + f_laplace_u[4];
+    const ps_real t23 = fma((ps_real)-2.0, t0, t21);
+    const ps_real t24 = fma(k1, t13, t8);
+    const ps_real t25 = fma(k2, t18, t24);
+    const ps_real t26 = fma(k3, t23, t25);
+    const ps_real t29 = f_laplace_u[-sy] + f_laplace_u[sy];
+    const ps_real t31 = fma((ps_real)-2.0, t0, t29);
+    const ps_real t32 = k4 * t31;
+    const ps_real t35 = f_laplace_u[-2 * sy] + f_laplace_u[2 * sy];
+    const ps_real t37 = fma((ps_real)-2.0, t0, t35);
+    const ps_real t40 = f_laplace_u[-3 * sy] + f_laplace_u[3 * sy];
+    const ps_real t42 = fma((ps_real)-2.0, t0, t40);
+    const ps_real t45 = f_laplace_u[-4 * sy] + f_laplace_u[4 * sy];
+    const ps_real t47 = fma((ps_real)-2.0, t0, t45);
+    const ps_real t48 = fma(k5, t37, t32);
+    const ps_real t49 = fma(k6, t42, t48);
+    const ps_real t50 = fma(k7, t47, t49);
+    const ps_real t51 = t26 + t50;
+    const ps_real t52 = t1 - t51;
+    const ps_real t56 = f_u[1] - f_u[-1];
+    const ps_real t57 = k8 * t56;
+    const ps_real t61 = f_u[2] - f_u[-2];
+    const ps_real t65 = f_u[3] - f_u[-3];
+    const ps_real t69 = f_u[4] - f_u[-4];
+    const ps_real t70 = fma(k9, t61, t57);
+    const ps_real t71 = fma(k10, t65, t70);
+    const ps_real t72 = fma(k11, t69, t71);
+    const ps_real t73 = t72 * t72;
+    const ps_real t75 = fma((ps_real)-0.5, t73, t52);
+    const ps_real t79 = f_u[sy] - f_u[-sy];
+    const ps_real t80 = k12 * t79;
+    const ps_real t84 = f_u[2 * sy] - f_u[-2 * sy];
+    const ps_real t88 = f_u[3 * sy] - f_u[-3 * sy];
+    const ps_real t92 = f_u[4 * sy] - f_u[-4 * sy];
+    const ps_real t93 = fma(k13, t84, t80);
+    const ps_real t94 = fma(k14, t88, t93);
+    const ps_real t95 = fma(k15, t92, t94);
+    const ps_real t96 = t95 * t95;
+    const ps_real t97 = fma((ps_real)-0.5, t96, t75);
+    out[0] = t97;
 }
 PS_UPDATE(kuramoto_sivashinsky_2d_o8_rate, 2, 1)
 
@@ -255,7 +529,16 @@ PS_BODY(kuramoto_sivashinsky_3d_o2_laplace_u)
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* hy**(-2) */
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* hz**(-2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(k2, fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz]), fma(k1, fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-sy] + f_u[sy];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_u[-sz] + f_u[sz];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t18 = fma(k1, t12, t7);
+    const ps_real t19 = fma(k2, t17, t18);
+    out[0] = t19;
 }
 PS_DEFINE(kuramoto_sivashinsky_3d_o2_laplace_u, 1, 1)
 
@@ -272,10 +555,30 @@ PS_BODY(kuramoto_sivashinsky_3d_o2_rate)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* 1/(2*hy) */
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* 1/(2*hz) */
     const ps_real t0 = f_laplace_u[0];
-    const ps_real t26 = k3 * (f_u[1] - f_u[-1]);
-    const ps_real t34 = k4 * (f_u[sy] - f_u[-sy]);
-    const ps_real t41 = k5 * (f_u[sz] - f_u[-sz]);
-    out[0] = fma((ps_real)-0.5, t41 * t41, fma((ps_real)-0.5, t34 * t34, fma((ps_real)-0.5, t26 * t26, (-t0) - fma(k2, fma((ps_real)-2.0, t0, f_laplace_u[-sz] + f_laplace_u[sz]), fma(k1, fma((ps_real)-2.0, t0, f_laplace_u[-sy] + f_laplace_u[sy]), k0 * fma((ps_real)-2.0, t0, f_laplace_u[-1] + f_laplace_u[1]))))));
+    const ps_real t1 = -t0;
+    const ps_real t4 = f_laplace_u[-1] + f_laplace_u[1];
+    const ps_real t7 = fma((ps_real)-2.0, t0, t4);
+    const ps_real t8 = k0 * t7;
+    const ps_real t11 = f_laplace_u[-sy] + f_laplace_u[sy];
+    const ps_real t13 = fma((ps_real)-2.0, t0, t11);
+    const ps_real t16 = f_laplace_u[-sz] + f_laplace_u[sz];
+    const ps_real t18 = fma((ps_real)-2.0, t0, t16);
+    const ps_real t19 = fma(k1, t13, t8);
+    const ps_real t20 = fma(k2, t18, t19);
+    const ps_real t21 = t1 - t20;
+    const ps_real t25 = f_u[1] - f_u[-1];
+    const ps_real t26 = k3 * t25;
+    const ps_real t27 = t26 * t26;
+    const ps_real t29 = fma((ps_real)-0.5, t27, t21);
+    const ps_real t33 = f_u[sy] - f_u[-sy];
+    const ps_real t34 = k4 * t33;
+    const ps_real t35 = t34 * t34;
+    const ps_real t36 = fma((ps_real)-0.5, t35, t29);
+    const ps_real t40 = f_u[sz] - f_u[-sz];
+    const ps_real t41 = k5 * t40;
+    const ps_real t42 = t41 * t41;
+    const ps_real t43 = fma((ps_real)-0.5, t42, t36);
+    out[0] = t43;
 }
 PS_UPDATE(kuramoto_sivashinsky_3d_o2_rate, 2, 1)
 
@@ -291,7 +594,27 @@ PS_BODY(kuramoto_sivashinsky_3d_o4_laplace_u)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* 4/(3*hz**2) */
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* -1/(12*hz**2) */
     const ps_real t0 = f_u[0];
-    out[0] = (fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])) + fma(k3, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k2 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))) + fma(k5, fma((ps_real)-2.0, t0, f_u[-2 * sz] + f_u[2 * sz]), k4 * fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz]));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t13 = fma(k1, t12, t7);
+    const ps_real t16 = f_u[-sy] + f_u[sy];
+    const ps_real t18 = fma((ps_real)-2.0, t0, t16);
+    const ps_real t19 = k2 * t18;
+    const ps_real t22 = f_u[-2 * sy] + f_u[2 * sy];
+    const ps_real t24 = fma((ps_real)-2.0, t0, t22);
+    const ps_real t25 = fma(k3, t24, t19);
+    const ps_real t28 = f_u[-sz] + f_u[sz];
+    const ps_real t30 = fma((ps_real)-2.0, t0, t28);
+    const ps_real t31 = k4 * t30;
+    const ps_real t34 = f_u[-2 * sz] + f_u[2 * sz];
+    const ps_real t36 = fma((ps_real)-2.0, t0, t34);
+    const ps_real t37 = fma(k5, t36, t31);
+    const ps_real t38 = t13 + t25;
+    const ps_real t39 = t38 + t37;
+    out[0] = t39;
 }
 PS_DEFINE(kuramoto_sivashinsky_3d_o4_laplace_u, 1, 1)
 
@@ -314,10 +637,47 @@ PS_BODY(kuramoto_sivashinsky_3d_o4_rate)
     const ps_real k10 = PS_COEFFICIENT(a, 10); /* 2/(3*hz) */
     const ps_real k11 = PS_COEFFICIENT(a, 11); /* -1/(12*hz) */
     const ps_real t0 = f_laplace_u[0];
-    const ps_real t51 = fma(k7, f_u[2] - f_u[-2], k6 * (f_u[1] - f_u[-1]));
-    const ps_real t64 = fma(k9, f_u[2 * sy] - f_u[-2 * sy], k8 * (f_u[sy] - f_u[-sy]));
-    const ps_real t76 = fma(k11, f_u[2 * sz] - f_u[-2 * sz], k10 * (f_u[sz] - f_u[-sz]));
-    out[0] = fma((ps_real)-0.5, t76 * t76, fma((ps_real)-0.5, t64 * t64, fma((ps_real)-0.5, t51 * t51, (-t0) - ((fma(k1, fma((ps_real)-2.0, t0, f_laplace_u[-2] + f_laplace_u[2]), k0 * fma((ps_real)-2.0, t0, f_laplace_u[-1] + f_laplace_u[1])) + fma(k3, fma((ps_real)-2.0, t0, f_laplace_u[-2 * sy] + f_laplace_u[2 * sy]), k2 * fma((ps_real)-2.0, t0, f_laplace_u[-sy] + f_laplace_u[sy]))) + fma(k5, fma((ps_real)-2.0, t0, f_laplace_u[-2 * sz] + f_laplace_u[2 * sz]), k4 * fma((ps_real)-2.0, t0, f_laplace_u[-sz] + f_laplace_u[sz]))))));
+    const ps_real t1 = -t0;
+    const ps_real t4 = f_laplace_u[-1] + f_laplace_u[1];
+    const ps_real t7 = fma((ps_real)-2.0, t0, t4);
+    const ps_real t8 = k0 * t7;
+    const ps_real t11 = f_laplace_u[-2] + f_laplace_u[2];
+    const ps_real t13 = fma((ps_real)-2.0, t0, t11);
+    const ps_real t14 = fma(k1, t13, t8);
+    const ps_real t17 = f_laplace_u[-sy] + f_laplace_u[sy];
+    const ps_real t19 = fma((ps_real)-2.0, t0, t17);
+    const ps_real t20 = k2 * t19;
+    const ps_real t23 = f_laplace_u[-2 * sy] + f_laplace_u[2 * sy];
+    const ps_real t25 = fma((ps_real)-2.0, t0, t23);
+    const ps_real t26 = fma(k3, t25, t20);
+    const ps_real t29 = f_laplace_u[-sz] + f_laplace_u[sz];
+    const ps_real t31 = fma((ps_real)-2.0, t0, t29);
+    const ps_real t32 = k4 * t31;
+    const ps_real t35 = f_laplace_u[-2 * sz] + f_laplace_u[2 * sz];
+    const ps_real t37 = fma((ps_real)-2.0, t0, t35);
+    const ps_real t38 = fma(k5, t37, t32);
+    const ps_real t39 = t14 + t26;
+    const ps_real t40 = t39 + t38;
+    const ps_real t41 = t1 - t40;
+    const ps_real t45 = f_u[1] - f_u[-1];
+    const ps_real t46 = k6 * t45;
+    const ps_real t50 = f_u[2] - f_u[-2];
+    const ps_real t51 = fma(k7, t50, t46);
+    const ps_real t52 = t51 * t51;
+    const ps_real t54 = fma((ps_real)-0.5, t52, t41);
+    const ps_real t58 = f_u[sy] - f_u[-sy];
+    const ps_real t59 = k8 * t58;
+    const ps_real t63 = f_u[2 * sy] - f_u[-2 * sy];
+    const ps_real t64 = fma(k9, t63, t59);
+    const ps_real t65 = t64 * t64;
+    const ps_real t66 = fma((ps_real)-0.5, t65, t54);
+    const ps_real t70 = f_u[sz] - f_u[-sz];
+    const ps_real t71 = k10 * t70;
+    const ps_real t75 = f_u[2 * sz] - f_u[-2 * sz];
+    const ps_real t76 = fma(k11, t75, t71);
+    const ps_real t77 = t76 * t76;
+    const ps_real t78 = fma((ps_real)-0.5, t77, t66);
+    out[0] = t78;
 }
 PS_UPDATE(kuramoto_sivashinsky_3d_o4_rate, 2, 1)
 
@@ -336,7 +696,36 @@ PS_BODY(kuramoto_sivashinsky_3d_o6_laplace_u)
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* -3/(20*hz**2) */
     const ps_real k8 = PS_COEFFICIENT(a, 8); /* 1/(90*hz**2) */
     const ps_real t0 = f_u[0];
-    out[0] = (fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))) + fma(k5, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k4, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k3 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy])))) + fma(k8, fma((ps_real)-2.0, t0, f_u[-3 * sz] + f_u[3 * sz]), fma(k7, fma((ps_real)-2.0, t0, f_u[-2 * sz] + f_u[2 * sz]), k6 * fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz])));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_u[-3] + f_u[3];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t18 = fma(k1, t12, t7);
+    const ps_real t19 = fma(k2, t17, t18);
+    const ps_real t22 = f_u[-sy] + f_u[sy];
+    const ps_real t24 = fma((ps_real)-2.0, t0, t22);
+    const ps_real t25 = k3 * t24;
+    const ps_real t28 = f_u[-2 * sy] + f_u[2 * sy];
+    const ps_real t30 = fma((ps_real)-2.0, t0, t28);
+    const ps_real t33 = f_u[-3 * sy] + f_u[3 * sy];
+    const ps_real t35 = fma((ps_real)-2.0, t0, t33);
+    const ps_real t36 = fma(k4, t30, t25);
+    const ps_real t37 = fma(k5, t35, t36);
+    const ps_real t40 = f_u[-sz] + f_u[sz];
+    const ps_real t42 = fma((ps_real)-2.0, t0, t40);
+    const ps_real t43 = k6 * t42;
+    const ps_real t46 = f_u[-2 * sz] + f_u[2 * sz];
+    const ps_real t48 = fma((ps_real)-2.0, t0, t46);
+    const ps_real t51 = f_u[-3 * sz] + f_u[3 * sz];
+    const ps_real t53 = fma((ps_real)-2.0, t0, t51);
+    const ps_real t54 = fma(k7, t48, t43);
+    const ps_real t55 = fma(k8, t53, t54);
+    const ps_real t56 = t19 + t37;
+    const ps_real t57 = t56 + t55;
+    out[0] = t57;
 }
 PS_DEFINE(kuramoto_sivashinsky_3d_o6_laplace_u, 1, 1)
 
@@ -365,10 +754,62 @@ PS_BODY(kuramoto_sivashinsky_3d_o6_rate)
     const ps_real k16 = PS_COEFFICIENT(a, 16); /* -3/(20*hz) */
     const ps_real k17 = PS_COEFFICIENT(a, 17); /* 1/(60*hz) */
     const ps_real t0 = f_laplace_u[0];
-    const ps_real t74 = fma(k11, f_u[3] - f_u[-3], fma(k10, f_u[2] - f_u[-2], k9 * (f_u[1] - f_u[-1])));
-    const ps_real t92 = fma(k14, f_u[3 * sy] - f_u[-3 * sy], fma(k13, f_u[2 * sy] - f_u[-2 * sy], k12 * (f_u[sy] - f_u[-sy])));
-    const ps_real t109 = fma(k17, f_u[3 * sz] - f_u[-3 * sz], fma(k16, f_u[2 * sz] - f_u[-2 * sz], k15 * (f_u[sz] - f_u[-sz])));
-    out[0] = fma((ps_real)-0.5, t109 * t109, fma((ps_real)-0.5, t92 * t92, fma((ps_real)-0.5, t74 * t74, (-t0) - ((fma(k2, fma((ps_real)-2.0, t0, f_laplace_u[-3] + f_laplace_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_laplace_u[-2] + f_laplace_u[2]), k0 * fma((ps_real)-2.0, t0, f_laplace_u[-1] + f_laplace_u[1]))) + fma(k5, fma((ps_real)-2.0, t0, f_laplace_u[-3 * sy] + f_laplace_u[3 * sy]), fma(k4, fma((ps_real)-2.0, t0, f_laplace_u[-2 * sy] + f_laplace_u[2 * sy]), k3 * fma((ps_real)-2.0, t0, f_laplace_u[-sy] + f_laplace_u[sy])))) + fma(k8, fma((ps_real)-2.0, t0, f_laplace_u[-3 * sz] + f_laplace_u[3 * sz]), fma(k7, fma((ps_real)-2.0, t0, f_laplace_u[-2 * sz] + f_laplace_u[2 * sz]), k6 * fma((ps_real)-2.0, t0, f_laplace_u[-sz] + f_laplace_u[sz])))))));
+    const ps_real t1 = -t0;
+    const ps_real t4 = f_laplace_u[-1] + f_laplace_u[1];
+    const ps_real t7 = fma((ps_real)-2.0, t0, t4);
+    const ps_real t8 = k0 * t7;
+    const ps_real t11 = f_laplace_u[-2] + f_laplace_u[2];
+    const ps_real t13 = fma((ps_real)-2.0, t0, t11);
+    const ps_real t16 = f_laplace_u[-3] + f_laplace_u[3];
+    const ps_real t18 = fma((ps_real)-2.0, t0, t16);
+    const ps_real t19 = fma(k1, t13, t8);
+    const ps_real t20 = fma(k2, t18, t19);
+    const ps_real t23 = f_laplace_u[-sy] + f_laplace_u[sy];
+    const ps_real t25 = fma((ps_real)-2.0, t0, t23);
+    const ps_real t26 = k3 * t25;
+    const ps_real t29 = f_laplace_u[-2 * sy] + f_laplace_u[2 * sy];
+    const ps_real t31 = fma((ps_real)-2.0, t0, t29);
+    const ps_real t34 = f_laplace_u[-3 * sy] + f_laplace_u[3 * sy];
+    const ps_real t36 = fma((ps_real)-2.0, t0, t34);
+    const ps_real t37 = fma(k4, t31, t26);
+    const ps_real t38 = fma(k5, t36, t37);
+    const ps_real t41 = f_laplace_u[-sz] + f_laplace_u[sz];
+    const ps_real t43 = fma((ps_real)-2.0, t0, t41);
+    const ps_real t44 = k6 * t43;
+    const ps_real t47 = f_laplace_u[-2 * sz] + f_laplace_u[2 * sz];
+    const ps_real t49 = fma((ps_real)-2.0, t0, t47);
+    const ps_real t52 = f_laplace_u[-3 * sz] + f_laplace_u[3 * sz];
+    const ps_real t54 = fma((ps_real)-2.0, t0, t52);
+    const ps_real t55 = fma(k7, t49, t44);
+    const ps_real t56 = fma(k8, t54, t55);
+    const ps_real t57 = t20 + t38;
+    const ps_real t58 = t57 + t56;
+    const ps_real t59 = t1 - t58;
+    const ps_real t63 = f_u[1] - f_u[-1];
+    const ps_real t64 = k9 * t63;
+    const ps_real t68 = f_u[2] - f_u[-2];
+    const ps_real t72 = f_u[3] - f_u[-3];
+    const ps_real t73 = fma(k10, t68, t64);
+    const ps_real t74 = fma(k11, t72, t73);
+    const ps_real t75 = t74 * t74;
+    const ps_real t77 = fma((ps_real)-0.5, t75, t59);
+    const ps_real t81 = f_u[sy] - f_u[-sy];
+    const ps_real t82 = k12 * t81;
+    const ps_real t86 = f_u[2 * sy] - f_u[-2 * sy];
+    const ps_real t90 = f_u[3 * sy] - f_u[-3 * sy];
+    const ps_real t91 = fma(k13, t86, t82);
+    const ps_real t92 = fma(k14, t90, t91);
+    const ps_real t93 = t92 * t92;
+    const ps_real t94 = fma((ps_real)-0.5, t93, t77);
+    const ps_real t98 = f_u[sz] - f_u[-sz];
+    const ps_real t99 = k15 * t98;
+    const ps_real t103 = f_u[2 * sz] - f_u[-2 * sz];
+    const ps_real t107 = f_u[3 * sz] - f_u[-3 * sz];
+    const ps_real t108 = fma(k16, t103, t99);
+    const ps_real t109 = fma(k17, t107, t108);
+    const ps_real t110 = t109 * t109;
+    const ps_real t111 = fma((ps_real)-0.5, t110, t94);
+    out[0] = t111;
 }
 PS_UPDATE(kuramoto_sivashinsky_3d_o6_rate, 2, 1)
 
@@ -390,7 +831,45 @@ PS_BODY(kuramoto_sivashinsky_3d_o8_laplace_u)
     const ps_real k10 = PS_COEFFICIENT(a, 10); /* 8/(315*hz**2) */
     const ps_real k11 = PS_COEFFICIENT(a, 11); /* -1/(560*hz**2) */
     const ps_real t0 = f_u[0];
-    out[0] = (fma(k3, fma((ps_real)-2.0, t0, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])))) + fma(k7, fma((ps_real)-2.0, t0, f_u[-4 * sy] + f_u[4 * sy]), fma(k6, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k5, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k4 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))))) + fma(k11, fma((ps_real)-2.0, t0, f_u[-4 * sz] + f_u[4 * sz]), fma(k10, fma((ps_real)-2.0, t0, f_u[-3 * sz] + f_u[3 * sz]), fma(k9, fma((ps_real)-2.0, t0, f_u[-2 * sz] + f_u[2 * sz]), k8 * fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz]))));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_u[-3] + f_u[3];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t20 = f_u[-4] + f_u[4];
+    const ps_real t22 = fma((ps_real)-2.0, t0, t20);
+    const ps_real t23 = fma(k1, t12, t7);
+    const ps_real t24 = fma(k2, t17, t23);
+    const ps_real t25 = fma(k3, t22, t24);
+    const ps_real t28 = f_u[-sy] + f_u[sy];
+    const ps_real t30 = fma((ps_real)-2.0, t0, t28);
+    const ps_real t31 = k4 * t30;
+    const ps_real t34 = f_u[-2 * sy] + f_u[2 * sy];
+    const ps_real t36 = fma((ps_real)-2.0, t0, t34);
+    const ps_real t39 = f_u[-3 * sy] + f_u[3 * sy];
+    const ps_real t41 = fma((ps_real)-2.0, t0, t39);
+    const ps_real t44 = f_u[-4 * sy] + f_u[4 * sy];
+    const ps_real t46 = fma((ps_real)-2.0, t0, t44);
+    const ps_real t47 = fma(k5, t36, t31);
+    const ps_real t48 = fma(k6, t41, t47);
+    const ps_real t49 = fma(k7, t46, t48);
+    const ps_real t52 = f_u[-sz] + f_u[sz];
+    const ps_real t54 = fma((ps_real)-2.0, t0, t52);
+    const ps_real t55 = k8 * t54;
+    const ps_real t58 = f_u[-2 * sz] + f_u[2 * sz];
+    const ps_real t60 = fma((ps_real)-2.0, t0, t58);
+    const ps_real t63 = f_u[-3 * sz] + f_u[3 * sz];
+    const ps_real t65 = fma((ps_real)-2.0, t0, t63);
+    const ps_real t68 = f_u[-4 * sz] + f_u[4 * sz];
+    const ps_real t70 = fma((ps_real)-2.0, t0, t68);
+    const ps_real t71 = fma(k9, t60, t55);
+    const ps_real t72 = fma(k10, t65, t71);
+    const ps_real t73 = fma(k11, t70, t72);
+    const ps_real t74 = t25 + t49;
+    const ps_real t75 = t74 + t73;
+    out[0] = t75;
 }
 PS_DEFINE(kuramoto_sivashinsky_3d_o8_laplace_u, 1, 1)
 
@@ -425,9 +904,76 @@ PS_BODY(kuramoto_sivashinsky_3d_o8_rate)
     const ps_real k22 = PS_COEFFICIENT(a, 22); /* 4/(105*hz) */
     const ps_real k23 = PS_COEFFICIENT(a, 23); /* -1/(280*hz) */
     const ps_real t0 = f_laplace_u[0];
-    const ps_real t97 = fma(k15, f_u[4] - f_u[-4], fma(k14, f_u[3] - f_u[-3], fma(k13, f_u[2] - f_u[-2], k12 * (f_u[1] - f_u[-1]))));
-    const ps_real t120 = fma(k19, f_u[4 * sy] - f_u[-4 * sy], fma(k18, f_u[3 * sy] - f_u[-3 * sy], fma(k17, f_u[2 * sy] - f_u[-2 * sy], k16 * (f_u[sy] - f_u[-sy]))));
-    const ps_real t142 = fma(k23, f_u[4 * sz] - f_u[-4 * sz], fma(k22, f_u[3 * sz] - f_u[-3 * sz], fma(k21, f_u[2 * sz] - f_u[-2 * sz], k20 * (f_u[sz] - f_u[-sz]))));
-    out[0] = fma((ps_real)-0.5, t142 * t142, fma((ps_real)-0.5, t120 * t120, fma((ps_real)-0.5, t97 * t97, (-t0) - ((fma(k3, fma((ps_real)-2.0, t0, f_laplace_u[-4] + f_laplace_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_laplace_u[-3] + f_laplace_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_laplace_u[-2] + f_laplace_u[2]), k0 * fma((ps_real)-2.0, t0, f_laplace_u[-1] + f_laplace_u[1])))) + fma(k7, fma((ps_real)-2.0, t0, f_laplace_u[-4 * sy] + f_laplace_u[4 * sy]), fma(k6, fma((ps_real)-2.0, t0, f_laplace_u[-3 * sy] + f_laplace_u[3 * sy]), fma(k5, fma((ps_real)-2.0, t0, f_laplace_u[-2 * sy] + f_laplace_u[2 * sy]), k4 * fma((ps_real)-2.0, t0, f_laplace_u[-sy] + f_laplace_u[sy]))))) + fma(k11, fma((ps_real)-2.0, t0, f_laplace_u[-4 * sz] + f_laplace_u[4 * sz]), fma(k10, fma((ps_real)-2.0, t0, f_laplace_u[-3 * sz] + f_laplace_u[3 * sz]), fma(k9, fma((ps_real)-2.0, t0, f_laplace_u[-2 * sz] + f_laplace_u[2 * sz]), k8 * fma((ps_real)-2.0, t0, f_laplace_u[-sz] + f_laplace_u[sz]))))))));
+    const ps_real t1 = -t0;
+    const ps_real t4 = f_laplace_u[-1] + f_laplace_u[1];
+    const ps_real t7 = fma((ps_real)-2.0, t0, t4);
+    const ps_real t8 = k0 * t7;
+    const ps_real t11 = f_laplace_u[-2] + f_laplace_u[2];
+    const ps_real t13 = fma((ps_real)-2.0, t0, t11);
+    const ps_real t16 = f_laplace_u[-3] + f_laplace_u[3];
+    const ps_real t18 = fma((ps_real)-2.0, t0, t16);
+    const ps_real t21 = f_laplace_u[-4] + f_laplace_u[4];
+    const ps_real t23 = fma((ps_real)-2.0, t0, t21);
+    const ps_real t24 = fma(k1, t13, t8);
+    const ps_real t25 = fma(k2, t18, t24);
+    const ps_real t26 = fma(k3, t23, t25);
+    const ps_real t29 = f_laplace_u[-sy] + f_laplace_u[sy];
+    const ps_real t31 = fma((ps_real)-2.0, t0, t29);
+    const ps_real t32 = k4 * t31;
+    const ps_real t35 = f_laplace_u[-2 * sy] + f_laplace_u[2 * sy];
+    const ps_real t37 = fma((ps_real)-2.0, t0, t35);
+    const ps_real t40 = f_laplace_u[-3 * sy] + f_laplace_u[3 * sy];
+    const ps_real t42 = fma((ps_real)-2.0, t0, t40);
+    const ps_real t45 = f_laplace_u[-4 * sy] + f_laplace_u[4 * sy];
+    const ps_real t47 = fma((ps_real)-2.0, t0, t45);
+    const ps_real t48 = fma(k5, t37, t32);
+    const ps_real t49 = fma(k6, t42, t48);
+    const ps_real t50 = fma(k7, t47, t49);
+    const ps_real t53 = f_laplace_u[-sz] + f_laplace_u[sz];
+    const ps_real t55 = fma((ps_real)-2.0, t0, t53);
+    const ps_real t56 = k8 * t55;
+    const ps_real t59 = f_laplace_u[-2 * sz] + f_laplace_u[2 * sz];
+    const ps_real t61 = fma((ps_real)-2.0, t0, t59);
+    const ps_real t64 = f_laplace_u[-3 * sz] + f_laplace_u[3 * sz];
+    const ps_real t66 = fma((ps_real)-2.0, t0, t64);
+    const ps_real t69 = f_laplace_u[-4 * sz] + f_laplace_u[4 * sz];
+    const ps_real t71 = fma((ps_real)-2.0, t0, t69);
+    const ps_real t72 = fma(k9, t61, t56);
+    const ps_real t73 = fma(k10, t66, t72);
+    const ps_real t74 = fma(k11, t71, t73);
+    const ps_real t75 = t26 + t50;
+    const ps_real t76 = t75 + t74;
+    const ps_real t77 = t1 - t76;
+    const ps_real t81 = f_u[1] - f_u[-1];
+    const ps_real t82 = k12 * t81;
+    const ps_real t86 = f_u[2] - f_u[-2];
+    const ps_real t90 = f_u[3] - f_u[-3];
+    const ps_real t94 = f_u[4] - f_u[-4];
+    const ps_real t95 = fma(k13, t86, t82);
+    const ps_real t96 = fma(k14, t90, t95);
+    const ps_real t97 = fma(k15, t94, t96);
+    const ps_real t98 = t97 * t97;
+    const ps_real t100 = fma((ps_real)-0.5, t98, t77);
+    const ps_real t104 = f_u[sy] - f_u[-sy];
+    const ps_real t105 = k16 * t104;
+    const ps_real t109 = f_u[2 * sy] - f_u[-2 * sy];
+    const ps_real t113 = f_u[3 * sy] - f_u[-3 * sy];
+    const ps_real t117 = f_u[4 * sy] - f_u[-4 * sy];
+    const ps_real t118 = fma(k17, t109, t105);
+    const ps_real t119 = fma(k18, t113, t118);
+    const ps_real t120 = fma(k19, t117, t119);
+    const ps_real t121 = t120 * t120;
+    const ps_real t122 = fma((ps_real)-0.5, t121, t100);
+    const ps_real t126 = f_u[sz] - f_u[-sz];
+    const ps_real t127 = k20 * t126;
+    const ps_real t131 = f_u[2 * sz] - f_u[-2 * sz];
+    const ps_real t135 = f_u[3 * sz] - f_u[-3 * sz];
+    const ps_real t139 = f_u[4 * sz] - f_u[-4 * sz];
+    const ps_real t140 = fma(k21, t131, t127);
+    const ps_real t141 = fma(k22, t135, t140);
+    const ps_real t142 = fma(k23, t139, t141);
+    const ps_real t143 = t142 * t142;
+    const ps_real t144 = fma((ps_real)-0.5, t143, t122);
+    out[0] = t144;
 }
 PS_UPDATE(kuramoto_sivashinsky_3d_o8_rate, 2, 1)

@@ -5,7 +5,10 @@ PS_BODY(swift_hohenberg_1d_o2_laplace_u)
 {
     const ps_real *f_u = PS_INPUT(a, 0) + c;
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* hx**(-2) */
-    out[0] = k0 * fma((ps_real)-2.0, f_u[0], f_u[-1] + f_u[1]);
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, f_u[0], t3);
+    const ps_real t7 = k0 * t6;
+    out[0] = t7;
 }
 PS_DEFINE(swift_hohenberg_1d_o2_laplace_u, 1, 1)
 
@@ -16,8 +19,17 @@ PS_BODY(swift_hohenberg_1d_o2_rate)
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* r - 1 */
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* hx**(-2) */
     const ps_real t1 = f_u[0];
+    const ps_real t2 = k0 * t1;
+    const ps_real t3 = t1 * t1;
+    const ps_real t4 = t1 * t3;
+    const ps_real t5 = t2 - t4;
     const ps_real t6 = f_laplace_u[0];
-    out[0] = fma((ps_real)-2.0, t6, fma(-k1, fma((ps_real)-2.0, t6, f_laplace_u[-1] + f_laplace_u[1]), (k0 * t1) - (t1 * (t1 * t1))));
+    const ps_real t9 = f_laplace_u[-1] + f_laplace_u[1];
+    const ps_real t12 = fma((ps_real)-2.0, t6, t9);
+    const ps_real t13 = -k1;
+    const ps_real t14 = fma(t13, t12, t5);
+    const ps_real t15 = fma((ps_real)-2.0, t6, t14);
+    out[0] = t15;
 }
 PS_UPDATE(swift_hohenberg_1d_o2_rate, 2, 1)
 
@@ -27,7 +39,13 @@ PS_BODY(swift_hohenberg_1d_o4_laplace_u)
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* 4/(3*hx**2) */
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* -1/(12*hx**2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t13 = fma(k1, t12, t7);
+    out[0] = t13;
 }
 PS_DEFINE(swift_hohenberg_1d_o4_laplace_u, 1, 1)
 
@@ -39,8 +57,20 @@ PS_BODY(swift_hohenberg_1d_o4_rate)
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* 4/(3*hx**2) */
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* -1/(12*hx**2) */
     const ps_real t1 = f_u[0];
+    const ps_real t2 = k0 * t1;
+    const ps_real t3 = t1 * t1;
+    const ps_real t4 = t1 * t3;
+    const ps_real t5 = t2 - t4;
     const ps_real t6 = f_laplace_u[0];
-    out[0] = fma((ps_real)-2.0, t6, ((k0 * t1) - (t1 * (t1 * t1))) - fma(k2, fma((ps_real)-2.0, t6, f_laplace_u[-2] + f_laplace_u[2]), k1 * fma((ps_real)-2.0, t6, f_laplace_u[-1] + f_laplace_u[1])));
+    const ps_real t9 = f_laplace_u[-1] + f_laplace_u[1];
+    const ps_real t12 = fma((ps_real)-2.0, t6, t9);
+    const ps_real t13 = k1 * t12;
+    const ps_real t16 = f_laplace_u[-2] + f_laplace_u[2];
+    const ps_real t18 = fma((ps_real)-2.0, t6, t16);
+    const ps_real t19 = fma(k2, t18, t13);
+    const ps_real t20 = t5 - t19;
+    const ps_real t21 = fma((ps_real)-2.0, t6, t20);
+    out[0] = t21;
 }
 PS_UPDATE(swift_hohenberg_1d_o4_rate, 2, 1)
 
@@ -51,7 +81,16 @@ PS_BODY(swift_hohenberg_1d_o6_laplace_u)
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* -3/(20*hx**2) */
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 1/(90*hx**2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_u[-3] + f_u[3];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t18 = fma(k1, t12, t7);
+    const ps_real t19 = fma(k2, t17, t18);
+    out[0] = t19;
 }
 PS_DEFINE(swift_hohenberg_1d_o6_laplace_u, 1, 1)
 
@@ -64,8 +103,23 @@ PS_BODY(swift_hohenberg_1d_o6_rate)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* -3/(20*hx**2) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* 1/(90*hx**2) */
     const ps_real t1 = f_u[0];
+    const ps_real t2 = k0 * t1;
+    const ps_real t3 = t1 * t1;
+    const ps_real t4 = t1 * t3;
+    const ps_real t5 = t2 - t4;
     const ps_real t6 = f_laplace_u[0];
-    out[0] = fma((ps_real)-2.0, t6, ((k0 * t1) - (t1 * (t1 * t1))) - fma(k3, fma((ps_real)-2.0, t6, f_laplace_u[-3] + f_laplace_u[3]), fma(k2, fma((ps_real)-2.0, t6, f_laplace_u[-2] + f_laplace_u[2]), k1 * fma((ps_real)-2.0, t6, f_laplace_u[-1] + f_laplace_u[1]))));
+    const ps_real t9 = f_laplace_u[-1] + f_laplace_u[1];
+    const ps_real t12 = fma((ps_real)-2.0, t6, t9);
+    const ps_real t13 = k1 * t12;
+    const ps_real t16 = f_laplace_u[-2] + f_laplace_u[2];
+    const ps_real t18 = fma((ps_real)-2.0, t6, t16);
+    const ps_real t21 = f_laplace_u[-3] + f_laplace_u[3];
+    const ps_real t23 = fma((ps_real)-2.0, t6, t21);
+    const ps_real t24 = fma(k2, t18, t13);
+    const ps_real t25 = fma(k3, t23, t24);
+    const ps_real t26 = t5 - t25;
+    const ps_real t27 = fma((ps_real)-2.0, t6, t26);
+    out[0] = t27;
 }
 PS_UPDATE(swift_hohenberg_1d_o6_rate, 2, 1)
 
@@ -77,7 +131,19 @@ PS_BODY(swift_hohenberg_1d_o8_laplace_u)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 8/(315*hx**2) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* -1/(560*hx**2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(k3, fma((ps_real)-2.0, t0, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_u[-3] + f_u[3];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t20 = f_u[-4] + f_u[4];
+    const ps_real t22 = fma((ps_real)-2.0, t0, t20);
+    const ps_real t23 = fma(k1, t12, t7);
+    const ps_real t24 = fma(k2, t17, t23);
+    const ps_real t25 = fma(k3, t22, t24);
+    out[0] = t25;
 }
 PS_DEFINE(swift_hohenberg_1d_o8_laplace_u, 1, 1)
 
@@ -91,8 +157,26 @@ PS_BODY(swift_hohenberg_1d_o8_rate)
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* 8/(315*hx**2) */
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* -1/(560*hx**2) */
     const ps_real t1 = f_u[0];
+    const ps_real t2 = k0 * t1;
+    const ps_real t3 = t1 * t1;
+    const ps_real t4 = t1 * t3;
+    const ps_real t5 = t2 - t4;
     const ps_real t6 = f_laplace_u[0];
-    out[0] = fma((ps_real)-2.0, t6, ((k0 * t1) - (t1 * (t1 * t1))) - fma(k4, fma((ps_real)-2.0, t6, f_laplace_u[-4] + f_laplace_u[4]), fma(k3, fma((ps_real)-2.0, t6, f_laplace_u[-3] + f_laplace_u[3]), fma(k2, fma((ps_real)-2.0, t6, f_laplace_u[-2] + f_laplace_u[2]), k1 * fma((ps_real)-2.0, t6, f_laplace_u[-1] + f_laplace_u[1])))));
+    const ps_real t9 = f_laplace_u[-1] + f_laplace_u[1];
+    const ps_real t12 = fma((ps_real)-2.0, t6, t9);
+    const ps_real t13 = k1 * t12;
+    const ps_real t16 = f_laplace_u[-2] + f_laplace_u[2];
+    const ps_real t18 = fma((ps_real)-2.0, t6, t16);
+    const ps_real t21 = f_laplace_u[-3] + f_laplace_u[3];
+    const ps_real t23 = fma((ps_real)-2.0, t6, t21);
+    const ps_real t26 = f_laplace_u[-4] + f_laplace_u[4];
+    const ps_real t28 = fma((ps_real)-2.0, t6, t26);
+    const ps_real t29 = fma(k2, t18, t13);
+    const ps_real t30 = fma(k3, t23, t29);
+    const ps_real t31 = fma(k4, t28, t30);
+    const ps_real t32 = t5 - t31;
+    const ps_real t33 = fma((ps_real)-2.0, t6, t32);
+    out[0] = t33;
 }
 PS_UPDATE(swift_hohenberg_1d_o8_rate, 2, 1)
 
@@ -103,7 +187,13 @@ PS_BODY(swift_hohenberg_2d_o2_laplace_u)
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* hx**(-2) */
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* hy**(-2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(k1, fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-sy] + f_u[sy];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t13 = fma(k1, t12, t7);
+    out[0] = t13;
 }
 PS_DEFINE(swift_hohenberg_2d_o2_laplace_u, 1, 1)
 
@@ -116,8 +206,20 @@ PS_BODY(swift_hohenberg_2d_o2_rate)
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* hx**(-2) */
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* hy**(-2) */
     const ps_real t1 = f_u[0];
+    const ps_real t2 = k0 * t1;
+    const ps_real t3 = t1 * t1;
+    const ps_real t4 = t1 * t3;
+    const ps_real t5 = t2 - t4;
     const ps_real t6 = f_laplace_u[0];
-    out[0] = fma((ps_real)-2.0, t6, ((k0 * t1) - (t1 * (t1 * t1))) - fma(k2, fma((ps_real)-2.0, t6, f_laplace_u[-sy] + f_laplace_u[sy]), k1 * fma((ps_real)-2.0, t6, f_laplace_u[-1] + f_laplace_u[1])));
+    const ps_real t9 = f_laplace_u[-1] + f_laplace_u[1];
+    const ps_real t12 = fma((ps_real)-2.0, t6, t9);
+    const ps_real t13 = k1 * t12;
+    const ps_real t16 = f_laplace_u[-sy] + f_laplace_u[sy];
+    const ps_real t18 = fma((ps_real)-2.0, t6, t16);
+    const ps_real t19 = fma(k2, t18, t13);
+    const ps_real t20 = t5 - t19;
+    const ps_real t21 = fma((ps_real)-2.0, t6, t20);
+    out[0] = t21;
 }
 PS_UPDATE(swift_hohenberg_2d_o2_rate, 2, 1)
 
@@ -130,7 +232,20 @@ PS_BODY(swift_hohenberg_2d_o4_laplace_u)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 4/(3*hy**2) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* -1/(12*hy**2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])) + fma(k3, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k2 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t13 = fma(k1, t12, t7);
+    const ps_real t16 = f_u[-sy] + f_u[sy];
+    const ps_real t18 = fma((ps_real)-2.0, t0, t16);
+    const ps_real t19 = k2 * t18;
+    const ps_real t22 = f_u[-2 * sy] + f_u[2 * sy];
+    const ps_real t24 = fma((ps_real)-2.0, t0, t22);
+    const ps_real t25 = fma(k3, t24, t19);
+    const ps_real t26 = t13 + t25;
+    out[0] = t26;
 }
 PS_DEFINE(swift_hohenberg_2d_o4_laplace_u, 1, 1)
 
@@ -145,8 +260,27 @@ PS_BODY(swift_hohenberg_2d_o4_rate)
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* 4/(3*hy**2) */
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* -1/(12*hy**2) */
     const ps_real t1 = f_u[0];
+    const ps_real t2 = k0 * t1;
+    const ps_real t3 = t1 * t1;
+    const ps_real t4 = t1 * t3;
+    const ps_real t5 = t2 - t4;
     const ps_real t6 = f_laplace_u[0];
-    out[0] = fma((ps_real)-2.0, t6, ((k0 * t1) - (t1 * (t1 * t1))) - (fma(k2, fma((ps_real)-2.0, t6, f_laplace_u[-2] + f_laplace_u[2]), k1 * fma((ps_real)-2.0, t6, f_laplace_u[-1] + f_laplace_u[1])) + fma(k4, fma((ps_real)-2.0, t6, f_laplace_u[-2 * sy] + f_laplace_u[2 * sy]), k3 * fma((ps_real)-2.0, t6, f_laplace_u[-sy] + f_laplace_u[sy]))));
+    const ps_real t9 = f_laplace_u[-1] + f_laplace_u[1];
+    const ps_real t12 = fma((ps_real)-2.0, t6, t9);
+    const ps_real t13 = k1 * t12;
+    const ps_real t16 = f_laplace_u[-2] + f_laplace_u[2];
+    const ps_real t18 = fma((ps_real)-2.0, t6, t16);
+    const ps_real t19 = fma(k2, t18, t13);
+    const ps_real t22 = f_laplace_u[-sy] + f_laplace_u[sy];
+    const ps_real t24 = fma((ps_real)-2.0, t6, t22);
+    const ps_real t25 = k3 * t24;
+    const ps_real t28 = f_laplace_u[-2 * sy] + f_laplace_u[2 * sy];
+    const ps_real t30 = fma((ps_real)-2.0, t6, t28);
+    const ps_real t31 = fma(k4, t30, t25);
+    const ps_real t32 = t19 + t31;
+    const ps_real t33 = t5 - t32;
+    const ps_real t34 = fma((ps_real)-2.0, t6, t33);
+    out[0] = t34;
 }
 PS_UPDATE(swift_hohenberg_2d_o4_rate, 2, 1)
 
@@ -161,7 +295,26 @@ PS_BODY(swift_hohenberg_2d_o6_laplace_u)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* -3/(20*hy**2) */
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* 1/(90*hy**2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))) + fma(k5, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k4, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k3 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy])));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_u[-3] + f_u[3];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t18 = fma(k1, t12, t7);
+    const ps_real t19 = fma(k2, t17, t18);
+    const ps_real t22 = f_u[-sy] + f_u[sy];
+    const ps_real t24 = fma((ps_real)-2.0, t0, t22);
+    const ps_real t25 = k3 * t24;
+    const ps_real t28 = f_u[-2 * sy] + f_u[2 * sy];
+    const ps_real t30 = fma((ps_real)-2.0, t0, t28);
+    const ps_real t33 = f_u[-3 * sy] + f_u[3 * sy];
+    const ps_real t35 = fma((ps_real)-2.0, t0, t33);
+    const ps_real t36 = fma(k4, t30, t25);
+    const ps_real t37 = fma(k5, t35, t36);
+    const ps_real t38 = t19 + t37;
+    out[0] = t38;
 }
 PS_DEFINE(swift_hohenberg_2d_o6_laplace_u, 1, 1)
 
@@ -178,8 +331,33 @@ PS_BODY(swift_hohenberg_2d_o6_rate)
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* -3/(20*hy**2) */
     const ps_real k6 = PS_COEFFICIENT(a, 6); /* 1/(90*hy**2) */
     const ps_real t1 = f_u[0];
+    const ps_real t2 = k0 * t1;
+    const ps_real t3 = t1 * t1;
+    const ps_real t4 = t1 * t3;
+    const ps_real t5 = t2 - t4;
     const ps_real t6 = f_laplace_u[0];
-    out[0] = fma((ps_real)-2.0, t6, ((k0 * t1) - (t1 * (t1 * t1))) - (fma(k3, fma((ps_real)-2.0, t6, f_laplace_u[-3] + f_laplace_u[3]), fma(k2, fma((ps_real)-2.0, t6, f_laplace_u[-2] + f_laplace_u[2]), k1 * fma((ps_real)-2.0, t6, f_laplace_u[-1] + f_laplace_u[1]))) + fma(k6, fma((ps_real)-2.0, t6, f_laplace_u[-3 * sy] + f_laplace_u[3 * sy]), fma(k5, fma((ps_real)-2.0, t6, f_laplace_u[-2 * sy] + f_laplace_u[2 * sy]), k4 * fma((ps_real)-2.0, t6, f_laplace_u[-sy] + f_laplace_u[sy])))));
+    const ps_real t9 = f_laplace_u[-1] + f_laplace_u[1];
+    const ps_real t12 = fma((ps_real)-2.0, t6, t9);
+    const ps_real t13 = k1 * t12;
+    const ps_real t16 = f_laplace_u[-2] + f_laplace_u[2];
+    const ps_real t18 = fma((ps_real)-2.0, t6, t16);
+    const ps_real t21 = f_laplace_u[-3] + f_laplace_u[3];
+    const ps_real t23 = fma((ps_real)-2.0, t6, t21);
+    const ps_real t24 = fma(k2, t18, t13);
+    const ps_real t25 = fma(k3, t23, t24);
+    const ps_real t28 = f_laplace_u[-sy] + f_laplace_u[sy];
+    const ps_real t30 = fma((ps_real)-2.0, t6, t28);
+    const ps_real t31 = k4 * t30;
+    const ps_real t34 = f_laplace_u[-2 * sy] + f_laplace_u[2 * sy];
+    const ps_real t36 = fma((ps_real)-2.0, t6, t34);
+    const ps_real t39 = f_laplace_u[-3 * sy] + f_laplace_u[3 * sy];
+    const ps_real t41 = fma((ps_real)-2.0, t6, t39);
+    const ps_real t42 = fma(k5, t36, t31);
+    const ps_real t43 = fma(k6, t41, t42);
+    const ps_real t44 = t25 + t43;
+    const ps_real t45 = t5 - t44;
+    const ps_real t46 = fma((ps_real)-2.0, t6, t45);
+    out[0] = t46;
 }
 PS_UPDATE(swift_hohenberg_2d_o6_rate, 2, 1)
 
@@ -196,7 +374,32 @@ PS_BODY(swift_hohenberg_2d_o8_laplace_u)
     const ps_real k6 = PS_COEFFICIENT(a, 6); /* 8/(315*hy**2) */
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* -1/(560*hy**2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(k3, fma((ps_real)-2.0, t0, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])))) + fma(k7, fma((ps_real)-2.0, t0, f_u[-4 * sy] + f_u[4 * sy]), fma(k6, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k5, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k4 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_u[-3] + f_u[3];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t20 = f_u[-4] + f_u[4];
+    const ps_real t22 = fma((ps_real)-2.0, t0, t20);
+    const ps_real t23 = fma(k1, t12, t7);
+    const ps_real t24 = fma(k2, t17, t23);
+    const ps_real t25 = fma(k3, t22, t24);
+    const ps_real t28 = f_u[-sy] + f_u[sy];
+    const ps_real t30 = fma((ps_real)-2.0, t0, t28);
+    const ps_real t31 = k4 * t30;
+    const ps_real t34 = f_u[-2 * sy] + f_u[2 * sy];
+    const ps_real t36 = fma((ps_real)-2.0, t0, t34);
+    const ps_real t39 = f_u[-3 * sy] + f_u[3 * sy];
+    const ps_real t41 = fma((ps_real)-2.0, t0, t39);
+    const ps_real t44 = f_u[-4 * sy] + f_u[4 * sy];
+    const ps_real t46 = fma((ps_real)-2.0, t0, t44);
+    const ps_real t47 = fma(k5, t36, t31);
+    const ps_real t48 = fma(k6, t41, t47);
+    const ps_real t49 = fma(k7, t46, t48);
+    const ps_real t50 = t25 + t49;
+    out[0] = t50;
 }
 PS_DEFINE(swift_hohenberg_2d_o8_laplace_u, 1, 1)
 
@@ -215,8 +418,39 @@ PS_BODY(swift_hohenberg_2d_o8_rate)
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* 8/(315*hy**2) */
     const ps_real k8 = PS_COEFFICIENT(a, 8); /* -1/(560*hy**2) */
     const ps_real t1 = f_u[0];
+    const ps_real t2 = k0 * t1;
+    const ps_real t3 = t1 * t1;
+    const ps_real t4 = t1 * t3;
+    const ps_real t5 = t2 - t4;
     const ps_real t6 = f_laplace_u[0];
-    out[0] = fma((ps_real)-2.0, t6, ((k0 * t1) - (t1 * (t1 * t1))) - (fma(k4, fma((ps_real)-2.0, t6, f_laplace_u[-4] + f_laplace_u[4]), fma(k3, fma((ps_real)-2.0, t6, f_laplace_u[-3] + f_laplace_u[3]), fma(k2, fma((ps_real)-2.0, t6, f_laplace_u[-2] + f_laplace_u[2]), k1 * fma((ps_real)-2.0, t6, f_laplace_u[-1] + f_laplace_u[1])))) + fma(k8, fma((ps_real)-2.0, t6, f_laplace_u[-4 * sy] + f_laplace_u[4 * sy]), fma(k7, fma((ps_real)-2.0, t6, f_laplace_u[-3 * sy] + f_laplace_u[3 * sy]), fma(k6, fma((ps_real)-2.0, t6, f_laplace_u[-2 * sy] + f_laplace_u[2 * sy]), k5 * fma((ps_real)-2.0, t6, f_laplace_u[-sy] + f_laplace_u[sy]))))));
+    const ps_real t9 = f_laplace_u[-1] + f_laplace_u[1];
+    const ps_real t12 = fma((ps_real)-2.0, t6, t9);
+    const ps_real t13 = k1 * t12;
+    const ps_real t16 = f_laplace_u[-2] + f_laplace_u[2];
+    const ps_real t18 = fma((ps_real)-2.0, t6, t16);
+    const ps_real t21 = f_laplace_u[-3] + f_laplace_u[3];
+    const ps_real t23 = fma((ps_real)-2.0, t6, t21);
+    const ps_real t26 = f_laplace_u[-4] + f_laplace_u[4];
+    const ps_real t28 = fma((ps_real)-2.0, t6, t26);
+    const ps_real t29 = fma(k2, t18, t13);
+    const ps_real t30 = fma(k3, t23, t29);
+    const ps_real t31 = fma(k4, t28, t30);
+    const ps_real t34 = f_laplace_u[-sy] + f_laplace_u[sy];
+    const ps_real t36 = fma((ps_real)-2.0, t6, t34);
+    const ps_real t37 = k5 * t36;
+    const ps_real t40 = f_laplace_u[-2 * sy] + f_laplace_u[2 * sy];
+    const ps_real t42 = fma((ps_real)-2.0, t6, t40);
+    const ps_real t45 = f_laplace_u[-3 * sy] + f_laplace_u[3 * sy];
+    const ps_real t47 = fma((ps_real)-2.0, t6, t45);
+    const ps_real t50 = f_laplace_u[-4 * sy] + f_laplace_u[4 * sy];
+    const ps_real t52 = fma((ps_real)-2.0, t6, t50);
+    const ps_real t53 = fma(k6, t42, t37);
+    const ps_real t54 = fma(k7, t47, t53);
+    const ps_real t55 = fma(k8, t52, t54);
+    const ps_real t56 = t31 + t55;
+    const ps_real t57 = t5 - t56;
+    const ps_real t58 = fma((ps_real)-2.0, t6, t57);
+    out[0] = t58;
 }
 PS_UPDATE(swift_hohenberg_2d_o8_rate, 2, 1)
 
@@ -229,7 +463,16 @@ PS_BODY(swift_hohenberg_3d_o2_laplace_u)
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* hy**(-2) */
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* hz**(-2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(k2, fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz]), fma(k1, fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-sy] + f_u[sy];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_u[-sz] + f_u[sz];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t18 = fma(k1, t12, t7);
+    const ps_real t19 = fma(k2, t17, t18);
+    out[0] = t19;
 }
 PS_DEFINE(swift_hohenberg_3d_o2_laplace_u, 1, 1)
 
@@ -244,8 +487,23 @@ PS_BODY(swift_hohenberg_3d_o2_rate)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* hy**(-2) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* hz**(-2) */
     const ps_real t1 = f_u[0];
+    const ps_real t2 = k0 * t1;
+    const ps_real t3 = t1 * t1;
+    const ps_real t4 = t1 * t3;
+    const ps_real t5 = t2 - t4;
     const ps_real t6 = f_laplace_u[0];
-    out[0] = fma((ps_real)-2.0, t6, ((k0 * t1) - (t1 * (t1 * t1))) - fma(k3, fma((ps_real)-2.0, t6, f_laplace_u[-sz] + f_laplace_u[sz]), fma(k2, fma((ps_real)-2.0, t6, f_laplace_u[-sy] + f_laplace_u[sy]), k1 * fma((ps_real)-2.0, t6, f_laplace_u[-1] + f_laplace_u[1]))));
+    const ps_real t9 = f_laplace_u[-1] + f_laplace_u[1];
+    const ps_real t12 = fma((ps_real)-2.0, t6, t9);
+    const ps_real t13 = k1 * t12;
+    const ps_real t16 = f_laplace_u[-sy] + f_laplace_u[sy];
+    const ps_real t18 = fma((ps_real)-2.0, t6, t16);
+    const ps_real t21 = f_laplace_u[-sz] + f_laplace_u[sz];
+    const ps_real t23 = fma((ps_real)-2.0, t6, t21);
+    const ps_real t24 = fma(k2, t18, t13);
+    const ps_real t25 = fma(k3, t23, t24);
+    const ps_real t26 = t5 - t25;
+    const ps_real t27 = fma((ps_real)-2.0, t6, t26);
+    out[0] = t27;
 }
 PS_UPDATE(swift_hohenberg_3d_o2_rate, 2, 1)
 
@@ -261,7 +519,27 @@ PS_BODY(swift_hohenberg_3d_o4_laplace_u)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* 4/(3*hz**2) */
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* -1/(12*hz**2) */
     const ps_real t0 = f_u[0];
-    out[0] = (fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])) + fma(k3, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k2 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))) + fma(k5, fma((ps_real)-2.0, t0, f_u[-2 * sz] + f_u[2 * sz]), k4 * fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz]));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t13 = fma(k1, t12, t7);
+    const ps_real t16 = f_u[-sy] + f_u[sy];
+    const ps_real t18 = fma((ps_real)-2.0, t0, t16);
+    const ps_real t19 = k2 * t18;
+    const ps_real t22 = f_u[-2 * sy] + f_u[2 * sy];
+    const ps_real t24 = fma((ps_real)-2.0, t0, t22);
+    const ps_real t25 = fma(k3, t24, t19);
+    const ps_real t28 = f_u[-sz] + f_u[sz];
+    const ps_real t30 = fma((ps_real)-2.0, t0, t28);
+    const ps_real t31 = k4 * t30;
+    const ps_real t34 = f_u[-2 * sz] + f_u[2 * sz];
+    const ps_real t36 = fma((ps_real)-2.0, t0, t34);
+    const ps_real t37 = fma(k5, t36, t31);
+    const ps_real t38 = t13 + t25;
+    const ps_real t39 = t38 + t37;
+    out[0] = t39;
 }
 PS_DEFINE(swift_hohenberg_3d_o4_laplace_u, 1, 1)
 
@@ -279,8 +557,34 @@ PS_BODY(swift_hohenberg_3d_o4_rate)
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* 4/(3*hz**2) */
     const ps_real k6 = PS_COEFFICIENT(a, 6); /* -1/(12*hz**2) */
     const ps_real t1 = f_u[0];
+    const ps_real t2 = k0 * t1;
+    const ps_real t3 = t1 * t1;
+    const ps_real t4 = t1 * t3;
+    const ps_real t5 = t2 - t4;
     const ps_real t6 = f_laplace_u[0];
-    out[0] = fma((ps_real)-2.0, t6, ((k0 * t1) - (t1 * (t1 * t1))) - ((fma(k2, fma((ps_real)-2.0, t6, f_laplace_u[-2] + f_laplace_u[2]), k1 * fma((ps_real)-2.0, t6, f_laplace_u[-1] + f_laplace_u[1])) + fma(k4, fma((ps_real)-2.0, t6, f_laplace_u[-2 * sy] + f_laplace_u[2 * sy]), k3 * fma((ps_real)-2.0, t6, f_laplace_u[-sy] + f_laplace_u[sy]))) + fma(k6, fma((ps_real)-2.0, t6, f_laplace_u[-2 * sz] + f_laplace_u[2 * sz]), k5 * fma((ps_real)-2.0, t6, f_laplace_u[-sz] + f_laplace_u[sz]))));
+    const ps_real t9 = f_laplace_u[-1] + f_laplace_u[1];
+    const ps_real t12 = fma((ps_real)-2.0, t6, t9);
+    const ps_real t13 = k1 * t12;
+    const ps_real t16 = f_laplace_u[-2] + f_laplace_u[2];
+    const ps_real t18 = fma((ps_real)-2.0, t6, t16);
+    const ps_real t19 = fma(k2, t18, t13);
+    const ps_real t22 = f_laplace_u[-sy] + f_laplace_u[sy];
+    const ps_real t24 = fma((ps_real)-2.0, t6, t22);
+    const ps_real t25 = k3 * t24;
+    const ps_real t28 = f_laplace_u[-2 * sy] + f_laplace_u[2 * sy];
+    const ps_real t30 = fma((ps_real)-2.0, t6, t28);
+    const ps_real t31 = fma(k4, t30, t25);
+    const ps_real t34 = f_laplace_u[-sz] + f_laplace_u[sz];
+    const ps_real t36 = fma((ps_real)-2.0, t6, t34);
+    const ps_real t37 = k5 * t36;
+    const ps_real t40 = f_laplace_u[-2 * sz] + f_laplace_u[2 * sz];
+    const ps_real t42 = fma((ps_real)-2.0, t6, t40);
+    const ps_real t43 = fma(k6, t42, t37);
+    const ps_real t44 = t19 + t31;
+    const ps_real t45 = t44 + t43;
+    const ps_real t46 = t5 - t45;
+    const ps_real t47 = fma((ps_real)-2.0, t6, t46);
+    out[0] = t47;
 }
 PS_UPDATE(swift_hohenberg_3d_o4_rate, 2, 1)
 
@@ -299,7 +603,36 @@ PS_BODY(swift_hohenberg_3d_o6_laplace_u)
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* -3/(20*hz**2) */
     const ps_real k8 = PS_COEFFICIENT(a, 8); /* 1/(90*hz**2) */
     const ps_real t0 = f_u[0];
-    out[0] = (fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))) + fma(k5, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k4, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k3 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy])))) + fma(k8, fma((ps_real)-2.0, t0, f_u[-3 * sz] + f_u[3 * sz]), fma(k7, fma((ps_real)-2.0, t0, f_u[-2 * sz] + f_u[2 * sz]), k6 * fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz])));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_u[-3] + f_u[3];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t18 = fma(k1, t12, t7);
+    const ps_real t19 = fma(k2, t17, t18);
+    const ps_real t22 = f_u[-sy] + f_u[sy];
+    const ps_real t24 = fma((ps_real)-2.0, t0, t22);
+    const ps_real t25 = k3 * t24;
+    const ps_real t28 = f_u[-2 * sy] + f_u[2 * sy];
+    const ps_real t30 = fma((ps_real)-2.0, t0, t28);
+    const ps_real t33 = f_u[-3 * sy] + f_u[3 * sy];
+    const ps_real t35 = fma((ps_real)-2.0, t0, t33);
+    const ps_real t36 = fma(k4, t30, t25);
+    const ps_real t37 = fma(k5, t35, t36);
+    const ps_real t40 = f_u[-sz] + f_u[sz];
+    const ps_real t42 = fma((ps_real)-2.0, t0, t40);
+    const ps_real t43 = k6 * t42;
+    const ps_real t46 = f_u[-2 * sz] + f_u[2 * sz];
+    const ps_real t48 = fma((ps_real)-2.0, t0, t46);
+    const ps_real t51 = f_u[-3 * sz] + f_u[3 * sz];
+    const ps_real t53 = fma((ps_real)-2.0, t0, t51);
+    const ps_real t54 = fma(k7, t48, t43);
+    const ps_real t55 = fma(k8, t53, t54);
+    const ps_real t56 = t19 + t37;
+    const ps_real t57 = t56 + t55;
+    out[0] = t57;
 }
 PS_DEFINE(swift_hohenberg_3d_o6_laplace_u, 1, 1)
 
@@ -320,8 +653,43 @@ PS_BODY(swift_hohenberg_3d_o6_rate)
     const ps_real k8 = PS_COEFFICIENT(a, 8); /* -3/(20*hz**2) */
     const ps_real k9 = PS_COEFFICIENT(a, 9); /* 1/(90*hz**2) */
     const ps_real t1 = f_u[0];
+    const ps_real t2 = k0 * t1;
+    const ps_real t3 = t1 * t1;
+    const ps_real t4 = t1 * t3;
+    const ps_real t5 = t2 - t4;
     const ps_real t6 = f_laplace_u[0];
-    out[0] = fma((ps_real)-2.0, t6, ((k0 * t1) - (t1 * (t1 * t1))) - ((fma(k3, fma((ps_real)-2.0, t6, f_laplace_u[-3] + f_laplace_u[3]), fma(k2, fma((ps_real)-2.0, t6, f_laplace_u[-2] + f_laplace_u[2]), k1 * fma((ps_real)-2.0, t6, f_laplace_u[-1] + f_laplace_u[1]))) + fma(k6, fma((ps_real)-2.0, t6, f_laplace_u[-3 * sy] + f_laplace_u[3 * sy]), fma(k5, fma((ps_real)-2.0, t6, f_laplace_u[-2 * sy] + f_laplace_u[2 * sy]), k4 * fma((ps_real)-2.0, t6, f_laplace_u[-sy] + f_laplace_u[sy])))) + fma(k9, fma((ps_real)-2.0, t6, f_laplace_u[-3 * sz] + f_laplace_u[3 * sz]), fma(k8, fma((ps_real)-2.0, t6, f_laplace_u[-2 * sz] + f_laplace_u[2 * sz]), k7 * fma((ps_real)-2.0, t6, f_laplace_u[-sz] + f_laplace_u[sz])))));
+    const ps_real t9 = f_laplace_u[-1] + f_laplace_u[1];
+    const ps_real t12 = fma((ps_real)-2.0, t6, t9);
+    const ps_real t13 = k1 * t12;
+    const ps_real t16 = f_laplace_u[-2] + f_laplace_u[2];
+    const ps_real t18 = fma((ps_real)-2.0, t6, t16);
+    const ps_real t21 = f_laplace_u[-3] + f_laplace_u[3];
+    const ps_real t23 = fma((ps_real)-2.0, t6, t21);
+    const ps_real t24 = fma(k2, t18, t13);
+    const ps_real t25 = fma(k3, t23, t24);
+    const ps_real t28 = f_laplace_u[-sy] + f_laplace_u[sy];
+    const ps_real t30 = fma((ps_real)-2.0, t6, t28);
+    const ps_real t31 = k4 * t30;
+    const ps_real t34 = f_laplace_u[-2 * sy] + f_laplace_u[2 * sy];
+    const ps_real t36 = fma((ps_real)-2.0, t6, t34);
+    const ps_real t39 = f_laplace_u[-3 * sy] + f_laplace_u[3 * sy];
+    const ps_real t41 = fma((ps_real)-2.0, t6, t39);
+    const ps_real t42 = fma(k5, t36, t31);
+    const ps_real t43 = fma(k6, t41, t42);
+    const ps_real t46 = f_laplace_u[-sz] + f_laplace_u[sz];
+    const ps_real t48 = fma((ps_real)-2.0, t6, t46);
+    const ps_real t49 = k7 * t48;
+    const ps_real t52 = f_laplace_u[-2 * sz] + f_laplace_u[2 * sz];
+    const ps_real t54 = fma((ps_real)-2.0, t6, t52);
+    const ps_real t57 = f_laplace_u[-3 * sz] + f_laplace_u[3 * sz];
+    const ps_real t59 = fma((ps_real)-2.0, t6, t57);
+    const ps_real t60 = fma(k8, t54, t49);
+    const ps_real t61 = fma(k9, t59, t60);
+    const ps_real t62 = t25 + t43;
+    const ps_real t63 = t62 + t61;
+    const ps_real t64 = t5 - t63;
+    const ps_real t65 = fma((ps_real)-2.0, t6, t64);
+    out[0] = t65;
 }
 PS_UPDATE(swift_hohenberg_3d_o6_rate, 2, 1)
 
@@ -343,7 +711,45 @@ PS_BODY(swift_hohenberg_3d_o8_laplace_u)
     const ps_real k10 = PS_COEFFICIENT(a, 10); /* 8/(315*hz**2) */
     const ps_real k11 = PS_COEFFICIENT(a, 11); /* -1/(560*hz**2) */
     const ps_real t0 = f_u[0];
-    out[0] = (fma(k3, fma((ps_real)-2.0, t0, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])))) + fma(k7, fma((ps_real)-2.0, t0, f_u[-4 * sy] + f_u[4 * sy]), fma(k6, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k5, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k4 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))))) + fma(k11, fma((ps_real)-2.0, t0, f_u[-4 * sz] + f_u[4 * sz]), fma(k10, fma((ps_real)-2.0, t0, f_u[-3 * sz] + f_u[3 * sz]), fma(k9, fma((ps_real)-2.0, t0, f_u[-2 * sz] + f_u[2 * sz]), k8 * fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz]))));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_u[-3] + f_u[3];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t20 = f_u[-4] + f_u[4];
+    const ps_real t22 = fma((ps_real)-2.0, t0, t20);
+    const ps_real t23 = fma(k1, t12, t7);
+    const ps_real t24 = fma(k2, t17, t23);
+    const ps_real t25 = fma(k3, t22, t24);
+    const ps_real t28 = f_u[-sy] + f_u[sy];
+    const ps_real t30 = fma((ps_real)-2.0, t0, t28);
+    const ps_real t31 = k4 * t30;
+    const ps_real t34 = f_u[-2 * sy] + f_u[2 * sy];
+    const ps_real t36 = fma((ps_real)-2.0, t0, t34);
+    const ps_real t39 = f_u[-3 * sy] + f_u[3 * sy];
+    const ps_real t41 = fma((ps_real)-2.0, t0, t39);
+    const ps_real t44 = f_u[-4 * sy] + f_u[4 * sy];
+    const ps_real t46 = fma((ps_real)-2.0, t0, t44);
+    const ps_real t47 = fma(k5, t36, t31);
+    const ps_real t48 = fma(k6, t41, t47);
+    const ps_real t49 = fma(k7, t46, t48);
+    const ps_real t52 = f_u[-sz] + f_u[sz];
+    const ps_real t54 = fma((ps_real)-2.0, t0, t52);
+    const ps_real t55 = k8 * t54;
+    const ps_real t58 = f_u[-2 * sz] + f_u[2 * sz];
+    const ps_real t60 = fma((ps_real)-2.0, t0, t58);
+    const ps_real t63 = f_u[-3 * sz] + f_u[3 * sz];
+    const ps_real t65 = fma((ps_real)-2.0, t0, t63);
+    const ps_real t68 = f_u[-4 * sz] + f_u[4 * sz];
+    const ps_real t70 = fma((ps_real)-2.0, t0, t68);
+    const ps_real t71 = fma(k9, t60, t55);
+    const ps_real t72 = fma(k10, t65, t71);
+    const ps_real t73 = fma(k11, t70, t72);
+    const ps_real t74 = t25 + t49;
+    const ps_real t75 = t74 + t73;
+    out[0] = t75;
 }
 PS_DEFINE(swift_hohenberg_3d_o8_laplace_u, 1, 1)
 
@@ -367,7 +773,51 @@ PS_BODY(swift_hohenberg_3d_o8_rate)
     const ps_real k11 = PS_COEFFICIENT(a, 11); /* 8/(315*hz**2) */
     const ps_real k12 = PS_COEFFICIENT(a, 12); /* -1/(560*hz**2) */
     const ps_real t1 = f_u[0];
+    const ps_real t2 = k0 * t1;
+    const ps_real t3 = t1 * t1;
+    const ps_real t4 = t1 * t3;
+    const ps_real t5 = t2 - t4;
     const ps_real t6 = f_laplace_u[0];
-    out[0] = fma((ps_real)-2.0, t6, ((k0 * t1) - (t1 * (t1 * t1))) - ((fma(k4, fma((ps_real)-2.0, t6, f_laplace_u[-4] + f_laplace_u[4]), fma(k3, fma((ps_real)-2.0, t6, f_laplace_u[-3] + f_laplace_u[3]), fma(k2, fma((ps_real)-2.0, t6, f_laplace_u[-2] + f_laplace_u[2]), k1 * fma((ps_real)-2.0, t6, f_laplace_u[-1] + f_laplace_u[1])))) + fma(k8, fma((ps_real)-2.0, t6, f_laplace_u[-4 * sy] + f_laplace_u[4 * sy]), fma(k7, fma((ps_real)-2.0, t6, f_laplace_u[-3 * sy] + f_laplace_u[3 * sy]), fma(k6, fma((ps_real)-2.0, t6, f_laplace_u[-2 * sy] + f_laplace_u[2 * sy]), k5 * fma((ps_real)-2.0, t6, f_laplace_u[-sy] + f_laplace_u[sy]))))) + fma(k12, fma((ps_real)-2.0, t6, f_laplace_u[-4 * sz] + f_laplace_u[4 * sz]), fma(k11, fma((ps_real)-2.0, t6, f_laplace_u[-3 * sz] + f_laplace_u[3 * sz]), fma(k10, fma((ps_real)-2.0, t6, f_laplace_u[-2 * sz] + f_laplace_u[2 * sz]), k9 * fma((ps_real)-2.0, t6, f_laplace_u[-sz] + f_laplace_u[sz]))))));
+    const ps_real t9 = f_laplace_u[-1] + f_laplace_u[1];
+    const ps_real t12 = fma((ps_real)-2.0, t6, t9);
+    const ps_real t13 = k1 * t12;
+    const ps_real t16 = f_laplace_u[-2] + f_laplace_u[2];
+    const ps_real t18 = fma((ps_real)-2.0, t6, t16);
+    const ps_real t21 = f_laplace_u[-3] + f_laplace_u[3];
+    const ps_real t23 = fma((ps_real)-2.0, t6, t21);
+    const ps_real t26 = f_laplace_u[-4] + f_laplace_u[4];
+    const ps_real t28 = fma((ps_real)-2.0, t6, t26);
+    const ps_real t29 = fma(k2, t18, t13);
+    const ps_real t30 = fma(k3, t23, t29);
+    const ps_real t31 = fma(k4, t28, t30);
+    const ps_real t34 = f_laplace_u[-sy] + f_laplace_u[sy];
+    const ps_real t36 = fma((ps_real)-2.0, t6, t34);
+    const ps_real t37 = k5 * t36;
+    const ps_real t40 = f_laplace_u[-2 * sy] + f_laplace_u[2 * sy];
+    const ps_real t42 = fma((ps_real)-2.0, t6, t40);
+    const ps_real t45 = f_laplace_u[-3 * sy] + f_laplace_u[3 * sy];
+    const ps_real t47 = fma((ps_real)-2.0, t6, t45);
+    const ps_real t50 = f_laplace_u[-4 * sy] + f_laplace_u[4 * sy];
+    const ps_real t52 = fma((ps_real)-2.0, t6, t50);
+    const ps_real t53 = fma(k6, t42, t37);
+    const ps_real t54 = fma(k7, t47, t53);
+    const ps_real t55 = fma(k8, t52, t54);
+    const ps_real t58 = f_laplace_u[-sz] + f_laplace_u[sz];
+    const ps_real t60 = fma((ps_real)-2.0, t6, t58);
+    const ps_real t61 = k9 * t60;
+    const ps_real t64 = f_laplace_u[-2 * sz] + f_laplace_u[2 * sz];
+    const ps_real t66 = fma((ps_real)-2.0, t6, t64);
+    const ps_real t69 = f_laplace_u[-3 * sz] + f_laplace_u[3 * sz];
+    const ps_real t71 = fma((ps_real)-2.0, t6, t69);
+    const ps_real t74 = f_laplace_u[-4 * sz] + f_laplace_u[4 * sz];
+    const ps_real t76 = fma((ps_real)-2.0, t6, t74);
+    const ps_real t77 = fma(k10, t66, t61);
+    const ps_real t78 = fma(k11, t71, t77);
+    const ps_real t79 = fma(k12, t76, t78);
+    const ps_real t80 = t31 + t55;
+    const ps_real t81 = t80 + t79;
+    const ps_real t82 = t5 - t81;
+    const ps_real t83 = fma((ps_real)-2.0, t6, t82);
+    out[0] = t83;
 }
 PS_UPDATE(swift_hohenberg_3d_o8_rate, 2, 1)

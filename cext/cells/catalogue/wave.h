@@ -6,8 +6,11 @@ PS_BODY(wave_1d_o2_rate)
     const ps_real *f_u_t = PS_INPUT(a, 0) + c;
     const ps_real *f_u = PS_INPUT(a, 1) + c;
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* c**2/hx**2 */
+    const ps_real t4 = f_u[-1] + f_u[1];
+    const ps_real t7 = fma((ps_real)-2.0, f_u[0], t4);
+    const ps_real t8 = k0 * t7;
     out[0] = f_u_t[0];
-    out[1] = k0 * fma((ps_real)-2.0, f_u[0], f_u[-1] + f_u[1]);
+    out[1] = t8;
 }
 PS_UPDATE(wave_1d_o2_rate, 2, 2)
 
@@ -15,7 +18,10 @@ PS_BODY(wave_1d_o2_acceleration)
 {
     const ps_real *f_u = PS_INPUT(a, 0) + c;
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* c**2/hx**2 */
-    out[0] = k0 * fma((ps_real)-2.0, f_u[0], f_u[-1] + f_u[1]);
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, f_u[0], t3);
+    const ps_real t7 = k0 * t6;
+    out[0] = t7;
 }
 PS_UPDATE(wave_1d_o2_acceleration, 1, 1)
 
@@ -26,8 +32,14 @@ PS_BODY(wave_1d_o4_rate)
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* 4*c**2/(3*hx**2) */
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* -c**2/(12*hx**2) */
     const ps_real t1 = f_u[0];
+    const ps_real t4 = f_u[-1] + f_u[1];
+    const ps_real t7 = fma((ps_real)-2.0, t1, t4);
+    const ps_real t8 = k0 * t7;
+    const ps_real t11 = f_u[-2] + f_u[2];
+    const ps_real t13 = fma((ps_real)-2.0, t1, t11);
+    const ps_real t14 = fma(k1, t13, t8);
     out[0] = f_u_t[0];
-    out[1] = fma(k1, fma((ps_real)-2.0, t1, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t1, f_u[-1] + f_u[1]));
+    out[1] = t14;
 }
 PS_UPDATE(wave_1d_o4_rate, 2, 2)
 
@@ -37,7 +49,13 @@ PS_BODY(wave_1d_o4_acceleration)
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* 4*c**2/(3*hx**2) */
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* -c**2/(12*hx**2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t13 = fma(k1, t12, t7);
+    out[0] = t13;
 }
 PS_UPDATE(wave_1d_o4_acceleration, 1, 1)
 
@@ -49,8 +67,17 @@ PS_BODY(wave_1d_o6_rate)
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* -3*c**2/(20*hx**2) */
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* c**2/(90*hx**2) */
     const ps_real t1 = f_u[0];
+    const ps_real t4 = f_u[-1] + f_u[1];
+    const ps_real t7 = fma((ps_real)-2.0, t1, t4);
+    const ps_real t8 = k0 * t7;
+    const ps_real t11 = f_u[-2] + f_u[2];
+    const ps_real t13 = fma((ps_real)-2.0, t1, t11);
+    const ps_real t16 = f_u[-3] + f_u[3];
+    const ps_real t18 = fma((ps_real)-2.0, t1, t16);
+    const ps_real t19 = fma(k1, t13, t8);
+    const ps_real t20 = fma(k2, t18, t19);
     out[0] = f_u_t[0];
-    out[1] = fma(k2, fma((ps_real)-2.0, t1, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t1, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t1, f_u[-1] + f_u[1])));
+    out[1] = t20;
 }
 PS_UPDATE(wave_1d_o6_rate, 2, 2)
 
@@ -61,7 +88,16 @@ PS_BODY(wave_1d_o6_acceleration)
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* -3*c**2/(20*hx**2) */
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* c**2/(90*hx**2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_u[-3] + f_u[3];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t18 = fma(k1, t12, t7);
+    const ps_real t19 = fma(k2, t17, t18);
+    out[0] = t19;
 }
 PS_UPDATE(wave_1d_o6_acceleration, 1, 1)
 
@@ -74,8 +110,20 @@ PS_BODY(wave_1d_o8_rate)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 8*c**2/(315*hx**2) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* -c**2/(560*hx**2) */
     const ps_real t1 = f_u[0];
+    const ps_real t4 = f_u[-1] + f_u[1];
+    const ps_real t7 = fma((ps_real)-2.0, t1, t4);
+    const ps_real t8 = k0 * t7;
+    const ps_real t11 = f_u[-2] + f_u[2];
+    const ps_real t13 = fma((ps_real)-2.0, t1, t11);
+    const ps_real t16 = f_u[-3] + f_u[3];
+    const ps_real t18 = fma((ps_real)-2.0, t1, t16);
+    const ps_real t21 = f_u[-4] + f_u[4];
+    const ps_real t23 = fma((ps_real)-2.0, t1, t21);
+    const ps_real t24 = fma(k1, t13, t8);
+    const ps_real t25 = fma(k2, t18, t24);
+    const ps_real t26 = fma(k3, t23, t25);
     out[0] = f_u_t[0];
-    out[1] = fma(k3, fma((ps_real)-2.0, t1, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t1, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t1, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t1, f_u[-1] + f_u[1]))));
+    out[1] = t26;
 }
 PS_UPDATE(wave_1d_o8_rate, 2, 2)
 
@@ -87,7 +135,19 @@ PS_BODY(wave_1d_o8_acceleration)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 8*c**2/(315*hx**2) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* -c**2/(560*hx**2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(k3, fma((ps_real)-2.0, t0, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_u[-3] + f_u[3];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t20 = f_u[-4] + f_u[4];
+    const ps_real t22 = fma((ps_real)-2.0, t0, t20);
+    const ps_real t23 = fma(k1, t12, t7);
+    const ps_real t24 = fma(k2, t17, t23);
+    const ps_real t25 = fma(k3, t22, t24);
+    out[0] = t25;
 }
 PS_UPDATE(wave_1d_o8_acceleration, 1, 1)
 
@@ -99,8 +159,14 @@ PS_BODY(wave_2d_o2_rate)
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* c**2/hx**2 */
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* c**2/hy**2 */
     const ps_real t1 = f_u[0];
+    const ps_real t4 = f_u[-1] + f_u[1];
+    const ps_real t7 = fma((ps_real)-2.0, t1, t4);
+    const ps_real t8 = k0 * t7;
+    const ps_real t11 = f_u[-sy] + f_u[sy];
+    const ps_real t13 = fma((ps_real)-2.0, t1, t11);
+    const ps_real t14 = fma(k1, t13, t8);
     out[0] = f_u_t[0];
-    out[1] = fma(k1, fma((ps_real)-2.0, t1, f_u[-sy] + f_u[sy]), k0 * fma((ps_real)-2.0, t1, f_u[-1] + f_u[1]));
+    out[1] = t14;
 }
 PS_UPDATE(wave_2d_o2_rate, 2, 2)
 
@@ -111,7 +177,13 @@ PS_BODY(wave_2d_o2_acceleration)
     const ps_real k0 = PS_COEFFICIENT(a, 0); /* c**2/hx**2 */
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* c**2/hy**2 */
     const ps_real t0 = f_u[0];
-    out[0] = fma(k1, fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-sy] + f_u[sy];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t13 = fma(k1, t12, t7);
+    out[0] = t13;
 }
 PS_UPDATE(wave_2d_o2_acceleration, 1, 1)
 
@@ -125,8 +197,21 @@ PS_BODY(wave_2d_o4_rate)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 4*c**2/(3*hy**2) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* -c**2/(12*hy**2) */
     const ps_real t1 = f_u[0];
+    const ps_real t4 = f_u[-1] + f_u[1];
+    const ps_real t7 = fma((ps_real)-2.0, t1, t4);
+    const ps_real t8 = k0 * t7;
+    const ps_real t11 = f_u[-2] + f_u[2];
+    const ps_real t13 = fma((ps_real)-2.0, t1, t11);
+    const ps_real t14 = fma(k1, t13, t8);
+    const ps_real t17 = f_u[-sy] + f_u[sy];
+    const ps_real t19 = fma((ps_real)-2.0, t1, t17);
+    const ps_real t20 = k2 * t19;
+    const ps_real t23 = f_u[-2 * sy] + f_u[2 * sy];
+    const ps_real t25 = fma((ps_real)-2.0, t1, t23);
+    const ps_real t26 = fma(k3, t25, t20);
+    const ps_real t27 = t14 + t26;
     out[0] = f_u_t[0];
-    out[1] = fma(k1, fma((ps_real)-2.0, t1, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t1, f_u[-1] + f_u[1])) + fma(k3, fma((ps_real)-2.0, t1, f_u[-2 * sy] + f_u[2 * sy]), k2 * fma((ps_real)-2.0, t1, f_u[-sy] + f_u[sy]));
+    out[1] = t27;
 }
 PS_UPDATE(wave_2d_o4_rate, 2, 2)
 
@@ -139,7 +224,20 @@ PS_BODY(wave_2d_o4_acceleration)
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* 4*c**2/(3*hy**2) */
     const ps_real k3 = PS_COEFFICIENT(a, 3); /* -c**2/(12*hy**2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])) + fma(k3, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k2 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t13 = fma(k1, t12, t7);
+    const ps_real t16 = f_u[-sy] + f_u[sy];
+    const ps_real t18 = fma((ps_real)-2.0, t0, t16);
+    const ps_real t19 = k2 * t18;
+    const ps_real t22 = f_u[-2 * sy] + f_u[2 * sy];
+    const ps_real t24 = fma((ps_real)-2.0, t0, t22);
+    const ps_real t25 = fma(k3, t24, t19);
+    const ps_real t26 = t13 + t25;
+    out[0] = t26;
 }
 PS_UPDATE(wave_2d_o4_acceleration, 1, 1)
 
@@ -155,8 +253,27 @@ PS_BODY(wave_2d_o6_rate)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* -3*c**2/(20*hy**2) */
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* c**2/(90*hy**2) */
     const ps_real t1 = f_u[0];
+    const ps_real t4 = f_u[-1] + f_u[1];
+    const ps_real t7 = fma((ps_real)-2.0, t1, t4);
+    const ps_real t8 = k0 * t7;
+    const ps_real t11 = f_u[-2] + f_u[2];
+    const ps_real t13 = fma((ps_real)-2.0, t1, t11);
+    const ps_real t16 = f_u[-3] + f_u[3];
+    const ps_real t18 = fma((ps_real)-2.0, t1, t16);
+    const ps_real t19 = fma(k1, t13, t8);
+    const ps_real t20 = fma(k2, t18, t19);
+    const ps_real t23 = f_u[-sy] + f_u[sy];
+    const ps_real t25 = fma((ps_real)-2.0, t1, t23);
+    const ps_real t26 = k3 * t25;
+    const ps_real t29 = f_u[-2 * sy] + f_u[2 * sy];
+    const ps_real t31 = fma((ps_real)-2.0, t1, t29);
+    const ps_real t34 = f_u[-3 * sy] + f_u[3 * sy];
+    const ps_real t36 = fma((ps_real)-2.0, t1, t34);
+    const ps_real t37 = fma(k4, t31, t26);
+    const ps_real t38 = fma(k5, t36, t37);
+    const ps_real t39 = t20 + t38;
     out[0] = f_u_t[0];
-    out[1] = fma(k2, fma((ps_real)-2.0, t1, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t1, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t1, f_u[-1] + f_u[1]))) + fma(k5, fma((ps_real)-2.0, t1, f_u[-3 * sy] + f_u[3 * sy]), fma(k4, fma((ps_real)-2.0, t1, f_u[-2 * sy] + f_u[2 * sy]), k3 * fma((ps_real)-2.0, t1, f_u[-sy] + f_u[sy])));
+    out[1] = t39;
 }
 PS_UPDATE(wave_2d_o6_rate, 2, 2)
 
@@ -171,7 +288,26 @@ PS_BODY(wave_2d_o6_acceleration)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* -3*c**2/(20*hy**2) */
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* c**2/(90*hy**2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))) + fma(k5, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k4, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k3 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy])));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_u[-3] + f_u[3];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t18 = fma(k1, t12, t7);
+    const ps_real t19 = fma(k2, t17, t18);
+    const ps_real t22 = f_u[-sy] + f_u[sy];
+    const ps_real t24 = fma((ps_real)-2.0, t0, t22);
+    const ps_real t25 = k3 * t24;
+    const ps_real t28 = f_u[-2 * sy] + f_u[2 * sy];
+    const ps_real t30 = fma((ps_real)-2.0, t0, t28);
+    const ps_real t33 = f_u[-3 * sy] + f_u[3 * sy];
+    const ps_real t35 = fma((ps_real)-2.0, t0, t33);
+    const ps_real t36 = fma(k4, t30, t25);
+    const ps_real t37 = fma(k5, t35, t36);
+    const ps_real t38 = t19 + t37;
+    out[0] = t38;
 }
 PS_UPDATE(wave_2d_o6_acceleration, 1, 1)
 
@@ -189,8 +325,33 @@ PS_BODY(wave_2d_o8_rate)
     const ps_real k6 = PS_COEFFICIENT(a, 6); /* 8*c**2/(315*hy**2) */
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* -c**2/(560*hy**2) */
     const ps_real t1 = f_u[0];
+    const ps_real t4 = f_u[-1] + f_u[1];
+    const ps_real t7 = fma((ps_real)-2.0, t1, t4);
+    const ps_real t8 = k0 * t7;
+    const ps_real t11 = f_u[-2] + f_u[2];
+    const ps_real t13 = fma((ps_real)-2.0, t1, t11);
+    const ps_real t16 = f_u[-3] + f_u[3];
+    const ps_real t18 = fma((ps_real)-2.0, t1, t16);
+    const ps_real t21 = f_u[-4] + f_u[4];
+    const ps_real t23 = fma((ps_real)-2.0, t1, t21);
+    const ps_real t24 = fma(k1, t13, t8);
+    const ps_real t25 = fma(k2, t18, t24);
+    const ps_real t26 = fma(k3, t23, t25);
+    const ps_real t29 = f_u[-sy] + f_u[sy];
+    const ps_real t31 = fma((ps_real)-2.0, t1, t29);
+    const ps_real t32 = k4 * t31;
+    const ps_real t35 = f_u[-2 * sy] + f_u[2 * sy];
+    const ps_real t37 = fma((ps_real)-2.0, t1, t35);
+    const ps_real t40 = f_u[-3 * sy] + f_u[3 * sy];
+    const ps_real t42 = fma((ps_real)-2.0, t1, t40);
+    const ps_real t45 = f_u[-4 * sy] + f_u[4 * sy];
+    const ps_real t47 = fma((ps_real)-2.0, t1, t45);
+    const ps_real t48 = fma(k5, t37, t32);
+    const ps_real t49 = fma(k6, t42, t48);
+    const ps_real t50 = fma(k7, t47, t49);
+    const ps_real t51 = t26 + t50;
     out[0] = f_u_t[0];
-    out[1] = fma(k3, fma((ps_real)-2.0, t1, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t1, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t1, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t1, f_u[-1] + f_u[1])))) + fma(k7, fma((ps_real)-2.0, t1, f_u[-4 * sy] + f_u[4 * sy]), fma(k6, fma((ps_real)-2.0, t1, f_u[-3 * sy] + f_u[3 * sy]), fma(k5, fma((ps_real)-2.0, t1, f_u[-2 * sy] + f_u[2 * sy]), k4 * fma((ps_real)-2.0, t1, f_u[-sy] + f_u[sy]))));
+    out[1] = t51;
 }
 PS_UPDATE(wave_2d_o8_rate, 2, 2)
 
@@ -207,7 +368,32 @@ PS_BODY(wave_2d_o8_acceleration)
     const ps_real k6 = PS_COEFFICIENT(a, 6); /* 8*c**2/(315*hy**2) */
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* -c**2/(560*hy**2) */
     const ps_real t0 = f_u[0];
-    out[0] = fma(k3, fma((ps_real)-2.0, t0, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])))) + fma(k7, fma((ps_real)-2.0, t0, f_u[-4 * sy] + f_u[4 * sy]), fma(k6, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k5, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k4 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_u[-3] + f_u[3];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t20 = f_u[-4] + f_u[4];
+    const ps_real t22 = fma((ps_real)-2.0, t0, t20);
+    const ps_real t23 = fma(k1, t12, t7);
+    const ps_real t24 = fma(k2, t17, t23);
+    const ps_real t25 = fma(k3, t22, t24);
+    const ps_real t28 = f_u[-sy] + f_u[sy];
+    const ps_real t30 = fma((ps_real)-2.0, t0, t28);
+    const ps_real t31 = k4 * t30;
+    const ps_real t34 = f_u[-2 * sy] + f_u[2 * sy];
+    const ps_real t36 = fma((ps_real)-2.0, t0, t34);
+    const ps_real t39 = f_u[-3 * sy] + f_u[3 * sy];
+    const ps_real t41 = fma((ps_real)-2.0, t0, t39);
+    const ps_real t44 = f_u[-4 * sy] + f_u[4 * sy];
+    const ps_real t46 = fma((ps_real)-2.0, t0, t44);
+    const ps_real t47 = fma(k5, t36, t31);
+    const ps_real t48 = fma(k6, t41, t47);
+    const ps_real t49 = fma(k7, t46, t48);
+    const ps_real t50 = t25 + t49;
+    out[0] = t50;
 }
 PS_UPDATE(wave_2d_o8_acceleration, 1, 1)
 
@@ -221,8 +407,17 @@ PS_BODY(wave_3d_o2_rate)
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* c**2/hy**2 */
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* c**2/hz**2 */
     const ps_real t1 = f_u[0];
+    const ps_real t4 = f_u[-1] + f_u[1];
+    const ps_real t7 = fma((ps_real)-2.0, t1, t4);
+    const ps_real t8 = k0 * t7;
+    const ps_real t11 = f_u[-sy] + f_u[sy];
+    const ps_real t13 = fma((ps_real)-2.0, t1, t11);
+    const ps_real t16 = f_u[-sz] + f_u[sz];
+    const ps_real t18 = fma((ps_real)-2.0, t1, t16);
+    const ps_real t19 = fma(k1, t13, t8);
+    const ps_real t20 = fma(k2, t18, t19);
     out[0] = f_u_t[0];
-    out[1] = fma(k2, fma((ps_real)-2.0, t1, f_u[-sz] + f_u[sz]), fma(k1, fma((ps_real)-2.0, t1, f_u[-sy] + f_u[sy]), k0 * fma((ps_real)-2.0, t1, f_u[-1] + f_u[1])));
+    out[1] = t20;
 }
 PS_UPDATE(wave_3d_o2_rate, 2, 2)
 
@@ -235,7 +430,16 @@ PS_BODY(wave_3d_o2_acceleration)
     const ps_real k1 = PS_COEFFICIENT(a, 1); /* c**2/hy**2 */
     const ps_real k2 = PS_COEFFICIENT(a, 2); /* c**2/hz**2 */
     const ps_real t0 = f_u[0];
-    out[0] = fma(k2, fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz]), fma(k1, fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-sy] + f_u[sy];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_u[-sz] + f_u[sz];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t18 = fma(k1, t12, t7);
+    const ps_real t19 = fma(k2, t17, t18);
+    out[0] = t19;
 }
 PS_UPDATE(wave_3d_o2_acceleration, 1, 1)
 
@@ -252,8 +456,28 @@ PS_BODY(wave_3d_o4_rate)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* 4*c**2/(3*hz**2) */
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* -c**2/(12*hz**2) */
     const ps_real t1 = f_u[0];
+    const ps_real t4 = f_u[-1] + f_u[1];
+    const ps_real t7 = fma((ps_real)-2.0, t1, t4);
+    const ps_real t8 = k0 * t7;
+    const ps_real t11 = f_u[-2] + f_u[2];
+    const ps_real t13 = fma((ps_real)-2.0, t1, t11);
+    const ps_real t14 = fma(k1, t13, t8);
+    const ps_real t17 = f_u[-sy] + f_u[sy];
+    const ps_real t19 = fma((ps_real)-2.0, t1, t17);
+    const ps_real t20 = k2 * t19;
+    const ps_real t23 = f_u[-2 * sy] + f_u[2 * sy];
+    const ps_real t25 = fma((ps_real)-2.0, t1, t23);
+    const ps_real t26 = fma(k3, t25, t20);
+    const ps_real t29 = f_u[-sz] + f_u[sz];
+    const ps_real t31 = fma((ps_real)-2.0, t1, t29);
+    const ps_real t32 = k4 * t31;
+    const ps_real t35 = f_u[-2 * sz] + f_u[2 * sz];
+    const ps_real t37 = fma((ps_real)-2.0, t1, t35);
+    const ps_real t38 = fma(k5, t37, t32);
+    const ps_real t39 = t14 + t26;
+    const ps_real t40 = t39 + t38;
     out[0] = f_u_t[0];
-    out[1] = (fma(k1, fma((ps_real)-2.0, t1, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t1, f_u[-1] + f_u[1])) + fma(k3, fma((ps_real)-2.0, t1, f_u[-2 * sy] + f_u[2 * sy]), k2 * fma((ps_real)-2.0, t1, f_u[-sy] + f_u[sy]))) + fma(k5, fma((ps_real)-2.0, t1, f_u[-2 * sz] + f_u[2 * sz]), k4 * fma((ps_real)-2.0, t1, f_u[-sz] + f_u[sz]));
+    out[1] = t40;
 }
 PS_UPDATE(wave_3d_o4_rate, 2, 2)
 
@@ -269,7 +493,27 @@ PS_BODY(wave_3d_o4_acceleration)
     const ps_real k4 = PS_COEFFICIENT(a, 4); /* 4*c**2/(3*hz**2) */
     const ps_real k5 = PS_COEFFICIENT(a, 5); /* -c**2/(12*hz**2) */
     const ps_real t0 = f_u[0];
-    out[0] = (fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])) + fma(k3, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k2 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))) + fma(k5, fma((ps_real)-2.0, t0, f_u[-2 * sz] + f_u[2 * sz]), k4 * fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz]));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t13 = fma(k1, t12, t7);
+    const ps_real t16 = f_u[-sy] + f_u[sy];
+    const ps_real t18 = fma((ps_real)-2.0, t0, t16);
+    const ps_real t19 = k2 * t18;
+    const ps_real t22 = f_u[-2 * sy] + f_u[2 * sy];
+    const ps_real t24 = fma((ps_real)-2.0, t0, t22);
+    const ps_real t25 = fma(k3, t24, t19);
+    const ps_real t28 = f_u[-sz] + f_u[sz];
+    const ps_real t30 = fma((ps_real)-2.0, t0, t28);
+    const ps_real t31 = k4 * t30;
+    const ps_real t34 = f_u[-2 * sz] + f_u[2 * sz];
+    const ps_real t36 = fma((ps_real)-2.0, t0, t34);
+    const ps_real t37 = fma(k5, t36, t31);
+    const ps_real t38 = t13 + t25;
+    const ps_real t39 = t38 + t37;
+    out[0] = t39;
 }
 PS_UPDATE(wave_3d_o4_acceleration, 1, 1)
 
@@ -289,8 +533,37 @@ PS_BODY(wave_3d_o6_rate)
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* -3*c**2/(20*hz**2) */
     const ps_real k8 = PS_COEFFICIENT(a, 8); /* c**2/(90*hz**2) */
     const ps_real t1 = f_u[0];
+    const ps_real t4 = f_u[-1] + f_u[1];
+    const ps_real t7 = fma((ps_real)-2.0, t1, t4);
+    const ps_real t8 = k0 * t7;
+    const ps_real t11 = f_u[-2] + f_u[2];
+    const ps_real t13 = fma((ps_real)-2.0, t1, t11);
+    const ps_real t16 = f_u[-3] + f_u[3];
+    const ps_real t18 = fma((ps_real)-2.0, t1, t16);
+    const ps_real t19 = fma(k1, t13, t8);
+    const ps_real t20 = fma(k2, t18, t19);
+    const ps_real t23 = f_u[-sy] + f_u[sy];
+    const ps_real t25 = fma((ps_real)-2.0, t1, t23);
+    const ps_real t26 = k3 * t25;
+    const ps_real t29 = f_u[-2 * sy] + f_u[2 * sy];
+    const ps_real t31 = fma((ps_real)-2.0, t1, t29);
+    const ps_real t34 = f_u[-3 * sy] + f_u[3 * sy];
+    const ps_real t36 = fma((ps_real)-2.0, t1, t34);
+    const ps_real t37 = fma(k4, t31, t26);
+    const ps_real t38 = fma(k5, t36, t37);
+    const ps_real t41 = f_u[-sz] + f_u[sz];
+    const ps_real t43 = fma((ps_real)-2.0, t1, t41);
+    const ps_real t44 = k6 * t43;
+    const ps_real t47 = f_u[-2 * sz] + f_u[2 * sz];
+    const ps_real t49 = fma((ps_real)-2.0, t1, t47);
+    const ps_real t52 = f_u[-3 * sz] + f_u[3 * sz];
+    const ps_real t54 = fma((ps_real)-2.0, t1, t52);
+    const ps_real t55 = fma(k7, t49, t44);
+    const ps_real t56 = fma(k8, t54, t55);
+    const ps_real t57 = t20 + t38;
+    const ps_real t58 = t57 + t56;
     out[0] = f_u_t[0];
-    out[1] = (fma(k2, fma((ps_real)-2.0, t1, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t1, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t1, f_u[-1] + f_u[1]))) + fma(k5, fma((ps_real)-2.0, t1, f_u[-3 * sy] + f_u[3 * sy]), fma(k4, fma((ps_real)-2.0, t1, f_u[-2 * sy] + f_u[2 * sy]), k3 * fma((ps_real)-2.0, t1, f_u[-sy] + f_u[sy])))) + fma(k8, fma((ps_real)-2.0, t1, f_u[-3 * sz] + f_u[3 * sz]), fma(k7, fma((ps_real)-2.0, t1, f_u[-2 * sz] + f_u[2 * sz]), k6 * fma((ps_real)-2.0, t1, f_u[-sz] + f_u[sz])));
+    out[1] = t58;
 }
 PS_UPDATE(wave_3d_o6_rate, 2, 2)
 
@@ -309,7 +582,36 @@ PS_BODY(wave_3d_o6_acceleration)
     const ps_real k7 = PS_COEFFICIENT(a, 7); /* -3*c**2/(20*hz**2) */
     const ps_real k8 = PS_COEFFICIENT(a, 8); /* c**2/(90*hz**2) */
     const ps_real t0 = f_u[0];
-    out[0] = (fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1]))) + fma(k5, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k4, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k3 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy])))) + fma(k8, fma((ps_real)-2.0, t0, f_u[-3 * sz] + f_u[3 * sz]), fma(k7, fma((ps_real)-2.0, t0, f_u[-2 * sz] + f_u[2 * sz]), k6 * fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz])));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_u[-3] + f_u[3];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t18 = fma(k1, t12, t7);
+    const ps_real t19 = fma(k2, t17, t18);
+    const ps_real t22 = f_u[-sy] + f_u[sy];
+    const ps_real t24 = fma((ps_real)-2.0, t0, t22);
+    const ps_real t25 = k3 * t24;
+    const ps_real t28 = f_u[-2 * sy] + f_u[2 * sy];
+    const ps_real t30 = fma((ps_real)-2.0, t0, t28);
+    const ps_real t33 = f_u[-3 * sy] + f_u[3 * sy];
+    const ps_real t35 = fma((ps_real)-2.0, t0, t33);
+    const ps_real t36 = fma(k4, t30, t25);
+    const ps_real t37 = fma(k5, t35, t36);
+    const ps_real t40 = f_u[-sz] + f_u[sz];
+    const ps_real t42 = fma((ps_real)-2.0, t0, t40);
+    const ps_real t43 = k6 * t42;
+    const ps_real t46 = f_u[-2 * sz] + f_u[2 * sz];
+    const ps_real t48 = fma((ps_real)-2.0, t0, t46);
+    const ps_real t51 = f_u[-3 * sz] + f_u[3 * sz];
+    const ps_real t53 = fma((ps_real)-2.0, t0, t51);
+    const ps_real t54 = fma(k7, t48, t43);
+    const ps_real t55 = fma(k8, t53, t54);
+    const ps_real t56 = t19 + t37;
+    const ps_real t57 = t56 + t55;
+    out[0] = t57;
 }
 PS_UPDATE(wave_3d_o6_acceleration, 1, 1)
 
@@ -332,8 +634,46 @@ PS_BODY(wave_3d_o8_rate)
     const ps_real k10 = PS_COEFFICIENT(a, 10); /* 8*c**2/(315*hz**2) */
     const ps_real k11 = PS_COEFFICIENT(a, 11); /* -c**2/(560*hz**2) */
     const ps_real t1 = f_u[0];
+    const ps_real t4 = f_u[-1] + f_u[1];
+    const ps_real t7 = fma((ps_real)-2.0, t1, t4);
+    const ps_real t8 = k0 * t7;
+    const ps_real t11 = f_u[-2] + f_u[2];
+    const ps_real t13 = fma((ps_real)-2.0, t1, t11);
+    const ps_real t16 = f_u[-3] + f_u[3];
+    const ps_real t18 = fma((ps_real)-2.0, t1, t16);
+    const ps_real t21 = f_u[-4] + f_u[4];
+    const ps_real t23 = fma((ps_real)-2.0, t1, t21);
+    const ps_real t24 = fma(k1, t13, t8);
+    const ps_real t25 = fma(k2, t18, t24);
+    const ps_real t26 = fma(k3, t23, t25);
+    const ps_real t29 = f_u[-sy] + f_u[sy];
+    const ps_real t31 = fma((ps_real)-2.0, t1, t29);
+    const ps_real t32 = k4 * t31;
+    const ps_real t35 = f_u[-2 * sy] + f_u[2 * sy];
+    const ps_real t37 = fma((ps_real)-2.0, t1, t35);
+    const ps_real t40 = f_u[-3 * sy] + f_u[3 * sy];
+    const ps_real t42 = fma((ps_real)-2.0, t1, t40);
+    const ps_real t45 = f_u[-4 * sy] + f_u[4 * sy];
+    const ps_real t47 = fma((ps_real)-2.0, t1, t45);
+    const ps_real t48 = fma(k5, t37, t32);
+    const ps_real t49 = fma(k6, t42, t48);
+    const ps_real t50 = fma(k7, t47, t49);
+    const ps_real t53 = f_u[-sz] + f_u[sz];
+    const ps_real t55 = fma((ps_real)-2.0, t1, t53);
+    const ps_real t56 = k8 * t55;
+    const ps_real t59 = f_u[-2 * sz] + f_u[2 * sz];
+    const ps_real t61 = fma((ps_real)-2.0, t1, t59);
+    const ps_real t64 = f_u[-3 * sz] + f_u[3 * sz];
+    const ps_real t66 = fma((ps_real)-2.0, t1, t64);
+    const ps_real t69 = f_u[-4 * sz] + f_u[4 * sz];
+    const ps_real t71 = fma((ps_real)-2.0, t1, t69);
+    const ps_real t72 = fma(k9, t61, t56);
+    const ps_real t73 = fma(k10, t66, t72);
+    const ps_real t74 = fma(k11, t71, t73);
+    const ps_real t75 = t26 + t50;
+    const ps_real t76 = t75 + t74;
     out[0] = f_u_t[0];
-    out[1] = (fma(k3, fma((ps_real)-2.0, t1, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t1, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t1, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t1, f_u[-1] + f_u[1])))) + fma(k7, fma((ps_real)-2.0, t1, f_u[-4 * sy] + f_u[4 * sy]), fma(k6, fma((ps_real)-2.0, t1, f_u[-3 * sy] + f_u[3 * sy]), fma(k5, fma((ps_real)-2.0, t1, f_u[-2 * sy] + f_u[2 * sy]), k4 * fma((ps_real)-2.0, t1, f_u[-sy] + f_u[sy]))))) + fma(k11, fma((ps_real)-2.0, t1, f_u[-4 * sz] + f_u[4 * sz]), fma(k10, fma((ps_real)-2.0, t1, f_u[-3 * sz] + f_u[3 * sz]), fma(k9, fma((ps_real)-2.0, t1, f_u[-2 * sz] + f_u[2 * sz]), k8 * fma((ps_real)-2.0, t1, f_u[-sz] + f_u[sz]))));
+    out[1] = t76;
 }
 PS_UPDATE(wave_3d_o8_rate, 2, 2)
 
@@ -355,6 +695,44 @@ PS_BODY(wave_3d_o8_acceleration)
     const ps_real k10 = PS_COEFFICIENT(a, 10); /* 8*c**2/(315*hz**2) */
     const ps_real k11 = PS_COEFFICIENT(a, 11); /* -c**2/(560*hz**2) */
     const ps_real t0 = f_u[0];
-    out[0] = (fma(k3, fma((ps_real)-2.0, t0, f_u[-4] + f_u[4]), fma(k2, fma((ps_real)-2.0, t0, f_u[-3] + f_u[3]), fma(k1, fma((ps_real)-2.0, t0, f_u[-2] + f_u[2]), k0 * fma((ps_real)-2.0, t0, f_u[-1] + f_u[1])))) + fma(k7, fma((ps_real)-2.0, t0, f_u[-4 * sy] + f_u[4 * sy]), fma(k6, fma((ps_real)-2.0, t0, f_u[-3 * sy] + f_u[3 * sy]), fma(k5, fma((ps_real)-2.0, t0, f_u[-2 * sy] + f_u[2 * sy]), k4 * fma((ps_real)-2.0, t0, f_u[-sy] + f_u[sy]))))) + fma(k11, fma((ps_real)-2.0, t0, f_u[-4 * sz] + f_u[4 * sz]), fma(k10, fma((ps_real)-2.0, t0, f_u[-3 * sz] + f_u[3 * sz]), fma(k9, fma((ps_real)-2.0, t0, f_u[-2 * sz] + f_u[2 * sz]), k8 * fma((ps_real)-2.0, t0, f_u[-sz] + f_u[sz]))));
+    const ps_real t3 = f_u[-1] + f_u[1];
+    const ps_real t6 = fma((ps_real)-2.0, t0, t3);
+    const ps_real t7 = k0 * t6;
+    const ps_real t10 = f_u[-2] + f_u[2];
+    const ps_real t12 = fma((ps_real)-2.0, t0, t10);
+    const ps_real t15 = f_u[-3] + f_u[3];
+    const ps_real t17 = fma((ps_real)-2.0, t0, t15);
+    const ps_real t20 = f_u[-4] + f_u[4];
+    const ps_real t22 = fma((ps_real)-2.0, t0, t20);
+    const ps_real t23 = fma(k1, t12, t7);
+    const ps_real t24 = fma(k2, t17, t23);
+    const ps_real t25 = fma(k3, t22, t24);
+    const ps_real t28 = f_u[-sy] + f_u[sy];
+    const ps_real t30 = fma((ps_real)-2.0, t0, t28);
+    const ps_real t31 = k4 * t30;
+    const ps_real t34 = f_u[-2 * sy] + f_u[2 * sy];
+    const ps_real t36 = fma((ps_real)-2.0, t0, t34);
+    const ps_real t39 = f_u[-3 * sy] + f_u[3 * sy];
+    const ps_real t41 = fma((ps_real)-2.0, t0, t39);
+    const ps_real t44 = f_u[-4 * sy] + f_u[4 * sy];
+    const ps_real t46 = fma((ps_real)-2.0, t0, t44);
+    const ps_real t47 = fma(k5, t36, t31);
+    const ps_real t48 = fma(k6, t41, t47);
+    const ps_real t49 = fma(k7, t46, t48);
+    const ps_real t52 = f_u[-sz] + f_u[sz];
+    const ps_real t54 = fma((ps_real)-2.0, t0, t52);
+    const ps_real t55 = k8 * t54;
+    const ps_real t58 = f_u[-2 * sz] + f_u[2 * sz];
+    const ps_real t60 = fma((ps_real)-2.0, t0, t58);
+    const ps_real t63 = f_u[-3 * sz] + f_u[3 * sz];
+    const ps_real t65 = fma((ps_real)-2.0, t0, t63);
+    const ps_real t68 = f_u[-4 * sz] + f_u[4 * sz];
+    const ps_real t70 = fma((ps_real)-2.0, t0, t68);
+    const ps_real t71 = fma(k9, t60, t55);
+    const ps_real t72 = fma(k10, t65, t71);
+    const ps_real t73 = fma(k11, t70, t72);
+    const ps_real t74 = t25 + t49;
+    const ps_real t75 = t74 + t73;
+    out[0] = t75;
 }
 PS_UPDATE(wave_3d_o8_acceleration, 1, 1)

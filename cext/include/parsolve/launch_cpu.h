@@ -50,10 +50,12 @@ typedef void ps_piece(const ps_args *a, int64_t k, int64_t j, int64_t lo, int64_
 /* The pieces of the rows of a box; with each, lines are fetched that will be needed soon. */
 PS_INLINE int ps_pieces(const ps_args *args, int inputs, int outputs, int least_terms, ps_piece *piece)
 {
-    const ps_args a = *args; /* a copy: nothing aliases it */
+    const int64_t fields = inputs + (args->terms + 1) * outputs;
+    if (args->terms < least_terms || fields > PS_MAX_FIELDS) return PS_BAD_ARGUMENT;
+    ps_args a; /* a copy: nothing aliases it */
+    ps_copy_args(&a, args, fields);
     const int64_t cells = ps_piece_cells(&a), rows = ps_tile_rows(&a, inputs + 2 * outputs);
     const char *ahead = (const char *)a.ahead;
-    if (a.terms < least_terms || inputs + (a.terms + 1) * outputs > PS_MAX_FIELDS) return PS_BAD_ARGUMENT;
     for (int64_t first = a.lo[1]; first < a.hi[1]; first += rows)
         for (int64_t k = a.lo[0]; k < a.hi[0]; k++)
             for (int64_t j = first; j < ps_least(first + rows, a.hi[1]); j++)

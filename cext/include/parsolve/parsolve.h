@@ -7,10 +7,12 @@
 #ifndef PARSOLVE_H
 #define PARSOLVE_H
 
+#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
-#define PS_ABI 5
-#define PS_MAX_FIELDS 64
+#define PS_ABI 6
+#define PS_MAX_FIELDS 256
 #define PS_MAX_COEFFICIENTS 128
 #define PS_MAX_TERMS 12
 #define PS_LINE 64                               /* bytes of a cache line */
@@ -42,15 +44,21 @@ typedef struct ps_args {
     int64_t terms;
     double weight[PS_MAX_TERMS];
     double coefficient[PS_MAX_COEFFICIENTS];
-    void *field[PS_MAX_FIELDS]; /* address of owned cell (0, 0, 0) */
-    void *stream;               /* CUDA stream; not used on a CPU */
-    const void *ahead;          /* what a CPU fetches meanwhile: so many lines with each piece of a row; or NULL */
+    void *stream;      /* CUDA stream; not used on a CPU */
+    const void *ahead; /* what a CPU fetches meanwhile: so many lines with each piece of a row; or NULL */
     int64_t ahead_lines;
     int64_t streaming; /* outputs will not be read soon: a CPU writes them past its caches */
     int64_t colour;
     int64_t other_stride[3], other_offset[3]; /* of a transfer's inputs */
     int64_t finer[3], coarser[3]; /* how many times the outputs' cells are halved or doubled for the inputs' */
+    void *field[PS_MAX_FIELDS];   /* address of owned cell (0, 0, 0); last, as most kernels have few */
 } ps_args;
+
+/* A copy of arguments with the first n fields. */
+static inline void ps_copy_args(ps_args *to, const ps_args *from, int64_t n)
+{
+    memcpy(to, from, offsetof(ps_args, field) + (size_t)n * sizeof *from->field);
+}
 
 /* The only kernel signature: interior, shell, tile, ghost slab and subdomain are all boxes. */
 typedef int ps_kernel(const ps_args *args);

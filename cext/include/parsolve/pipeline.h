@@ -24,7 +24,7 @@ typedef struct ps_stage {
     const ps_args *args;   /* of a kernel or norm; the tile's box replaces its own */
     const ps_copy *copy;   /* of cell 0 along the axes that it does not close */
     const ps_ghost *ghost; /* the tile's tangential range replaces theirs */
-    int64_t count, size;   /* of copies or ghosts; bytes of a value of a copy */
+    int64_t count, size;   /* of copies, ghosts, or fields of a kernel; bytes of a value of a copy */
     double *worst;         /* what a norm raises, >= 0 */
 } ps_stage;
 

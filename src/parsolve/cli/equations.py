@@ -37,7 +37,7 @@ def show(args: argparse.Namespace, start_mpi: object) -> int:
 
     problem = pose(Case.load(args.case, args.set))
     program = problem.program
-    bytes_moved = sum(len(s.inputs) + len(s.outputs) for s in program.stages) * problem.dtype.itemsize
+    bytes_moved = sum(len(s.inputs) + len(s.outputs) for s in program.kernels) * problem.dtype.itemsize
     order, flops = problem.case.run.order, sum(stage.flops for stage in program.stages)
     start = program.rate.name.rpartition("_")[0] + "_"  # of the names of all kernels
     rows = [
@@ -95,5 +95,5 @@ def compile_case(args: argparse.Namespace, start_mpi: object) -> int:
         return 0
     begin = perf_counter()
     kernels(problem, None)
-    answer(f"kernels of {len(problem.program.stages)} stages are in the cache ({perf_counter() - begin:.2f} s)")
+    answer(f"kernels of {len(problem.program.kernels)} stages are in the cache ({perf_counter() - begin:.2f} s)")
     return 0

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import sympy
 
+from parsolve.equations import groups
 from parsolve.equations.functions import NEXT, OPERATOR_FUNCTIONS, VALUE_FUNCTIONS, following
 from parsolve.equations.levels import Levels, symbol
 from parsolve.equations.lowering import Lowering
@@ -24,7 +25,6 @@ from parsolve.equations.places import CELL, place_of, placed
 from parsolve.equations.syntax import Source
 from parsolve.equations.tape import fused, needed, numbered
 from parsolve.errors import CaseError
-from parsolve.kernels.library import MAX_COEFFICIENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -101,6 +101,7 @@ class Program:
         role: rate, residual, diagonal, tangent or map.
         about: fields of the state about which a tangent is taken, read as they are.
         at: axis of each field that lives at faces.
+        parts: the kernels that give the outputs of the last stage together; none: itself is one.
     """
 
     equation: Equation
@@ -112,6 +113,12 @@ class Program:
     role: Role = "rate"
     about: tuple[str, ...] = ()
     at: Mapping[str, str] = field(default_factory=dict)
+    parts: tuple[Stage, ...] = ()
+
+    @property
+    def kernels(self) -> tuple[Stage, ...]:
+        """What is launched, in order."""
+        return (*self.defines, *(self.parts or (self.rate,)))
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -196,6 +203,13 @@ def make_stage(
     )
 
 
+def part(stage: Stage, first: int, last: int, ending: str = "") -> Stage:
+    """The stage of outputs first to last - 1 alone, with the same operations for them; its name has an ending."""
+    outputs = dict(zip(stage.outputs[first:last], stage.expressions[first:last], strict=True))
+    operations, results = groups.named(stage), stage.results[first:last]
+    return make_stage(stage.name + ending, outputs, operations, results, stage.at[first:last], updates=stage.updates)
+
+
 def build(
     equation: Equation,
     axes: Sequence[str],
@@ -204,6 +218,7 @@ def build(
     role: Literal["rate", "residual", "map"] = "rate",
     acceleration: bool = False,
     at: Mapping[str, str] | None = None,
+    terms: int = 1,
 ) -> Program:
     """The program of an equation.
 
@@ -215,9 +230,10 @@ def build(
         acceleration: rates of u_tt alone instead of those of the first-order system.
         at: axis by field or definition: it lives at the faces normal to the axis, its index i at the lower face of
             cell i.  In its text, what lives at cells is taken at the face.  Without that axis it lives at cells.
+        terms: most terms to which an update kernel adds its values.
 
     Raises:
-        CaseError: a text is wrong.
+        CaseError: a text is wrong, or more than a kernel takes.
     """
     texts = _Texts(equation, tuple(axes))
     defines, outputs = texts.defines(), texts.outputs(role, acceleration)
@@ -233,7 +249,7 @@ def build(
     fields = {*equation.unknowns, *equation.arrays, *noises, *(set(levels.stages) - set(levels.integrals))}
     prefix = f"{equation.name.replace('-', '_')}_{len(axes)}d_o{order}"
     lower = _StageBuilder(texts, order, frozenset(fields), levels.integrals, places, prefix)
-    stages = tuple(lower(name, {name: e}) for name, e in levels.stages.items())
+    stages = tuple(part for name, e in levels.stages.items() for part in lower.parts(lower(name, {name: e}), 0))
     rate = lower("acceleration" if acceleration else role, last, updates=role == "rate")
     read = {name for stage in (*stages, rate) for name in stage.inputs}
     late = [name for name in equation.unknowns if name in read and name not in rate.outputs]
@@ -241,7 +257,7 @@ def build(
         raise CaseError(f"time.scheme: leapfrog needs rates without {late[0]}; use scheme = 'rk4'")
     arrays = tuple(name for name in (*equation.arrays, *noises) if name in read)
     faces = {name: place for name, place in places.items() if place != CELL}
-    return Program(equation, tuple(axes), order, stages, rate, arrays, role, at=faces)
+    return Program(equation, tuple(axes), order, stages, rate, arrays, role, at=faces, parts=lower.parts(rate, terms))
 
 
 @dataclass(frozen=True)
@@ -329,7 +345,7 @@ class _StageBuilder:
         numbers = {integral: n for n, integral in enumerate(self.integrals)}
         lowering = Lowering(self.texts.axes, self.order, self.fields, numbers)
         values = [lowering.value(e) for e in outputs.values()]
-        stage = make_stage(
+        return make_stage(
             f"{self.prefix}_{name}",
             outputs,
             *fused(lowering.tape.operations, values),
@@ -338,10 +354,13 @@ class _StageBuilder:
             integral=numbers.get(name),
             is_mean=self.integrals.get(name, False),
         )
-        most = MAX_COEFFICIENTS - len(numbers)
-        if len(stage.coefficients) > most:
-            raise CaseError(
-                f"{self.texts.equation.group}: {name} has {len(stage.coefficients)} different constants, and a kernel "
-                f"takes {most}; write some of them as numbers, or move a part into a coefficient field"
-            )
-        return stage
+
+    def parts(self, stage: Stage, terms: int) -> tuple[Stage, ...]:
+        """The kernels of a stage: itself, or one for each group of its outputs; they share its operations."""
+        terms, sums = terms if stage.updates else 0, len(self.integrals)
+        ranges = groups.cuts(stage, terms, sums)
+        made = [part(stage, a, b, f"_{n}") for n, (a, b) in enumerate(ranges, 1)] if len(ranges) > 1 else [stage]
+        for one in made:
+            if problem := groups.beyond(one, terms, sums):
+                raise CaseError(f"{self.texts.equation.group}: what gives {one.outputs[0]} {problem}")
+        return tuple(made)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,16 +24,18 @@ if TYPE_CHECKING:
 
 SAMPLES = (0.0, 0.03, 0.12, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # wave numbers in units of pi / h
 COARSE = (0.0, 0.25, 0.5, 0.7, 1.0)  # a part of them
-MOST_STATES = 64
+FEW = (0.0, 0.5, 1.0)  # those of systems of many fields
+MOST_STATES, LEAST_STATES = 64, 2
+WORK = 3e7  # most cubes of the number of unknowns, for about a second
 Ranges = Mapping[str, Sequence[float]]  # of each name the ends of its values, or of t the times to look at
 
 
 @dataclass(frozen=True)
 class _Dual:
-    """Values by state, and their derivatives by the amplitude of each unknown: shape (unknowns, states, waves)."""
+    """Values by state, and their derivatives by the amplitude of each unknown, of shape (states, waves); or none."""
 
     value: np.ndarray
-    tangent: np.ndarray
+    tangent: Mapping[int, np.ndarray] = field(default_factory=dict)
 
 
 def eigenvalues(
@@ -48,12 +50,15 @@ def eigenvalues(
         ranges: smallest and largest value of each unknown and coefficient field, of x, y, z, and times; the states
             looked at are corners, edges and middles of this box.
         volume: of the domain, for integrals.
-        samples: wave numbers along an axis, 0 first; they have both signs where the sign matters.
+        samples: wave numbers along an axis, 0 first; they have both signs where the sign matters.  Of many unknowns
+            only three are looked at, and fewer states.
 
     Returns:
         Eigenvalues of shape (states, waves, unknowns), the wave of number 0 first; and the rate.
     """
-    states = _states(program, ranges)
+    cube, axes = len(program.unknowns) ** 3, len(program.axes)
+    samples = samples if cube * 8 * len(samples) ** axes <= WORK else FEW
+    states = _states(program, ranges, min(MOST_STATES, max(LEAST_STATES, int(WORK / (cube * len(samples) ** axes)))))
     waves = np.array(list(itertools.product(*[samples] * len(program.axes)))) * np.pi
     matrix, _ = _matrix(program, coefficients, states, waves, volume)
     if np.any(matrix.imag):  # one wave and its opposite are conjugate, so that one axis keeps its sign
@@ -62,8 +67,8 @@ def eigenvalues(
                 turned = waves[(waves > 0).all(axis=1)] * (1, *signs)
                 more, _ = _matrix(program, coefficients, states, turned, volume)
                 matrix = np.concatenate([matrix, more], axis=1)
-    finite = np.nan_to_num(matrix, nan=0.0, posinf=0.0, neginf=0.0)
-    values = finite[..., 0] if finite.shape[-1] == 1 else np.linalg.eigvals(finite)
+    finite = np.nan_to_num(matrix if np.any(matrix.imag) else matrix.real, nan=0.0, posinf=0.0, neginf=0.0)
+    values = (finite[..., 0] if finite.shape[-1] == 1 else np.linalg.eigvals(finite)).astype(complex)
     uniform = values[:, 0, :]
     return values, float(max(np.abs(uniform.imag).max(initial=0.0), uniform.real.max(initial=0.0), 0.0))
 
@@ -133,7 +138,11 @@ def _matrix(
     theta[:, [("z", "y", "x").index(axis) for axis in program.axes]] = waves
     with np.errstate(all="ignore"):
         rates = _rates(program, coefficients, states, theta, volume)
-    return np.array([r.tangent for r in rates]).transpose(2, 3, 0, 1), np.array([r.value for r in rates])
+    matrix = np.zeros((len(states[""]), len(waves), len(rates), len(program.unknowns)), complex)
+    for i, r in enumerate(rates):
+        for j, derivative in r.tangent.items():
+            matrix[:, :, i, j] = derivative
+    return matrix, np.array([r.value for r in rates])
 
 
 def _rates(
@@ -141,16 +150,13 @@ def _rates(
     volume: float,
 ) -> list[_Dual]:  # fmt: skip
     unknowns, zero = program.unknowns, states[""]
-    still = np.zeros((len(unknowns), len(zero), len(theta)), complex)
-    fields = {name: _Dual(states.get(name, zero), still) for name in (*program.arrays, "x", "y", "z", "t")}
-    for i, name in enumerate(unknowns):
-        tangent = still.copy()
-        tangent[i] = 1.0
-        fields[name] = _Dual(states.get(name, zero), tangent)
+    one = np.ones((len(zero), len(theta)), complex)
+    fields = {name: _Dual(states.get(name, zero)) for name in (*program.arrays, "x", "y", "z", "t")}
+    fields |= {name: _Dual(states.get(name, zero), {i: one}) for i, name in enumerate(unknowns)}
     for stage in program.defines:
         (value,) = _linearise(stage, coefficients[stage.name], fields, theta)
         if stage.integral is not None:  # no wave but the constant changes it
-            value = _Dual(value.value * (1.0 if stage.is_mean else volume), still)
+            value = _Dual(value.value * (1.0 if stage.is_mean else volume))
             fields[f"integral {stage.integral}"] = value
         fields[stage.outputs[0]] = value
     return _linearise(program.rate, coefficients[program.rate.name], fields, theta)
@@ -159,14 +165,14 @@ def _rates(
 def _linearise(
     stage: Stage, coefficients: Sequence[float], fields: Mapping[str, _Dual], theta: np.ndarray
 ) -> list[_Dual]:
-    zero = np.zeros_like(next(iter(fields.values())).tangent)
+    count = len(next(iter(fields.values())).value)
 
     def load(data: tuple[int, Offset]) -> _Dual:
-        f = fields[stage.inputs[data[0]]]
-        return _Dual(f.value, f.tangent * np.exp(1j * (theta @ np.array(data[1]))))
+        f, turn = fields[stage.inputs[data[0]]], np.exp(1j * (theta @ np.array(data[1])))
+        return _Dual(f.value, {i: derivative * turn for i, derivative in f.tangent.items()})
 
     def constant(number: float) -> _Dual:
-        return _Dual(np.full(zero.shape[1], float(number)), zero)
+        return _Dual(np.full(count, float(number)))
 
     leaves: dict[str, Callable[[Any], _Dual]] = {
         "load": load,
@@ -183,10 +189,12 @@ def _apply(name: str, arguments: Sequence[_Dual]) -> _Dual:
     """A function of duals: exact rules for arithmetic, central differences for the other functions."""
     values = [a.value for a in arguments]
     value = np.asarray(NUMPY[name](*values), dtype=float)
-    tangent = np.zeros_like(arguments[0].tangent)
-    for argument, partial in zip(arguments, _partials(name, values, value), strict=True):
-        if argument.tangent.any():
-            tangent = tangent + np.where(np.isfinite(partial), partial, 0.0)[:, None] * argument.tangent
+    tangent: dict[int, np.ndarray] = {}
+    moving = any(argument.tangent for argument in arguments)
+    for argument, partial in zip(arguments, _partials(name, values, value) if moving else values, strict=True):
+        factor = np.where(np.isfinite(partial), partial, 0.0)[:, None]
+        for i, derivative in argument.tangent.items():
+            tangent[i] = tangent.get(i, 0.0) + factor * derivative
     return _Dual(value, tangent)
 
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 
-ABI = 5
-MAX_FIELDS, MAX_COEFFICIENTS, MAX_TERMS, MAX_DEPTH, MAX_POINTS, SUM_DIGITS = 64, 128, 12, 8, 8, 70
+ABI = 6
+MAX_FIELDS, MAX_COEFFICIENTS, MAX_TERMS, MAX_DEPTH, MAX_POINTS, SUM_DIGITS = 256, 128, 12, 8, 8, 70
 TYPES = {"float64": "f64", "float32": "f32"}
 LIBRARIES = Path(__file__).parent.parent / "lib"
 Int3 = ctypes.c_int64 * 3
@@ -34,10 +34,10 @@ class Args(ctypes.Structure):
         ("lo", Int3), ("hi", Int3), ("stride", Int3), ("offset", Int3), ("period", Int3),
         ("lower", ctypes.c_double * 3), ("spacing", ctypes.c_double * 3), ("time", ctypes.c_double),
         ("scale", ctypes.c_double), ("terms", ctypes.c_int64), ("weight", ctypes.c_double * MAX_TERMS),
-        ("coefficient", ctypes.c_double * MAX_COEFFICIENTS), ("field", ctypes.c_void_p * MAX_FIELDS),
+        ("coefficient", ctypes.c_double * MAX_COEFFICIENTS),
         ("stream", ctypes.c_void_p), ("ahead", ctypes.c_void_p), ("ahead_lines", ctypes.c_int64),
         ("streaming", ctypes.c_int64), ("colour", ctypes.c_int64), ("other_stride", Int3), ("other_offset", Int3),
-        ("finer", Int3), ("coarser", Int3),
+        ("finer", Int3), ("coarser", Int3), ("field", ctypes.c_void_p * MAX_FIELDS),
     ]  # fmt: skip
 
 

@@ -116,7 +116,7 @@ def load_of(problem: Problem, processes: Triple, threads: int) -> Load:
     return Load(
         grid=problem.grid,
         processes=processes,
-        kernels=evaluations * len(program.stages) + problem.is_adaptive * unknowns,
+        kernels=evaluations * len(program.kernels) + problem.is_adaptive * unknowns,
         radius=program.radius,
         reach=evaluations * sum(stage.radius for stage in program.stages),
         lag=lags(problem.grid, program.radius, program.radius, problem.closure, program.has_corners),

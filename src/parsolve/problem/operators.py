@@ -41,15 +41,16 @@ def operator_of(
         return StageKernel(
             kernel_of(stage), stage.inputs, stage.outputs, coefficients(stage, grid, parameters), stage.radius,
             stage.updates,
-            reach=0 if stage is program.rate else program.reach[stage.outputs[0]],
+            reach=program.reach[stage.outputs[0]] if stage in program.defines else 0,
             integral=stage.integral,
             factor=1 / grid.size if stage.is_mean else prod(grid.spacing),
             timed=any(op.name == "time" for op in stage.operations),
         )  # fmt: skip
 
     return Operator(
-        tuple(kernel(stage) for stage in program.defines), (kernel(program.rate),), program.exchanged, program.ghost,
-        program.radius, closure_base(program.order), program.has_corners, conditions,
+        tuple(kernel(stage) for stage in program.defines),
+        tuple(kernel(stage) for stage in program.kernels[len(program.defines) :]),
+        program.exchanged, program.ghost, program.radius, closure_base(program.order), program.has_corners, conditions,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from parsolve.domain.grid import AXES
 from parsolve.equations.operations import NUMPY
 from parsolve.equations.operators import ADVECTION, FACE_FLUXES, name_of
+from parsolve.equations.program import part
 from parsolve.problem.operators import coefficients
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     import sympy
 
+    from parsolve.equations.program import Stage
     from parsolve.equations.tape import Offset
     from parsolve.problem.problem import Problem
 
@@ -41,10 +43,11 @@ def peclet_warnings(problem: Problem, extrema: Mapping[str, tuple[float, float]]
     if nested or problem.equation.time_order == 2:
         return found
     states = _states(problem, extrema)
-    for name, expression in zip(program.unknowns, program.rate.expressions, strict=True):
+    for n, (name, expression) in enumerate(zip(program.unknowns, program.rate.expressions, strict=True)):
+        stage = part(program.rate, n, n + 1)
         for axis in problem.grid.names:
             if not _has_upwind(expression, axis):
-                number = _cell_peclet(problem, states, name, axis)
+                number = _cell_peclet(problem, states, stage, axis)
                 if number > LARGEST * (1 + 1e-6):
                     found.append(_warning(name, axis, problem.grid.cells[AXES.index(axis)], number))
     return found
@@ -80,9 +83,9 @@ def _states(problem: Problem, extrema: Mapping[str, tuple[float, float]]) -> dic
     return {name: low + part * (high - low) for part, (name, (low, high)) in zip(parts.T, ranges.items(), strict=True)}
 
 
-def _cell_peclet(problem: Problem, states: Mapping[str, np.ndarray], name: str, axis: str) -> float:
-    """Largest cell Peclet number of a field along an axis, over the states; 0 without advection."""
-    forward, backward = (_weight(problem, states, name, axis, side) for side in (1, -1))
+def _cell_peclet(problem: Problem, states: Mapping[str, np.ndarray], stage: Stage, axis: str) -> float:
+    """Largest cell Peclet number of a stage's field along an axis, over the states; 0 without advection."""
+    forward, backward = (_weight(problem, states, stage, axis, side) for side in (1, -1))
     advection, diffusion = np.abs(forward - backward), forward + backward
     least = 1e-6 * (np.abs(forward) + np.abs(backward))  # below it are errors of rounding
     with np.errstate(all="ignore"):
@@ -91,9 +94,9 @@ def _cell_peclet(problem: Problem, states: Mapping[str, np.ndarray], name: str, 
     return float(numbers.max(initial=0.0))
 
 
-def _weight(problem: Problem, states: Mapping[str, np.ndarray], name: str, axis: str, side: int) -> np.ndarray:
-    """Derivative of the rate of a field by its value at a neighbour, by central differences, state by state."""
-    stage = problem.program.rate
+def _weight(problem: Problem, states: Mapping[str, np.ndarray], stage: Stage, axis: str, side: int) -> np.ndarray:
+    """Derivative of the rate of a stage's field by its value at a neighbour, by central differences, state by state."""
+    (name,) = stage.outputs
     offset = tuple(side if other == axis else 0 for other in AXES)
     values = coefficients(stage, problem.grid, problem.parameters)
     small = 1e-6 * np.maximum(1e-3 * np.abs(states[name]).max(), np.abs(states[name]))
@@ -114,7 +117,7 @@ def _weight(problem: Problem, states: Mapping[str, np.ndarray], name: str, axis:
         }
         with np.errstate(all="ignore"):
             rates = stage.evaluate(leaves, lambda operation, arguments: NUMPY[operation](*arguments))
-        return np.broadcast_to(rates[stage.outputs.index(name)], small.shape)
+        return np.broadcast_to(rates[0], small.shape)
 
     weight: np.ndarray = (rate(small) - rate(-small)) / (2 * small)
     return weight

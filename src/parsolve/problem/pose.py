@@ -48,7 +48,8 @@ def pose(case: Case) -> Problem:
             f"leapfrog is for equations that give u_tt; for {_named(equation)} use one of {', '.join(choices)}",
         )
     with case.located():
-        program = build(equation, grid.names, case.run.order, acceleration=acceleration)
+        terms = max(len(row.weights) for row in scheme.rows)
+        program = build(equation, grid.names, case.run.order, acceleration=acceleration, terms=terms)
     _check_time(case, scheme)
     _check_initial(case, equation)
     parameters = {name: p.default for name, p in equation.parameters.items()} | dict(case.parameters)

@@ -80,6 +80,15 @@ class Operator:
         """Names of the results."""
         return tuple(name for stage in self.results for name in stage.outputs)
 
+    @cached_property
+    def reach(self) -> int:
+        """Neighbours that all stages read together, the results beside each other."""
+        return sum(self.reads(stage) for stage in (*self.defines, self.results[0]))
+
+    def reads(self, stage: StageKernel) -> int:
+        """Neighbours that a stage reads, or for a result that any of the results does."""
+        return max(r.radius for r in self.results) if stage in self.results else stage.radius
+
     @property
     def intermediate(self) -> tuple[str, ...]:
         """Names of the fields that the define stages make."""

@@ -134,7 +134,7 @@ class _Builder:
         self.sub, self.device, self.dtype = first.subdomain, first.device, first.dtype
         self.whole = whole
         self.operators = [update.operator for update in updates]
-        self.left = sum(stage.radius for op in self.operators for stage in op.stages)  # what later stages reach
+        self.left = sum(op.reach for op in self.operators)  # what later stages reach
         self.corners = any(op.corners for op in self.operators)
         self.closure = max(op.closure for op in self.operators)
         self.depth = max(op.radius for op in self.operators)  # of physical ghosts
@@ -186,11 +186,13 @@ class _Builder:
         entry.args, entry.worst = ctypes.pointer(norm.args), ctypes.pointer(norm.result)
 
     def _add_kernel(self, update: Update, stage: StageKernel, n: int) -> Args:
-        self.left -= stage.radius
-        if self._kernels or (self.entries and self.corners):
-            # Behind what it reads, a kernel or closed rows, and behind what still reads what it writes.
-            self._lag = [a + b for a, b in zip(self._lag, self._lags(max(stage.radius, self._last)), strict=True)]
-        self._kernels, self._last = self._kernels + 1, stage.radius
+        radius = update.operator.reads(stage)
+        if stage not in update.operator.results[1:]:  # which run beside the first
+            self.left -= radius
+            if self._kernels or (self.entries and self.corners):
+                # Behind what it reads, a kernel or closed rows, and behind what still reads what it writes.
+                self._lag = [a + b for a, b in zip(self._lag, self._lags(max(radius, self._last)), strict=True)]
+        self._kernels, self._last = self._kernels + 1, radius
         box = self._box()
         bound = update.bind(stage, box)
         assert isinstance(stage.kernel, CompiledKernel)
@@ -198,8 +200,9 @@ class _Builder:
         entry.args = ctypes.pointer(bound.args)
         self.keep += [bound, stage.kernel]
         inputs, outputs, terms = update.inputs(stage), update.outputs(stage), update.added(stage)
+        entry.count = len(inputs) + len(outputs) + len(terms)
         self._touched |= dict.fromkeys(f.address for f in (*inputs, *outputs, *terms))
-        read = [*(inputs if self.left + stage.radius else []), *(terms if self.left else [])]
+        read = [*(inputs if self.left + radius else []), *(terms if self.left else [])]
         self.live |= {id(f): f for f in read if id(f) not in self._written | self._fixed}
         for f in outputs:
             self._written.add(id(f))
