@@ -14,8 +14,10 @@ import pytest
 from mpi4py import MPI
 
 from parsolve.case import Case
+from parsolve.domain import cores
 from parsolve.domain.redistribute import allgather
 from parsolve.equations.catalogue import CATALOGUE
+from parsolve.equations.equation import field_of
 from parsolve.march.march import Outcome
 from parsolve.march.stepper import Workspace
 from parsolve.problem.layout import decide
@@ -88,6 +90,12 @@ def solo() -> Iterator[MPI.Intracomm]:
     duplicate.Free()
 
 
+@pytest.fixture
+def many_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if this process might use more cores than any test has threads."""
+    monkeypatch.setattr(cores, "usable_cores", lambda: set(range(64)))
+
+
 @dataclass(frozen=True)
 class Solution:
     """Global arrays, shape as in a file, of the frames of a march; ``fields`` are those of the last one."""
@@ -140,7 +148,7 @@ class Lab:
             for axis, n, end in zip(axes, cells, lengths, strict=True)
         }
         named = isinstance(equation, str)
-        fields = CATALOGUE[equation].fields if named else [key.removesuffix("_tt") for key in equation]
+        fields = CATALOGUE[equation].fields if named else [field_of(key) for key in equation]
         noise = {name: f"0.4 + 0.3*noise(seed={i})" for i, name in enumerate(fields)}
         law = {"equation" if named else "evolve": equation}
         initial = {"initial": noise | tables.pop("initial", {})}

@@ -71,6 +71,8 @@ def test_what_is_wrong_is_told_as_of_a_file(tables: dict[str, object], words: st
         sympy.Piecewise((x, x < 0), (y, x < 0.5), (2, True)),
         sympy.Piecewise((x, (x < 0.5) & (y > 0)), (y, sympy.Eq(x, y) | ~((x > 0.7) & (y < 0.2))), (3, True)),
         sympy.Piecewise((1, sympy.Ne(x, y)), (x, True)),
+        sympy.Heaviside(x - y, 0) + sympy.Heaviside(x + y, 1) + sympy.Heaviside(x, sympy.Rational(1, 4)),
+        sympy.Mod(x, 0.25) + sympy.Mod(-y, x + 2),
     ],
     ids=str,
 )
@@ -192,3 +194,73 @@ def test_what_is_no_case_or_no_name_is_told(case: Any, out: Any) -> None:
 def test_the_public_names_are_shown() -> None:
     assert {"make_case", "solve", "Case", "__version__"} <= set(dir(parsolve))
     assert parsolve.__version__[0].isdigit() or parsolve.__version__ == "unknown (run from source)"
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_conditions_of_sympy_keep_their_values(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    kinds = [sympy.And, sympy.Or, sympy.Xor, sympy.Nand, sympy.Implies, sympy.Equivalent, sympy.ITE]
+    relations = [sympy.Lt, sympy.Le, sympy.Gt, sympy.Ge, sympy.Eq, sympy.Ne]
+
+    def condition(depth: int) -> Any:
+        if not depth:
+            return relations[random.integers(6)](random.choice([x, y, x + y]), random.choice([x - y, 0.25, x * y]))
+        kind = kinds[random.integers(7)]
+        parts = [condition(depth - 1) for _ in range(3 if kind is sympy.ITE else 2)]
+        return sympy.Not(kind(*parts)) if random.random() < 0.3 else kind(*parts)
+
+    holds = condition(int(random.integers(3)))
+    axes = np.meshgrid(np.linspace(-1, 1, 9), np.linspace(-1, 1, 9))
+    expected = np.broadcast_to(sympy.lambdify((x, y), holds)(*axes), axes[0].shape)
+    for e, inside, outside in ((holds, 1, 0), (sympy.Piecewise((x, holds), (2, True)), axes[0], 2)):
+        ours = evaluate(parse(text(e), ["x", "y"], key="e"), dict(zip("xy", axes, strict=True)))
+        np.testing.assert_array_equal(np.broadcast_to(ours, axes[0].shape), np.where(expected, inside, outside))
+
+
+def nested(kind: Any, depth: int = 5000) -> Any:
+    data: Any = 1
+    for _ in range(depth):
+        data = kind(data)
+    return data
+
+
+HUGE = 10**5000
+
+
+@pytest.mark.parametrize(
+    ("tables", "key"),
+    [
+        ({"output": {"fields": nested(lambda data: [data])}}, "output.fields"),
+        ({"initial": {"u": nested(lambda data: [data])}}, "initial.u"),
+        ({"initial": nested(lambda data: {"a": data})}, "initial"),
+        ({"grid": {"x": {"cells": HUGE, "range": (0, 1)}}}, "grid.x.cells"),
+        ({"grid": {"x": {"cells": 10**400, "range": (0, 1)}}}, "grid.x.cells"),
+        ({"parameters": {"D": HUGE}}, "parameters.D"),
+        ({"parameters": {"D": sympy.Integer(HUGE)}}, "parameters.D"),
+        ({"initial": {"u": HUGE * x}}, "initial.u"),
+    ],
+    ids=range(8),
+)
+def test_what_no_file_could_hold_is_refused_with_its_key(tables: dict[str, Any], key: str) -> None:
+    base = {"equation": "heat", "grid": {"x": {"cells": 8, "range": (0, 1)}}, "initial": {"u": 1}, "time": {"steps": 1}}
+    with pytest.raises(CaseError) as caught:
+        parsolve.make_case(base, **tables)
+    assert key in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("title", ["\udcff", "a\0b", "w\u00e4rme \U0001f600"])
+def test_any_title_is_kept(tmp_path: Path, title: str) -> None:
+    grid = {"x": {"cells": 8, "range": (0, 1)}}
+    case = parsolve.make_case(equation="heat", title=title, grid=grid, initial={"u": 1}, time={"steps": 1})
+    parsolve.solve(case, tmp_path / "a.h5", comm=MPI.COMM_SELF)
+    with parsolve.open_result(tmp_path / "a.h5") as result:
+        assert result.provenance["title"] == title.replace("\0", r"\0").encode("utf-8", "backslashreplace").decode()
+
+
+def test_only_a_communicator_solves() -> None:
+    case = parsolve.make_case(
+        equation="heat", grid={"x": {"cells": 8, "range": (0, 1)}}, initial={"u": 1}, time={"steps": 1}
+    )
+    with pytest.raises(CaseError, match="comm is a communicator"):
+        parsolve.solve(case, "a.h5", comm=3)  # type: ignore[arg-type]

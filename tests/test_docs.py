@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args, get_type_hints
 
@@ -10,11 +11,13 @@ import msgspec
 import pytest
 
 from parsolve.__main__ import main
-from parsolve.case import Axis, Case, Output, Run, SideCondition, Time
+from parsolve.case import Axis, Case, Meaning, Output, Run, SideCondition, Time
 from parsolve.cli.parser import build
 from parsolve.equations.catalogue import CATALOGUE
 from parsolve.equations.functions import OPERATOR_FUNCTIONS, VALUE_FUNCTIONS
 from parsolve.march.tableaus import SCHEMES
+from parsolve.problem.plan import Plan
+from parsolve.problem.summary import Summary
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -70,7 +73,7 @@ def test_the_equation_of_the_readme(plate: Path, capfd: pytest.CaptureFixture[st
     assert main(["run", "plate.toml", "-q", "--set", "time.steps=5"]) == 0, capfd.readouterr().err
 
 
-@pytest.mark.parametrize("kind", [Case, Axis, SideCondition, Time, Output, Run])
+@pytest.mark.parametrize("kind", [Case, Axis, SideCondition, Meaning, Time, Output, Run])
 def test_every_key_of_the_case_is_documented(kind: type[msgspec.Struct]) -> None:
     keys = {field.name for field in msgspec.structs.fields(kind)} - {"origin"}
     assert not keys - words(CASE)
@@ -99,6 +102,11 @@ def test_every_command_and_option_is_documented() -> None:
     options = {text for parser in parsers for action in parser._actions for text in action.option_strings}
     missing = {text for text in options - {"-h", "--help"} if text not in COMMANDS}
     assert not missing
+
+
+@pytest.mark.parametrize("kind", [Summary, Plan])
+def test_every_key_of_the_json_is_documented(kind: type) -> None:
+    assert not {field.name for field in fields(kind)} - words(COMMANDS)
 
 
 def test_links_lead_somewhere() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import sympy
 
-from parsolve.api import text
+from parsolve.api import make_case, text
+from parsolve.problem.pose import pose
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,11 +149,125 @@ def test_fluxes_keep_the_sum(lab: Lab, operator: str, order: int) -> None:
     assert abs(rates.sum()) < 1e-14 * np.abs(rates).sum()
 
 
-def test_fluxes_keep_the_sum_in_a_closed_box(lab: Lab) -> None:
-    start = {"u": "noise(seed=1)", "w": 0.0}
-    tables = {"fields": {"k": "1.5 + noise(seed=2)"}, "initial": start, "periodic": False}
-    rates = applied(lab, "div(k*grad(u))", sympy.Integer(0), 12, "xy", 2, **tables).fields["w"]
-    assert abs(rates.sum()) < 1e-14 * np.abs(rates).sum()
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("axes", ["x", "xy", "xyz"])
+def test_diffusion_at_random_contrasts_is_bounded(lab: Lab, axes: str, order: int) -> None:
+    """The root mean square never grows, values stay near those at the start, and the sum is kept."""
+    cells = {"x": 64, "xy": 16, "xyz": 8}[axes]
+    contrast = "where(noise(seed=3) < 0, 1, 1e-6)*10**noise(seed=4)"
+    case = lab.case(
+        {"u": "div(k*grad(u))"}, *[cells] * len(axes), fields={"k": contrast}, run={"order": order},
+        initial={"u": "where(noise(seed=1) < 0, 0, 1)"}, time={"steps": 200, "dt": "auto"}, output={"every_steps": 20},
+    )  # fmt: skip
+    frames = [frame["u"] for frame in lab.solve(case).frames]
+    sizes = [float(np.sqrt(np.mean(u**2))) for u in frames]
+    assert all(after <= before * (1 + 1e-12) for before, after in pairwise(sizes))
+    assert frames[-1].min() > -0.3
+    assert frames[-1].max() < 1.3
+    assert math.fsum(frames[-1].ravel()) == pytest.approx(math.fsum(frames[0].ravel()), rel=1e-12)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_contrast_of_a_million_converges(lab: Lab, order: int) -> None:
+    """Layers of 1 and 1e-6 between walls at 0 and 1: the steady profile falls within the layers of 1e-6 alone."""
+
+    def error(n: int) -> float:
+        layers = "where(sin(4*pi*x) > 0, 1, 1e-6)"
+        case = lab.case(
+            {"u": "div(k*grad(u))"}, n, periodic=False, fields={"k": layers}, run={"order": order, "device": "numpy"},
+            boundary={"u": {"xmin": {"dirichlet": 0.0}, "xmax": {"dirichlet": 1.0}}},
+        )  # fmt: skip
+        rate = lab.rate(case)
+        zero = rate(u=np.zeros(n))["u"].ravel()
+        matrix = np.array([rate(u=row)["u"].ravel() - zero for row in np.eye(n)]).T
+        x = (np.arange(n) + 0.5) / n
+        exact = np.interp(x, [0.0, 0.25, 0.5, 0.75, 1.0], [0.0, 0.0, 0.5, 0.5, 1.0])
+        return float(np.abs(np.linalg.solve(matrix, -zero) - exact).mean())
+
+    errors = [error(n) for n in (32, 64, 128)]
+    assert errors[2] < 0.6 * errors[1] < 0.36 * errors[0]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_extrema_of_a_coefficient_keep_the_order(lab: Lab, order: int) -> None:
+    k = 1 + sympy.Rational(6, 10) * sympy.sin(2 * sympy.pi * x)
+    found = operator_order(lab, "div(k*grad(u))", flux(k, wave), wave, 28, "xy", order, fields={"k": text(k)})
+    assert found == pytest.approx(order, abs=0.35)
+
+
+def test_where_a_coefficient_touches_zero_the_order_is_about_two(lab: Lab) -> None:
+    k = sympy.sin(2 * sympy.pi * x) ** 2
+    for order in (4, 8):
+        found = operator_order(lab, "div(k*grad(u))", flux(k, wave), wave, 56, "xy", order, fields={"k": text(k)})
+        assert found > 1.7
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("dimensions", [1, 2])
+def test_no_contrast_grows_between_walls_with_a_value(lab: Lab, dimensions: int, order: int) -> None:
+    """All eigenvalues of the operator decay, of random layers up to 1e6."""
+    rng, n = np.random.default_rng(order), 20 if dimensions == 1 else 8
+    sides = {f"{axis}{end}": {"dirichlet": 0.0} for axis in "xy"[:dimensions] for end in ("min", "max")}
+    for _ in range(8 if dimensions == 1 else 1):
+        k = np.where(rng.random((n,) * dimensions) < 0.5, 1.0, 10.0 ** rng.uniform(-6, 6, (n,) * dimensions))
+        case = lab.case({"u": "div(k*grad(u))"}, *[n] * dimensions, periodic="", boundary={"u": sides})
+        rate = lab.rate(pose(make_case(case, fields={"k": k}, run={"order": order, "device": "numpy"})))
+        spectrum = np.linalg.eigvals([rate(u=unit)["u"].ravel() for unit in np.eye(n**dimensions)])
+        assert spectrum.real.max() < 1e-9 * np.abs(spectrum).max()
+
+
+CLOSED = {
+    "laplace(u)": {},
+    "-biharmonic(u)": {},
+    "laplace(u**3 - u - laplace(u)/100)": {},
+    "div((1 + u**2)*grad(u))": {},
+    "div(k*grad(u))": {"k": "1.5 + noise(seed=2)"},
+    "div(k*u*grad(u**2)) + dxx(u) - div(harmonic(k)*grad(u))": {"k": "1 + x*exp(x)"},
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("axes", ["x", "xy", "xyz"])
+@pytest.mark.parametrize("operator", CLOSED)
+def test_fluxes_keep_the_sum_between_walls(lab: Lab, operator: str, axes: str, order: int) -> None:
+    """Whatever the data: nothing flows through a wall that is a mirror."""
+    walls = {f"{axis}{end}": {"neumann": 0.0} for axis in axes for end in ("min", "max")}
+    for boundary in ({}, {"u": walls}):
+        case = lab.case(
+            {"u": operator}, *[9, 10, 8][: len(axes)], periodic="", fields=CLOSED[operator], boundary=boundary,
+            run={"order": order},
+        )  # fmt: skip
+        rates = lab.rate(case)(u=np.random.default_rng(order).standard_normal([8, 10, 9][3 - len(axes) :]))["u"]
+        assert abs(math.fsum(rates.ravel())) < 1e-14 * np.abs(rates).sum()
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("flow", ["fields", "text"])
+@pytest.mark.parametrize(
+    "form", ["vector(a*u, b*u)", "weno_flux(vector(a*u, b*u), 1, u)", "upwind_flux(vector(a*u, b*u), 1, u)"]
+)
+def test_a_flow_along_the_walls_keeps_the_sum(lab: Lab, form: str, flow: str, order: int) -> None:
+    """Cells of convection in a closed box; diffusion with a coefficient of its own beside it."""
+    wind = {"a": "sin(pi*x)*cos(pi*y)", "b": "-cos(pi*x)*sin(pi*y)"}
+    tables = {"fields": {"k": "1 + x*y"} | (wind if flow == "fields" else {}), "run": {"order": order}}
+    more = {"define": wind} if flow == "text" else {}
+    case = lab.case({"u": f"-div({form}) + div(k*grad(u))/100"}, 10, 9, periodic="", **tables, **more)
+    rates = lab.rate(case)(u=np.random.default_rng(order).standard_normal((9, 10)))["u"]
+    assert abs(math.fsum(rates.ravel())) < 1e-13 * np.abs(rates).sum()
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_mirror_has_the_order_of_the_scheme_where_the_solution_is_even(lab: Lab, order: int) -> None:
+    """Waves of heat between walls; the rate has the order p at the wall too."""
+    u = sympy.cos(sympy.pi * x) * sympy.cos(2 * sympy.pi * y) + sympy.cos(3 * sympy.pi * x) / 4
+
+    def error(n: int) -> float:
+        case = lab.case({"u": "laplace(u)"}, n, n, periodic="", run={"order": order, "device": "numpy"})
+        centres = (np.arange(n) + 0.5) / n
+        value, rate = (sympy.lambdify((x, y), e)(centres[None, :], centres[:, None]) for e in (u, laplace(u)))
+        return float(np.abs(lab.rate(case)(u=value)["u"] - rate).max())
+
+    assert measured(error, 16) == pytest.approx(order, abs=0.3)
 
 
 # boundaries

@@ -301,10 +301,11 @@ def test_the_sum_is_kept_on_a_periodic_grid(lab: Any, name: str, order: int) -> 
         assert abs(after - before) < 50 * 4 * 2.3e-16 * math.sqrt(solution.problem.grid.size) * 2
 
 
-def test_the_sum_is_kept_between_sides_without_flux(lab: Any) -> None:
+@pytest.mark.parametrize("order", [2, 4, 6, 8])
+def test_the_sum_is_kept_between_sides_without_flux(lab: Any, order: int) -> None:
     for name in ("heat", "cahn-hilliard"):
         field = next(iter(CATALOGUE[name].fields))
-        solution = lab.solve(lab.case(name, 12, 11, periodic=False, time={"steps": 50}))
+        solution = lab.solve(lab.case(name, 12, 11, periodic=False, time={"steps": 50}, run={"order": order}))
         before, after = (math.fsum(frame[field].ravel().tolist()) for frame in (solution.frames[0], solution.fields))
         assert abs(after - before) < 1e-12
 
@@ -382,7 +383,7 @@ def test_the_automatic_step_is_stable_between_boundaries(lab: Any, name: str) ->
 
 
 @pytest.mark.parametrize("pipeline", ["auto", "off"])
-def test_threads_change_no_bits(lab: Any, pipeline: str) -> None:
+def test_threads_change_no_bits(lab: Any, many_cores: None, pipeline: str) -> None:
     """Strips taken in turn, or pieces of one kernel."""
     case = lab.case("gray-scott", 40, 36, 34, time={"steps": 8, "scheme": "ssprk22"})
     one, three = (lab.solve(case | {"run": {"pipeline": pipeline, "threads": n}}) for n in (1, 3))

@@ -8,9 +8,9 @@ import sys
 import time
 import traceback
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from parsolve.cli import streams
 from parsolve.cli.main import main as run_command
 from parsolve.domain import launch
 from parsolve.errors import ParsolveError, ResourceError, SetupError, StorageError
@@ -58,31 +58,31 @@ class World:
 
     def end(self, error: ParsolveError) -> int:
         """Print an error once and return the exit code of all ranks; abort if the others are not here."""
-        text = f"parsolve: error: {error}"
+        text = streams.short(f"parsolve: error: {error}")
         if self.meeting is None or self.meeting.size == 1:
             if launch.is_first():
-                _say(text)
+                streams.tell(text)
             return error.exit_code
         if not _all_meet(self.meeting):
-            _say(f"{text} (rank {self.meeting.rank} alone; stopping all ranks)")
+            streams.tell(f"{text} (rank {self.meeting.rank} alone; stopping all ranks)")
             self.meeting.Abort(error.exit_code)
         found = self.meeting.gather((text, error.exit_code))
         if found is not None:
             for message in dict.fromkeys(text for text, _ in found):
-                _say(message)
+                streams.tell(message)
         code: int = self.meeting.bcast(found[0][1] if found is not None else None)
         return code
 
     def crash(self) -> int:
         """Print the traceback of an unexpected error and stop all ranks."""
         where = f" on rank {self.meeting.rank} of {self.meeting.size}" if self.meeting is not None else ""
-        _say(f"parsolve: unexpected error{where}; please report it:\n{traceback.format_exc().rstrip()}")
+        streams.tell(f"parsolve: unexpected error{where}; please report it:\n{traceback.format_exc().rstrip()}")
         return self._stop(1)
 
     def interrupted(self) -> int:
         """Stop all ranks after Ctrl-C."""
         if self.meeting is None or self.meeting.rank == 0:
-            _say("parsolve: interrupted")
+            streams.tell("parsolve: interrupted")
         return self._stop(INTERRUPTED)
 
     def _stop(self, code: int) -> int:
@@ -96,8 +96,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return the exit code, the same on all ranks; no error passes as a traceback."""
     world = World()
     signal.signal(signal.SIGTERM, _terminate)
+    streams.guard()
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
+        # Values that are not finite are looked for and told with their places.
+        warnings.filterwarnings("ignore", ".* encountered in ", RuntimeWarning)
         code = _run(sys.argv[1:] if argv is None else argv, world)
     world.close()  # an error that only some ranks have has stopped them all before
     return code
@@ -106,9 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str], world: World) -> int:
     """Run a command; whatever it raises is told, and gives the exit code."""
     try:
-        code = run_command(argv, world.open)
-        sys.stdout.flush()
-        return code
+        return run_command(argv, world.open)
     except ParsolveError as error:
         return world.end(error)
     except MemoryError as error:
@@ -116,11 +117,6 @@ def _run(argv: Sequence[str], world: World) -> int:
         return world.end(ResourceError(f"not enough memory ({why}); use more ranks or fewer cells"))
     except KeyboardInterrupt:
         return world.interrupted()
-    except BrokenPipeError:
-        # Whoever read our output has gone (`parsolve list | head`): nothing to say, and nobody to say it to.
-        with Path(os.devnull).open("w") as nowhere:
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
-        return 0
     except OSError as error:
         if error.filename is None:
             return world.crash()
@@ -176,14 +172,7 @@ def _all_meet(meeting: MPI.Intracomm) -> bool:
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     """Show a warning as the user needs it: without the line of our source."""
-    _say(f"parsolve: warning: {message}")
-
-
-def _say(text: str) -> None:
-    """Write to stderr in one piece, so that ranks do not mix their lines."""
-    sys.stdout.flush()
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    streams.tell(f"parsolve: warning: {message}")
 
 
 if __name__ == "__main__":

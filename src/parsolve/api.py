@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parsolve.case import Case
-from parsolve.case.tables import merge
+from parsolve.case.tables import DEEPEST, merge
 from parsolve.domain import launch
 from parsolve.errors import CaseError, SetupError
 
@@ -69,11 +69,16 @@ def solve(case: Case, out: str | Path, comm: MPI.Intracomm | None = None, force:
 
     from parsolve.run import run
 
+    if comm is not None and not isinstance(comm, MPI.Intracomm):
+        raise CaseError(f"solve: comm is a communicator, such as MPI.COMM_WORLD, got {comm!r}")
     return run(case, MPI.COMM_SELF if comm is None else comm, Path(out), force)
 
 
 def text(e: object) -> str:
-    """The text of an expression in the language of the case file; SymPy functions by their names there."""
+    """The text of an expression in the language of the case file; SymPy functions by their names there.
+
+    A condition is 1 where it holds, else 0.
+    """
     if isinstance(e, str):
         return str(e)
     import sympy
@@ -97,8 +102,17 @@ def text(e: object) -> str:
         def _print_Relational(self, e: Any) -> str:
             return f"{self._print(e.lhs)} {e.rel_op} {self._print(e.rhs)}"
 
+        def _print_BooleanFunction(self, e: Any) -> str:
+            return str(self._print(sympy.to_nnf(e, simplify=False)))
+
+        _print_Xor = _print_Implies = _print_Equivalent = _print_ITE = _print_BooleanFunction
+
         def _print_Heaviside(self, e: Any) -> str:
-            return f"heaviside({self._print(e.args[0])})"
+            at, middle = (self._print(part) for part in e.args)
+            return f"heaviside({at})" if middle == "1/2" else f"where({at} == 0, {middle}, heaviside({at}))"
+
+        def _print_Mod(self, e: Any) -> str:
+            return str(self._print(e.args[0] - e.args[1] * sympy.floor(e.args[0] / e.args[1])))
 
         def _print_Exp1(self, e: Any) -> str:
             return "exp(1)"
@@ -115,7 +129,10 @@ def text(e: object) -> str:
                 result = f"where({self._print(condition)}, {self._print(value)}, {result})"
             return str(result)
 
-    return str(Printer().doprint(sympy.sympify(e)))
+    e = sympy.sympify(e)
+    if isinstance(e, sympy.logic.boolalg.Boolean) and not isinstance(e, sympy.Symbol):
+        e = sympy.Piecewise((1, e), (0, True))
+    return str(Printer().doprint(e))
 
 
 def _plain(data: Any, place: tuple[str, ...]) -> Any:
@@ -124,6 +141,8 @@ def _plain(data: Any, place: tuple[str, ...]) -> Any:
     Raises:
         CaseError: Python functions, and keys that are one in the file.
     """
+    if len(place) > DEEPEST:
+        raise CaseError(f"{'.'.join(place[:2])}: tables or lists lie too deep in each other")
     if isinstance(data, Mapping):
         plain: dict[str, Any] = {}
         for key, value in data.items():
@@ -137,7 +156,7 @@ def _plain(data: Any, place: tuple[str, ...]) -> Any:
         if isinstance(data, tuple | list) or getattr(data, "shape", None):
             return _array(data, ".".join(place))
     if isinstance(data, tuple | list):
-        return [_plain(value, place) for value in data]
+        return [_plain(value, (*place, str(i))) for i, value in enumerate(data)]
     if hasattr(data, "tolist"):  # NumPy's
         return _plain(data.tolist(), place)
     if isinstance(data, os.PathLike):
@@ -151,7 +170,10 @@ def _plain(data: Any, place: tuple[str, ...]) -> Any:
         return data
     if data.is_Integer:
         return int(data)
-    return float(data) if getattr(data, "is_comparable", False) else text(data)
+    try:
+        return float(data) if getattr(data, "is_comparable", False) else text(data)
+    except ValueError as error:  # of numbers with thousands of digits
+        raise CaseError(f"{'.'.join(place)}: {str(error).partition('; use sys.')[0]}") from None
 
 
 def _takes_array(place: tuple[str, ...]) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parsolve.errors import owning
+from parsolve.errors import on_root, owning
 from parsolve.march.schedule import START
 from parsolve.problem.layout import decide
 from parsolve.problem.pose import pose
@@ -12,10 +13,9 @@ from parsolve.problem.prepare import prepare
 from parsolve.problem.summary import Summary, summarize
 from parsolve.store.frames import Recorder
 from parsolve.store.provenance import provenance
+from parsolve.store.source import look_at
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mpi4py import MPI
 
     from parsolve.case import Case
@@ -24,8 +24,12 @@ if TYPE_CHECKING:
     from parsolve.stages.operator import State
 
 
-def run(case: Case, comm: MPI.Intracomm, out: Path, force: bool = False, progress: Progress | None = None) -> Summary:
+def run(
+    case: Case, comm: MPI.Intracomm, out: Path | None, force: bool = False, progress: Progress | None = None
+) -> Summary:
     """Solve a case on the ranks of a communicator; collective.
+
+    Without `out` the result has the case's name, numbered where that is taken and not replaced.
 
     Returns:
         The summary, on every rank.
@@ -33,11 +37,13 @@ def run(case: Case, comm: MPI.Intracomm, out: Path, force: bool = False, progres
     Raises:
         ParsolveError: the same one on all ranks.
     """
+    on_root(comm, lambda: look_at(case.files))  # damaged files must not end a rank
     problem = pose(case)  # the case checked against its equation, the equation discretised
     layout = decide(problem, comm)  # process grid, ghosts, passes, threads, instruction set: the same for all ranks
     recorder = Recorder(
-        comm, out, problem.grid, problem.recorded, problem.dtype, provenance(case, comm),
-        keep_frames=case.output.keep_frames, force=force,
+        comm, out or Path(f"{case.stem}.h5"), problem.grid, problem.recorded, problem.dtype, provenance(case, comm),
+        keep_frames=case.output.keep_frames, force=force, number=out is None, inputs=case.files,
+        dimensions=problem.dimensions,
     )  # fmt: skip
     with owning(comm) as owner, recorder:
 

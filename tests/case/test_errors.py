@@ -109,10 +109,10 @@ def test_names_that_cannot_be(table: str, name: str) -> None:
         ({"define": {"a": "b + u", "b": "laplace(a)"}, "evolve": {"u": "a"}}, "define.a: it is defined by itself"),
         ({"define": {"a": "a"}}, "define.a: it is defined by itself"),
         ({"equation": "heat"}, "evolve: the case has equation = 'heat' already"),
-        ({"boundary": {"v": {"xmin": {"dirichlet": 0.0}}}, "grid": CLOSED}, "boundary.v: user has no such field"),
+        ({"boundary": {"v": {"xmin": {"dirichlet": 0.0}}}, "grid": CLOSED}, "boundary.v: [evolve] has no such field"),
         ({"boundary": {"u": {"xmin": {"neumann": "yy"}}}, "grid": CLOSED}, "xmin.neumann: unknown name 'yy'"),
         ({"boundary": {"u": {"xmin": {"neumann": "u"}}}, "grid": CLOSED}, "boundary.u.xmin.neumann: unknown name 'u'"),
-        ({"initial": {"u": 1.0, "v": 1.0}}, "initial.v: user has no such field"),
+        ({"initial": {"u": 1.0, "v": 1.0}}, "initial.v: [evolve] has no such field"),
         ({"time": {"steps": 1, "scheme": "leapfrog"}}, "leapfrog is for equations that give u_tt"),
         (
             {"evolve": {"u_tt": "laplace(u) - u_t"}, "time": {"steps": 1, "scheme": "leapfrog"}},

@@ -111,7 +111,7 @@ WRONG = {
     "grid.x.range=[1, 0]": "grid.x.range: must increase",
     "grid.x.range=[-1e308, 1e308]": "grid.x.range: cells of inf cannot be told apart",
     "grid.x.range=[1, 1.0000000000000002]": "grid.x.range: cells of",
-    "run.threads=1025": "run.threads: expected a whole number <= 1024, got 1025",
+    "run.threads=0": "run.threads: expected a whole number >= 1, got 0",
     "grid.x.range=[0, inf]": "grid.x.range[1]: expected a finite number, got inf",
     "grid.x=3": "grid.x: expected a table such as { cells = 64, range = [0.0, 1.0] }, got 3",
     "grid.x={cells=3}": "grid.x.range: missing",

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from parsolve.case.tables import packaged
 from parsolve.cli import environment
 
@@ -38,7 +40,10 @@ def test_new_copies_comments_and_overwrites_nothing(call: Call) -> None:
     assert Path("heat.toml").read_text() == packaged()["wave"]
     code, _, err = call("new", "wave", "-o", "no/such/folder.toml")
     assert code == 5
-    assert "no/such/folder.toml: cannot be written: No such file or directory" in err
+    assert "no/such/folder.toml: directory 'no/such' does not exist; create it" in err
+    code, _, err = call("new", "wave", "-o", "")
+    assert code == 2
+    assert "expected the name of a file" in err
 
 
 def test_doctor(call: Call) -> None:
@@ -50,6 +55,19 @@ def test_doctor(call: Call) -> None:
     assert all(found["Python"][name] != "missing" for name in ("numpy", "scipy", "h5py", "HDF5"))
     code, out, _ = call("doctor")
     assert out.startswith("# parsolve doctor\n")
+
+
+@pytest.mark.parametrize("compiler", ["no-such-compiler", "false", "'", ""])
+def test_doctor_finds_what_keeps_equations_from_being_compiled(
+    call: Call, monkeypatch: pytest.MonkeyPatch, compiler: str
+) -> None:
+    monkeypatch.setenv("CC", compiler)
+    monkeypatch.setattr(environment, "_ask", lambda *_, **__: (0, "asked"))
+    if not compiler:
+        monkeypatch.setenv("PATH", "/nowhere")
+    code, out, _ = call("doctor", "--json")
+    assert code == 3
+    assert any("equations of [evolve] run in NumPy" in problem for problem in json.loads(out)["problems"])
 
 
 def test_doctor_knows_families() -> None:

@@ -99,21 +99,6 @@ def test_a_command_leaves_no_file_and_no_communicator(comm: MPI.Intracomm) -> No
     world.close()
 
 
-def test_a_reader_that_has_gone_costs_no_descriptor(shell: Shell) -> None:
-    code = """
-import os, sys
-import parsolve.__main__ as program
-def command(argv, start_mpi):
-    raise BrokenPipeError
-program.run_command = command
-os.listdir("/dev/fd")
-before = len(os.listdir("/dev/fd"))
-assert program.main([]) == program.main([]) == 0
-sys.exit(len(os.listdir("/dev/fd")) - before)
-"""
-    assert shell("-c", code).returncode == 0
-
-
 def test_import_is_light(shell: Shell) -> None:
     done = shell("-c", "import parsolve, sys; print(sorted({'sympy', 'h5py', 'matplotlib'} & set(sys.modules)))")
     assert done.stdout == "[]\n", done.stderr
@@ -219,7 +204,7 @@ def test_a_member_that_fails_does_not_stop_the_others(lab: Any, comm: MPI.Intrac
     from parsolve.run import run
 
     part = comm.Split(comm.rank % 2)
-    steps = {"steps": 40, "dt": 1.0 if comm.rank % 2 else 1e-4}
+    steps = {"steps": 40, "dt": 1.0 if comm.rank % 2 else 1e-4, "unstable": "allow"}
     case = Case.from_dict(lab.case("allen-cahn", 16, 12, time=steps))
     try:
         run(case, part, shared_tmp / f"{comm.rank % 2}.h5")

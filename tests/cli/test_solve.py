@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import h5py
 import pytest
 
 from parsolve.case.tables import packaged
-from parsolve.cli.solve import free_name
 
 if TYPE_CHECKING:
     import subprocess
@@ -19,15 +20,6 @@ if TYPE_CHECKING:
     Shell = Callable[..., subprocess.CompletedProcess[str]]
 
 SMALL = ("--set", "grid.x.cells=16", "--set", "grid.y.cells=12", "--set", "time.steps=3")
-
-
-def test_free_name(tmp_path: Path) -> None:
-    path = tmp_path / "heat.h5"
-    assert free_name(path) == path
-    path.touch()
-    assert free_name(path) == tmp_path / "heat-2.h5"
-    (tmp_path / "heat-2.h5.frames").mkdir()
-    assert free_name(path) == tmp_path / "heat-3.h5"
 
 
 def test_run_twice_works_twice_and_is_the_same(call: Call) -> None:
@@ -71,6 +63,28 @@ def test_warnings_are_told_and_stand_in_the_json(call: Call) -> None:
     assert call("run", *words, "-q")[2] == ""
 
 
+@pytest.mark.parametrize(
+    ("words", "changes", "text"),
+    [
+        (("heat",), False, " steps\n"),
+        (("cahn-hilliard",), True, "about "),
+        (("gray-scott", "--set", "time.scheme=dp45", "--set", "time.tolerance=1e-4"), True, "adapted to the tolerance"),
+    ],
+)
+def test_steps_that_change_are_told(call: Call, words: tuple[str, ...], changes: bool, text: str) -> None:
+    code, out, err = call("check", *words)
+    assert (code, err) == (0, "")
+    line = next(line for line in out.splitlines(keepends=True) if line.split()[0] == "step")
+    assert text in line
+    assert ("first dt" in line) == changes
+    plan = json.loads(call("check", *words, "--json")[1])
+    assert plan["changes"] == changes
+    end = f"time.end={2 * plan['dt']!r}"
+    summary = json.loads(call("run", *words, "--set", end, "--json", "-q")[1])
+    assert summary["changes"] == changes
+    assert ("first dt" in call("run", *words, "--set", end)[1]) == changes
+
+
 def test_an_existing_result_is_kept_without_force(call: Call) -> None:
     assert call("run", "gray-scott", *SMALL, "-o", "a.h5", "-q") == (0, "", "")
     before = Path("a.h5").read_bytes()
@@ -82,13 +96,67 @@ def test_an_existing_result_is_kept_without_force(call: Call) -> None:
     assert call("run", "gray-scott", *SMALL, "-o", "a.h5", "--force", "-q")[0] == 0
 
 
+@pytest.mark.parametrize("name", ["my results/a b.h5", "$(a).h5", "it's.h5"])
+def test_what_is_shown_can_be_typed(call: Call, name: str) -> None:
+    Path(name).parent.mkdir(exist_ok=True)
+    out = call("run", "gray-scott", *SMALL, "-o", name)[1]
+    line = next(line for line in out.splitlines() if "look at it" in line)
+    assert shlex.split(line)[-1] == name
+    assert shlex.split(call("new", "heat", "-o", f"{name}.toml")[1].splitlines()[-1])[-1] == f"{name}.toml"
+
+
+def test_without_a_name_results_are_numbered_or_with_force_replaced(call: Call) -> None:
+    for result in ("gray-scott.h5", "gray-scott-2.h5"):
+        assert call("run", "gray-scott", *SMALL, "-q") == (0, "", "")
+        assert Path(result).is_file()
+    assert call("run", "gray-scott", *SMALL, "-q", "--force") == (0, "", "")
+    assert sorted(map(str, Path().iterdir())) == ["gray-scott-2.h5", "gray-scott.h5"]
+
+
+def test_units_of_the_case_stand_in_the_result(call: Call) -> None:
+    units = ("units.x=um", "units.time=h", "units.u.unit=mol/L", "units.u.name=concentration")
+    words = [word for text in units for word in ("--set", text)]
+    assert call("run", "gray-scott", *SMALL, *words, "-o", "a.h5", "-q") == (0, "", "")
+    facts = json.loads(call("info", "a.h5", "--json")[1])
+    assert facts["units"] == {"time": "h", "x": "um", "y": "1", "u": "mol/L", "v": "1"}
+    assert facts["long_names"]["u"] == "concentration"
+    assert facts["long_names"]["x"] == "x"
+    out = call("info", "a.h5")[1]
+    assert "time (h); x (um); u, concentration (mol/L); v, " in out
+    assert "[units.u]" in facts["provenance"]["case"]
+    for wrong, said in (
+        ("units.w=K", "units.w: no such field or axis"),
+        ("units.z=K", "units.z: no such field or axis"),
+        ("units.u=1", "expected text or a table such as { unit ="),
+        ("units.u.units=K", "did you mean 'unit'?"),
+    ):
+        code, _, err = call("run", "gray-scott", *SMALL, "--set", wrong)
+        assert code == 2
+        assert said in err
+
+
+def test_what_a_run_reads_is_never_replaced(call: Call) -> None:
+    assert call("new", "heat", "-o", "a.toml")[0] == 0
+    few = ("--set", "time.steps=1")
+    assert call("run", "a.toml", *few, "-o", "b.h5", "-q")[0] == 0
+    from_b = ("--set", "initial.u.file=b.h5")
+    for words in (("-o", "a.toml", *few), ("-o", "b.h5", *few, *from_b)):
+        before = {path: path.read_bytes() for path in Path().iterdir()}
+        code, _, err = call("run", "a.toml", *words, "--force")
+        assert code == 5
+        assert "is read here" in err
+        assert {path: path.read_bytes() for path in Path().iterdir()} == before
+
+
 def test_info_plot_and_a_difference(call: Call) -> None:
     assert call("run", "gray-scott", *SMALL, "-o", "a.h5", "-q")[0] == 0
     assert call("run", "gray-scott", *SMALL, "--set", "parameters.F=0.05", "-o", "b.h5", "-q")[0] == 0
     code, out, _ = call("compare", "a.h5", "b.h5")
-    assert code == 5
+    assert code == 1
     assert "field 'u'" in out
     assert call("compare", "a.h5", "b.h5", "--atol", "1")[0] == 0
+    Path("c.h5").write_text("no result")
+    assert call("compare", "a.h5", "c.h5")[0] == call("compare", "c.h5", "a.h5")[0] == 5
     code, out, _ = call("info", "a.h5")
     assert code == 0
     assert "16 x 12 (x, y)" in out
@@ -105,6 +173,16 @@ def test_info_plot_and_a_difference(call: Call) -> None:
     code, _, err = call("plot", "a.h5", "--field", "w")
     assert code == 2
     assert "'w'" in err
+
+
+@pytest.mark.parametrize("suffix", ["vtkhdf", "nc"])
+def test_a_result_may_have_the_suffix_that_other_programs_know(call: Call, suffix: str) -> None:
+    for name in ("a.h5", f"a.{suffix}"):
+        assert call("run", "gray-scott", *SMALL, "-o", name, "-q") == (0, "", "")
+    assert call("compare", "a.h5", f"a.{suffix}")[0] == 0
+    xarray = pytest.importorskip("xarray")
+    with xarray.open_dataset(f"a.{suffix}", engine="h5netcdf") as data:
+        assert data.u.shape == (2, 12, 16)
 
 
 @pytest.mark.parametrize("name", packaged())
@@ -149,10 +227,15 @@ def test_what_the_equation_does_not_know_is_refused(call: Call, override: str) -
 
 
 def test_wrong_input_under_mpi_is_told_once(shell: Shell, tmp_path: Path) -> None:
+    layout = h5py.VirtualLayout((36, 36, 48), "f8")
+    layout[...] = h5py.VirtualSource("nowhere.h5", "u", (36, 36, 48))
+    with h5py.File(tmp_path / "zeros.h5", "w") as file:
+        file.create_virtual_dataset("u", layout)
     for words, code, text in (
         (["run", "nosuch"], 2, "nosuch: no such file"),
         (["run", "heat", "--set", "initial.u=sni(x)"], 2, "'sin'"),
         (["run", "heat", "-o", "no/such/place.h5"], 5, "no/such"),
+        (["run", "heat", "--set", "initial.u.file=zeros.h5"], 2, "its source 'nowhere.h5' is missing"),
     ):
         done = shell("-m", "parsolve", *words, ranks=2)
         lines = [line for line in done.stderr.splitlines() if line.startswith("parsolve: error")]

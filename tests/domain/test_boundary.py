@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from mpi4py import MPI
 
-from parsolve.domain.boundary import BoundaryFill, Condition, closure_base, ghost_weights
+from parsolve.domain.boundary import MIRROR, BoundaryFill, Condition, closure_base, ghost_weights
 from parsolve.domain.field import Field
 from parsolve.domain.grid import Grid, Subdomain, regular
 from parsolve.domain.halo import HaloExchange
@@ -163,8 +163,15 @@ def test_values_are_taken_at_the_time_of_the_fill() -> None:
     assert sorted(calls) == [0.0, 0.0, 0.5, 2.0]  # not again at the same time
 
 
-def test_a_side_without_a_condition_has_no_flux() -> None:
-    f = Field("u", subdomain((4, 3), 1), "float64")
+@pytest.mark.parametrize("base", [1, 3])
+@pytest.mark.parametrize("depth", range(1, 9))
+@pytest.mark.parametrize("condition", [None, MIRROR])
+def test_a_side_without_flux_is_a_mirror(condition: Condition | None, depth: int, base: int) -> None:
+    """At any depth and order; where there are fewer cells than ghosts, both ends are mirrors."""
+    f = Field("u", subdomain((4, 3), 8), "float64")
     f.owned[...] = np.arange(12.0).reshape(1, 3, 4)
-    HaloExchange([f], {}, depth=1, boundary_depth=1, base=1).fill(0.0)
-    np.testing.assert_array_equal(f.array, np.pad(f.owned, ((0, 0), (1, 1), (1, 1)), mode="edge"))
+    given = {} if condition is None else {"u": {f"{axis}{end}": condition for axis in "xy" for end in ("min", "max")}}
+    HaloExchange([f], given, depth=8, boundary_depth=depth, base=base).fill(0.0)
+    wanted = np.pad(f.owned, ((0, 0), (depth, depth), (depth, depth)), mode="symmetric")
+    inner = slice(8 - depth, depth - 8 or None)
+    np.testing.assert_array_equal(f.array[:, inner, inner], wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import prod
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from mpi4py import MPI
 
 from parsolve.case import Axis
-from parsolve.domain.grid import Grid, Subdomain, regular, split, split_grid
+from parsolve.domain.grid import Grid, Subdomain, regular, smallest_and_largest, split, split_grid
 from parsolve.domain.processes import best_processes
 from parsolve.errors import SetupError
 from parsolve.kernels.device import find_device
@@ -43,6 +44,13 @@ def test_a_grid_is_ordered_z_y_x() -> None:
     assert (g.ndim, g.size) == (2, 20)
     assert g.coordinates("x").tolist() == [-0.75, -0.25, 0.25, 0.75]
     assert g.coordinates("y").tolist() == [1.0, 3.0, 5.0, 7.0, 9.0]
+
+
+@given(st.tuples(*[st.integers(1, 40)] * 3), st.tuples(*[st.integers(1, 9)] * 3))
+def test_the_smallest_and_the_largest_box(cells: tuple[int, int, int], processes: tuple[int, int, int]) -> None:
+    g = grid(*cells)
+    sizes = [{b - a for a, b in pairwise(s)} for s in split_grid(g, processes)]
+    assert smallest_and_largest(g, processes) == (tuple(map(min, sizes)), tuple(map(max, sizes)))
 
 
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=3), st.integers(1, 24), st.booleans())

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from parsolve.domain import launch
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
 
 MPICH = {"PMI_SIZE": "4", "PMI_RANK": "2", "MPI_LOCALNRANKS": "4", "MPI_LOCALRANKID": "2"}
 OPEN_MPI = {"OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_RANK": "0", "PMIX_RANK": "0"}
@@ -31,3 +36,27 @@ def test_launchers(environment: dict[str, str], rank: int | None, copies: bool) 
     assert launch.is_first(environment) == (rank in (None, 0))
     assert (launch.duplicate(1, environment) is not None) == copies
     assert launch.duplicate(4, environment) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "threads"),
+    [(None, 1), ("3", 3), ("4,2", 4), (" 2 ", 2), ("0", 1), ("-2", 1), ("many", 1), ("", 1), ("100000", 100000)],
+)
+def test_threads_that_the_launcher_asks_for(given: str | None, threads: int) -> None:
+    assert launch.threads({} if given is None else {"OMP_NUM_THREADS": given}) == threads
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_more_threads_than_cores_are_told(comm: MPI.Intracomm, monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    """Of all ranks of a node together."""
+    for cores in range(1, 3 * comm.size + 2):
+        monkeypatch.setattr(launch, "node_cores", lambda _, cores=cores: (comm.size, set(range(cores))))
+        found = launch.oversubscription(comm, threads)
+        if comm.rank or comm.size * threads <= cores or threads > cores:
+            assert found is None
+        else:
+            assert found is not None
+            assert f"{comm.size} ranks" in found
+            assert f"share {cores} cores" in found
+            assert (f"of {threads} threads" in found) == (threads > 1)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import product
 from math import prod
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parsolve.case import Axis
@@ -30,6 +31,12 @@ def test_factorizations_are_all_of_them(size: int) -> None:
     assert all(prod(p) == size for p in found)
     divisors = sum(size % n == 0 for n in range(1, size + 1))
     assert len({p[0] for p in found}) == divisors
+
+
+@given(st.integers(1, 96), st.tuples(*[st.integers(1, 12)] * 3))
+def test_factorizations_within_bounds(size: int, most: tuple[int, int, int]) -> None:
+    fitting = [p for p in factorizations(size) if all(q <= m for q, m in zip(p, most, strict=True))]
+    assert list(factorizations(size, most)) == fitting
 
 
 @pytest.mark.parametrize(
@@ -64,16 +71,39 @@ def test_a_process_grid_fits_or_is_refused_with_the_most_ranks_that_fit(
     cells: list[int], ranks: int, least: int, periodic: bool
 ) -> None:
     g = grid(*cells, periodic=periodic)
-    try:
-        p = best_processes(g, ranks, least)
-    except SetupError as error:
-        most = int(str(error).split("at most ")[1].split()[0])
-        assert 1 <= most < ranks
-        assert prod(best_processes(g, most, least)) == most
+    ways = product(*(range(1, max(1, n // least) + 1) for n in g.cells))
+    possible = {prod(p) for p in ways}
+    if ranks not in possible:
+        with pytest.raises(SetupError) as caught:
+            best_processes(g, ranks, least)
+        assert most_of(caught.value) == max(n for n in possible if n < ranks)
     else:
+        p = best_processes(g, ranks, least)
         assert prod(p) == ranks
         assert all(q == 1 or n // q >= least for n, q in zip(g.cells, p, strict=True))
         assert all(present or q == 1 for present, q in zip(g.present, p, strict=True))
+
+
+@pytest.mark.timeout(20)
+@given(
+    st.lists(st.integers(1, 10**12), min_size=1, max_size=3),
+    st.integers(1, 2**31) | st.integers(1, 10**30) | st.sampled_from([2**31 - 1, 2**31, 10**6, 10**9]),
+    st.integers(1, 30),
+)
+@settings(max_examples=25, deadline=None)
+def test_any_number_of_ranks_is_answered_at_once(cells: list[int], ranks: int, least: int) -> None:
+    """Also far more than there are cells, and prime numbers."""
+    g = grid(*cells)
+    try:
+        assert prod(best_processes(g, ranks, least)) == ranks
+    except SetupError as error:
+        most = most_of(error)
+        assert 1 <= most < ranks
+        assert prod(best_processes(g, most, least)) == most
+
+
+def most_of(error: SetupError) -> int:
+    return int(str(error).split("at most ")[1].split()[0])
 
 
 @pytest.mark.parametrize(
@@ -81,6 +111,7 @@ def test_a_process_grid_fits_or_is_refused_with_the_most_ranks_that_fit(
     [
         ((4,), 8, None, SetupError, ("8 ranks for 4 cells", "ghost depth 2", "use at most 2 ranks")),
         ((6, 5), 16, None, SetupError, ("16 ranks for 6 x 5 cells", "use at most 6 ranks")),
+        ((37, 23), 849, None, SetupError, ("use at most 198 ranks",)),
         ((24, 16), 10**6, None, SetupError, ("1000000 ranks", "use at most 96 ranks")),  # told at once
         ((8, 8), 4, {"x": 3}, SetupError, ("run.processes: 3 x 1 is 3 ranks, but there are 4",)),
         ((8, 8), 2, {"z": 2}, CaseError, ("run.processes.z", "x, y")),

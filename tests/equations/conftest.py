@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from parsolve.equations.codegen import program_text
-from parsolve.equations.equation import Equation, Parameter
+from parsolve.equations.equation import Equation, Parameter, field_of
 from parsolve.equations.operators import AXES, spacing
 from parsolve.equations.reference import NumpyKernel
 from parsolve.equations.values import evaluate
@@ -111,7 +111,7 @@ def equation(
 ) -> Equation:
     """An equation of the fields of its texts."""
     given = {name: Parameter(value, "1", "constant") for name, value in (parameters or {}).items()}
-    fields = {name.removesuffix("_tt"): "field" for name in texts}
+    fields = {field_of(name): "field" for name in texts}
     return Equation("test", "a test", fields, given, source="test", **{group: texts}, **more)
 
 

@@ -26,6 +26,7 @@ NONLINEAR: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "conditions": ({"u": "where(u < 0.6 and not u < 0.2, u**2, laplace(u))"}, {}),
     "fluxes": ({"u": "div((1 + u**2)*grad(u)) + div(harmonic(u)*grad(u)) + upwind(vector(u, 1, 2), u) + dot(grad(u), grad(u))"}, {}),
     "weno": ({"u": "advect(vector(u, 0.5, -1), u)"}, {}),
+    "face fluxes": ({"u": "div(weno_flux(vector(u**2/2, u*v, v), vector(u, v, 1), u))", "v": "dx(upwind_flux(u*v, u, v))"}, {}),
     "stages": ({"u": "laplace(mu**2) - dx(w)*k", "v": "biharmonic(v*u) + mu"}, {"mu": "u**3 - a*laplace(u) + k", "w": "mu*v*dx(v)"}),
     "integrals": ({"u": "u*mean(u**2) + laplace(u)*integral(w) + mean(k)", "v": "mean(u*mean(v)) - v"}, {"w": "v*laplace(u)"}),
     "constant": ({"u": "3 + k", "v": "laplace(k)*x"}, {}),
@@ -42,7 +43,7 @@ def program(equation: Any, name: str, dimensions: int, order: int = 2, group: st
     )
 
 
-def state(p: Program, dimensions: int, seed: int = 0) -> dict[str, np.ndarray]:
+def state(p: Program, dimensions: int, seed: int = 1) -> dict[str, np.ndarray]:
     """Smooth enough that no comparison of the texts changes between neighbouring states."""
     rng = np.random.default_rng(seed)
     names = [*p.equation.unknowns, *p.equation.arrays]
@@ -56,7 +57,7 @@ def test_the_tangent_is_the_limit_of_differences(bench: Any, equation: Any, name
         p = program(equation, name, dimensions, order, group)
         evaluate, u = bench(H, **PARAMETERS), state(p, dimensions)
         v = {key: np.random.default_rng(7).uniform(-1, 1, u[key].shape) for key in p.unknowns}
-        step = 1e-5
+        step = 1e-6  # few comparisons of limiters change within it
         at = {n: evaluate(p, u | {key: u[key] + n * step * v[key] for key in v}) for n in (-2, -1, 1, 2)}
         found = evaluate(tangent(p), u | {f"d_{key}": value for key, value in v.items()})
         assert set(found) == {f"d_{key}" for key in p.unknowns}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from fractions import Fraction
 from itertools import product
 from typing import Any
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 import sympy
 
+from parsolve.equations.program import build
 from parsolve.equations.stencils import FIRST, MIDPOINT, ORDERS, SECOND, STAGGERED
+from parsolve.errors import CaseError
 
 X, Y, Z = sympy.symbols("x y z")
 AXES = {1: (X,), 2: (X, Y), 3: (X, Y, Z)}
@@ -114,3 +117,146 @@ def test_a_constant_has_no_derivatives(lab: Any, dimensions: int, order: int) ->
         found = rate(**dict.fromkeys(evolve, constant))
         for (name, values), text in zip(found.items(), texts, strict=True):
             assert not values.any(), (name, text, constant)
+
+
+FLUXES = ("div(k*grad(u))", "div(harmonic(k)*grad(u))", "div(k**2*grad(u))", "dx(q)")  # q = k*dx(u) at faces
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+@pytest.mark.parametrize("text", FLUXES)
+def test_fluxes_only_damp_whatever_the_contrast(
+    bench: Any, equation: Any, text: str, dimensions: int, order: int
+) -> None:
+    """sum u div(k grad u) <= 0 for any u and any k >= 0, as of the equation itself; here both jump at random."""
+    e = equation({"u": text}, arrays=("k",), define={"q": "k*dx(u)"})
+    p = build(e, ("x", "y", "z")[:dimensions], order, at={"q": "x"})
+    rng, shape = np.random.default_rng(order), {1: (1, 1, 40), 2: (1, 10, 12), 3: (8, 9, 10)}[dimensions]
+    for exponent in (1, 3, 6):
+        k = np.where(rng.random(shape) < 0.5, 1.0, 10.0 ** rng.uniform(-exponent, exponent, shape))
+        k[rng.random(shape) < 0.3] = 0.0
+        for _ in range(20):
+            u = rng.standard_normal(shape) / (k + 1e-6) ** rng.uniform(0, 1)
+            terms = (u * bench({})(p, {"u": u, "k": k})["u"]).ravel()
+            assert np.isfinite(terms).all()
+            assert math.fsum(terms) <= 1e-13 * np.abs(terms).sum()
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_coefficient_that_jumps_stays_between_the_cells_beside_a_face(bench: Any, equation: Any, order: int) -> None:
+    """Of layers of any contrast above 17: k at faces is what q = k*dx(u) is where dx(u) = 1."""
+    p = build(equation({"q": "k*dx(u)"}, arrays=("k",), define={"u": "x"}), ("x",), order, at={"q": "x"})
+    rng = np.random.default_rng(order)
+    for exponent in (1.25, 2, 4, 6):
+        k = np.where(rng.random((1, 1, 400)) < 0.5, 1.0, 10.0**exponent)
+        found = bench({})(p, {"q": 0 * k, "k": k})["q"]
+        beside = np.array([k, np.roll(k, 1)])
+        inner = slice(8, -8)  # the coordinate begins again at the ends
+        ratio = (np.clip(found, beside.min(axis=0), beside.max(axis=0)) / found)[..., inner]
+        np.testing.assert_allclose(ratio, 1.0, rtol=0.3 * 10**-exponent + 1e-12)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_harmonic_mean_is_the_formula_and_zero_of_zeros(
+    bench: Any, equation: Any, order: int, precision: str
+) -> None:
+    p = build(equation({"u": "div(harmonic(k)*grad(u))"}, arrays=("k",)), ("x",), order)
+    u, k = np.random.default_rng(1).uniform(1, 2, (2, 1, 1, 30)).astype(precision)
+    k[..., ::3] = k[..., 1::7] = 0
+    for compiled in (False, True):
+        for size in (1.0, 1e-30, 1e30):  # whose product leaves the range of float32
+            c = k * np.dtype(precision).type(size)
+            d, low = c.astype("float64"), np.roll(c, 1).astype("float64")
+            face = 2 * d * low / np.where(d + low > 0, d + low, 1) * (u - np.roll(u, 1))
+            found = bench({})(p, {"u": u, "k": c}, compiled=compiled)["u"]
+            tolerance = 20 * np.finfo(precision).eps * size
+            np.testing.assert_allclose(found, np.roll(face, -1) - face, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("text", FLUXES)
+def test_compiled_fluxes_equal_the_reference(bench: Any, equation: Any, text: str, order: int) -> None:
+    p = build(equation({"u": text}, arrays=("k",), define={"q": "k*dx(u)"}), ("x", "y"), order, at={"q": "x"})
+    u, k = np.random.default_rng(order).uniform(0, 2, (2, 1, 11, 13)) ** 4
+    for dtype in ("float64", "float32"):
+        fields = {"u": u.astype(dtype), "k": k.astype(dtype)}
+        made = [bench({"x": 0.3})(p, fields, compiled=compiled)["u"] for compiled in (False, True)]
+        np.testing.assert_array_equal(*made)
+
+
+FACE_FLUXES = ("upwind_flux", "weno_flux")
+
+
+@pytest.mark.parametrize(("name", "order"), [("upwind_flux", 1), ("weno_flux", 5)])
+def test_face_fluxes_have_their_order(lab: Any, name: str, order: int) -> None:
+    """Of a nonlinear flux along two axes, in all the ways to write it."""
+
+    def exact(u: Any, axes: Any) -> Any:
+        return u * sympy.diff(u, X) - 2 * sympy.diff(u, Y)
+
+    texts = (
+        f"div({name}(vector(u**2/2, -2*u), vector(u, -2), u))",
+        f"dx({name}(u**2/2, u, u)) + dy({name}(-2*u, 2, u))",
+        f"div(-2*{name}(vector(-u**2/4, u), max(abs(u), 2), u))",
+    )
+    for text in texts:
+        e = [error(lab, text, exact, 2, 2, n) for n in (64, 128)]
+        assert math.log2(e[0] / e[1]) == pytest.approx(order, abs=0.35), text
+
+
+@pytest.mark.parametrize("name", FACE_FLUXES)
+def test_face_fluxes_in_one_dimension_are_one_however_written(bench: Any, equation: Any, name: str) -> None:
+    texts = [
+        f"-dx({name}(u**2/2, u, u))",
+        f"-div({name}(u**2/2, u, u))",
+        f"-div({name}(vector(u**2/2), vector(u), u))",
+        f"-div({name}(vector(u**2/2, 1), u, u))",
+    ]
+    u = np.random.default_rng(1).standard_normal((1, 1, 30))
+    made = [bench({"x": 0.3})(build(equation({"u": text}), ("x",), 4), {"u": u})["u"] for text in texts]
+    for other in made[1:]:
+        np.testing.assert_array_equal(other, made[0])
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+@pytest.mark.parametrize("name", FACE_FLUXES)
+def test_face_fluxes_keep_the_sum_and_constants(bench: Any, equation: Any, name: str, dimensions: int) -> None:
+    """On random data of any size, zero among them, in both precisions, compiled and not with the same bits."""
+    text = f"-div({name}(vector(u**2/2, u*v, abs(u)), vector(abs(u) + abs(v), v, 1), u))"
+    p = build(equation({"u": text, "v": "0*v"}), ("x", "y", "z")[:dimensions], 2)
+    rng, shape = np.random.default_rng(dimensions), {1: (1, 1, 40), 2: (1, 10, 12), 3: (8, 9, 10)}[dimensions]
+    for precision in ("float64", "float32"):
+        for size in (1e-9, 1.0, 1e9):
+            u, v = (size * rng.standard_normal((2, *shape))).astype(precision)
+            u[rng.random(shape) < 0.3] = 0
+            made = [bench({})(p, {"u": u, "v": v}, compiled=c)["u"] for c in (False, True)]
+            np.testing.assert_array_equal(*made)
+            rate = made[0].astype(float)
+            assert np.isfinite(rate).all()
+            assert abs(math.fsum(rate.ravel())) < 4 * np.finfo(precision).eps * np.abs(rate).sum()
+            constant = np.full(shape, size / 3, precision)
+            assert not bench({})(p, {"u": constant, "v": constant})["u"].any()
+
+
+@pytest.mark.parametrize("speed", [2.0, -0.7])
+def test_the_upwind_flux_is_the_value_on_the_side_of_the_wind(bench: Any, equation: Any, speed: float) -> None:
+    p = build(equation({"u": f"dx(upwind_flux({speed}*u, {speed}, u))"}), ("x",), 2)
+    u = np.random.default_rng(1).standard_normal((1, 1, 30))
+    one_sided = u - np.roll(u, 1) if speed > 0 else np.roll(u, -1) - u
+    np.testing.assert_allclose(bench({})(p, {"u": u})["u"], speed * one_sided, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("weno_flux(u, 1, u)", "it can stand only in div, dx, dy or dz"),
+        ("dxx(weno_flux(u, 1, u))", "it can stand only in div, dx, dy or dz"),
+        ("dx(u*weno_flux(u, 1, u))", "can have only a number as a factor: multiply f and a"),
+        ("div(weno_flux(u, 1, u))", "weno_flux takes a vector"),
+        ("dx(upwind_flux(vector(u, u), 1, u))", "vector(...) is a vector, and a number is due"),
+    ],
+)
+def test_where_face_fluxes_stand(equation: Any, text: str, words: str) -> None:
+    with pytest.raises(CaseError, match=re.escape(words)):
+        build(equation({"u": text}), ("x", "y"), 2)

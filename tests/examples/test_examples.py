@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -127,11 +128,45 @@ def stokes_second(r: Frames) -> None:
     assert r.fields["u"][-1] == pytest.approx(np.exp(-k * r.x) * np.sin(w - k * r.x), abs=1e-5)
 
 
+def sod_tube(r: Frames) -> None:
+    exact = riemann((r.x - 0.5) / r.times[-1])
+    density = r.fields["rho"][-1]
+    assert np.abs(density - exact).mean() < 0.01 * exact.mean()
+    for near in ((0.6, 0.75), (0.78, 0.95)):  # contact and shock
+        inside = (near[0] < r.x) & (r.x < near[1])
+        level = (exact[inside][0] + exact[inside][-1]) / 2
+        places = [np.interp(-level, -values[inside], r.x[inside]) for values in (density, exact)]
+        assert abs(places[0] - places[1]) < 2 * r.spacing
+    for name in ("rho", "E"):
+        first, last = (math.fsum(r.fields[name][i].ravel()) for i in (0, -1))
+        assert last == pytest.approx(first, rel=1e-13)
+
+
+def riemann(speed: np.ndarray) -> np.ndarray:
+    """The density where x/t is ``speed``, of gas 1, 0, 1 against 0.125, 0, 0.1 (Toro, Riemann Solvers, 2009, 4.2)."""
+    g, d, p = 1.4, (1.0, 0.125), (1.0, 0.1)
+    c = [math.sqrt(g * b / a) for a, b in zip(d, p, strict=True)]
+    low, high = p[1], p[0]
+    for _ in range(60):  # the pressure between, where both waves give one velocity
+        middle = 0.5 * (low + high)
+        shock = (middle - p[1]) * math.sqrt(2 / ((g + 1) * d[1]) / (middle + (g - 1) / (g + 1) * p[1]))
+        fan = 2 * c[0] / (g - 1) * (1 - (middle / p[0]) ** ((g - 1) / (2 * g)))
+        low, high = (low, middle) if shock > fan else (middle, high)
+    velocity, ratio, k = shock, middle / p[1], (g - 1) / (g + 1)
+    tail = velocity - c[0] * (middle / p[0]) ** ((g - 1) / (2 * g))
+    front = c[1] * math.sqrt((g + 1) / (2 * g) * ratio + (g - 1) / (2 * g))
+    within = d[0] * np.maximum(2 / (g + 1) - k / c[0] * speed, 0) ** (2 / (g - 1))
+    places = [speed < -c[0], speed < tail, speed < velocity, speed < front]
+    behind = [d[0] * (middle / p[0]) ** (1 / g), d[1] * (ratio + k) / (k * ratio + 1)]
+    return np.select(places, [np.full_like(speed, d[0]), within, *(np.full_like(speed, b) for b in behind)], d[1])
+
+
 CHECKS: dict[str, Callable[[Frames], None]] = {
     check.__name__.replace("_", "-"): check
     for check in (
         gray_scott_steady, allen_cahn_disc, allen_cahn_conserved, standing_wave, heat_modes, two_layers, kdv_soliton,
         fisher_front, turing_growth, gaussian_turns, zalesak_disc, acoustics, stokes_second,
+        sod_tube,
     )
 }  # fmt: skip
 

@@ -9,7 +9,7 @@ import pytest
 
 from parsolve.domain.reduce import extrema
 from parsolve.errors import CaseError
-from parsolve.march.control import ErrorControlled, Fixed, Limited
+from parsolve.march.control import ErrorControlled, Limited
 from parsolve.march.march import Event, march
 from parsolve.march.schedule import START, AtTimes, Clock, EverySteps, Stop
 from parsolve.problem.layout import decide
@@ -46,10 +46,10 @@ def test_a_march_in_two_parts_is_the_march(prepared: Any, scheme: str, pipeline:
     case = ("wave" if scheme == "leapfrog" else {"u": "laplace(u) + sin(40*t)"}, 24, 20)
     tables = {"time": {"steps": 13, "dt": 1e-4, "scheme": scheme}, "run": {"pipeline": pipeline}}
     whole, parts = prepared(*case, **tables), prepared(*case, **tables)
-    march(whole.steps, Fixed(whole.schedule))
+    march(whole.steps, whole.control)
     clock = START
     for stop in (5, 6, 13):
-        outcome = march(parts.steps, Fixed(parts.schedule), clock=clock, end=Stop(step=stop))
+        outcome = march(parts.steps, parts.control, clock=clock, end=Stop(step=stop))
         assert outcome.steps == stop
         clock = Clock(outcome.steps, outcome.time)
     np.testing.assert_array_equal(parts.state["u"].owned, whole.state["u"].owned)
@@ -98,12 +98,12 @@ def test_a_limit_that_is_looked_up_anew_keeps_a_front_stable(prepared: Any, comm
     tables = {"initial": {"u": "1 + 0.5*sin(2*pi*x)"}, "time": {"end": 1.0, "dt": 1e-3, "scheme": "ssprk33"}}
     ready = prepared(rate, 64, comm=comm, **tables)
 
-    def limit(state: State, time: float) -> float:
+    def limit(state: State, clock: Clock) -> tuple[float, float]:
         low, high = extrema(state["u"])
-        return 0.5 / (max(abs(low), abs(high)) * 64 + 4 * 0.02 * 64**2)
+        return 0.5 / (max(abs(low), abs(high)) * 64 + 4 * 0.02 * 64**2), 5
 
-    control = Limited(limit, 1.0, every=5)
-    before = control.limit(ready.state, 0.0)
+    control = Limited(limit, Stop(time=1.0))
+    before = control.limit(ready.state, START)[0]
     outcome = march(ready.steps, control, [Event(AtTimes((0.3,)), lambda clock, _: None)])
     assert outcome.time == 1.0
     assert control.dt < 0.5 * before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -10,60 +11,54 @@ from hypothesis import strategies as st
 
 from parsolve.march.schedule import (
     START,
-    AtSteps,
+    At,
     AtTimes,
     Clock,
     Either,
     EverySteps,
-    Schedule,
+    EveryTime,
     Stop,
-    counted_schedule,
-    even_schedule,
+    equal_steps,
 )
 
 
-@given(st.floats(1e-3, 1e3), st.floats(1e-4, 10.0), st.integers(1, 60))
-def test_frames_that_divide_the_time_are_hit(every: float, dt: float, frames: int) -> None:
-    dt = max(dt, every / 500)
-    end = every * frames
-    schedule = even_schedule(end, dt, every)
-    assert schedule.dt <= dt * (1 + 1e-9)
-    assert schedule.steps * schedule.dt == pytest.approx(end, rel=1e-12)
-    assert len(schedule.records) == frames
-    for i, step in enumerate(schedule.records, start=1):
-        assert step * schedule.dt == pytest.approx(i * every, rel=1e-9)
-    if frames > 1:
-        assert schedule.steps < frames * (every / dt + 1 + 1e-6)  # no more steps than it takes
+@given(st.floats(1e-6, 1e6), st.floats(1e-6, 1e6))
+def test_equal_steps_fill_a_length(length: float, longest: float) -> None:
+    """With no more of them than it takes, and none longer than asked for."""
+    count, dt = equal_steps(length, longest)
+    assert count >= 1
+    assert dt <= longest * (1 + 1e-9)
+    assert count * dt == pytest.approx(length, rel=1e-12)
+    assert count < length / longest * (1 + 1e-9) + 1
 
 
-@given(st.floats(0.1, 10), st.floats(0.01, 1.0), st.floats(0.05, 12))
-def test_frames_are_increasing_and_end_at_the_end(end: float, dt: float, every: float) -> None:
-    schedule = even_schedule(end, dt, every)
-    assert schedule.dt <= dt * (1 + 1e-9)
-    assert schedule.steps * schedule.dt == pytest.approx(end, rel=1e-12)
-    assert schedule.records[-1] == schedule.steps
-    assert list(schedule.records) == sorted(set(schedule.records))
-    for i in range(1, int(end / every) + 1):  # the nearest step, half a step away at most
-        assert min(abs(step * schedule.dt - i * every) for step in (0, *schedule.records)) <= schedule.dt * (0.5 + 1e-6)
+def test_a_step_that_divides_a_length_is_taken_as_it_is() -> None:
+    assert equal_steps(1.0, 0.1) == (10, 0.1)
+    assert equal_steps(0.3, 0.1) == (3, 0.3 / 3)
+    assert equal_steps(math.inf, 0.1) == (math.inf, 0.1)
 
 
-def test_a_step_that_divides_the_time_is_taken_as_it_is() -> None:
-    assert even_schedule(1.0, 0.1, None) == Schedule(0.1, 10, (10,), 1.0)
-    assert even_schedule(0.3, 0.1, 0.1) == Schedule(0.3 / 3, 3, (1, 2, 3), 0.3)
-
-
-@pytest.mark.parametrize(
-    ("steps", "every", "records"),
-    [(10, None, (10,)), (10, 3, (3, 6, 9, 10)), (10, 5, (5, 10)), (10, 20, (10,)), (1, 1, (1,))],
-)
-def test_counted_steps(steps: int, every: int | None, records: tuple[int, ...]) -> None:
-    assert counted_schedule(steps, 0.5, every) == Schedule(0.5, steps, records, steps * 0.5)
+@given(st.integers(1, 9999), st.integers(0, 6), st.integers(1, 200), st.booleans())
+def test_times_are_the_multiples_that_one_writes_down(digits: int, places: int, frames: int, divides: bool) -> None:
+    """Each multiple of an interval as a decimal number, bit for bit, however many, and then the end."""
+    every = Decimal(digits).scaleb(-places)
+    end = every * frames if divides else every * frames + every / 3
+    wanted = [float(every * n) for n in range(1, frames + 1)]
+    wanted += [] if divides else [float(end)]
+    when, clock, met = EveryTime(float(every), float(end)), START, []
+    while (stop := when.after(clock)) != Stop():
+        assert not when.is_due(Clock(1, math.nextafter(stop.time, 0.0)))
+        clock = Clock(clock.step + 1, stop.time)
+        assert when.is_due(clock)
+        met.append(clock.time)
+    assert met == wanted
+    assert when.count == len(wanted)
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, unique=True).map(sorted), st.integers(1, 9))
 def test_nothing_that_is_due_is_passed(steps: list[int], every: int) -> None:
     """From stop to stop all steps are met at which one of the schedules is due, and no others."""
-    when, clock, met = Either([AtSteps(tuple(steps)), EverySteps(every)]), START, []
+    when, clock, met = Either([*(At(Stop(step=n)) for n in steps), EverySteps(every)]), START, []
     while clock.step < 40:
         stop = when.after(clock)
         assert stop.time == math.inf

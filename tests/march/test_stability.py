@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from parsolve.domain.boundary import NO_FLUX, Condition
+from parsolve.domain.boundary import MIRROR, Condition
 from parsolve.errors import CaseError
 from parsolve.march.stability import SAFETY, closure_factor, stable_step
 from parsolve.march.tableaus import SCHEMES
@@ -131,7 +131,7 @@ def test_closures_are_as_fast_as_foreseen(lab: Any, order: int, kind: str) -> No
     h = 1 / 20
     table, condition = {
         "dirichlet": ({"dirichlet": 0.0}, Condition(1.0, 0.0, 0.0)),
-        "neumann": ({"neumann": 0.0}, NO_FLUX),
+        "neumann": ({"neumann": 0.0}, MIRROR),
         "robin": ({"robin": [1.0, 2.0, 0.0]}, Condition(1.0, 2.0, 0.0)),
         "stiff robin": ({"robin": [1.0, 0.01 * h, 0.0]}, Condition(1.0, 0.01 * h, 0.0)),
         "curvature": ({"curvature": 0.0}, Condition(0.0, 0.0, 0.0, 1.0)),

@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 
 from parsolve import make_case, solve
-from parsolve.errors import CaseError, ParsolveError, ResourceError, StorageError
-from parsolve.problem.layout import plan_layout
-from parsolve.problem.pose import pose
+from parsolve.errors import CaseError, ResourceError, StorageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,10 +60,3 @@ def test_a_folder_is_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.chdir(tmp_path)
     with pytest.raises(StorageError, match="is a directory"):
         solve(heat(), name)
-
-
-def test_threads_that_no_process_can_have(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "100000000")
-    assert plan_layout(pose(heat()), 1, 1).threads <= 1024
-    with pytest.raises(ParsolveError, match="<= 1024"):
-        heat(run={"threads": 100000})

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from parsolve.domain.grid import split_grid
-from parsolve.kernels.library import best_level, core, instruction_set
+from parsolve.errors import CaseError, SetupError
+from parsolve.kernels.library import best_level, core, instruction_set, possible_threads
 from parsolve.problem import layout as rooms
 from parsolve.problem.layout import decide, plan_layout
 from parsolve.problem.prepare import prepare
@@ -87,6 +89,28 @@ def test_what_check_plans_is_what_a_run_decides(lab: Any) -> None:
     assert prepared.layout == replace(found, dt=prepared.layout.dt)
     assert prepared.layout.dt > 0
     prepared.free()
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("asked", ["case", "launcher"])
+@pytest.mark.parametrize("cores", [1, 3, 64])
+def test_threads_are_at_most_the_cores_of_a_node(
+    lab: Any, comm: MPI.Intracomm, monkeypatch: pytest.MonkeyPatch, asked: str, cores: int
+) -> None:
+    """Whoever asks for them, in a run and in its plan."""
+    monkeypatch.setattr("parsolve.domain.cores.usable_cores", lambda: set(range(cores)))
+    for threads in (1, 2, 3, 4, 64, 65, 100000, 10**30):
+        if asked == "launcher":
+            monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
+        case = lab.case("heat", 66, 65, run={"threads": threads} if asked == "case" else {})
+        problem = lab.pose(case)
+        for find in (partial(decide, problem, comm), partial(plan_layout, problem, comm.size, 1)):
+            if threads <= cores:
+                assert find().threads == possible_threads(threads)
+                continue
+            key = "run.threads" if asked == "case" else "OMP_NUM_THREADS"
+            with pytest.raises(CaseError if asked == "case" else SetupError, match=f"{key}.*at most {cores}$"):
+                find()
 
 
 def test_ghosts_are_as_deep_as_a_pass_reaches(lab: Any) -> None:

@@ -1,42 +1,67 @@
-"""`check` predicts what a run takes."""
+"""`check` says what a run would do, for any size of it."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from parsolve.case import Case
+from parsolve.problem import plan
 from parsolve.problem.plan import check
 
-RESIDENT = """
-import re, sys
-from pathlib import Path
-import parsolve
-case = parsolve.Case.load(sys.argv[1])
-parsolve.solve(case, Path(sys.argv[2]))
-print(int(re.search(r"VmHWM:\\s*(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024)
-"""
+WALLS = {"u": {"ymin": {"dirichlet": "x + t"}, "ymax": {"robin": [1.0, 0.1, "sin(x)"]}}}
+HUGE: dict[str, dict[str, Any]] = {
+    "catalogue": {"equation": "gray-scott"},
+    "own": {"equation": {"u": "div((1 + u**2)*grad(u)) + noise(seed=1)"}},
+    "walls": {"equation": "heat", "periodic": "xz", "boundary": WALLS},
+    "coefficients": {"equation": {"u": "div(k*grad(u))"}, "fields": {"k": "1 + x**2"}},
+    "adaptive": {"equation": "heat", "time": {"end": 1e-3, "scheme": "dp45", "tolerance": 1e-4}},
+}
 
 
-@pytest.mark.parametrize("name", ["wave", "gray-scott"])
-def test_memory_is_that_of_a_run(tmp_path: Path, name: str) -> None:
-    """Within a tenth: the largest resident memory of a process that runs the case.
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", HUGE)
+@pytest.mark.parametrize("ranks", [1, 1_000_000, 2_000_000_000])
+def test_a_grid_of_any_size_is_answered_at_once(lab: Any, name: str, ranks: int) -> None:
+    """With what it would take, and that it is too much here."""
+    side = 100_000
+    found = check(Case.from_dict(huge(lab, name, side)), ranks)
+    assert found.memory_per_rank * ranks > 8 * side**3
+    assert any("GiB is free there" in text for text in found.warnings)
+    assert any("at most 128 cells" in text for text in found.warnings)
+    least, most = found.local_shapes
+    assert all(0 <= b - a <= 1 for a, b in zip(least, most, strict=True))
 
-    (Not ru_maxrss, which counts the process that started it too.)
-    """
-    if not Path("/proc/self/status").is_file():
-        pytest.skip("the system does not tell the largest resident memory of a process")
-    scheme, fields = {"wave": ("leapfrog", 3), "gray-scott": ("rk4", 8)}[name]
-    size = round((400e6 / 8 / fields) ** (1 / 3))
-    grid = "".join(f"{a} = {{ cells = {size}, range = [0, 1], periodic = true }}\n" for a in "xyz")
-    initial = "".join(f"{f} = 0.5\n" for f in (("u", "v") if name == "gray-scott" else ("u",)))
-    text = f"equation = '{name}'\n[grid]\n{grid}[initial]\n{initial}[time]\nsteps = 8\nscheme = '{scheme}'\n"
-    text += "[output]\nevery_steps = 8\n"
-    path = tmp_path / "case.toml"
-    path.write_text(text)
-    words = [sys.executable, "-c", RESIDENT, str(path), str(tmp_path / "out.h5")]
-    found = int(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
-    assert check(Case.load(path, []), 1).memory_per_rank == pytest.approx(found, rel=0.1)
+
+def huge(lab: Any, name: str, side: int) -> dict[str, Any]:
+    tables = dict(HUGE[name])
+    tables.setdefault("time", {"end": 1e-12})
+    return lab.case(tables.pop("equation"), side, side, side, **tables)
+
+
+@pytest.mark.parametrize("name", ["own", "walls", "coefficients"])
+def test_a_coarser_look_gives_about_the_same_step(lab: Any, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    tables = dict(HUGE[name])
+    smooth = {"initial": {"u": "0.5 + 0.4*sin(6*x)*cos(6*y)"}}
+    case = Case.from_dict(lab.case(tables.pop("equation"), 60, 50, 40, time={"end": 1e-3}, **tables, **smooth))
+    whole = check(case, 2)
+    monkeypatch.setattr(plan, "MOST_LOOKED", 1000)
+    monkeypatch.setattr(plan, "COARSE", 20**3)
+    coarse = check(case, 2)
+    assert coarse.dt == pytest.approx(whole.dt, rel=0.05)  # steps are equal ones: their number jumps
+    told = ("dt", "steps", "warnings", "memory_free")
+    assert replace(coarse, **{key: getattr(whole, key) for key in told}) == whole
+    assert len(coarse.warnings) == len(whole.warnings) + 1
+
+
+def test_what_does_not_fit_here_is_told(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All ranks together, and only then."""
+    case = Case.from_dict(lab.case("heat", 32, 32, 32))
+    each = check(case, 4).memory_per_rank
+    for free, words in ((4 * each, []), (4 * each - 1, ["4 ranks need"]), (None, [])):
+        monkeypatch.setattr(plan, "free_memory", lambda free=free: {} if free is None else {"node": free})
+        found = check(case, 4)
+        assert found.memory_free == free
+        assert [text[:12] for text in found.warnings] == words

@@ -14,7 +14,6 @@ from mpi4py import MPI
 
 from parsolve.domain import halo
 from parsolve.errors import CaseError
-from parsolve.march.control import Fixed
 from parsolve.march.march import march
 from parsolve.problem.layout import decide, load_of
 from parsolve.problem.prepare import prepare
@@ -59,7 +58,7 @@ def marched(lab: Any, case: dict[str, Any], comm: MPI.Intracomm, blocking: Block
     """The state after the steps of a case, in passes or one by one."""
     problem = lab.pose(case)
     prepared = prepare(problem, laid_out(problem, comm, blocking), comm)
-    march(prepared.steps, Fixed(prepared.schedule))
+    march(prepared.steps, prepared.control)
     prepared.free()
     return prepared.state
 
@@ -95,7 +94,9 @@ def tables(lab: Any, draw: Any, cells: list[int], orders: tuple[int, ...] = (2, 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_every_tile_gives_the_bits_of_the_plain_order(lab: Any, solo: MPI.Intracomm, data: Any) -> None:
+def test_every_tile_gives_the_bits_of_the_plain_order(
+    lab: Any, solo: MPI.Intracomm, many_cores: None, data: Any
+) -> None:
     cells = data.draw(st.lists(st.integers(10, 24), min_size=1, max_size=3))
     case = tables(lab, data.draw, cells)
     case["run"]["threads"] = data.draw(st.integers(1, 3))

@@ -98,7 +98,6 @@ def test_another_nan_is_another_value(pair: Any) -> None:
     [
         ({"names": ("u",)}, (9, 8), "fields only in the first: v"),
         ({"frames": 2}, (9, 8), "times: 3 and 2"),
-        ({"dtype": "f4"}, (9, 8), "field 'u': precision float64 and float32"),
         ({}, (9, 7), "grids: x=8 y=9 and x=7 y=9"),
         ({}, (9,), "grids: x=8 y=9 and x=9"),
     ],
@@ -109,6 +108,59 @@ def test_what_is_not_comparable_is_reported(alone: Any, tmp_path: Path, options:
     outcome = compare(tmp_path / "a.h5", tmp_path / "b.h5")
     assert not outcome.equal
     assert line in outcome.lines
+
+
+@pytest.mark.parametrize("tolerance", [{}, {"rtol": 0.0}, {"rtol": 1e-13, "atol": 1e-300}])
+def test_unlike_precisions_are_compared_in_the_coarser(alone: Any, tmp_path: Path, tolerance: Any) -> None:
+    double, single = tmp_path / "a.h5", tmp_path / "b.h5"
+    alone.result(double, 9, 8, 7)
+    alone.result(single, 9, 8, 7, dtype="f4")
+    for pair in ((double, single), (single, double)):
+        assert compare(*pair, **tolerance).equal
+    assert compare(double, single).lines[0].endswith("in every bit of float32")
+    random = np.random.default_rng(1)
+    cell = tuple(random.integers(0, (3, 9, 8, 7)))
+    with h5py.File(single, "r+") as file:
+        file["v"][cell] = np.nextafter(file["v"][cell], np.float32(1e9))
+    (difference,) = compare(double, single).differences
+    assert (difference.field, difference.count) == ("v", 1)
+    assert (difference.time_index, *difference.index) == cell
+    assert compare(double, single, rtol=1e-6).equal
+
+
+@pytest.mark.parametrize("axis", ["x", "y", "z"])
+def test_another_place_of_a_cell_is_reported(alone: Any, tmp_path: Path, axis: str) -> None:
+    paths = (tmp_path / "a.h5", tmp_path / "b.h5")
+    for path in paths:
+        alone.result(path, 9, 8, 7)
+    with h5py.File(paths[1], "r+") as file:
+        file[axis][3] *= 1 + 1e-9
+    outcome = compare(*paths)
+    assert not outcome.equal
+    assert outcome.lines[1].startswith(f"axis {axis}: cell 3 is at ")
+    assert len(outcome.lines) == 2
+    assert not compare(*paths, rtol=1e-12).equal
+    assert compare(*paths, rtol=1e-6).equal
+
+
+@pytest.mark.parametrize(
+    ("key", "line"),
+    [
+        ("lower", "another range or spacing"),
+        ("spacing", "another range or spacing"),
+        ("periodic", "another periodicity"),
+    ],
+)
+def test_another_grid_of_as_many_cells_is_reported(alone: Any, tmp_path: Path, key: str, line: str) -> None:
+    paths = (tmp_path / "a.h5", tmp_path / "b.h5")
+    for path in paths:
+        alone.result(path, 9, 8)
+    with h5py.File(paths[1], "r+") as file:
+        file["y"].attrs[key] = np.int8(1 - file["y"].attrs[key]) if key == "periodic" else file["y"].attrs[key] * 1.5
+    outcome = compare(*paths)
+    assert not outcome.equal
+    assert line in outcome.lines[1]
+    assert outcome.lines[1].startswith("axis y: ")
 
 
 def test_another_time_is_reported(pair: Any) -> None:

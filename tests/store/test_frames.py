@@ -66,11 +66,11 @@ def test_a_frame_is_a_complete_file_of_the_owned_cells(
     recorder.write(0.125, 1200, maker.fields(maker.domain(grid), 3, dtype=dtype))
     assert names(shared_tmp / "r.h5.frames") == ["000001200.h5"]
     with h5py.File(shared_tmp / "r.h5.frames/000001200.h5", "r") as file:
-        assert file.attrs["time"] == 0.125
-        assert file.attrs["step"] == 1200
+        assert file["time"][...].tolist() == [0.125]
+        assert file["step"][...].tolist() == [1200]
         for name in ("u", "v"):
             assert file[name].chunks is None
-            np.testing.assert_array_equal(file[name][...], maker.values(grid, name, 3, dtype), strict=True)
+            np.testing.assert_array_equal(file[name][0], maker.values(grid, name, 3, dtype), strict=True)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -205,7 +205,14 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert ended.returncode == -signal.SIGKILL
     for step in range(2):
         with h5py.File(tmp_path / f"r.h5.frames/{step:09d}.h5", "r") as file:
-            assert file["u"][...].tolist() == [step] * 5
+            assert file["u"][...].tolist() == [[step] * 5]
+    with pytest.raises(
+        StorageError, match=r"no such file; its run did not finish, but there are frames: '.*r\.h5\.frames'"
+    ):
+        open_result(tmp_path / "r.h5").__enter__()
+    with open_result(tmp_path / "r.h5.frames") as result:
+        assert result.times.tolist() == [0.0, 1.0]
+        assert [result.read("u", i)[0] for i in range(2)] == [0.0, 1.0]
     with pytest.raises(StorageError, match=r"r\.h5\.frames: 2 complete frames of a run that did not finish"):
         alone.recorder(tmp_path / "r.h5", alone.grid(5))
     alone.result(tmp_path / "r.h5", 5, force=True)
@@ -227,7 +234,7 @@ def test_an_abandoned_run_leaves_frames_or_nothing(maker: Any, shared_tmp: Path)
     ("path", "message"),
     [
         ("nowhere/r.h5", "directory '.*nowhere' does not exist"),
-        ("file/r.h5", "directory '.*file' does not exist"),
+        ("file/r.h5", "directory '.*file' is no directory"),
         ("directory", "is a directory"),
         ("/proc/r.h5", "cannot write in directory '/proc'"),
     ],

@@ -8,6 +8,9 @@ import h5py
 import numpy as np
 import pytest
 
+from parsolve.store.layout import FieldInfo
+from parsolve.store.result import open_result
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -110,3 +113,21 @@ def test_values_lie_in_one_piece_on_a_page(alone: Any, tmp_path: Path) -> None:
     with h5py.File(tmp_path / "r.h5", "r") as file:
         assert file["u"].chunks is None
         assert file["u"].id.get_offset() % 4096 == 0
+
+
+def test_units_and_names_are_those_that_are_said(alone: Any, tmp_path: Path) -> None:
+    xarray = pytest.importorskip("xarray")
+    pytest.importorskip("h5netcdf")
+    said = (FieldInfo("x", "radius", "um"), FieldInfo("time", "time", "h"))
+    for keep in (False, True):
+        alone.result(tmp_path / f"{keep}.h5", 9, 8, dimensions=said, keep_frames=keep)
+    for path in (tmp_path / "False.h5", tmp_path / "True.h5", *(tmp_path / "True.h5.frames").iterdir()):
+        with xarray.open_dataset(path, engine="h5netcdf") as data:
+            found = {
+                name: (data[name].attrs["long_name"], data[name].attrs["units"]) for name in ("x", "y", "time", "u")
+            }
+        assert found == {"x": ("radius", "um"), "y": ("y", "1"), "time": ("time", "h"), "u": ("temperature", "K")}
+        with open_result(path) as result:
+            assert [result.units(name) for name in ("x", "y", "time")] == ["um", "", "h"]
+    with open_result(tmp_path / "True.h5.frames") as result:
+        assert [result.info(name) for name in ("x", "time")] == list(said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -9,9 +10,11 @@ import numpy as np
 import pytest
 
 from parsolve.errors import CaseError, StorageError
+from parsolve.store.compare import compare
 from parsolve.store.result import open_result
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -65,3 +68,130 @@ def test_a_truncated_file_is_refused(alone: Any, tmp_path: Path, part: float) ->
     path.write_bytes(path.read_bytes()[: int(part * path.stat().st_size)])
     with pytest.raises(StorageError, match=r"r\.h5: not a "), open_result(path):
         pass
+
+
+@pytest.mark.parametrize("shape", [(13,), (9, 8), (8, 7, 6)])
+def test_frames_and_their_folder_are_results(alone: Any, tmp_path: Path, shape: tuple[int, ...]) -> None:
+    grid = alone.result(tmp_path / "r.h5", *shape, keep_frames=True)
+    folder = tmp_path / "r.h5.frames"
+    (folder / ".000000077.h5.partial").write_text("half a frame")
+    (folder / "thesis.tex").write_text("mine")
+    frames = [folder / f"{10 * i:09d}.h5" for i in range(3)]
+    for path, shown in ((folder, [0, 1, 2]), *((frame, [i]) for i, frame in enumerate(frames))):
+        with open_result(path) as result, open_result(tmp_path / "r.h5") as whole:
+            assert result.times.tolist() == [i / 2 for i in shown]
+            assert result.steps.tolist() == [10 * i for i in shown]
+            assert (result.grid, result.fields, result.provenance) == (whole.grid, whole.fields, whole.provenance)
+            assert (result.units("u"), result.long_name("u"), result.path) == ("K", "temperature", path)
+            for place, i in enumerate(shown):
+                np.testing.assert_array_equal(result.read("v", place), alone.values(grid, "v", i))
+    assert compare(folder, tmp_path / "r.h5").equal
+    assert not compare(frames[0], frames[1]).equal
+
+
+def test_a_folder_that_is_not_of_one_run_is_refused(
+    alone: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    alone.result(tmp_path / "r.h5", 9, 8, keep_frames=True)
+    alone.result(tmp_path / "other.h5", 8, 8, keep_frames=True)
+    (tmp_path / "empty").mkdir()
+    for name in ("empty", "."):
+        with pytest.raises(StorageError, match="is a folder without complete frames"), open_result(name):
+            pass
+    frames = tmp_path / "r.h5.frames"
+    for content in ((tmp_path / "other.h5.frames/000000010.h5").read_bytes(), b"", b"hello"):
+        (frames / "000000010.h5").write_bytes(content)
+        with pytest.raises(StorageError, match=r"000000010\.h5: not a "), open_result(frames):
+            pass
+
+
+def _text(file: h5py.File) -> None:
+    del file["time"]
+    file["time"] = ["now"] * 3
+
+
+def _no_place(file: h5py.File) -> None:
+    del file["time"]
+    file["time"] = h5py.Empty("f8")
+
+
+def _elsewhere(name: str) -> Callable[[h5py.File], None]:
+    def change(file: h5py.File) -> None:
+        shape = file[name].shape
+        del file[name]
+        file.create_dataset(name, shape, "f8", external=[("/etc/passwd", 0, 8 * int(np.prod(shape)))])
+
+    return change
+
+
+def _itself(file: h5py.File) -> None:
+    layout = h5py.VirtualLayout(file["u"].shape, "f8")
+    layout[...] = h5py.VirtualSource(".", "u", file["u"].shape)
+    del file["u"]
+    file.create_virtual_dataset("u", layout)
+
+
+def _loop(file: h5py.File) -> None:
+    del file["u"]
+    file["u"], file["w"] = h5py.SoftLink("/w"), h5py.SoftLink("/u")
+
+
+def _bare(file: h5py.File) -> None:
+    del file["x"].attrs["spacing"]
+
+
+def _flat(file: h5py.File) -> None:
+    file["x"].attrs["spacing"] = 0.0
+
+
+def _late(file: h5py.File) -> None:
+    file["time"][1] = np.nan
+
+
+def _shorter(file: h5py.File) -> None:
+    del file["step"]
+    file["step"] = [1]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _text,
+        _no_place,
+        _elsewhere("u"),
+        _elsewhere("time"),
+        _elsewhere("x"),
+        _itself,
+        _loop,
+        _bare,
+        _flat,
+        _late,
+        _shorter,
+    ],
+)
+def test_a_result_that_was_tampered_with_is_refused_in_one_line(
+    alone: Any, tmp_path: Path, change: Callable[[h5py.File], None]
+) -> None:
+    path = tmp_path / "r.h5"
+    alone.result(path, 9, 8)
+    with h5py.File(path, "r+") as file:
+        change(file)
+    with pytest.raises(StorageError, match=r"r\.h5: ") as caught, open_result(path):
+        pass
+    assert "\n" not in str(caught.value)
+
+
+def test_damage_anywhere_gives_one_error_or_the_values(alone: Any, tmp_path: Path) -> None:
+    path = tmp_path / "r.h5"
+    alone.result(path, 5, 4)
+    whole = path.read_bytes()
+    random = np.random.default_rng(3)
+    for _ in range(200):
+        damaged = bytearray(whole)
+        for place in random.integers(len(whole), size=9):
+            damaged[place] = random.integers(256)
+        path.write_bytes(damaged)
+        with suppress(StorageError), open_result(path) as result:
+            for field in result.fields:
+                result.read(field, -1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -12,7 +12,10 @@ import pytest
 
 from parsolve.domain.grid import Grid
 from parsolve.errors import CaseError, SetupError
-from parsolve.store.source import read_block
+from parsolve.store.source import look_at, read_block
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 RNG_SEED = 5
 
@@ -215,3 +218,123 @@ def test_a_time_of_a_result_is_taken_and_no_other(alone: Any, tmp_path: Path) ->
         at(0.1, dataset="single")
     with pytest.raises(CaseError, match="is for results in HDF5"):
         at(0.1, "a.npy")
+
+
+NPY = b"\x93NUMPY\x01\x00\x76\x00"
+
+
+def npy(header: str) -> bytes:
+    return NPY + header.encode().ljust(117) + b"\n" + bytes(64)
+
+
+def tiff(path: Path, place: int, value: int) -> None:
+    pytest.importorskip("tifffile").imwrite(path, data(8, 8))
+    text = bytearray(path.read_bytes())
+    text[place : place + 4] = value.to_bytes(4, "little")
+    path.write_bytes(text)
+
+
+BROKEN: dict[str, Callable[[Path], object]] = {
+    "empty.npy": lambda path: path.touch(),
+    "empty.h5": lambda path: path.touch(),
+    "empty.tif": lambda path: path.touch(),
+    "empty.png": lambda path: path.touch(),
+    "huge.npy": lambda path: path.write_bytes(npy("{'descr': '<f8', 'fortran_order': False, 'shape': (10**21,)}")),
+    "vast.npy": lambda path: path.write_bytes(npy(f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({10**21},)}}")),
+    "large.npy": lambda path: path.write_bytes(npy("{'descr': '<f8', 'fortran_order': False, 'shape': (8, 8)}")),
+    "negative.npy": lambda path: path.write_bytes(npy("{'descr': '<f8', 'fortran_order': False, 'shape': (-8, 8)}")),
+    "objects.npy": lambda path: path.write_bytes(npy("{'descr': '|O', 'fortran_order': False, 'shape': (8, 8)}")),
+    "open.npy": lambda path: path.write_bytes(npy("{'descr': '<f8', (")),
+    "first.tif": lambda path: tiff(path, 4, 2**31 - 1),
+    "strip.tif": lambda path: tiff(path, 90, 2**31 - 1),
+    "cut.tif": lambda path: (tiff(path, 0, 0x2A4949), path.write_bytes(path.read_bytes()[:200])),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_file_is_one_error_in_one_line(
+    alone: Any, tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    BROKEN[name](tmp_path / name)
+    with pytest.raises(CaseError, match=name) as caught:
+        whole(tmp_path / name, alone.grid(8, 8))
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("dataset", [None, "u"])
+@pytest.mark.parametrize("kind", ["missing", "itself", "external", "null", "loop", "away", "text"])
+def test_a_data_set_without_values_of_its_own_is_refused(
+    alone: Any, tmp_path: Path, kind: str, dataset: str | None
+) -> None:
+    path, shape = tmp_path / "a.h5", (9, 8)
+    with h5py.File(path, "w") as file:
+        if kind in ("missing", "itself"):
+            layout = h5py.VirtualLayout(shape, "f8")
+            layout[...] = h5py.VirtualSource("a.h5" if kind == "itself" else "nowhere.h5", "u", shape)
+            file.create_virtual_dataset("u", layout)
+        elif kind == "external":
+            file.create_dataset("u", shape, "f8", external=[("/etc/passwd", 0, 576)])
+        elif kind == "null":
+            file["u"] = h5py.Empty("f8")
+        elif kind == "loop":
+            file["u"], file["v"] = h5py.SoftLink("/v"), h5py.SoftLink("/u")
+        elif kind == "away":
+            file["u"] = h5py.ExternalLink("nowhere.h5", "u")
+        else:
+            file["u"] = np.full(shape, "a", h5py.string_dtype())
+    look_at([path])
+    with pytest.raises(CaseError, match=r"a\.h5: ") as caught:
+        whole(path, alone.grid(*shape), dataset)
+    assert "\n" not in str(caught.value)
+
+
+def test_links_that_lead_nowhere_hide_nothing_else(alone: Any, tmp_path: Path) -> None:
+    values = data(9, 8)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["a"], file["b"] = h5py.SoftLink("/b"), h5py.SoftLink("/a")
+        file["c"] = h5py.ExternalLink("nowhere.h5", "u")
+        file["u"] = values
+        file["d"] = h5py.SoftLink("/u")
+    np.testing.assert_array_equal(whole(tmp_path / "a.h5", alone.grid(9, 8)), values)
+    np.testing.assert_array_equal(whole(tmp_path / "a.h5", alone.grid(9, 8), "d"), values)
+
+
+def test_times_from_elsewhere_are_not_read(alone: Any, tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["u"] = data(3, 9, 8)
+        file.create_dataset("time", (3,), "f8", external=[("/etc/passwd", 0, 24)])
+    with pytest.raises(CaseError, match="in other files"):
+        read_block(path, "u", alone.grid(9, 8), (0, 0, 0), (1, 9, 8), "f8", time=0.0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("suffix", [".h5", ".npy"])
+def test_the_first_cell_that_is_not_finite_is_named(alone: Any, tmp_path: Path, suffix: str, value: float) -> None:
+    path, values = tmp_path / f"a{suffix}", data(9, 8)
+    values[4, 3] = values[4, 5] = value
+    write(path, values)
+    for start, shape in (((0, 0, 0), (1, 9, 8)), ((0, 2, 3), (1, 5, 4))):
+        with pytest.raises(CaseError, match="not finite, the first at cell x = 3, y = 4"):
+            read_block(path, None, alone.grid(9, 8), start, shape, "f8")
+    read_block(path, None, alone.grid(9, 8), (0, 5, 0), (1, 4, 8), "f8")
+
+
+def test_what_cannot_be_a_name_is_no_file(alone: Any) -> None:
+    for name in ("n" * 300 + ".h5", "a\0b.h5", ""):
+        look_at([Path(name)])
+        with pytest.raises(CaseError, match="no such file"):
+            whole(Path(name), alone.grid(9, 8))
+
+
+def test_a_group_that_is_not_there_is_passed_over_but_no_data_set(alone: Any, tmp_path: Path) -> None:
+    path, grid, values = tmp_path / "a.h5", alone.grid(9, 8), data(9, 8)
+    with h5py.File(path, "w") as file:
+        file["u"] = values
+        file["group/w"] = values
+    for name in ("u", "/u", "fields/u", "/fields/u", "group/w", "/group/w"):
+        np.testing.assert_array_equal(whole(path, grid, name), values)
+    for name in ("u/u", "group/u", "group/w/u", "fields", "/", ""):
+        with pytest.raises(CaseError, match="no data set"):
+            whole(path, grid, name)

@@ -15,6 +15,7 @@ from parsolve.errors import CaseError, SetupError, StorageError
 from parsolve.store.frames import FieldInfo, Recorder
 from parsolve.view import plot
 from parsolve.view.plot import draw
+from parsolve.view.scale import Look
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +30,8 @@ def make(path: Path, *shape: int, frames: int = 5, value: float | None = None) -
     domain = regular(grid, MPI.COMM_SELF, (1, 1, 1), 1)
     u, v = Field("u", domain, "f8"), Field("v", domain, "f8")
     infos = [FieldInfo("u", "temperature", "K"), FieldInfo("v", "speed", "m/s")]
-    recorder = Recorder(MPI.COMM_SELF, path, grid, infos, "f8", {"title": "A test"})
+    said = [FieldInfo("time", "time", "h"), FieldInfo("x", "radius", "um")]
+    recorder = Recorder(MPI.COMM_SELF, path, grid, infos, "f8", {"title": "A test"}, dimensions=said)
     z, y, x = np.meshgrid(*(grid.coordinates(axis) for axis in "zyx"), indexing="ij")
     for frame in range(frames):
         u.owned[...] = (
@@ -85,7 +87,62 @@ def test_a_sheet_has_several_times(tmp_path: Path) -> None:
     assert sheet.shape[1] > single.shape[1]
 
 
-@pytest.mark.parametrize("value", [0.0, 3.0, np.nan])
+def texts(monkeypatch: pytest.MonkeyPatch, *options: Any, **more: Any) -> str:
+    """All texts of a picture."""
+    from matplotlib.text import Text
+
+    found = []
+
+    def look(figure: Any, path: Path, *_: object, **__: object) -> Path:
+        found.extend(text.get_text() for text in figure.findobj(Text))
+        return path
+
+    with monkeypatch.context() as patch:
+        patch.setattr(plot, "save", look)
+        draw(*options, **more)
+    return "\n".join(found)
+
+
+@pytest.mark.parametrize("shape", [(64,), (32, 48), (8, 9, 10)])
+@pytest.mark.parametrize("field", ["u", "v"])
+@pytest.mark.parametrize("sheet", [False, True])
+def test_each_picture_tells_field_unit_and_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], field: str, sheet: bool
+) -> None:
+    found = texts(monkeypatch, make(tmp_path / "r.h5", *shape), field=field, sheet=sheet)
+    assert {"u": "u, temperature (K)", "v": "v, speed (m/s)"}[field] in found
+    assert "t = 1 h" in found
+    assert "x, radius (um)" in found
+    assert ("t = 0.25 h" in found) == (sheet or len(shape) == 1)
+
+
+def test_a_slice_of_a_plane_is_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = texts(monkeypatch, make(tmp_path / "r.h5", 8, 8), slice="y=0.5")
+    assert "u, temperature (K)" in found
+    assert "x, radius (um)" in found
+    assert "y = 0.4375" in found
+
+
+def test_colours_and_limits_are_those_asked_for(tmp_path: Path) -> None:
+    path = make(tmp_path / "r.h5", 16, 16)
+    looks = [Look(), Look(vmin=-3.0), Look(vmax=0.1), Look(log=True), Look(colormap="magma")]
+    pictures = [pixels(draw(path, look=look, out=tmp_path / f"{i}.png")) for i, look in enumerate(looks)]
+    for other in pictures[1:]:
+        assert other.shape != pictures[0].shape or (other != pictures[0]).any()
+    for look in looks:
+        colours(draw(make(tmp_path / "line.h5", 64), look=look, out=tmp_path / "line.png", force=True))
+        (tmp_path / "line.h5").unlink()
+
+
+def test_a_second_picture_has_a_number(tmp_path: Path) -> None:
+    path = make(tmp_path / "r.h5", 16, 16)
+    assert [draw(path).name for _ in range(3)] == ["r.u.png", "r.u-2.png", "r.u-3.png"]
+    assert draw(path, force=True).name == "r.u.png"
+    with pytest.raises(StorageError, match="exists"):
+        draw(path, out=tmp_path / "r.u.png")
+
+
+@pytest.mark.parametrize("value", [0.0, 3.0, 1e308, np.nan])
 def test_constant_and_missing_values_are_no_trouble(tmp_path: Path, value: float) -> None:
     colours(draw(make(tmp_path / "r.h5", 16, 16, value=value)))
 

@@ -44,8 +44,8 @@ typedef struct ps_args {
     int64_t terms;
     double weight[PS_MAX_TERMS];
     double coefficient[PS_MAX_COEFFICIENTS];
-    void *stream;               /* CUDA stream; not used on a CPU */
-    const void *ahead;          /* what a CPU fetches meanwhile: so many lines with each piece of a row; or NULL */
+    void *stream;      /* CUDA stream; not used on a CPU */
+    const void *ahead; /* what a CPU fetches meanwhile: so many lines with each piece of a row; or NULL */
     int64_t ahead_lines;
     int64_t streaming; /* outputs will not be read soon: a CPU writes them past its caches */
     int64_t colour;

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from parsolve.bench.measure import find_benchmark, measure_speed, wait_asleep
 from parsolve.domain.cores import node_cores
-from parsolve.errors import ParsolveError, StorageError, agree
+from parsolve.errors import ParsolveError, agree
+from parsolve.store.writing import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,10 +90,8 @@ def write_table(rows: Sequence[Row], path: Path) -> None:
     Raises:
         StorageError: the file cannot be written.
     """
-    try:
-        with path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(vars(rows[0])))
-            writer.writeheader()
-            writer.writerows(map(vars, rows))
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be written ({error.strerror})") from None
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(vars(rows[0])))
+    writer.writeheader()
+    writer.writerows(map(vars, rows))
+    write_whole(path, text.getvalue().encode(), force=True)

@@ -3,9 +3,20 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from parsolve.case.schema import Axis, Case, FileValue, Output, PassSettings, Run, SideCondition, Time, Value
+    from parsolve.case.schema import (
+        Axis,
+        Case,
+        FileValue,
+        Meaning,
+        Output,
+        PassSettings,
+        Run,
+        SideCondition,
+        Time,
+        Value,
+    )
 
-__all__ = ["Axis", "Case", "FileValue", "Output", "PassSettings", "Run", "SideCondition", "Time", "Value"]
+__all__ = ["Axis", "Case", "FileValue", "Meaning", "Output", "PassSettings", "Run", "SideCondition", "Time", "Value"]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from parsolve.case.schema import Axis, Case, SideCondition
 
 SCHEMA = 1
+SMALLEST = 1e-36  # cells, and one over it the largest: their eighth power is a floating-point number
 AXES = ("x", "y", "z")
 SIDES = tuple(axis + end for axis in AXES for end in ("min", "max"))
 
@@ -63,6 +64,11 @@ def check_case(case: Case) -> None:
 
 def _check_grid(grid: Mapping[str, Axis], origin: Origin) -> None:
     for name in grid:
+        if name in ("r", "theta", "phi", "rho"):
+            raise origin.error(
+                f"grid.{name}",
+                "grids are Cartesian, with axes x, y, z; for the radius take x, with div(x*grad(u))/x for laplace(u)",
+            )
         if name not in AXES:
             raise origin.unknown(f"grid.{name}", AXES)
     if not grid or tuple(grid) != AXES[: len(grid)]:
@@ -74,6 +80,9 @@ def _check_grid(grid: Mapping[str, Axis], origin: Origin) -> None:
         width = (high - low) / axis.cells
         if not math.isfinite(width) or low + width <= low or high - width >= high:
             problem = f"cells of {width:.3g} cannot be told apart at {max(map(abs, axis.range)):.3g}"
+            raise origin.error(f"grid.{name}.range", problem)
+        if not SMALLEST <= width <= 1 / SMALLEST:
+            problem = f"derivatives over cells of {width:.3g} are beyond floating-point numbers; choose another unit"
             raise origin.error(f"grid.{name}.range", problem)
 
 

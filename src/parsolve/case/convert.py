@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_a
 import msgspec
 
 from parsolve.case.array import Array
-from parsolve.case.tables import nearest
+from parsolve.case.tables import brief, nearest
+from parsolve.errors import CaseError
 
 if TYPE_CHECKING:
     from parsolve.case.origin import Origin
-    from parsolve.errors import CaseError
 
 T = TypeVar("T")
 _WORDS = {"str": "text", "float": "a number", "int": "a whole number", "bool": "true or false",
@@ -31,6 +31,8 @@ def convert(data: object, kind: type[T], origin: Origin) -> T:
         return msgspec.convert(data, kind)
     except msgspec.ValidationError as error:
         raise _refusal(str(error), data, kind, origin) from None
+    except UnicodeEncodeError as error:
+        raise CaseError(f"{origin.name}: {brief(ascii(error.object))}: a key that is no Unicode text") from None
 
 
 def _refusal(message: str, data: object, kind: Any, origin: Origin) -> CaseError:
@@ -41,9 +43,9 @@ def _refusal(message: str, data: object, kind: Any, origin: Origin) -> CaseError
         kind, data, key = _inside(kind, data, key, step)
     if path.startswith("key"):
         return origin.error(key or "case", "a name in this table is not text")
-    if field := re.fullmatch("Object missing required field `(.*)`", problem):
+    if field := re.fullmatch("Object missing required field `(.*)`", problem, re.DOTALL):
         return origin.error(_join(key, field[1]), "missing")
-    if field := re.fullmatch("Object contains unknown field `(.*)`", problem):
+    if field := re.fullmatch("Object contains unknown field `(.*)`", problem, re.DOTALL):
         return origin.unknown(_join(key, field[1]), _keys(kind))
     if Array in _members(kind):
         return origin.unknown(key, ())
@@ -79,7 +81,8 @@ def _alternatives(kind: Any) -> list[str]:
             said.append(f"a table such as {member.EXAMPLE}")
     if said and get_origin(_members(kind)[0]) is Annotated:
         return ["a number > 0", *said]
-    return ["true or false", *said] if said and bool in _members(kind) else said
+    plain = [word for kind_, word in ((bool, "true or false"), (str, "text")) if kind_ in _members(kind)]
+    return [*plain, *said] if said else said
 
 
 def _limits(problem: str) -> str:
@@ -105,6 +108,8 @@ def _show(data: object) -> str:
     """Return a short picture of a value, as written in the file."""
     if isinstance(data, Mapping):
         return "a table"
+    if isinstance(data, int) and abs(data) >= 10**60:
+        return "a number of far too many digits"
     text = _WORDS["null"] if data is None else str(data).lower() if isinstance(data, bool) else repr(data)
     return text if len(text) <= 60 else text[:57] + "..."
 

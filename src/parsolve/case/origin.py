@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from parsolve.case.tables import nearest
+from parsolve.case.tables import brief, nearest
 from parsolve.errors import CaseError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Origin:
         lines = _lines(self.text)
         for override in self.overrides:
             if f"{key}.".startswith(f"{override}.") or (override.startswith(f"{key}.") and key not in lines):
-                return f"--set {override}"
+                return f"--set {brief(override)}"
         while key and key not in lines:
             key = key.rpartition(".")[0]
         return f"{self.name}:{lines[key]}" if key else self.name
@@ -38,14 +38,14 @@ class Origin:
         Of the choices, that nearest to the word quoted in the problem (or to the key) is named.
         """
         place = self.where(key)
-        place = place if place == f"--set {key}" else f"{place}: {key}"
+        place = place if place == f"--set {brief(key)}" else f"{place}: {brief(key)}"
         quoted = re.findall(r"'([^']+)'", problem)
         word = quoted[-1] if quoted else key.rpartition(".")[2]
         return CaseError(f"{place}: {problem}{nearest(word, choices)}")
 
     def unknown(self, key: str, choices: Collection[str]) -> CaseError:
         """Return the error for a key that does not exist."""
-        return CaseError(f"{self.where(key)}: unknown key '{key}'{nearest(key.rpartition('.')[2], choices)}")
+        return CaseError(f"{self.where(key)}: unknown key '{brief(key)}'{nearest(key.rpartition('.')[2], choices)}")
 
 
 def _lines(text: str) -> dict[str, int]:

@@ -8,7 +8,6 @@ valid choice. What depends on the equation (its parameters, fields) is checked w
 from __future__ import annotations
 
 import sys
-import tomllib
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -19,18 +18,16 @@ from parsolve.case.array import Array
 from parsolve.case.checks import SCHEMA, check_case, check_tables
 from parsolve.case.convert import convert
 from parsolve.case.origin import Origin
-from parsolve.case.tables import anchor_files, override, read_source
+from parsolve.case.tables import anchor_files, override, parse, read_source
 from parsolve.errors import CaseError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-MOST_THREADS = 1024  # of a rank: with far more, the library that starts them ends the process
 _LARGEST = sys.float_info.max  # so that infinity and not-a-number are refused
 _Number = Annotated[float, msgspec.Meta(ge=-_LARGEST, le=_LARGEST)]
 _Positive = Annotated[float, msgspec.Meta(gt=0, le=_LARGEST)]
-_Count = Annotated[int, msgspec.Meta(ge=1)]
-_Threads = Annotated[int, msgspec.Meta(ge=1, le=MOST_THREADS)]
+_Count = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 
 
 class FileValue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -73,6 +70,15 @@ class SideCondition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     robin: tuple[_Number | str, _Number | str, _Number | str] | None = None
 
 
+class Meaning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a field, an axis or the time means: its unit as text ("1": none), and a name for people."""
+
+    EXAMPLE: ClassVar = '{ unit = "mol/L", name = "concentration" }'
+
+    unit: str = "1"
+    name: str = ""
+
+
 class Time(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How far to march (exactly one of end, steps), by which scheme and step."""
 
@@ -112,7 +118,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     check_every: _Count = 96
     require_compiled: bool = False
     pipeline: Literal["auto", "off"] | PassSettings = "auto"
-    threads: _Threads | None = None
+    threads: _Count | None = None
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -129,6 +135,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     fields: dict[str, Value] = {}
     initial: dict[str, Value] = {}
     boundary: dict[str, dict[str, SideCondition]] = {}
+    units: dict[str, str | Meaning] = {}
     output: Output = Output()
     run: Run = Run()
     origin: Origin = Origin()  # no key of the file
@@ -145,10 +152,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             CaseError: the file cannot be read, or something in it or in an override is wrong.
         """
         name, content, folder = read_source(case)
-        try:
-            data = tomllib.loads(content)
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
-            raise CaseError(f"{name}: not valid TOML: {error}") from None
+        data = parse(name, content)
         anchor_files(data, folder)
         keys = [override(data, text) for text in overrides]
         return cls.from_dict(data, Origin(name, content, tuple(keys)))
@@ -197,6 +201,20 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
         text: str = tomli_w.dumps(self.to_dict())
         return text
+
+    def meaning(self, name: str) -> Meaning:
+        """What a field, an axis or "time" means, as far as the case says it."""
+        said = self.units.get(name, Meaning())
+        return Meaning(unit=said) if isinstance(said, str) else said
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that a run reads: the case's own, and those of its values."""
+        sides = (side for field in self.boundary.values() for side in field.values())
+        values = [*self.initial.values(), *self.fields.values()]
+        values += [v for s in sides for v in (s.dirichlet, s.neumann, s.curvature) if v is not None]
+        named = [value.file for value in values if isinstance(value, FileValue) and value.array is None]
+        return [Path(name) for name in dict.fromkeys([self.origin.name, *named])]
 
     @property
     def stem(self) -> str:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 DEFAULT_CASE = "gray-scott"
+LONGEST = 120  # letters of a key or a value in a message
+DEEPEST = 8  # tables in tables: no key of a case has more
 
 # Keys of one table of which at most one may be given; `--set` of one takes the place of the others.
 ALTERNATIVES = (
@@ -26,8 +28,8 @@ ALTERNATIVES = (
 )
 
 
-# Tables in which a value may be text as well as a table: { file = ... }, { steps = ... }.
-MIXED = ("fields", "initial", "boundary", "run")
+# Tables in which a value may be text as well as a table: { file = ... }, { steps = ... }, { unit = ... }.
+MIXED = ("fields", "initial", "boundary", "run", "units")
 
 
 def packaged() -> dict[str, str]:
@@ -44,15 +46,17 @@ def read_source(case: str | Path | None) -> tuple[str, str, Path]:
     """
     name = str(case) if case is not None else DEFAULT_CASE
     path = Path(name)
-    if case is None or not path.is_file():
-        known = packaged()
-        if name in known:
-            return f"{name}.toml", known[name], Path()
-        if not path.exists():
-            hint = nearest(path.stem, known, "packaged cases")
-            raise CaseError(f"{name}: no such file and no packaged case of that name{hint}")
     try:
-        return name, path.read_text("utf-8"), path.parent
+        if case is None or not path.is_file():
+            known = packaged()
+            if name in known:
+                return f"{name}.toml", known[name], Path()
+            if not path.exists():
+                hint = nearest(path.stem, known, "packaged cases")
+                raise CaseError(f"{name}: no such file and no packaged case of that name{hint}")
+            if path.is_char_device() or path.is_block_device():
+                raise CaseError(f"{name}: a device; give a case file")
+        return name, path.read_text("utf-8").removeprefix("\ufeff"), path.parent
     except UnicodeDecodeError as error:
         raise CaseError(f"{name}: not UTF-8 text (byte {error.start}); is this a case file?") from None
     except OSError as error:
@@ -69,19 +73,26 @@ def nearest(word: str, choices: Iterable[str], kind: str = "valid") -> str:
     return f"; {kind}: {', '.join(names)}" if names else ""
 
 
+def brief(text: str) -> str:
+    """Return a text for a message, its end left out if it is long."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
 def override(data: dict[str, Any], text: str) -> str:
     """Put 'a.b=value' into the tables and return its key."""
     key, equals, value = text.partition("=")
     key = key.strip()
     parts = key.split(".")
     if not equals or not all(parts):
-        raise CaseError(f"--set {text}: expected key=value, such as time.end=10 or grid.x.cells=64")
+        raise CaseError(f"--set {brief(text)}: expected key=value, such as time.end=10 or grid.x.cells=64")
+    if len(parts) > DEEPEST:
+        raise CaseError(f"--set {brief(text)}: unknown key, none has more than {DEEPEST} parts")
     table = data
     for depth, part in enumerate(parts[:-1]):
         below = table.setdefault(part, {})
         if not isinstance(below, dict):
             if parts[0] not in MIXED:
-                raise CaseError(f"--set {text}: '{'.'.join(parts[: depth + 1])}' is a value, not a table")
+                raise CaseError(f"--set {brief(text)}: '{'.'.join(parts[: depth + 1])}' is a value, not a table")
             below = table[part] = {}
         table = below
     put(table, parts[-1], _toml_value(value))
@@ -107,11 +118,39 @@ def merge(table: dict[str, Any], more: Mapping[str, Any]) -> None:
             put(table, key, value)
 
 
+def parse(name: str, text: str) -> dict[str, Any]:
+    """Return the tables of a TOML text.
+
+    Raises:
+        CaseError: it is none, or its tables lie too deep in each other.
+    """
+    try:
+        data = tomllib.loads(text)
+    except RecursionError:
+        raise CaseError(f"{name}: not a case: its tables or lists lie too deep in each other") from None
+    except ValueError as error:  # of TOML, or of a number with thousands of digits
+        reason = str(error).partition("; use sys.")[0]
+        raise CaseError(f"{name}: not valid TOML: {reason}") from None
+    if _depth(data) > DEEPEST:
+        raise CaseError(f"{name}: not a case: its tables or lists lie too deep in each other")
+    return data
+
+
+def _depth(data: Any) -> int:
+    """Return how many tables and lists lie in each other, as far as that matters."""
+    depth, level = 0, [data]
+    while depth <= DEEPEST and level:
+        depth += 1
+        inner = [part.values() if isinstance(part, dict) else part for part in level]
+        level = [value for values in inner for value in values if isinstance(value, dict | list)]
+    return depth
+
+
 def _toml_value(text: str) -> object:
     """Return the TOML value of a text, or the text itself where it is none."""
     try:
-        parsed = tomllib.loads(f"value = {text.strip()}")
-    except (tomllib.TOMLDecodeError, RecursionError):
+        parsed = parse("", f"value = {text.strip()}")
+    except CaseError:
         return text
     return parsed["value"] if len(parsed) == 1 else text
 

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parsolve.cli.words import by_axis, count, passes_text, seconds, table
+from parsolve.cli.streams import answer
+from parsolve.cli.words import by_axis, count, file_name, passes_text, seconds, table
 from parsolve.errors import agreed
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     what.add_argument("--peers", action="store_true", help="run Devito, numba and NumPy on the same problem too")
     scaling = "measure on 1, 2, 4, ... ranks and threads; write a table and a figure"
     what.add_argument("--scaling", action="store_true", help=scaling)
-    parser.add_argument("-o", "--output", metavar="NAME", help="of --scaling: NAME.csv and NAME.png")
+    parser.add_argument("-o", "--output", type=file_name, metavar="NAME", help="of --scaling: NAME.csv and NAME.png")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(do=show_speed, parallel=True, writes=False)
 
@@ -53,9 +54,9 @@ def show_speed(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm])
     others = peers.run_peers(args.name, comm, threads=found.threads, **options) if peers else []
     if comm.rank == 0:
         if args.json:
-            print(json.dumps(vars(found) | {"peers": [vars(peer) for peer in others]}), flush=True)
+            answer(json.dumps(vars(found) | {"peers": [vars(peer) for peer in others]}))
         else:
-            print("\n".join([speed_text(found), *table([_peer(found, peer) for peer in others], "  ")]), flush=True)
+            answer("\n".join([speed_text(found), *table([_peer(found, peer) for peer in others], "  ")]))
     return 0
 
 
@@ -76,10 +77,10 @@ def show_scaling(args: argparse.Namespace, comm: MPI.Intracomm) -> int:
             write_table(rows, Path(f"{name}.csv"))
             picture = draw_scaling(rows, f"{args.name}, {args.precision}", Path(f"{name}.png"))
             if args.json:
-                print(json.dumps({"rows": [vars(row) for row in rows]}), flush=True)
+                answer(json.dumps({"rows": [vars(row) for row in rows]}))
             else:
                 lines = table([HEAD, *(_cells(row) for row in rows)], "  ")
-                print("\n".join([*lines, f"written: {name}.csv, {picture}"]), flush=True)
+                answer("\n".join([*lines, f"written: {name}.csv, {picture}"]))
     return 0
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parsolve.case.tables import nearest, packaged
-from parsolve.cli.words import table
-from parsolve.errors import CaseError, StorageError
+from parsolve.cli.streams import answer
+from parsolve.cli.words import file_name, table
+from parsolve.errors import CaseError
+from parsolve.store.writing import write_whole
 
 if TYPE_CHECKING:
     import argparse
@@ -25,7 +27,7 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
 
     parser = add("new", "copy a packaged case, to be changed", "python -m parsolve new gray-scott -o spots.toml")
     parser.add_argument("name", metavar="NAME", help="a packaged case (see `list cases`)")
-    parser.add_argument("-o", "--output", metavar="FILE", help="file to write (default: NAME.toml)")
+    parser.add_argument("-o", "--output", type=file_name, metavar="FILE", help="file to write (default: NAME.toml)")
     parser.add_argument("--force", action="store_true", help="replace an existing file")
     parser.set_defaults(do=new, parallel=False, writes=True)
 
@@ -37,11 +39,10 @@ def show_list(args: argparse.Namespace, start_mpi: object) -> int:
         raise CaseError(f"list: unknown kind '{args.kind}'{nearest(args.kind, kinds)}")
     found = {kind: entries() for kind, entries in kinds.items() if args.kind in (None, kind)}
     if args.json:
-        print(json.dumps(found))
+        answer(json.dumps(found))
         return 0
-    for kind, entries in found.items():
-        print(kind + ":")
-        print("\n".join(table(([name, text] for name, text in entries.items()), "  ")))
+    lines = (line for kind, entries in found.items() for line in (f"{kind}:", *table(entries.items(), "  ")))
+    answer("\n".join(lines))
     return 0
 
 
@@ -78,13 +79,7 @@ def new(args: argparse.Namespace, start_mpi: object) -> int:
     name = args.name.removesuffix(".toml")
     if name not in known:
         raise CaseError(f"new: no packaged case '{args.name}'{nearest(name, known, 'packaged cases')}")
-    path = Path(args.output or f"{name}.toml")
-    try:
-        with path.open("w" if args.force else "x", encoding="utf-8") as file:
-            file.write(known[name])
-    except FileExistsError:
-        raise StorageError(f"{path}: exists; use -o for another name or --force to replace it") from None
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be written: {os.strerror(error.errno or 0)}") from None
-    print(f"{path}\nrun it: python -m parsolve run {path}")
+    path = args.output or Path(f"{name}.toml")
+    write_whole(path, known[name].encode(), force=args.force)
+    answer(f"{path}\nrun it: python -m parsolve run {shlex.quote(str(path))}")
     return 0

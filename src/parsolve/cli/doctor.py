@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from parsolve.cli.streams import answer
 from parsolve.errors import SetupError
 
 if TYPE_CHECKING:
@@ -25,9 +26,9 @@ def show_report(args: argparse.Namespace, start_mpi: object) -> int:
 
     report, problems = examine()
     if args.json:
-        print(json.dumps({**report, "problems": problems}))
+        answer(json.dumps({**report, "problems": problems}))
     else:
-        print(_markdown(report, problems))
+        answer(_markdown(report, problems))
     return SetupError.exit_code if problems else 0
 
 

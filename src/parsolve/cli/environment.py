@@ -45,7 +45,7 @@ def examine() -> tuple[dict[str, Section], list[str]]:
         "Python": _python(problems),
         "MPI": _mpi(problems),
         "machine": _machine(),
-        "compilers": _compilers(),
+        "compilers": _compilers(problems),
         "files": _files(),
     }
     return report, problems
@@ -143,14 +143,25 @@ def _machine() -> Section:
     }
 
 
-def _compilers() -> Section:
-    section = {}
-    for name in dict.fromkeys([os.environ.get("CC", "cc").split()[0], "nvcc"]):
-        path = shutil.which(name)
-        lines = [line for line in _ask([path, "--version"])[1].splitlines() if line.strip()] if path else []
-        line = next((line for line in lines if "release" in line), lines[0] if lines else "no answer")
-        section[name] = f"{path}: {line}" if path else "not found"
+def _compilers(problems: list[str]) -> Section:
+    from parsolve.kernels.jit import PREAMBLE, compile_text, find_compiler
+
+    section = {"C": "none"}
+    try:
+        command = find_compiler()
+        section["C"] = f"{' '.join(command)}: {_version(command[0])}"
+        compile_text(PREAMBLE, "float64")
+    except ParsolveError as error:
+        problems.append(f"{error}; without one, equations of [evolve] run in NumPy, slowly")
+    path = shutil.which("nvcc")
+    section["nvcc"] = f"{path}: {_version(path)}" if path else "not found (only for GPUs)"
     return section
+
+
+def _version(program: str) -> str:
+    """Return the line of `--version` that tells most."""
+    lines = [line for line in _ask([program, "--version"])[1].splitlines() if line.strip()]
+    return next((line for line in lines if "release" in line), lines[0] if lines else "no answer")
 
 
 def _files() -> Section:

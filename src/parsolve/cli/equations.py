@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from parsolve.cli.solve import case_arguments
+from parsolve.cli.streams import answer, has_letters
 from parsolve.cli.words import size, table
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
+    from parsolve.equations.program import Program
     from parsolve.problem.problem import Problem
 
 
@@ -35,7 +37,6 @@ def show(args: argparse.Namespace, start_mpi: object) -> int:
 
     problem = pose(Case.load(args.case, args.set))
     program = problem.program
-    print(equations_text(problem))
     bytes_moved = sum(len(s.inputs) + len(s.outputs) for s in program.kernels) * problem.dtype.itemsize
     order, flops = problem.case.run.order, sum(stage.flops for stage in program.stages)
     start = program.rate.name.rpartition("_")[0] + "_"  # of the names of all kernels
@@ -43,25 +44,40 @@ def show(args: argparse.Namespace, start_mpi: object) -> int:
         ("order", f"{order} inside" + ("" if all(problem.grid.periodic) else f", {min(order, 4)} at boundaries")),
         ("stages", ", ".join(f"{s.name.removeprefix(start)} (radius {s.radius})" for s in program.stages)),
         ("ghost cells", str(program.ghost)),
+        ("conserved", balance_text(program)),
         ("a rate costs", f"{flops} flops and at least {size(bytes_moved)} a cell"),
         ("stable step", f"dt = {check(problem.case, 1).dt:.6g} with {problem.scheme.name}"),
     ]
-    print("\n".join(table(rows, "  ")))
-    if args.show_c:
-        print("\n" + program_text(program))
+    listing = [program_text(program)] if args.show_c else []
+    answer("\n".join([equations_text(problem), *table(rows, "  "), *("\n" + text for text in listing)]))
     return 0
+
+
+def balance_text(program: Program) -> str:
+    """Of which fields the sum over the cells is kept by the form of the equations, for people."""
+    from parsolve.equations.balance import conserved, is_advective
+
+    names = conserved(program)
+    if len(names) == len(program.unknowns):
+        return f"the sum of {', '.join(names)}, but for what flows through the sides"
+    others = [name for name in program.unknowns if name not in names]
+    known = f"the sum of {', '.join(names)}; " if names else ""
+    advice = "; upwind and advect are no fluxes: write div of upwind_flux or weno_flux" if is_advective(program) else ""
+    return f"{known}not that of {', '.join(others)}{advice}"
 
 
 def equations_text(problem: Problem) -> str:
     """The stages in mathematical notation, one block a value."""
     import sympy
 
-    blocks = []
+    blocks, unicode = [], has_letters("\u2202\u23a0")
     for stage in problem.program.stages:
         for name, expression in zip(stage.outputs, stage.expressions, strict=True):
             suffix = ("_tt" if stage.name.endswith("_acceleration") else "_t") if stage.updates else ""
             left = sympy.Symbol(f"{name}{suffix}")
-            blocks.append(sympy.pretty(sympy.Eq(left, expression, evaluate=False), use_unicode=True, num_columns=100))
+            blocks.append(
+                sympy.pretty(sympy.Eq(left, expression, evaluate=False), use_unicode=unicode, num_columns=100)
+            )
     return "\n\n".join(blocks) + "\n"
 
 
@@ -75,9 +91,9 @@ def compile_case(args: argparse.Namespace, start_mpi: object) -> int:
 
     problem = pose(Case.load(args.case, [*args.set, "run.require_compiled=true"]))
     if not problem.case.evolve:
-        print(f"{problem.equation.name} is in the catalogue: its kernels are installed already")
+        answer(f"{problem.equation.name} is in the catalogue: its kernels are installed already")
         return 0
     begin = perf_counter()
     kernels(problem, None)
-    print(f"kernels of {len(problem.program.kernels)} stages are in the cache ({perf_counter() - begin:.2f} s)")
+    answer(f"kernels of {len(problem.program.kernels)} stages are in the cache ({perf_counter() - begin:.2f} s)")
     return 0

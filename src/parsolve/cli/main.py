@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parsolve import __version__
-from parsolve.cli.parser import parse
+from parsolve.cli.parser import Answered, parse
+from parsolve.cli.streams import answer
 from parsolve.domain import launch
 
 if TYPE_CHECKING:
@@ -27,10 +28,13 @@ def main(argv: Sequence[str], start_mpi: Callable[[], MPI.Intracomm]) -> int:
     Raises:
         ParsolveError: whatever the command found wrong.
     """
-    args = parse(argv)
+    try:
+        args = parse(argv)
+    except Answered:
+        return 0
     if args.version:
         if launch.is_first():
-            print(f"parsolve {__version__}")
+            answer(f"parsolve {__version__}")
         return 0
     if args.parallel or launch.is_first():
         return int(args.do(args, start_mpi))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import IO, TYPE_CHECKING, NoReturn
+import re
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from parsolve.case.tables import DEFAULT_CASE, nearest, packaged
 from parsolve.cli import bench, catalog, doctor, equations, results, solve
+from parsolve.cli.streams import answer
 from parsolve.domain import launch
 from parsolve.errors import CaseError
 
@@ -16,11 +18,11 @@ if TYPE_CHECKING:
 EXIT_CODES = """\
 exit codes:
   0    done; for compare: the results are the same
-  1    unexpected error (please report it, with the output of doctor)
+  1    for compare: the results differ; else unexpected error (please report it, with the output of doctor)
   2    wrong command line, case file or input file
   3    wrong environment: MPI, launcher, missing library, too many ranks
   4    numerical failure: a value that is not finite
-  5    a file cannot be read or written, or exists; for compare: the results differ
+  5    a file cannot be read or written, or exists
   6    memory or disk is not enough
   130  interrupted (Ctrl-C); 143: terminated (SIGTERM)
 
@@ -28,17 +30,29 @@ example:
   mpirun -n 4 python -m parsolve run gray-scott -o patterns.h5"""
 
 
+class Answered(Exception):
+    """The parser has printed all that was asked for."""
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser that raises CaseError, and prints its help once however many copies run."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._negative_number_matcher = re.compile(r"-\.?\d")  # -1e-3 is a number as -1 is, not an option
 
     def error(self, message: str) -> NoReturn:
         """Raise CaseError in place of printing and exiting."""
         raise CaseError(f"{message}; see `{self.prog} --help`")
 
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """Raise Answered in place of exiting: there is a code to return."""
+        raise Answered
+
     def print_help(self, file: IO[str] | None = None) -> None:  # type: ignore[override]
         """Print the help on the launcher's first process only."""
         if launch.is_first():
-            super().print_help(file)
+            answer(self.format_help().rstrip())
 
 
 def build() -> tuple[Parser, dict[str, Parser]]:
@@ -75,6 +89,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Return the parsed command line; without arguments, that of running the default case.
 
     Raises:
+        Answered: it asked for help, which is printed.
         CaseError: an unknown command or option, or a wrong value.
     """
     parser, known = build()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from time import perf_counter
 from typing import TextIO
+
+from parsolve.cli.streams import tell
 
 TERMINAL_SECONDS = 0.2  # between updates of the line on a terminal
 LOG_SECONDS = 10.0  # between lines in a log
@@ -50,7 +51,7 @@ class ProgressLine:
     def close(self) -> None:
         """End a line left open on a terminal by a march that failed."""
         if self.terminal and self.width:
-            print(file=self.stream, flush=True)
+            tell("", stream=self.stream)
             self.width = 0
 
     def _look(self, step: int, time: float, dt: float) -> None:
@@ -70,7 +71,7 @@ class ProgressLine:
         text = self.line(now - self.began, last)
         if self.terminal:
             text, self.width = "\r" + text.ljust(self.width), len(text)
-        print(text, end=end, file=self.stream or sys.stderr, flush=True)
+        tell(text, end, self.stream)
 
     def line(self, elapsed: float, last: bool = False) -> str:
         """Return the progress after so many seconds, as one line."""

@@ -3,44 +3,53 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parsolve.cli.words import by_axis, size, table
+from parsolve.cli.streams import answer
+from parsolve.cli.words import by_axis, file_name, number, size, table, tolerance
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from parsolve.store.result import Result
 
-DIFFERENT = 5  # the exit code for a failed verification
+DIFFERENT = 1  # as of diff and cmp; what cannot be read is 5
 
 
 def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     """Add `info`, `plot` and `compare`."""
     parser = add("info", "show what is in a result", "python -m parsolve info gray-scott.h5")
-    parser.add_argument("result", metavar="OUT.h5", type=Path)
+    parser.add_argument("result", metavar="OUT.h5", type=file_name)
     parser.add_argument("--json", action="store_true", help="print one JSON object, provenance included")
     parser.set_defaults(do=info, parallel=False, writes=False)
 
     parser = add("plot", "draw a result as PNG", "python -m parsolve plot gray-scott.h5 --field v --sheet -o v.png")
-    parser.add_argument("result", metavar="OUT.h5", type=Path)
+    parser.add_argument("result", metavar="OUT.h5", type=file_name)
     parser.add_argument("--field", metavar="NAME", help="field to draw (default: the first)")
     nearest = "draw the frame nearest to this time (default: the last)"
-    parser.add_argument("--time", type=float, metavar="T", help=nearest)
-    plane = "plane of a 3-D field, e.g. z=0.5 (default: the middle)"
+    parser.add_argument("--time", type=number, metavar="T", help=nearest)
+    plane = "plane of a 3-D field (default: the middle of z), or line of a 2-D field, e.g. z=0.5"
     parser.add_argument("--slice", metavar="AXIS=POSITION", help=plane)
     parser.add_argument("--sheet", action="store_true", help="contact sheet over time")
-    parser.add_argument("-o", "--output", type=Path, metavar="PNG", help="picture (default: the result's name, .png)")
+    mirrored = "of values of both signs the other limit is the mirror image"
+    parser.add_argument("--vmin", type=number, metavar="V", help=f"lower limit of the colours, or of lines; {mirrored}")
+    parser.add_argument("--vmax", type=number, metavar="V", help="upper limit")
+    parser.add_argument("--log", action="store_true", help="logarithmic scale; what is not above zero is grey")
+    chosen = "a colormap of matplotlib (default: viridis, or RdBu_r for values of both signs)"
+    parser.add_argument("--colormap", metavar="NAME", help=chosen)
+    picture = "picture (default: OUT.FIELD.png, numbered if taken)"
+    parser.add_argument("-o", "--output", type=file_name, metavar="PNG", help=picture)
+    parser.add_argument("--force", action="store_true", help="replace an existing picture")
     parser.set_defaults(do=plot, parallel=False, writes=True)
 
     example = "python -m parsolve compare a.h5 b.h5 --rtol 1e-12"
     parser = add("compare", "compare two results, bit by bit by default", example)
-    parser.add_argument("a", metavar="A.h5", type=Path)
-    parser.add_argument("b", metavar="B.h5", type=Path)
-    parser.add_argument("--rtol", type=float, metavar="R", help="allow |a - b| <= atol + R |b|")
-    parser.add_argument("--atol", type=float, default=0.0, metavar="A", help="allow |a - b| <= A + rtol |b|")
+    parser.add_argument("a", metavar="A.h5", type=file_name)
+    parser.add_argument("b", metavar="B.h5", type=file_name)
+    parser.add_argument("--rtol", type=tolerance, metavar="R", help="allow |a - b| <= atol + R |b|")
+    parser.add_argument("--atol", type=tolerance, default=0.0, metavar="A", help="allow |a - b| <= A + rtol |b|")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(do=compare, parallel=False, writes=False)
 
@@ -51,7 +60,7 @@ def info(args: argparse.Namespace, start_mpi: object) -> int:
 
     with open_result(args.result) as result:
         facts = _facts(args.result, result)
-    print(json.dumps(facts) if args.json else _info_text(facts))
+    answer(json.dumps(facts) if args.json else _info_text(facts))
     return 0
 
 
@@ -59,9 +68,11 @@ def _facts(path: Path, result: Result) -> dict[str, Any]:
     """Return what a result holds, as plain data."""
     return {
         "result": str(path),
-        "bytes": path.stat().st_size,
+        "bytes": sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path])),
         "grid": dict(zip(result.grid.names, reversed(result.grid.shape), strict=True)),
         "fields": list(result.fields),
+        "units": {name: result.units(name) or "1" for name in ("time", *result.grid.names, *result.fields)},
+        "long_names": {name: result.long_name(name) for name in ("time", *result.grid.names, *result.fields)},
         "times": [float(time) for time in result.times],
         "steps": [int(step) for step in result.steps],
         "provenance": dict(result.provenance),
@@ -75,6 +86,7 @@ def _info_text(facts: dict[str, Any]) -> str:
         ("size", size(facts["bytes"])),
         ("grid", by_axis(facts["grid"])),
         ("fields", ", ".join(facts["fields"])),
+        ("meaning", "; ".join(_meanings(facts)) or "not said"),
         ("frames", f"{len(times)}, t = {times[0]:.6g} to {times[-1]:.6g}, step {steps[0]} to {steps[-1]}"),
     ]
     for key, text in facts["provenance"].items():
@@ -83,22 +95,32 @@ def _info_text(facts: dict[str, Any]) -> str:
     return "\n".join([str(facts["result"]), *table(rows, "  ")])
 
 
+def _meanings(facts: dict[str, Any]) -> Iterator[str]:
+    """Yield what each field, axis and the time mean, with units, as far as the result says it."""
+    for name, unit in facts["units"].items():
+        words = name if facts["long_names"][name] == name else f"{name}, {facts['long_names'][name]}"
+        words += f" ({unit})" if unit != "1" else ""
+        if words != name:
+            yield words
+
+
 def plot(args: argparse.Namespace, start_mpi: object) -> int:
     """Draw a field and print the path of the picture."""
     from parsolve.view.plot import draw
+    from parsolve.view.scale import Look
 
-    out = args.output or args.result.with_suffix(".png")
-    print(draw(args.result, field=args.field, time=args.time, slice=args.slice, out=out, sheet=args.sheet))
+    look = Look(args.vmin, args.vmax, args.log, args.colormap)
+    answer(str(draw(args.result, args.field, args.time, args.slice, args.output, args.sheet, look, args.force)))
     return 0
 
 
 def compare(args: argparse.Namespace, start_mpi: object) -> int:
-    """Compare two results; 0 if they are the same, 5 if not."""
+    """Compare two results; 0 if they are the same, 1 if not."""
     from parsolve.store.compare import compare as compare_results
 
     outcome = compare_results(args.a, args.b, rtol=args.rtol, atol=args.atol)
     if args.json:
-        print(json.dumps({"equal": outcome.equal, "lines": list(outcome.lines)}))
+        answer(json.dumps({"equal": outcome.equal, "lines": list(outcome.lines)}))
     else:
-        print("\n".join(outcome.lines))
+        answer("\n".join(outcome.lines))
     return 0 if outcome.equal else DIFFERENT

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import os
+import shlex
 import sys
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parsolve.cli.progress import ProgressLine
-from parsolve.cli.words import by_axis, count, passes_text, size, table, workers_text
+from parsolve.cli.streams import answer, tell
+from parsolve.cli.words import by_axis, count, file_name, passes_text, size, steps_text, table, workers_text
 from parsolve.domain import launch
 from parsolve.errors import on_root
 
@@ -29,7 +28,8 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     """Add `run` and `check`."""
     parser = add("run", "run a case", "mpirun -n 4 python -m parsolve run heat --set grid.x.cells=128 -o heat.h5")
     case_arguments(parser)
-    parser.add_argument("-o", "--output", metavar="OUT.h5", help="result (default: the case's name, numbered if taken)")
+    output = "result (default: the case's name, numbered if taken unless --force)"
+    parser.add_argument("-o", "--output", type=file_name, metavar="OUT.h5", help=output)
     parser.add_argument("--force", action="store_true", help="replace an existing result")
     parser.add_argument("--json", action="store_true", help="last line of stdout: the summary as one JSON object")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors (and the JSON line)")
@@ -44,7 +44,8 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
 
 def case_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the case and `--set`."""
-    parser.add_argument("case", metavar="CASE", help="a case file, or the name of a packaged case (see `list cases`)")
+    case = "a case file, or the name of a packaged case (see `list cases`)"
+    parser.add_argument("case", type=file_name, metavar="CASE", help=case)
     override = "override a key of the case, e.g. time.end=10 (repeatable; later ones win)"
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=override)
 
@@ -53,40 +54,33 @@ def run(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> int
     """Run the case on all ranks and print the summary."""
     from parsolve.case import Case
 
-    def read() -> tuple[Case, Path]:
+    def read() -> tuple[Case, int]:
         case = Case.load(args.case, args.set)
-        return case, Path(args.output) if args.output else free_name(Path(f"{case.stem}.h5"))
+        return case, case.run.threads or launch.threads()
 
     comm = start_mpi()
-    case, out = on_root(comm, read)
-    warning = launch.oversubscription(comm)
+    case, threads = on_root(comm, read)
+    warning = launch.oversubscription(comm, threads)
     if warning and not args.quiet:
         _warn([warning])
 
     from parsolve.run import run as solve  # loads the numerics only now, after the case is known to be good
 
     with closing(ProgressLine(sys.stderr if comm.rank == 0 and not args.quiet else None)) as progress:
-        summary = solve(case, comm, out, args.force, progress)
+        summary = solve(case, comm, args.output, args.force, progress)
     if comm.rank == 0:
         if not args.quiet:
             _warn(summary.warnings)
-            print(summary_text(summary), file=sys.stderr if args.json else sys.stdout, flush=True)
+            (tell if args.json else answer)(summary_text(summary))
         if args.json:
-            print(json.dumps(summary.to_dict()), flush=True)
+            answer(json.dumps(summary.to_dict()))
     return 0
 
 
 def _warn(texts: Sequence[str]) -> None:
     """Tell each text on stderr."""
     for text in texts:
-        print(f"parsolve: warning: {text}", file=sys.stderr, flush=True)
-
-
-def free_name(path: Path) -> Path:
-    """Return the path, or the first of stem-2, stem-3, ... of which there is no result and no frames yet."""
-    numbered = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in itertools.count(2))
-    names = itertools.chain([path], numbered)
-    return next(name for name in names if not os.path.lexists(name) and not os.path.lexists(f"{name}.frames"))
+        tell(f"parsolve: warning: {text}")
 
 
 def summary_text(summary: Summary) -> str:
@@ -95,13 +89,13 @@ def summary_text(summary: Summary) -> str:
     rows = [
         ("grid", f"{grid}: {summary.cells} cells"),
         ("processes", workers_text(processes, summary.threads, summary.instruction_set)),
-        ("steps", f"{summary.steps}, to t = {summary.time:.6g}, {'first ' * summary.adaptive}dt = {summary.dt:.6g}"),
+        ("steps", f"{summary.steps}, to t = {summary.time:.6g}, {'first ' * summary.changes}dt = {summary.dt:.6g}"),
         ("marching", f"{summary.seconds:.3g} s, {summary.updates_per_s:.3g} cell updates/s"),
         ("order", passes_text(summary.steps_a_pass, summary.tile)),
     ]
     for name, values in summary.fields.items():
         rows.append((f"field {name}", "   ".join(f"{key} {values[key]:.6g}" for key in ("min", "max", "mean"))))
-    rows += [("result", str(summary.result)), ("look at it", f"python -m parsolve plot {summary.result}")]
+    rows += [("result", str(summary.result)), ("look at it", f"python -m parsolve plot {shlex.quote(summary.result)}")]
     return "\n".join(([summary.case_title] if summary.case_title else []) + table(rows, "  "))
 
 
@@ -118,9 +112,9 @@ def check(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> i
     plan = plan_run(case, ranks)
     _warn(plan.warnings)
     if args.json:
-        print(json.dumps(vars(plan) | {"local_shapes": _local_cells(plan)}))
+        answer(json.dumps(vars(plan) | {"local_shapes": _local_cells(plan)}))
     else:
-        print(plan_text(case.title or case.stem, ranks, plan))
+        answer(plan_text(case.title or case.stem, ranks, plan))
     return 0
 
 
@@ -128,17 +122,19 @@ def plan_text(title: str, ranks: int, plan: Plan) -> str:
     """Return the plan of a run, in plain words."""
     least, most = map(by_axis, _local_cells(plan))
     local = least if least == most else f"{least} to {most}"
+    free = "" if plan.memory_free is None else f", {size(plan.memory_free)} free here"
+    lacks = plan.memory_free is not None and plan.memory_per_rank * ranks > plan.memory_free
     rows = [
         ("ranks", f"{ranks}: {workers_text(by_axis(plan.processes), plan.threads, plan.instruction_set)}"),
         ("cells a rank", f"{local}, imbalance {plan.imbalance:.3g}"),
         ("halo", f"{size(plan.halo_bytes_per_step)} a step and rank, at most"),
-        ("memory", f"{size(plan.memory_per_rank)} a rank"),
+        ("memory", f"{size(plan.memory_per_rank)} a rank{free}"),
         ("frames", f"{plan.frames} of {size(plan.frame_bytes)}: {size(plan.frames * plan.frame_bytes)}"),
-        ("step", f"dt = {plan.dt:.6g}, " + (f"{plan.steps} steps" if plan.steps else "adapted to the tolerance")),
+        ("step", f"{'first ' * plan.changes}dt = {plan.dt:.6g}, {steps_text(plan.steps, plan.changes)}"),
         ("order", passes_text(plan.steps_a_pass, plan.tile)),
         *(("boundary", note) for note in plan.boundary),
     ]
-    return "\n".join([f"{title}: valid", *table(rows, "  ")])
+    return "\n".join([f"{title}: valid" + ", but too large for this machine" * lacks, *table(rows, "  ")])
 
 
 def _local_cells(plan: Plan) -> list[dict[str, int]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
 from argparse import ArgumentTypeError
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,9 +28,42 @@ def count(text: str) -> int:
     Raises:
         ArgumentTypeError: it is none.
     """
-    if not text.isdecimal() or int(text) < 1:
+    try:
+        value = int(text)
+    except ValueError:  # thousands of digits are none either
+        value = 0
+    if value < 1:
         raise ArgumentTypeError(f"expected a whole number >= 1, got {text!r}")
-    return int(text)
+    return value
+
+
+def file_name(text: str) -> Path:
+    """Return the path of an option.
+
+    Raises:
+        ArgumentTypeError: it is empty, or holds what no path may hold.
+    """
+    if not text or "\0" in text:
+        raise ArgumentTypeError(f"expected the name of a file, got {text!r}")
+    return Path(text)
+
+
+def number(text: str) -> float:
+    """Return the finite number of an option.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    return _number(text, "a number", -sys.float_info.max)
+
+
+def tolerance(text: str) -> float:
+    """Return the number >= 0 of an option.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    return _number(text, "a number >= 0", 0.0)
 
 
 def seconds(text: str) -> float:
@@ -37,13 +72,17 @@ def seconds(text: str) -> float:
     Raises:
         ArgumentTypeError: they are not finite, or not > 0.
     """
+    return _number(text, "a number > 0", sys.float_info.min)
+
+
+def _number(text: str, kind: str, least: float) -> float:
     try:
-        number = float(text)
+        value = float(text)
     except ValueError:
-        number = 0.0
-    if not 0 < number < math.inf:
-        raise ArgumentTypeError(f"expected a number > 0, got {text!r}")
-    return number
+        value = math.nan
+    if not least <= value < math.inf:
+        raise ArgumentTypeError(f"expected {kind}, got {text!r}")
+    return value
 
 
 def by_axis(numbers: Mapping[str, int]) -> str:
@@ -54,6 +93,13 @@ def by_axis(numbers: Mapping[str, int]) -> str:
 def workers_text(processes: str, threads: int, instruction_set: str) -> str:
     """Return what computes: the process grid, the threads of each rank, and the instruction set of all."""
     return ", ".join([processes, *([f"{threads} threads each"] if threads > 1 else []), instruction_set])
+
+
+def steps_text(steps: int | None, changes: bool) -> str:
+    """Return how many steps a march will take, as far as that is known."""
+    if steps is None:
+        return "adapted to the tolerance"
+    return f"about {steps} steps, as they change with the solution" if changes else f"{steps} steps"
 
 
 def passes_text(steps: int, tile: Sequence[int]) -> str:

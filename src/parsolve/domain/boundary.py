@@ -4,6 +4,9 @@ A ghost is the value of the polynomial through the condition at the face and the
 cells its error is O(h^order), which keeps the order of the scheme (Gustafsson, Math. Comp. 29 (1975) 396) if the value
 is given; where a derivative is given, a power of h is lost for each, and as many cells more are read.  Beyond
 order 4 one-sided polynomials make explicit schemes unstable, so that the boundary stays at order 4.
+
+A side without a condition is a mirror: ghost k is cell k.  Then differences of fluxes telescope to nothing at the wall,
+to every order, so that what is to be conserved is.
 """
 
 from __future__ import annotations
@@ -38,7 +41,8 @@ class Condition:
     """a u + b du/dn + c d2u/dn2 = value on one side, n the outward normal.
 
     a, b and value are numbers, or functions of (time, start, shape) that give the values on the cells of a box one cell
-    thick; ``varies`` says whether any of them depends on time.  c is 0 or, with a = b = 0, 1.
+    thick; ``varies`` says whether any of them depends on time.  c is 0 or, with a = b = 0, 1.  ``mirrors``: the
+    ghosts are the mirror image of the field, and a, b, c and value those of du/dn = 0.
     """
 
     a: float | Face
@@ -46,15 +50,29 @@ class Condition:
     value: float | Face
     c: float = 0.0
     varies: bool = False
+    mirrors: bool = False
 
-    def closure(self, base: int) -> int:
-        """Owned cells that it reads where a Dirichlet condition reads ``base``; a slope at order 2 needs no more."""
+    def closure(self, base: int, depth: int) -> int:
+        """Owned cells that ``depth`` ghosts are made of where a Dirichlet condition reads ``base``.
+
+        A mirror reads as many as there are ghosts; a slope at order 2 needs no more than ``base``.
+        """
+        if self.mirrors:
+            return depth
         if self.c:
             return base + 2
         return base + 1 if base > 1 and (callable(self.b) or self.b != 0) else base
 
+    def weights(self, spacing: float, points: int, depth: int) -> tuple[np.ndarray, np.ndarray]:
+        """What ghosts are made of, as of ``ghost_weights``; where a and b are functions, for a given value."""
+        if self.mirrors:
+            return mirror_weights(points, depth), np.zeros(depth)
+        if callable(self.a) or callable(self.b):
+            return ghost_weights(1.0, 0.0, spacing, points, depth)
+        return ghost_weights(self.a, self.b, spacing, points, depth, self.c)
 
-NO_FLUX = Condition(0.0, 1.0, 0.0)
+
+MIRROR = Condition(0.0, 1.0, 0.0, mirrors=True)
 Conditions = Mapping[str, Mapping[str, Condition]]  # field -> side -> condition
 Slab = list[tuple[int, int]]  # ranges along z, y, x
 
@@ -79,6 +97,15 @@ def ghost_weights(
     n = points + 1
     ghosts = [[(-k - Fraction(1, 2)) ** m for m in range(n)] for k in range(depth)]
     return _weights(_polynomial(a, b, c, spacing, points), ghosts)
+
+
+def mirror_weights(points: int, depth: int) -> np.ndarray:
+    """Weights of ghosts that are the cells mirrored at the face; where there are fewer cells, mirrored at both ends."""
+    weights = np.zeros((depth, points))
+    for k in range(depth):
+        turn, cell = divmod(k, points)
+        weights[k, points - 1 - cell if turn % 2 else cell] = 1.0
+    return weights
 
 
 @cache
@@ -124,7 +151,7 @@ class BoundaryFill:
 
     Args:
         fields: fields of one layout.
-        conditions: by field and side; a side without one has no flux.
+        conditions: by field and side; a side without one is a mirror.
         axis: 0 = z, 1 = y, 2 = x.
         depth: how many ghosts.
         base: how many owned cells a Dirichlet condition reads.
@@ -150,7 +177,7 @@ class BoundaryFill:
             for side in sides:
                 if f.subdomain.is_physical(axis, side):
                     name = f"{AXES[axis]}{ENDS[side]}"
-                    condition = conditions.get(f.name, {}).get(name, NO_FLUX)
+                    condition = conditions.get(f.name, {}).get(name, MIRROR)
                     ghosts.append(self._side(f, condition, axis, side, depth, base, slab))
         self.count = len(ghosts)
         self.list = (Ghost * len(ghosts))(*ghosts)
@@ -171,7 +198,7 @@ class BoundaryFill:
 
     def _side(self, f: Field, condition: Condition, axis: int, side: int, depth: int, base: int, slab: Slab) -> Ghost:
         sub = f.subdomain
-        points = min(condition.closure(base), sub.shape[axis])
+        points = min(condition.closure(base, depth), sub.shape[axis])
         ghost = Ghost(field=f.address, axis=axis, depth=depth, points=points)
         ghost.first = sub.shape[axis] - 1 if side else 0
         ghost.inward = -1 if side else 1
@@ -181,10 +208,7 @@ class BoundaryFill:
         mixed = callable(a) or callable(b)
         spacing = sub.grid.spacing[axis]
         try:
-            weights, values = ghost_weights(
-                1.0 if callable(a) or callable(b) else a, 0.0 if callable(a) or callable(b) else b,
-                spacing, points, depth, condition.c,
-            )  # fmt: skip
+            weights, values = condition.weights(spacing, points, depth)
         except ZeroDivisionError as error:
             raise CaseError(f"boundary.{f.name}.{AXES[axis]}{ENDS[side]}: {error}") from None
         for k in range(depth):

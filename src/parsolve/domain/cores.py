@@ -12,13 +12,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Placement:
-    """How ranks sit: all on one node; more of them than the cores of some node."""
+    """How ranks sit on nodes.
 
-    on_one_node: bool = False
-    crowded: bool = False
+    Attributes:
+        on_one_node: whether all share one.
+        ranks, cores: of the node that has the fewest cores a rank.
+    """
+
+    on_one_node: bool
+    ranks: int
+    cores: int
+
+    def is_crowded(self, threads: int) -> bool:
+        """Whether ranks of so many threads are more than the cores of a node."""
+        return self.ranks * threads > self.cores
 
 
-ALONE = Placement(on_one_node=True)
+def alone() -> Placement:
+    """How a single rank sits."""
+    return Placement(True, 1, len(usable_cores()))
 
 
 def usable_cores() -> set[int]:
@@ -41,5 +53,5 @@ def node_cores(comm: MPI.Intracomm) -> tuple[int, set[int]]:
 def placement(comm: MPI.Intracomm) -> Placement:
     """How the ranks of a communicator sit, the same on all of them; collective."""
     ranks, cores = node_cores(comm)
-    nodes = comm.allgather((ranks, len(cores)))
-    return Placement(all(n == comm.size for n, _ in nodes), any(n > m for n, m in nodes))
+    ranks, count = max(comm.allgather((ranks, len(cores))), key=lambda node: node[0] / node[1])
+    return Placement(ranks == comm.size, ranks, count)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parsolve.domain.cores import ALONE, Placement, placement
+from parsolve.domain.cores import Placement, alone, placement
 from parsolve.kernels.device import Device, find_device
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 AXES = ("z", "y", "x")
 Triple = tuple[int, int, int]
 Starts = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
-SLAB = 1 << 20  # cells of values that are evaluated or read in one go
+SLAB = 1 << 18  # cells of values that are evaluated or read in one go
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,11 @@ class Grid:
     def coordinates(self, axis: str) -> np.ndarray:
         """Cell centres along an axis: lower + (i + 1/2) spacing."""
         d = AXES.index(axis)
-        return self.lower[d] + (np.arange(self.cells[d]) + 0.5) * self.spacing[d]
+        centres = np.arange(self.cells[d], dtype=np.float64)
+        centres += 0.5
+        centres *= self.spacing[d]
+        centres += self.lower[d]
+        return centres
 
 
 def _numbers(axis: Axis | None) -> tuple[int, float, float, bool, bool]:
@@ -105,13 +109,18 @@ class Subdomain:
     ghosts: Triple
     device: Device
     threads: int = 1
-    placement: Placement = ALONE
+    placement: Placement = field(default_factory=alone)
 
     @cached_property
     def processes(self) -> Triple:
         """Ranks along z, y, x."""
         z, y, x = (len(edges) - 1 for edges in self.starts)
         return z, y, x
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether a node has more threads of ranks than cores."""
+        return self.placement.is_crowded(self.threads)
 
     @cached_property
     def coords(self) -> Triple:
@@ -176,6 +185,12 @@ def split_grid(grid: Grid, processes: Triple, multiple: int = 1) -> Starts:
     return z, y, x
 
 
+def smallest_and_largest(grid: Grid, processes: Triple) -> tuple[Triple, Triple]:
+    """Shapes (z, y, x) of the smallest and the largest box of ``split_grid``."""
+    z, y, x = ((n // p, -(-n // p)) for n, p in zip(grid.cells, processes, strict=True))
+    return (z[0], y[0], x[0]), (z[1], y[1], x[1])
+
+
 def split(cells: int, parts: int, multiple: int = 1) -> list[int]:
     """Starts of ``parts`` nearly equal pieces and the end.
 
@@ -187,11 +202,16 @@ def split(cells: int, parts: int, multiple: int = 1) -> list[int]:
 
 
 def slabs(shape: Triple) -> Iterator[tuple[Triple, Triple]]:
-    """Starts and shapes of slabs of at most SLAB cells, or one layer, that make up a box of this shape."""
-    axis = 0 if shape[0] > 1 else 1
-    layer = max(1, shape[0] * shape[1] * shape[2] // max(1, shape[axis]))
-    step = max(1, SLAB // layer)
+    """Starts and shapes of boxes of at most SLAB cells that make up a box of this shape; most are whole layers."""
+    if shape[0] * shape[1] * shape[2] <= SLAB:
+        yield (0, 0, 0), shape
+        return
+    axis = next(d for d in range(3) if shape[d] > 1)
+    step = max(1, SLAB * shape[axis] // (shape[0] * shape[1] * shape[2]))
     for first in range(0, shape[axis], step):
-        start, extent = [0, 0, 0], list(shape)
-        start[axis], extent[axis] = first, min(step, shape[axis] - first)
-        yield (start[0], start[1], start[2]), (extent[0], extent[1], extent[2])
+        extent = [*shape]
+        extent[axis] = min(step, shape[axis] - first)
+        for inner, part in slabs((extent[0], extent[1], extent[2])):
+            start = [*inner]
+            start[axis] += first
+            yield (start[0], start[1], start[2]), part

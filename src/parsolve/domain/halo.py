@@ -70,7 +70,7 @@ class HaloExchange:
         self.subdomain = fields[0].subdomain
         self.depth = (depth, depth, depth) if isinstance(depth, int) else depth
         self.boundary_depth = boundary_depth
-        self.yielding = self.subdomain.placement.crowded if yielding is None else yielding
+        self.yielding = self.subdomain.is_crowded if yielding is None else yielding
         self.signed = signed
         self.bytes_sent = 0
         self._keep: list[object] = []

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from parsolve.domain.cores import node_cores
+from parsolve.errors import SetupError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,13 +59,29 @@ def duplicate(comm_size: int, environment: Mapping[str, str] = os.environ) -> st
     return f"{launcher} started {size} processes ({variable}={size})"
 
 
-def oversubscription(comm: MPI.Intracomm) -> str | None:
-    """Return, on rank 0, the node with more ranks than usable cores; collective."""
+def threads(environment: Mapping[str, str] = os.environ) -> int:
+    """Return how many threads of a rank the launcher asks for.
+
+    Raises:
+        SetupError: it does not say a number.
+    """
+    given = environment.get("OMP_NUM_THREADS") or "1"
+    first = given.partition(",")[0].strip()
+    if not first.isdecimal() or len(first) > 9 or int(first) < 1:
+        raise SetupError(f"OMP_NUM_THREADS={given}: expected a whole number >= 1; set it right, or run.threads")
+    return int(first)
+
+
+def oversubscription(comm: MPI.Intracomm, threads: int) -> str | None:
+    """Return, on rank 0, the node with more ranks of so many threads than usable cores; collective."""
     from mpi4py import MPI
 
     ranks, cores = node_cores(comm)
     found = comm.reduce((ranks / len(cores), ranks, len(cores), MPI.Get_processor_name()), op=MPI.MAX)
-    if found is None or found[0] <= 1:
+    if found is None:
         return None
     _, ranks, count, host = found
-    return f"{ranks} ranks share {count} cores on {host}; they will wait for each other"
+    if ranks * threads <= count or threads > count:  # which is refused
+        return None
+    each = f" of {threads} threads" if threads > 1 else ""
+    return f"{ranks} ranks{each} share {count} cores on {host}; they will wait for each other"

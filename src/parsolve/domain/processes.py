@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from itertools import permutations, product
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from parsolve.domain.grid import AXES, Grid, Triple
 from parsolve.errors import CaseError, SetupError
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
 
 # A subdomain thinner than this along a split axis is mostly halo; x is split rather than going below it.
 THIN = 8
+MOST_RANKS = 2**31 - 1  # that MPI can count
 
 
 def choose_processes(
@@ -61,7 +65,12 @@ def given_processes(grid: Grid, size: int, processes: Mapping[str, int]) -> Trip
 
 
 def best_processes(grid: Grid, size: int, least: int) -> Triple:
-    """Process grid (z, y, x) with the least halo surface a rank; x stays whole while slabs have THIN cells."""
+    """Process grid (z, y, x) with the least halo surface a rank; x stays whole while slabs have THIN cells.
+
+    Raises:
+        SetupError: with so many ranks some would have fewer than ``least`` cells along an axis.
+    """
+    z, y, x = (max(1, n // least) if there else 1 for n, there in zip(grid.cells, grid.present, strict=True))
 
     def thinnest(p: Triple) -> float:
         return min((n // q for n, q in zip(grid.cells, p, strict=True) if q > 1), default=math.inf)
@@ -70,26 +79,39 @@ def best_processes(grid: Grid, size: int, least: int) -> Triple:
         nz, ny, nx = (n / q for n, q in zip(grid.cells, p, strict=True))
         return (p[0] > 1) * ny * nx + (p[1] > 1) * nz * nx + (p[2] > 1) * nz * ny
 
-    def fits(p: Triple) -> bool:
-        splits_present = all(present or q == 1 for present, q in zip(grid.present, p, strict=True))
-        return splits_present and thinnest(p) >= least
-
-    fitting = [p for p in factorizations(size) if fits(p)]
-    if not fitting:
-        bound = min(size - 1, math.prod(max(1, n // least) for n in grid.cells))
-        most = next(n for n in range(bound, 0, -1) if any(fits(p) for p in factorizations(n)))
+    fitting = factorizations(size, (z, y, x)) if size <= min(z * y * x, MOST_RANKS) else ()
+    best = min(fitting, key=lambda p: (thinnest(p) < THIN, p[2] > 1, surface(p), p[2], p[1]), default=None)
+    if best is None:
         cells = " x ".join(str(n) for n in reversed(grid.shape))
         raise SetupError(
             f"{size} ranks for {cells} cells leave subdomains thinner than the ghost depth {least}; "
-            f"use at most {most} ranks"
+            f"use at most {_most_ranks(size, (z, y, x))} ranks"
         )
-    return min(fitting, key=lambda p: (thinnest(p) < THIN, p[2] > 1, surface(p), p[2], p[1]))
+    return best
 
 
-def factorizations(size: int) -> Iterator[Triple]:
-    """All (z, y, x) with z*y*x = size."""
-    for z in range(1, size + 1):
-        if size % z == 0:
-            for y in range(1, size // z + 1):
-                if size // z % y == 0:
-                    yield z, y, size // z // y
+def factorizations(size: int, most: Triple | None = None) -> Iterator[Triple]:
+    """All (z, y, x) with z*y*x = size, none of them larger than that of ``most``."""
+    small = [n for n in range(1, math.isqrt(size) + 1) if size % n == 0]
+    divisors = sorted({*small, *(size // n for n in small)})
+    along = [[n for n in divisors if n <= bound] for bound in most or (size, size, size)]
+    for z, y in product(along[0], along[1]):
+        x, rest = divmod(size, z * y)
+        if not rest and x <= along[2][-1]:
+            yield z, y, x
+
+
+def _most_ranks(size: int, most: Triple) -> int:
+    """The largest z*y*x below a size with none of them larger than that of ``most``.
+
+    Of the factors the smallest is at most the cube root of the product, and the next at most the root of the rest.
+    """
+    bound = min(size - 1, math.prod(most), MOST_RANKS)
+    best = 1
+    for small, middle, large in permutations(most):
+        for a in range(1, min(small, round(bound ** (1 / 3)) + 1) + 1):
+            b = np.arange(1, min(middle, math.isqrt(bound // a)) + 1)
+            best = max(best, int((a * b * np.minimum(large, bound // (a * b))).max(initial=1)))
+            if best == bound:
+                return best
+    return best

@@ -9,6 +9,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+def field_of(key: str) -> str:
+    """The field whose rate a key of ``[evolve]`` gives: u of u, u_t and u_tt."""
+    return key.removesuffix("_tt") if key.endswith("_tt") else key.removesuffix("_t")
+
+
 @dataclass(frozen=True)
 class Parameter:
     """A constant of an equation: default value, unit and meaning."""
@@ -27,7 +32,7 @@ class Equation:
         formula: one line for people.
         fields: unknowns, name to meaning.
         parameters: constants with defaults.
-        evolve: ``u`` to the text of du/dt, or ``u_tt`` to the text of the second time derivative.
+        evolve: ``u`` or ``u_t`` to the text of du/dt, or ``u_tt`` to the text of the second time derivative.
         solve: ``u`` to the equation that u solves: ``left = right``, or an expression that is to be zero.
         iterate: ``u`` to the text of the next iterate; names are those of this one, ``next(u)`` of the next.
         define: named intermediate expressions that the texts may use.
@@ -52,6 +57,10 @@ class Equation:
     def time_order(self) -> int:
         """2 if the equation gives second time derivatives (``u_tt``), else 1."""
         return 2 if self.evolve and all(key.endswith("_tt") for key in self.evolve) else 1
+
+    def rate_key(self, name: str) -> str:
+        """The key of ``evolve`` that gives the rate of a field: u, u_t or u_tt."""
+        return next(key for key in self.evolve if field_of(key) == name)
 
     @property
     def group(self) -> str:

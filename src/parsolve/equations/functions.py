@@ -58,12 +58,23 @@ dxy, dxz, dyz = _opaque("dxy"), _opaque("dxz"), _opaque("dyz")
 grad, div, dot = _opaque("grad"), _opaque("div"), _opaque("dot", 2)
 vector, harmonic = _opaque("vector", (1, 2, 3)), _opaque("harmonic")
 upwind, advect = _opaque("upwind", 2), _opaque("advect", 2)
+upwind_flux, weno_flux = _opaque("upwind_flux", 3), _opaque("weno_flux", 3)
 integral, mean = _opaque("integral"), _opaque("mean")
 derivative_of = _opaque("derivative_of")  # what linearise.py makes of an expression, for people
 following = _opaque("next")  # in maps: the next iterate of a field
-# What operators.py makes of div(k*grad(u)) and of advection, axis by axis, and places.py between cells and faces.
+# What operators.py makes of div(k*grad(u)), and along each axis of advection, and places.py between cells and faces.
 flux, flux_harmonic = _opaque("flux", 2), _opaque("flux_harmonic", 2)
-_KINDS = {"upwind": 2, "advect": 2, "face": 1, "cell": 1, "dface": 1, "dcell": 1}
+_KINDS = {
+    "upwind": 2,
+    "advect": 2,
+    "upwind_flux": 3,
+    "weno_flux": 3,
+    "face": 1,
+    "within": 1,
+    "cell": 1,
+    "dface": 1,
+    "dcell": 1,
+}
 AXIS_OPERATORS = {f"{kind}_{a}": _opaque(f"{kind}_{a}", nargs) for kind, nargs in _KINDS.items() for a in "xyz"}
 
 
@@ -117,7 +128,9 @@ def _pairwise(head: Any) -> Callable[..., Any]:
 
 def _seeded(seed: Any) -> Any:
     if not (isinstance(seed, sympy.Integer) and 0 <= int(seed) < 2**53):
-        raise ValueError("the seed must be a whole number from 0 to 2**53 - 1, written out")
+        raise ValueError(
+            "the seed must be a whole number from 0 to 2**53 - 1, written out; noise does not change in time"
+        )
     return noise(seed)
 
 
@@ -257,5 +270,7 @@ OPERATOR_FUNCTIONS: Mapping[str, Function] = _table(
     _operator(harmonic, "k"),
     _operator(upwind, "a, u"),
     _operator(advect, "a, u"),
+    _operator(upwind_flux, "f, a, u"),
+    _operator(weno_flux, "f, a, u"),
 )
 NEXT: Mapping[str, Function] = {"next": _operator(following)}

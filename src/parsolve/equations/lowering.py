@@ -84,7 +84,7 @@ class Lowering:
         fixed = sympy.Mul(*(f for f in e.args if not self._varies(f)))
         varying = [f for f in e.args if self._varies(f)]
         values = []
-        linear = next((f for f in varying if name_of(f) in operators.LINEAR | operators.FLUXES), None)
+        linear = next((f for f in varying if name_of(f) in operators.SCALED), None)
         if linear is not None and fixed != 1:
             values.append(self._operator(linear, fixed, at))
             varying.remove(linear)
@@ -148,12 +148,16 @@ class Lowering:
                 k = self._scaled(scale / spacing(axis) ** 2)
                 terms.append(stencils.flux(tape, 2 if harmonic else order, u, c, k, harmonic=harmonic))
             return tape.fold("add", terms)
-        kind, _, axis = name.partition("_")
+        kind, _, axis = name.rpartition("_")
         if name in operators.PLACED:
             u = self._along(e.args[0], axis, at, 1 if kind in ("cell", "dcell") else 0)
             if name in operators.MIDPOINTS:
-                return stencils.midpoint(tape, order, u)
+                return (stencils.limited if name in operators.LIMITED else stencils.midpoint)(tape, order, u)
             return stencils.staggered(tape, order, u, self._scaled(scale / spacing(axis)))
+        if name in operators.FACE_FLUXES:
+            face = stencils.rusanov if kind == "upwind_flux" else stencils.weno_flux
+            f, a, u = (self._along(s, axis, at) for s in e.args)
+            return stencils.difference(tape, lambda m: face(tape, f, a, u, m), self._scaled(scale / spacing(axis)))
         assert name in operators.ADVECTION
         scheme = stencils.upwind if kind == "upwind" else stencils.weno
         wind, u = self.value(e.args[0], at), self._along(e.args[1], axis, at)

@@ -19,12 +19,18 @@ SECOND_DERIVATIVES = {f"d{a}{a}": a for a in "xyz"}
 FIRST_DERIVATIVES = {f"d{a}": a for a in "xyz"}
 MIXED_DERIVATIVES = {f"d{p}": (p[0], p[1]) for p in ("xy", "xz", "yz")}
 STAGGERED = {f"{kind}_{a}" for kind in ("dface", "dcell") for a in "xyz"}
-MIDPOINTS = {f"{kind}_{a}" for kind in ("face", "cell") for a in "xyz"}
+LIMITED = {f"within_{a}" for a in "xyz"}
+MIDPOINTS = LIMITED | {f"{kind}_{a}" for kind in ("face", "cell") for a in "xyz"}
 PLACED = STAGGERED | MIDPOINTS
 LINEAR = {"laplace", *SECOND_DERIVATIVES, *FIRST_DERIVATIVES, *MIXED_DERIVATIVES, *STAGGERED}
 FLUXES = {"flux", "flux_harmonic"}
 ADVECTION = {f"{kind}_{a}" for kind in ("upwind", "advect") for a in "xyz"}
-OPERATORS = {*LINEAR, *FLUXES, *ADVECTION}
+FACE_FLUXES = {f"{kind}_flux_{a}" for kind in ("upwind", "weno") for a in "xyz"}
+WENO_FLUXES = {f"weno_flux_{a}" for a in "xyz"}
+WEIGHTED = WENO_FLUXES | {f"advect_{a}" for a in "xyz"}  # neighbours are weighed by how smooth they are
+SCALED = {*LINEAR, *FLUXES, *FACE_FLUXES}  # a constant factor goes into their weights
+OPERATORS = {*SCALED, *ADVECTION}
+HEADS = {"upwind_flux", "weno_flux"}
 INTEGRALS = {"integral", "mean"}
 
 
@@ -53,7 +59,7 @@ def expand(e: sympy.Expr, axes: Sequence[str], source: Source) -> sympy.Expr:
     """The expression by OPERATORS alone, without derivatives along absent axes, which are zero.
 
     dot(grad(a), grad(b)) = sum_i d_i a d_i b, div(k grad(a)) = flux(k, a), div(grad(a)) = laplace(a),
-    biharmonic(a) = laplace(laplace(a)), advect(v, a) = sum_i v_i d_i a.
+    biharmonic(a) = laplace(laplace(a)), advect(v, a) = sum_i v_i d_i a; fluxes at faces likewise.
 
     Raises:
         ExpressionError: a vector where a number is due, or the other way round.
@@ -63,6 +69,14 @@ def expand(e: sympy.Expr, axes: Sequence[str], source: Source) -> sympy.Expr:
     name = name_of(e)
     if name in LINEAR and name != "laplace" and not set(name[1:]) <= set(axes):
         return sympy.S.Zero
+    if name in FIRST_DERIVATIVES and any(name_of(s) in HEADS for s in sympy.preorder_traversal(e.args[0])):
+        return sympy.Add(*(_of_faces(term, [name[1:]], axes, source) for term in sympy.Add.make_args(e.args[0])))
+    if name in HEADS:
+        _fail(
+            source,
+            name,
+            f"{name}(f, a, u) is a flux at faces: it can stand only in div, dx, dy or dz, or in their sums",
+        )
     if name == "biharmonic":
         return functions.laplace(functions.laplace(expand(e.args[0], axes, source)))
     if name == "dot":
@@ -84,6 +98,8 @@ def expand(e: sympy.Expr, axes: Sequence[str], source: Source) -> sympy.Expr:
 def _divergence(vector: sympy.Expr, axes: Sequence[str], source: Source) -> sympy.Expr:
     if vector.is_Add:
         return sympy.Add(*(_divergence(v, axes, source) for v in vector.args))
+    if any(name_of(f) in HEADS for f in sympy.Mul.make_args(vector)):
+        return _of_faces(vector, axes, axes, source)
     gradients = [f for f in sympy.Mul.make_args(vector) if name_of(f) == "grad"]
     if len(gradients) != 1:
         parts = _vector(vector, axes, source, "div")
@@ -98,6 +114,29 @@ def _divergence(vector: sympy.Expr, axes: Sequence[str], source: Source) -> symp
     if not k.free_symbols:
         return outside * k * functions.laplace(u)
     return outside * (functions.flux_harmonic if harmonic else functions.flux)(k, u)
+
+
+def _of_faces(e: sympy.Expr, along: Sequence[str], axes: Sequence[str], source: Source) -> sympy.Expr:
+    """Differences along some axes of a flux at faces times a number; of another expression, first derivatives."""
+    heads = [f for f in sympy.Mul.make_args(e) if name_of(f) in HEADS]
+    if not heads:
+        return sympy.Add(*(_first(axis)(expand(e, axes, source)) for axis in along))
+    name, factor = name_of(heads[0]), sympy.Mul(*(f for f in sympy.Mul.make_args(e) if f is not heads[0]))
+    if not factor.is_number:
+        _fail(source, name, f"{name}(f, a, u) can have only a number as a factor: multiply f and a")
+
+    def parts(s: sympy.Expr, single: bool) -> Sequence[sympy.Expr]:
+        """Components along the axes; a number where one is due or stands for all."""
+        if along is axes and (_is_vector(s) or not single):
+            return _vector(s, axes, source, name)
+        return [expand(s, axes, source)] * len(along)
+
+    f, a, u = heads[0].args
+    flows = zip(along, parts(f, len(axes) == 1), parts(a, True), strict=True)
+    u = expand(u, axes, source)
+    return factor * sympy.Add(
+        *(functions.AXIS_OPERATORS[f"{name}_{axis}"](flow, speed, u) for axis, flow, speed in flows)
+    )
 
 
 def _vector(e: sympy.Expr, axes: Sequence[str], source: Source, taker: str) -> list[sympy.Expr]:

@@ -22,15 +22,19 @@ import sympy
 
 from parsolve.equations.functions import LOGIC, OPERATOR_FUNCTIONS, RELATIONS, VALUE_FUNCTIONS, Function
 from parsolve.equations.syntax import MAX_EXPONENT, Node, Source, read, read_equation
+from parsolve.equations.wishes import DELAY, MORE_ARGUMENTS, SHIFT, wish
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
 CONSTANTS: Mapping[str, Any] = {"pi": sympy.pi}
 _EXACT = 2**53
 _ELSEWHERE = {
     "ln": "log", "fabs": "abs", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arctan2": "atan2",
     "ceiling": "ceil", "minimum": "min", "maximum": "max", "laplacian": "laplace", "e": "exp", "random": "noise",
+    "rand": "noise", "lap": "laplace", "del2": "laplace", "nabla2": "laplace", "bilaplacian": "biharmonic",
+    "gradient": "grad", "divergence": "div", "integrate": "integral", "int": "integral", "average": "mean",
+    "sgn": "sign", "signum": "sign", "step": "heaviside", "Heaviside": "heaviside", "weno": "advect",
 }  # fmt: skip
 
 
@@ -141,6 +145,10 @@ class _Builder:
 
     def unknown(self, what: str, node: Node, known: list[str]) -> NoReturn:
         word = node.word[:64]
+        own = {name.lower() for name in (*self.symbols, *self.functions)}
+        is_new = word not in OPERATOR_FUNCTIONS and word.lower() not in own
+        if is_new and (advice := wish(word, self.symbols, is_call=node.kind == "call")):
+            self.source.fail(f"'{word}' is not supported; {advice}", node.position)
         nearest = [_ELSEWHERE[word]] if _ELSEWHERE.get(word) in known else []
         nearest = nearest or difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.5)
         if not nearest:
@@ -198,7 +206,9 @@ class _Builder:
         function = self.functions.get(node.word)
         if function is None:
             if node.word in self.symbols or node.word in CONSTANTS:
-                self.source.fail(f"'{node.word}' is not a function; write * to multiply", node.position)
+                within = {name for part in node.parts for name in names_in(part)}
+                hint = DELAY if "t" in within else SHIFT if within & {"x", "y", "z"} else "write * to multiply"
+                self.source.fail(f"'{node.word}' is not a function; {hint}", node.position)
             self.unknown("function", node, list(self.functions))
         self.check_call(function, node)
         arguments, degrees = zip(*map(self.build, node.parts), strict=True)
@@ -219,7 +229,8 @@ class _Builder:
                 self.source.fail("a comparison can stand only in where(condition, a, b)", part.position)
         if not function.least <= len(node.parts) <= function.most:
             count = f"{len(node.parts)} argument{'s' if len(node.parts) != 1 else ''}"
-            self.source.fail(f"'{node.word}' does not take {count}; write {function.signature}", node.position)
+            more = f" ({MORE_ARGUMENTS[node.word]})" if node.word in MORE_ARGUMENTS and node.parts else ""
+            self.source.fail(f"'{node.word}' does not take {count}; write {function.signature}{more}", node.position)
         if function.condition and not node.parts[0].is_condition:
             message = f"the condition must be a comparison, such as x < 0.5; write {function.signature}"
             self.source.fail(message, node.parts[0].position)
@@ -240,6 +251,14 @@ class _Builder:
 
     def build_logic(self, node: Node) -> tuple[Any, float]:
         return LOGIC[node.word](*(self.build(part)[0] for part in node.parts)), 1
+
+
+def names_in(node: Node) -> Iterator[str]:
+    """The names in a tree, not those of functions."""
+    if node.kind == "name":
+        yield node.word
+    for part in node.parts:
+        yield from names_in(part)
 
 
 def _is_constant(expression: Any) -> bool:

@@ -2,20 +2,21 @@
 
 Index i of a field at the faces normal to an axis is the lower face of cell i.  Between the two places lead, along the
 axis a: the midpoint of cells at faces (``face_a``) and of faces at cells (``cell_a``), and the staggered first
-derivatives (``dface_a``, ``dcell_a``).  Between faces of two axes the way goes by the cells.
+derivatives (``dface_a``, ``dcell_a``).  Between faces of two axes the way goes by the cells.  What a derivative at
+faces is multiplied with is a coefficient and stays within the values beside (``within_a``), as in div(k*grad(u)).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import sympy
+
 from parsolve.equations.functions import AXIS_OPERATORS
 from parsolve.equations.operators import FIRST_DERIVATIVES, INTEGRALS, PLACED, name_of, spacing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    import sympy
 
 CELL = "cell"
 
@@ -39,7 +40,11 @@ def placed(e: sympy.Expr, here: str, places: Mapping[str, str]) -> sympy.Expr:
     name = name_of(e)
     if name in FIRST_DERIVATIVES:
         return _derivative(e, FIRST_DERIVATIVES[name], here, places)
-    return e.func(*(placed(s, CELL if name in INTEGRALS else here, places) for s in e.args))
+    made = e.func(*(placed(s, CELL if name in INTEGRALS else here, places) for s in e.args))
+    if made.is_Mul and any(name_of(s) == f"dface_{here}" for s in made.args):
+        midpoints = {s for s in sympy.preorder_traversal(made) if name_of(s) == f"face_{here}"}
+        return made.xreplace({s: AXIS_OPERATORS[f"within_{here}"](*s.args) for s in midpoints})
+    return made
 
 
 def place_of(e: sympy.Expr, places: Mapping[str, str]) -> str:
@@ -52,7 +57,7 @@ def _found(e: sympy.Expr, places: Mapping[str, str]) -> str | None:
         return places.get(e.name)
     kind, _, axis = name_of(e).partition("_")
     if name_of(e) in PLACED:
-        return axis if kind in ("face", "dface") else CELL
+        return CELL if kind in ("cell", "dcell") else axis
     return next((place for s in e.args if (place := _found(s, places))), None)
 
 

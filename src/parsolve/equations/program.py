@@ -19,7 +19,7 @@ from parsolve.equations.functions import NEXT, OPERATOR_FUNCTIONS, VALUE_FUNCTIO
 from parsolve.equations.levels import Levels, symbol
 from parsolve.equations.lowering import Lowering
 from parsolve.equations.operations import FREE
-from parsolve.equations.operators import expand, name_of
+from parsolve.equations.operators import OPERATORS, expand, name_of
 from parsolve.equations.parse import parse, parse_equation
 from parsolve.equations.places import CELL, place_of, placed
 from parsolve.equations.syntax import Source
@@ -160,6 +160,12 @@ class Program:
         """Whether a stage reads diagonal neighbours."""
         return any(stage.corners for stage in self.stages)
 
+    @cached_property
+    def operators(self) -> frozenset[str]:
+        """Names of the operators in the expressions of the stages, along the axes."""
+        parts = (s for stage in self.stages for e in stage.expressions for s in sympy.preorder_traversal(e))
+        return frozenset(name_of(s) for s in parts) & OPERATORS
+
     @property
     def exchanged(self) -> tuple[str, ...]:
         """Unknowns whose ghosts are read."""
@@ -277,8 +283,8 @@ class _Texts:
         if role != "rate":
             texts = e.solve if role == "residual" else e.iterate
             return {name: self._read(texts[name], f"{e.group}.{name}") for name in e.fields}
-        suffix = "_tt" if e.time_order == 2 else ""
-        rates = {name: self._read(e.evolve[name + suffix], f"evolve.{name}{suffix}") for name in e.fields}
+        keys = {name: e.rate_key(name) for name in e.fields}
+        rates = {name: self._read(e.evolve[key], f"evolve.{key}") for name, key in keys.items()}
         if e.time_order == 1 or acceleration:
             return rates
         return {name: symbol(f"{name}_t") for name in e.fields} | {f"{name}_t": r for name, r in rates.items()}

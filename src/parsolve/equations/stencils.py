@@ -10,7 +10,7 @@ from fractions import Fraction as F
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from parsolve.equations.tape import Tape
 
@@ -84,22 +84,77 @@ def _staggered(tape: Tape, order: int, u: Neighbour, k: Constant | None) -> list
 def flux(tape: Tape, order: int, u: Neighbour, c: Neighbour, k: Constant, *, harmonic: bool) -> int:
     """Divergence of the fluxes c du/dx at the faces, which telescope in a sum over cells; k holds 1/h^2.
 
-    At a face, du/dx and c come from order/2 cells on both sides; with ``harmonic`` c is the harmonic
-    mean of its two neighbours, which is exact for layers that end at faces (Patankar 1980, 4.2-3).
+    At a face, du/dx comes from order/2 cells on both sides, and so does c, within limits.  The differences at faces
+    and of faces are each other's transpose, so that fluxes with c >= 0 only ever damp.  Where c jumps, so does du/dx,
+    and no polynomial holds over the face: the more it jumps, the larger the part of the flux with differences of
+    order 2.  With ``harmonic`` c is the harmonic mean of its two neighbours, which is exact for layers that end at
+    faces (Patankar 1980, 4.2-3).
     """
 
-    def face(i: int) -> int:
-        """The flux at the lower face of cell i."""
-        slope = _staggered(tape, order, lambda m: u(i + m), None)
-        if harmonic:
-            a, b = c(i - 1), c(i)
-            product = tape.push("mul", a, b)
-            mean = tape.push("div", tape.push("add", product, product), tape.push("add", a, b))
-        else:
-            mean = midpoint(tape, order, lambda m: c(i + m))
-        return tape.push("mul", mean, tape.fold("add", slope))
+    def mean(i: int) -> int:
+        """The coefficient at the lower face of cell i."""
+        return _harmonic(tape, c(i - 1), c(i)) if harmonic else limited(tape, order, lambda m: c(i + m))
 
-    return staggered(tape, order, lambda m: face(m + 1), k)
+    def face(i: int) -> int:
+        """The flux there, but for what is left to order 2."""
+        slope = tape.fold("add", _staggered(tape, order, lambda m: u(i + m), None))
+        whole = tape.push("mul", mean(i), slope)
+        return tape.push("mul", evenness(tape, order, lambda m: c(i + m)), whole) if is_blended else whole
+
+    def rest(i: int) -> int:
+        part = tape.push("sub", tape.constant(1.0), evenness(tape, order, lambda m: c(i + m)))
+        whole = tape.push("mul", mean(i), tape.push("sub", u(i), u(i - 1)))
+        return tape.push("mul", part, whole)
+
+    is_blended = order > 2 and c(0) != c(1)
+    high = staggered(tape, order, lambda m: face(m + 1), k)
+    return tape.push("add", high, staggered(tape, 2, lambda m: rest(m + 1), k)) if is_blended else high
+
+
+def evenness(tape: Tape, order: int, c: Neighbour) -> int:
+    """1 where the least of the order cells around a face is above 1/4 of the largest, 0 below 1/16, linear between."""
+    cells = [c(m) for m in range(-order // 2, order // 2)]
+    least, most = tape.fold("ps_min", cells), tape.fold("ps_max", cells)
+    above = tape.push("sub", tape.push("mul", tape.constant(16.0), least), most)
+    range_ = tape.push("ps_max", tape.push("mul", tape.constant(3.0), most), tape.constant(1e-35))  # which is not 0
+    part = tape.push("ps_min", tape.push("div", above, range_), tape.constant(1.0))
+    return tape.push("ps_max", part, tape.constant(0.0))
+
+
+def limited(tape: Tape, order: int, c: Neighbour) -> int:
+    """The midpoint value v of a coefficient, kept between its neighbours -1 and 0, but at extrema.
+
+    There both second differences have one sign; d is the smaller size of the two.  At a minimum the limit is abs(v),
+    at most d/2 below the neighbours: so a positive coefficient stays positive however it jumps, and one that touches
+    zero keeps its order.  At a maximum it is d/2 above them, and less where d is more than a third of the value.
+    """
+    lower, upper = c(-1), c(0)
+    if len({c(m) for m in range(-order // 2, order // 2)}) == 1:
+        return upper
+    value = midpoint(tape, order, c)
+    if order == 2:
+        return value
+    zero, half = tape.constant(0.0), tape.constant(0.5)
+    low, high = tape.push("ps_min", lower, upper), tape.push("ps_max", lower, upper)
+    left = tape.push("sub", tape.push("add", c(-2), upper), tape.push("add", lower, lower))
+    right = tape.push("sub", tape.push("add", lower, c(1)), tape.push("add", upper, upper))
+    d = tape.push("ps_max", tape.push("ps_min", left, right), zero)
+    least = tape.push("ps_min", low, tape.push("fabs", value))
+    floor = tape.push("ps_max", tape.push("sub", low, tape.push("mul", half, d)), least)
+    d = tape.push("neg", tape.push("ps_min", tape.push("ps_max", left, right), zero))
+    rest = tape.push("mul", tape.constant(0.25), tape.push("sub", high, d))
+    room = tape.push("ps_max", tape.push("ps_min", tape.push("mul", half, d), rest), zero)
+    return tape.push("ps_max", tape.push("ps_min", value, tape.push("add", high, room)), floor)
+
+
+def _harmonic(tape: Tape, a: int, b: int) -> int:
+    """2 a b/(a + b), and 0 of zeros; no product is formed that could leave the range of floating point."""
+    if a == b:
+        return a
+    low, high, both = tape.push("ps_min", a, b), tape.push("ps_max", a, b), tape.push("add", a, b)
+    mean = tape.push("mul", tape.push("add", low, low), tape.push("div", high, both))
+    zero = tape.constant(0.0)
+    return tape.push("select", tape.push("eq", both, zero), zero, mean)
 
 
 def upwind(tape: Tape, a: int, u: Neighbour, k: Constant) -> int:
@@ -118,6 +173,43 @@ def weno(tape: Tape, a: int, u: Neighbour, k: Constant) -> int:
         left = tape.push("sub", u(m + 1), u(m))
         right = tape.push("sub", u(-m), u(-m - 1))
         v.append(tape.push("mul", k(F(1)), tape.push("select", downwind, left, right)))
+    return tape.push("mul", a, _reconstructed(tape, v))
+
+
+def difference(tape: Tape, face: Neighbour, k: Constant) -> int:
+    """What flows out of a cell, by the fluxes at the lower faces of it and of the next cell; k holds 1/h."""
+    return tape.push("mul", k(F(1)), tape.push("sub", face(1), face(0)))
+
+
+def rusanov(tape: Tape, f: Neighbour, a: Neighbour, u: Neighbour, i: int) -> int:
+    """The flux (f_l + f_r)/2 - s (u_r - u_l)/2 at the lower face of cell i, s the larger abs(a); of first order.
+
+    For f = a u, a constant, it is a u on the side that a comes from (Rusanov, J. Comput. Math. Phys. 1 (1961) 267).
+    """
+    speed = tape.push("ps_max", tape.push("fabs", a(i - 1)), tape.push("fabs", a(i)))
+    jump = tape.push("mul", speed, tape.push("sub", u(i), u(i - 1)))
+    return tape.push("mul", tape.constant(0.5), tape.push("sub", tape.push("add", f(i - 1), f(i)), jump))
+
+
+def weno_flux(tape: Tape, f: Neighbour, a: Neighbour, u: Neighbour, i: int) -> int:
+    """The fifth-order WENO flux at the lower face of cell i (Jiang & Shu, J. Comput. Phys. 126 (1996) 202).
+
+    It is split into (f + s u)/2 and (f - s u)/2, with s the largest abs(a) of the six cells that it reads.  Both are
+    taken relative to their value at the cell beside the face and to their size, so that no unit matters.
+    """
+    speed = tape.fold("ps_max", [tape.push("fabs", a(i + m)) for m in range(-3, 3)])
+    sides = []
+    for s, cells in ((speed, range(-3, 2)), (tape.push("neg", speed), range(2, -3, -1))):
+        v = [tape.push("fma", s, u(i + m), f(i + m)) for m in cells]
+        size = tape.fold("ps_max", [tape.push("fabs", each) for each in v])
+        size = tape.push("add", size, tape.constant(1e-35))  # which is not 0
+        apart = [None if each == v[2] else tape.push("div", tape.push("sub", each, v[2]), size) for each in v]
+        sides.append(tape.push("fma", size, _reconstructed(tape, apart), v[2]))
+    return tape.push("mul", tape.constant(0.5), tape.push("add", *sides))
+
+
+def _reconstructed(tape: Tape, v: Sequence[int | None]) -> int:
+    """The value between the third and fourth of five, None for 0, by WENO."""
     candidates = (
         _combine(tape, (F(1, 3), F(-7, 6), F(11, 6)), v[0:3]),
         _combine(tape, (F(-1, 6), F(5, 6), F(1, 3)), v[1:4]),
@@ -133,19 +225,19 @@ def weno(tape: Tape, a: int, u: Neighbour, k: Constant) -> int:
         shifted = tape.push("add", s, tape.constant(1e-6))
         weights.append(tape.push("div", tape.constant(linear), tape.push("mul", shifted, shifted)))
     parts = [tape.push("mul", w, q) for w, q in zip(weights, candidates, strict=True)]
-    slope = tape.push("div", tape.fold("add", parts), tape.fold("add", weights))
-    return tape.push("mul", a, slope)
+    return tape.push("div", tape.fold("add", parts), tape.fold("add", weights))
 
 
-def _roughness(tape: Tape, slope: tuple[F, ...], v: list[int]) -> int:
+def _roughness(tape: Tape, slope: tuple[F, ...], v: Sequence[int | None]) -> int:
     """13/12 (v1 - 2 v2 + v3)^2 + 1/4 (slope . v)^2."""
     curvature, tilt = _combine(tape, (F(1), F(-2), F(1)), v), _combine(tape, slope, v)
     a = tape.push("mul", tape.constant(13 / 12), tape.push("mul", curvature, curvature))
     return tape.push("add", a, tape.push("mul", tape.constant(0.25), tape.push("mul", tilt, tilt)))
 
 
-def _combine(tape: Tape, weights: tuple[F, ...], values: list[int]) -> int:
-    return tape.fold("add", [_times(tape, w, v) for w, v in zip(weights, values, strict=True) if w])
+def _combine(tape: Tape, weights: tuple[F, ...], values: Sequence[int | None]) -> int:
+    parts = [_times(tape, w, v) for w, v in zip(weights, values, strict=True) if w and v is not None]
+    return tape.fold("add", parts)
 
 
 def _times(tape: Tape, weight: F, value: int) -> int:

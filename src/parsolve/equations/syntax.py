@@ -17,6 +17,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
+from parsolve.equations.wishes import COMPLEX, wish
 from parsolve.errors import CaseError
 
 if TYPE_CHECKING:
@@ -42,6 +43,12 @@ _HINTS = {
     "#": "there are no comments",
     ".": "there are no attributes",
     "[": "there is no indexing",
+    "{": "there are no sets",
+    "@": "products of vectors are dot(a, b)",
+    "'": "there are no derivatives by a dash: write dx(u)",
+    '"': "there are no texts",
+    ":": "there are no ranges",
+    ";": "one expression a key",
 }
 _OR, _AND, _NOT, _COMPARE, _SUM, _PRODUCT, _POWER = range(1, 8)
 _COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
@@ -136,6 +143,8 @@ def _tokens(source: Source) -> list[Token]:
         kind = match.lastgroup or ""
         start = match.start(kind)
         if kind == "name" and tokens and tokens[-1].kind == "number" and start == at:
+            if match[kind] in ("j", "J", "i", "I"):
+                source.fail(COMPLEX, at)
             source.fail(f"a number and a name run together; write {tokens[-1].text[-20:]}*{match[kind][:20]}", at)
         word = match[kind]
         depth += (word == "(") - (word == ")")
@@ -182,6 +191,9 @@ class _Reader:
         if token.kind == "end":
             self.source.fail("the expression ends too early", token.position)
         hint = "; compare with ==" if token.text == "=" else ""
+        for word in (self.tokens[self.at - 1].text if self.at else "", token.text):
+            if word in ("if", "else", "for", "while", "lambda"):
+                hint = f"; {wish(word)}"
         self.source.fail(f"unexpected '{token.text[:40]}'{where}{hint}", token.position)
 
     def nested(self, token: Token, level: int) -> Node:

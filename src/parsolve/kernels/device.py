@@ -66,6 +66,12 @@ class Device:
         return array[skip : skip + size]
 
 
+def resident(size: int) -> int:
+    """Bytes of memory that so many bytes of ``Device.allocate`` take once all are written: whole pages."""
+    page = HUGE if size >= 2 * HUGE else PAGE
+    return -(-size // page) * page
+
+
 @cache
 def find_device(name: Literal["cpu", "numpy"] = "cpu", level: int | None = None) -> Device:
     """The device of a name, with the core for an instruction set, by default the best of this CPU."""

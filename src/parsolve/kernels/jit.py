@@ -93,7 +93,13 @@ def compile_text(text: str, precision: str, tuning: Sequence[str] | None = None)
         NoCompiler: there is none.
         SetupError: it fails, or takes more than COMPILE_SECONDS.
     """
-    command = [*_compiler(), *FLAGS, f"-DPS_REAL={REALS[precision]}", f"-DPS_TYPE={TYPES[precision]}", f"-I{INCLUDE}"]
+    command = [
+        *find_compiler(),
+        *FLAGS,
+        f"-DPS_REAL={REALS[precision]}",
+        f"-DPS_TYPE={TYPES[precision]}",
+        f"-I{INCLUDE}",
+    ]
     output = ""
     for extra in dict.fromkeys([tuple(_tuning(None) if tuning is None else tuning), ()]):
         with tempfile.TemporaryDirectory(prefix="parsolve-") as directory:
@@ -110,7 +116,7 @@ def _obtain(text: str, precision: str, tuning: Sequence[str], hint: str) -> byte
 
     The version of parsolve is in the key by what it changes: text, headers, flags and ABI.
     """
-    parts = (ABI, text, precision, FLAGS, tuning, _identity(_compiler()), _headers(), cpu(), _libc())
+    parts = (ABI, text, precision, FLAGS, tuning, _identity(find_compiler()), _headers(), cpu(), _libc())
     key = hashlib.sha256(repr(parts).encode()).hexdigest()
     data = find(key, hint)
     if data is None:
@@ -119,8 +125,13 @@ def _obtain(text: str, precision: str, tuning: Sequence[str], hint: str) -> byte
     return data
 
 
-def _compiler() -> list[str]:
-    """The command that starts the compiler."""
+def find_compiler() -> list[str]:
+    """The command that starts the compiler: that of CC, else cc, gcc or clang.
+
+    Raises:
+        NoCompiler: there is none.
+        SetupError: CC cannot be understood.
+    """
     chosen = os.environ.get("CC", "")
     try:
         words = shlex.split(chosen)

@@ -28,25 +28,31 @@ class PowerIteration:
 
     Args:
         work: makes the fields and evaluations.
-        first: values in [-1, 1] of the first direction on the owned cells of a field.
+        first: gives the owned cells of a field values in [-1, 1], the first direction.
     """
 
-    def __init__(self, work: Workspace, first: Callable[[Field], np.ndarray]) -> None:
+    def __init__(self, work: Workspace, first: Callable[[Field], None]) -> None:
         self._trial, self._out = work.fields(work.unknowns), work.fields(work.unknowns)
         self._exchanges, self._comm = Exchanges(), work.subdomain.comm
         update = Update(work.operator, self._trial, self._out, work.others(), (self._trial,), (0.0,))
         self._evaluate = Plain([update], [], self._exchanges)
-        self._direction = [first(f).astype(f.dtype) for f in self._trial.values()]
+        for f in self._trial.values():
+            first(f)
+        self._direction = [f.owned.copy() for f in self._trial.values()]
+        self._base = [np.empty_like(v) for v in self._direction]
         self._step = float(np.sqrt(np.finfo(np.dtype(work.dtype)).eps))
         self._iterations = FIRST
 
     def __call__(self, state: State, time: float) -> float:
         """The rate at a state, NaN if it cannot be estimated; collective."""
         step = self._step * max(1.0, self._largest([f.owned for f in state.values()]))
-        base, sizes = self._values(state, time, 0.0), []
+        sizes: list[float] = []
+        for b, w in zip(self._base, self._values(state, time, 0.0), strict=True):
+            b[...] = w
         for _ in range(self._iterations):
-            for v, w, b in zip(self._direction, self._values(state, time, step), base, strict=True):
-                v[...] = (w - b) / step
+            for v, w, b in zip(self._direction, self._values(state, time, step), self._base, strict=True):
+                np.subtract(w, b, out=v)  # in place here and below: no arrays come and go
+                v /= step
             norm = self._largest(self._direction)
             if not 0 < norm < np.inf:
                 break
@@ -55,7 +61,7 @@ class PowerIteration:
                 v /= norm
         self._iterations = AGAIN
         if not sizes:
-            return 0.0 if np.isfinite(self._largest(base)) else float("nan")
+            return 0.0 if np.isfinite(self._largest(self._base)) else float("nan")
         return float(np.exp(np.mean(np.log(sizes[-4:]))))  # a complex pair makes norms go up and down
 
     def free(self) -> None:
@@ -65,12 +71,16 @@ class PowerIteration:
     def _largest(self, values: Sequence[np.ndarray]) -> float:
         from mpi4py import MPI
 
-        largest = max(float(np.abs(v).max(initial=0.0)) for v in values)
+        largest = max(float(max(v.max(initial=0.0), -v.min(initial=0.0))) for v in values)
         return float(self._comm.allreduce(largest, op=MPI.MAX))
 
     def _values(self, state: State, time: float, step: float) -> list[np.ndarray]:
         """f(u + step v)."""
         for (name, f), d in zip(self._trial.items(), self._direction, strict=True):
-            f.owned[...] = state[name].owned + f.dtype.type(step) * d if step else state[name].owned
+            if step:
+                np.multiply(d, f.dtype.type(step), out=f.owned)
+                f.owned += state[name].owned
+            else:
+                f.owned[...] = state[name].owned
         self._evaluate([time], [1.0])
-        return [f.owned.copy() for f in self._out.values()] if not step else [f.owned for f in self._out.values()]
+        return [f.owned for f in self._out.values()]

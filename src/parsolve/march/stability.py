@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parsolve.domain.boundary import closure_base, ghost_weights
+from parsolve.domain.boundary import closure_base
 from parsolve.equations.stencils import SECOND
 from parsolve.errors import CaseError
 
@@ -101,12 +101,10 @@ def closure_factor(order: int, spacing: float, condition: Condition) -> float:
     conditions 1.15 times at order 4, 1.08 at order 6, 1.04 at order 8.
     """
     reach, cells = order // 2, 4 * order
-    points = condition.closure(closure_base(order))
-    mixed = callable(condition.a) or callable(condition.b)  # no mixture is faster than Dirichlet
-    a, b = (1.0, 0.0) if mixed else (condition.a, condition.b)
+    points = condition.closure(closure_base(order), reach)
     extended = np.zeros((cells + 2 * reach, cells))  # ghosts and cells from cells
     extended[reach:-reach] = np.eye(cells)
-    weights, _ = ghost_weights(a, b, spacing, points, reach, condition.c)
+    weights, _ = condition.weights(spacing, points, reach)  # no mixture of conditions is faster than Dirichlet
     extended[:reach, :points] = weights[::-1]
     extended[-reach:, -points:] = weights[:, ::-1]
     inside = slice(reach, reach + cells)

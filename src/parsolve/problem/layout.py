@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from parsolve.case import PassSettings
-from parsolve.case.schema import MOST_THREADS
-from parsolve.domain.cores import ALONE, Placement, placement
+from parsolve.domain import launch
+from parsolve.domain.cores import Placement, alone, placement
 from parsolve.domain.grid import Grid, Subdomain, Triple, split_grid
 from parsolve.domain.processes import choose_processes
-from parsolve.errors import on_root
+from parsolve.errors import SetupError, on_root
 from parsolve.kernels.device import find_device
 from parsolve.kernels.library import best_level, possible_threads
+from parsolve.problem.memory import require_memory
 from parsolve.problem.tiles import recall
 from parsolve.stages.blocking import PLAIN, Blocking, Load, is_deep, lags
 
@@ -45,7 +45,7 @@ class Layout:
     threads: int
     device: Literal["cpu", "numpy"]
     level: int
-    placement: Placement = ALONE
+    placement: Placement
     tile_key: str = ""
     dt: float = 0.0
 
@@ -60,23 +60,26 @@ def decide(problem: Problem, comm: MPI.Intracomm) -> Layout:
     """The layout of a problem on the ranks of a communicator, the same on all of them; collective.
 
     Raises:
-        ParsolveError: it cannot run so; the same one on all ranks.
+        ParsolveError: it cannot run so, or there is too little memory; the same one on all ranks.
     """
     from mpi4py import MPI
 
     level, place = comm.allreduce(best_level(), op=MPI.MIN), placement(comm)
-    return on_root(comm, lambda: plan_layout(problem, comm.size, level, place))
+    layout = on_root(comm, lambda: plan_layout(problem, comm.size, level, place))
+    require_memory(problem, layout.subdomain(problem.grid, comm))
+    return layout
 
 
-def plan_layout(problem: Problem, size: int, level: int, place: Placement = ALONE) -> Layout:
+def plan_layout(problem: Problem, size: int, level: int, place: Placement | None = None) -> Layout:
     """The layout of a problem on so many ranks, as this process would decide it.
 
     Raises:
-        SetupError, CaseError: a process grid or passes that cannot be.
+        SetupError, CaseError: a process grid, threads or passes that cannot be.
     """
+    place = place or alone()
     run, grid, program = problem.case.run, problem.grid, problem.program
-    processes = choose_processes(grid, size, program.ghost, problem.closure, run.processes)
-    load = load_of(problem, processes, possible_threads(run.threads or _launched_threads()))
+    processes = choose_processes(grid, size, program.ghost, problem.least_cells, run.processes)
+    load = load_of(problem, processes, _threads(problem, place.cores))
     blocking = _blocking(problem, load)
     key = ""
     if blocking.tile is not None and not blocking.tried:
@@ -91,10 +94,18 @@ def plan_layout(problem: Problem, size: int, level: int, place: Placement = ALON
     return Layout(processes, (z, y, x), blocking, load.threads, run.device, level, place, key)
 
 
-def _launched_threads() -> int:
-    """Threads of a rank as the launcher asks for them."""
-    given = os.environ.get("OMP_NUM_THREADS", "1").split(",")[0]
-    return min(int(given), MOST_THREADS) if given.isdecimal() and int(given) > 0 else 1
+def _threads(problem: Problem, cores: int) -> int:
+    """Threads of a rank, as the case or the launcher asks for them.
+
+    Raises:
+        CaseError, SetupError: a node has fewer cores.
+    """
+    asked = problem.case.run.threads
+    wanted = asked or launch.threads()
+    if wanted > cores:
+        text = f"{wanted} threads of a rank are more than the cores of its node; ask for at most {cores}"
+        raise problem.case.error("run.threads", text) if asked else SetupError(f"OMP_NUM_THREADS: {text}")
+    return possible_threads(wanted)
 
 
 def load_of(problem: Problem, processes: Triple, threads: int) -> Load:

@@ -15,7 +15,9 @@ import numpy as np
 
 from parsolve.domain.grid import AXES
 from parsolve.equations.linearise import tangent
+from parsolve.equations.operators import WENO_FLUXES
 from parsolve.equations.symbol import SAMPLES, eigenvalues, time_scale
+from parsolve.errors import NumericalError
 from parsolve.march.stability import closure_factor, excess, stable_step
 from parsolve.problem.operators import coefficients
 
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
 
     Ranges = Mapping[str, tuple[float, float]]
 
+NOT_FINITE = (
+    "a rate is not finite at the initial values: look for a division by zero, an overflow, a root or a logarithm of a "
+    "negative number in the equation and its boundary values"
+)
 GOLDEN = 0.6180339887498949
 TIMES, MOST_TIMES = 1024, 16384  # irregular ones, looked at for how fast what is written with t changes
 PER_CHANGE = 4  # steps in the time that it takes to change
@@ -111,18 +117,18 @@ def begin(problem: Problem, ranges: Ranges, depends: Dependence, rate: float | N
 
     Args:
         problem: whose march it is.
-        ranges: smallest and largest values.
+        ranges: smallest and largest values, ``with_walls``.
         depends: what its modes depend on.
         rate: the largest rate that a power iteration found.
 
     Raises:
         CaseError: there is no stable step, that which is given is not stable, or the equation is ill-posed.
+        NumericalError: a rate is not finite.
     """
     error, end = problem.case.error, duration(problem)
     if rate is not None and not isfinite(rate):
-        raise error("time.dt", "the stable step cannot be told: a rate is not finite at first; give dt")
+        raise NumericalError(NOT_FINITE)
     given = None if problem.case.time.dt == "auto" else float(problem.case.time.dt)
-    ranges = with_walls(problem, ranges, (0.0,))
     modes = analyse(problem, ranges, window(depends, 0.0, end if given else end / WINDOWS))
     certain, factor, resolving = not depends.state, 1.0, resolving_step(problem, ranges, end)
     if rate is not None and (given or rate > 1.05 * modes.rate):
@@ -189,6 +195,8 @@ def longest_step(problem: Problem, modes: Modes, factor: float = 1.0) -> float:
     Raises:
         CaseError: the scheme has no stable step.
     """
+    if problem.program.operators & WENO_FLUXES:
+        factor *= 2.0  # a shock that passes more than a cell in a step overshoots
     uniform = float(np.abs(modes.values[:, 0, :]).max(initial=0.0))
     follows = 1 / uniform ** (1 / problem.scheme.derivative) if uniform else inf
     fast = modes.times(factor)

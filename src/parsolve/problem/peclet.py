@@ -9,7 +9,7 @@ import numpy as np
 
 from parsolve.domain.grid import AXES
 from parsolve.equations.operations import NUMPY
-from parsolve.equations.operators import ADVECTION, name_of
+from parsolve.equations.operators import ADVECTION, FACE_FLUXES, name_of
 from parsolve.equations.program import part
 from parsolve.problem.operators import coefficients
 
@@ -68,7 +68,7 @@ def _has_upwind(expression: sympy.Expr, axis: str) -> bool:
     import sympy
 
     names = (name_of(part) for part in sympy.preorder_traversal(expression))
-    return any(name in ADVECTION and name.endswith(f"_{axis}") for name in names)
+    return any(name in ADVECTION | FACE_FLUXES and name.endswith(f"_{axis}") for name in names)
 
 
 def _states(problem: Problem, extrema: Mapping[str, tuple[float, float]]) -> dict[str, np.ndarray]:

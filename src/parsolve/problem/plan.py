@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from functools import partial
 from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec.structs import replace
 
-from parsolve.domain.field import layout as field_layout
-from parsolve.domain.grid import AXES, Triple, slabs, split_grid
+from parsolve.case import FileValue
+from parsolve.domain.grid import AXES, Triple, slabs, smallest_and_largest
+from parsolve.domain.memory import described, free_memory
 from parsolve.kernels.library import best_level, instruction_set
 from parsolve.march.schedule import equal_steps
 from parsolve.problem.layout import plan_layout
-from parsolve.problem.limits import Dependence, begin
+from parsolve.problem.limits import Dependence, begin, with_walls
+from parsolve.problem.memory import PROCESS, advice, memory_of
 from parsolve.problem.peclet import peclet_warnings
 from parsolve.problem.pose import pose
 from parsolve.problem.times import count_steps, first_length
 from parsolve.problem.values import array, initial
+from parsolve.store.source import look_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from parsolve.case import Case
     from parsolve.problem.problem import Problem
 
-PROCESS = 118 << 20  # bytes of Python, NumPy, MPI, HDF5 and buffers of messages and files, measured
+MOST_LOOKED, COARSE = 1 << 27, 1 << 21  # cells that are all looked at, and where there are more, of a grid in place
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,8 @@ class Plan:
             of the first one if ``changes``.
         boundary: what each side does, one line a field and side.
         steps_a_pass, tile: of passes through memory; 0: step by step; (): a single tile.
-        warnings: what the numbers may not be trusted for.
+        memory_per_rank, memory_free: that a rank needs, and that is free here now; None: the system does not tell.
+        warnings: what the numbers may not be trusted for, and what is lacking here.
     """
 
     processes: dict[str, int]
@@ -49,6 +53,7 @@ class Plan:
     imbalance: float
     halo_bytes_per_step: int
     memory_per_rank: int
+    memory_free: int | None
     frames: int
     frame_bytes: int
     dt: float
@@ -68,18 +73,21 @@ def check(case: Case, ranks: int) -> Plan:
     Raises:
         ParsolveError: as ``run`` would.
     """
+    look_at(case.files)
     problem = pose(case)
     grid, program = problem.grid, problem.program
     layout = plan_layout(problem, ranks, best_level())
     processes, ghosts = layout.processes, layout.ghosts
-    sizes = [sorted({b - a for a, b in itertools.pairwise(s)}) for s in split_grid(grid, processes)]
-    least, most = ((s[0][i], s[1][i], s[2][i]) for s, i in ((sizes, 0), (sizes, -1)))
-    extrema = {name: _extrema(problem, partial(initial, problem, name)) for name in program.unknowns}
-    extrema |= {name: _extrema(problem, partial(array, problem, name)) for name in program.arrays}
+    least, most = smallest_and_largest(grid, processes)
+    seen, unseen = _looked_at(problem)
+    extrema = {name: _extrema(seen, partial(initial, seen, name)) for name in program.unknowns}
+    extrema |= {name: _extrema(seen, partial(array, seen, name)) for name in program.arrays}
     for name in problem.velocities:
-        _extrema(problem, partial(initial, problem, name))
+        _extrema(seen, partial(initial, seen, name))
     depends = Dependence.of(program)
-    start = begin(problem, extrema, depends)
+    start = begin(problem, with_walls(seen, extrema, (0.0,)), depends)
+    memory = PROCESS + memory_of(problem, most, ghosts, depends)
+    free = min(free_memory().values(), default=None)
     steps, frames = count_steps(problem, start.dt)
     changes = problem.is_adaptive or (case.time.dt == "auto" and (depends.state or depends.time))
     stored = len(case.output.fields or program.unknowns)
@@ -88,7 +96,8 @@ def check(case: Case, ranks: int) -> Plan:
         (least, most),
         prod(most) * ranks / grid.size,
         _halo_bytes(problem, processes, most, ghosts, layout.blocking.steps),
-        _memory(problem, most, ghosts),
+        memory,
+        free,
         1 + frames,
         grid.size * stored * problem.dtype.itemsize,
         start.dt if problem.is_adaptive else equal_steps(first_length(problem), start.dt)[1],
@@ -99,8 +108,32 @@ def check(case: Case, ranks: int) -> Plan:
         layout.blocking.steps,
         layout.blocking.tile or (),
         instruction_set(layout.level),
-        start.warnings + peclet_warnings(problem, extrema),
+        _lacking(problem, ranks, memory, free) + unseen + start.warnings + peclet_warnings(problem, extrema),
     )
+
+
+def _lacking(problem: Problem, ranks: int, memory: int, free: int | None) -> list[str]:
+    """A text where this machine has too little memory for all ranks."""
+    if free is None or ranks * memory <= free:
+        return []
+    return [f"{described(ranks, ranks * memory, free, 'this machine')}; {advice(problem)}"]
+
+
+def _looked_at(problem: Problem) -> tuple[Problem, list[str]]:
+    """The problem whose values are looked at: on a coarser grid where there are very many, and a text that says so.
+
+    Values of files are all looked at.
+    """
+    case, grid = problem.case, problem.grid
+    sides = [side for field in case.boundary.values() for side in field.values()]
+    walls = [v for s in sides for v in (s.dirichlet, s.neumann, s.curvature, *(s.robin or ()))]
+    given = (*case.initial.values(), *case.fields.values(), *walls)
+    if grid.size <= MOST_LOOKED or any(isinstance(value, FileValue) for value in given):
+        return problem, []
+    most = round(COARSE ** (1 / grid.ndim))
+    axes = {name: replace(axis, cells=min(axis.cells, most)) for name, axis in case.grid.items()}
+    text = f"values were looked at on at most {most} cells along each axis: a run may begin with another dt"
+    return pose(replace(case, grid=axes)), [text]
 
 
 def _extrema(problem: Problem, values_of: Callable[[Triple, Triple], np.ndarray]) -> tuple[float, float]:
@@ -126,16 +159,6 @@ def _halo_bytes(problem: Problem, processes: Triple, shape: Triple, ghosts: Trip
             cells += neighbours * ghosts[axis] * prod(n for d, n in enumerate(wide) if d != axis)
     fields = problem.carried / steps if steps else scheme.stages * len(program.exchanged)
     return int(cells * fields * problem.dtype.itemsize)
-
-
-def _memory(problem: Problem, shape: Triple, ghosts: Triple) -> int:
-    """Bytes of a rank: the process, and fields with padded rows; or, if that is more, their owned cells at the start.
-
-    (Initial velocities are needed at the start alone, when no ghosts have been written yet.)
-    """
-    (nz, ny, pitch), _ = field_layout(shape, ghosts, problem.dtype.itemsize)
-    start = (problem.field_count + len(problem.velocities)) * prod(shape[:2])
-    return PROCESS + max(problem.field_count * nz * ny, start) * pitch * problem.dtype.itemsize
 
 
 def _boundary_notes(problem: Problem) -> list[str]:

@@ -13,7 +13,7 @@ from parsolve.equations.program import build
 from parsolve.equations.user import RESERVED, user_equation
 from parsolve.march.tableaus import EMBEDDED, SCHEMES, Scheme
 from parsolve.problem.problem import Problem
-from parsolve.problem.sides import side_condition
+from parsolve.problem.sides import refuse_singular, side_condition
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -45,7 +45,7 @@ def pose(case: Case) -> Problem:
         choices = [name for name, s in SCHEMES.items() if s.derivative == 1]
         raise case.error(
             "time.scheme",
-            f"leapfrog is for equations that give u_tt; for {equation.name} use one of {', '.join(choices)}",
+            f"leapfrog is for equations that give u_tt; for {_named(equation)} use one of {', '.join(choices)}",
         )
     with case.located():
         terms = max(len(row.weights) for row in scheme.rows)
@@ -57,13 +57,20 @@ def pose(case: Case) -> Problem:
     conditions: dict[str, dict[str, Condition]] = {}
     for name, sides in case.boundary.items():
         if name not in fields:
-            raise case.error(f"boundary.{name}", f"{equation.name} has no such field", fields)
+            raise case.error(f"boundary.{name}", f"{_named(equation)} has no such field", fields)
         with case.located():
             conditions[name] = {
                 side: side_condition(case, grid, f"boundary.{name}.{side}", side, condition, parameters)
                 for side, condition in sides.items()
             }
-    for name in case.output.fields or ():
+    refuse_singular(case, grid, conditions)
+    for name in case.units:
+        if name not in (*program.unknowns, *grid.names, "time"):
+            raise case.error(f"units.{name}", "no such field or axis", (*program.unknowns, *grid.names, "time"))
+    chosen = case.output.fields or []
+    for place, name in enumerate(chosen):
+        if name in chosen[:place]:
+            raise case.error("output.fields", f"'{name}' is there twice")
         if name not in program.unknowns:
             raise case.error("output.fields", f"no field '{name}' is marched", program.unknowns)
     return Problem(case, grid, equation, program, scheme, parameters, conditions)
@@ -75,6 +82,11 @@ def _known(case: Case, key: str, name: str | None, table: Mapping[str, T]) -> T:
     return table[name]
 
 
+def _named(equation: Equation) -> str:
+    """What the user calls an equation."""
+    return equation.name if equation.name in CATALOGUE else "[evolve]"
+
+
 def _check_parameters(case: Case, equation: Equation) -> None:
     """Refuse a parameter that neither the equation has nor an initial or boundary value uses, as it changes nothing."""
     sides = [side for field in case.boundary.values() for side in field.values()]
@@ -84,7 +96,7 @@ def _check_parameters(case: Case, equation: Equation) -> None:
         if name in equation.parameters:
             continue
         if name not in used:
-            problem = f"{equation.name} has no such parameter, and no initial or boundary value uses it"
+            problem = f"{_named(equation)} has no such parameter, and no initial or boundary value uses it"
             raise case.error(f"parameters.{name}", problem, equation.parameters)
         if name in RESERVED or name in equation.unknowns:
             raise case.error(f"parameters.{name}", f"'{name}' is a name of the language or a field; choose another")
@@ -115,7 +127,7 @@ def _check_initial(case: Case, equation: Equation) -> None:
     allowed: Collection[str] = equation.unknowns
     for name in case.initial:
         if name not in allowed:
-            raise case.error(f"initial.{name}", f"{equation.name} has no such field", allowed)
+            raise case.error(f"initial.{name}", f"{_named(equation)} has no such field", allowed)
     for name in equation.fields:
         if name not in case.initial:
             raise case.error(f"initial.{name}", "missing: give an expression, a number or { file = ... }")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parsolve.domain.boundary import NO_FLUX, Condition, closure_base
+from parsolve.domain.boundary import CLOSURE_ORDER, MIRROR, Condition, closure_base
 from parsolve.store.frames import FieldInfo
 
 if TYPE_CHECKING:
@@ -57,12 +57,20 @@ class Problem:
     @property
     def recorded(self) -> list[FieldInfo]:
         """What the result says of each field that it holds."""
-        meanings = self.equation.fields
+        known = self.equation.fields
         names = self.case.output.fields or self.program.unknowns
         return [
-            FieldInfo(name, meanings.get(name, f"rate of {meanings.get(name.removesuffix('_t'), name)}"), "1")
-            for name in names
+            self._info(name, known.get(name, f"rate of {known.get(name.removesuffix('_t'), name)}")) for name in names
         ]
+
+    @property
+    def dimensions(self) -> list[FieldInfo]:
+        """What the result says of the time and the axes."""
+        return [self._info(name, name) for name in ("time", *self.grid.names)]
+
+    def _info(self, name: str, long_name: str) -> FieldInfo:
+        said = self.case.meaning(name)
+        return FieldInfo(name, said.name or long_name, said.unit)
 
     @property
     def carried(self) -> int:
@@ -88,5 +96,17 @@ class Problem:
     @property
     def closure(self) -> int:
         """Most owned cells that a boundary condition reads."""
+        return self._closure(self.program.radius)
+
+    @property
+    def least_cells(self) -> int:
+        """Cells that there must be between two sides; a mirror is itself mirrored where there are fewer than ghosts."""
+        return self._closure(min(self.program.radius, 1 if self.case.run.order == 2 else CLOSURE_ORDER))
+
+    def is_mirror(self, side: str) -> bool:
+        """Whether every field is mirrored at a side, so that coefficients are too and what flows there is zero."""
+        return all(sides[side].mirrors for sides in self.conditions.values() if side in sides)
+
+    def _closure(self, depth: int) -> int:
         given = [c for sides in self.conditions.values() for c in sides.values()]
-        return max(c.closure(closure_base(self.case.run.order)) for c in (NO_FLUX, *given))
+        return max(c.closure(closure_base(self.case.run.order), depth) for c in (MIRROR, *given))

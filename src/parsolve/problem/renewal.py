@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import inf, isfinite, log
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from parsolve.domain.reduce import extrema
+from parsolve.equations.operators import WEIGHTED
 from parsolve.equations.symbol import COARSE
 from parsolve.errors import CaseError, NumericalError, agree, on_root
 from parsolve.march.march import check_finite
@@ -15,9 +17,11 @@ from parsolve.march.power import PowerIteration
 from parsolve.march.stability import excess
 from parsolve.problem.limits import WINDOWS, Dependence, analyse, begin, duration, longest_step, window, with_walls
 from parsolve.problem.times import MOST_STEPS
-from parsolve.problem.values import noise
+from parsolve.problem.values import noise, set_values
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from parsolve.domain.field import Field
     from parsolve.march.schedule import Clock
     from parsolve.march.stepper import Workspace
@@ -30,6 +34,21 @@ MOST = 256.0  # steps for which a limit holds
 CHANGE = 0.02  # of the step, as much as it may change meanwhile
 SLACK = 0.05  # of its range, and a fifth of it of its size, by which a field may leave what was analysed
 WRONG = float(np.log(1e6))  # growth of a mode, between two looks, that spoils the solution
+
+
+def renews(problem: Problem, depends: Dependence) -> bool:
+    """Whether the limit of the steps is looked up after the first one too."""
+    chosen = problem.case.time.dt == "auto" and not problem.is_adaptive
+    return chosen and (depends.state or depends.time)
+
+
+def measures(problem: Problem, depends: Dependence) -> tuple[bool, bool]:
+    """Whether a power iteration measures rates before the first step, and after it too."""
+    own = problem.case.evolve if problem.case.time.dt == "auto" else depends.state
+    first = bool(depends.neighbours or own)
+    if problem.program.operators & WEIGHTED:  # of weights the derivatives are large and harmless
+        first = False
+    return first, first and depends.neighbours and renews(problem, depends)
 
 
 class Renewal:
@@ -49,17 +68,18 @@ class Renewal:
     def __init__(self, problem: Problem, work: Workspace, state: State) -> None:
         self.problem, self._comm, self._power = problem, work.subdomain.comm, None
         self._depends = depends = Dependence.of(problem.program)
-        self._renews = problem.case.time.dt == "auto" and (depends.state or depends.time)
+        self._renews = renews(problem, depends)
         self._driven = any(c.varies for sides in problem.conditions.values() for c in sides.values())
         self._arrays = {name: extrema(f) for name, f in work.arrays.items()}
         self._seen = {name: extrema(f) for name, f in state.items()}
         self._holds, self._looked, rate = 1.0, 0, None
-        if depends.neighbours or (problem.case.evolve if problem.case.time.dt == "auto" else depends.state):
+        first, again = measures(problem, depends)
+        if first:
             self._power = PowerIteration(work, self._noise)
             rate = self._power(state, 0.0)
-        self.start = on_root(self._comm, lambda: begin(problem, self._seen | self._arrays, depends, rate))
+        self.start = on_root(self._comm, lambda: begin(problem, self._ranges((0.0,)), depends, rate))
         self.dt, self.growth = self.start.dt, self.start.growth
-        if not (self._renews and depends.neighbours):
+        if not again:
             self.free()
 
     def __call__(self, state: State, clock: Clock) -> tuple[float, float]:
@@ -87,8 +107,12 @@ class Renewal:
         end = duration(self.problem)
         return end / WINDOWS if end < inf else MOST * self.dt
 
-    def _noise(self, f: Field) -> np.ndarray:
-        return noise(self.problem, f.subdomain.start, f.subdomain.shape)
+    def _ranges(self, times: Sequence[float]) -> dict[str, tuple[float, float]]:
+        """Ranges of what was seen, with what walls impose at some times."""
+        return with_walls(self.problem, self._seen, times) | self._arrays
+
+    def _noise(self, f: Field) -> None:
+        set_values(f, partial(noise, self.problem))
 
     def _renew(self, state: State, clock: Clock) -> None:
         seen, rate = {name: extrema(f) for name, f in state.items()}, None
@@ -109,7 +133,7 @@ class Renewal:
     def _look(self, clock: Clock, rate: float | None, steps: int) -> tuple[float, float, NumericalError | None]:
         """The step and growth by an analysis now, and whether the last steps were too long for it."""
         problem, where = self.problem, f"step {clock.step}, t = {clock.time:.6g}"
-        ranges = with_walls(problem, self._seen, (clock.time, clock.time + self._holds * self.dt)) | self._arrays
+        ranges = self._ranges((clock.time, clock.time + self._holds * self.dt))
         modes = analyse(problem, ranges, window(self._depends, clock.time, self._window), COARSE)
         faster = rate / (modes.rate or 1.0) if rate is not None else self.start.factor
         faster = faster if faster > 1.05 else 1.0

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from parsolve.case import FileValue
-from parsolve.domain.boundary import Condition, Face
+from parsolve.domain.boundary import MIRROR, Condition, Face
 from parsolve.domain.grid import AXES, Grid, Triple
 from parsolve.equations.parse import parse
-from parsolve.equations.values import evaluate
+from parsolve.equations.values import evaluate, fill
 from parsolve.problem.values import stored
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from parsolve.case import Case, SideCondition
+
+LARGEST = 1 << 22
 
 
 def side_condition(
@@ -47,15 +49,39 @@ def side_condition(
         given = getattr(condition, kind)
         if given is not None:
             value = face(given, f"{key}.{kind}")
+            if kind == "neumann" and not callable(value) and value == 0:
+                return MIRROR
             return Condition(a, b, value, c, varies)
     raise case.error(key, "gives no condition")
 
 
+def refuse_singular(case: Case, grid: Grid, conditions: Mapping[str, Mapping[str, Condition]]) -> None:
+    """Refuse Robin conditions that are not finite at first, or that say nothing at some place.
+
+    Sides of more than LARGEST cells are passed over.
+
+    Raises:
+        CaseError: there is one.
+    """
+    for field, sides in conditions.items():
+        for side, condition in sides.items():
+            z, y, x = (1 if axis == side[0] else n for axis, n in zip(AXES, grid.cells, strict=True))
+            if case.boundary[field][side].robin is None or z * y * x > LARGEST:
+                continue
+            given = (condition.a, condition.b, condition.value)
+            a, b, _ = (v(0.0, (0, 0, 0), (z, y, x)) if callable(v) else np.array(v) for v in given)
+            if ((a == 0) & (b == 0)).any():
+                key = f"boundary.{field}.{side}.robin"
+                raise case.error(key, "a and b of a u + b du/dn = c are both zero at some place")
+
+
 def _expression_face(
     case: Case, grid: Grid, key: str, side: str, text: str, parameters: Mapping[str, float]
-) -> tuple[Face, bool]:
-    """The values of an expression on the face of a side, and whether they change in time."""
+) -> tuple[float | Face, bool]:
+    """The values of an expression on the face of a side, or its one value, and whether they change in time."""
     expression = parse(text, [*grid.names, "t", *parameters], key=key)
+    if not {s.name for s in expression.free_symbols} & {*grid.names, "t"}:
+        return float(fill(expression, grid, (0, 0, 0), (1, 1, 1), parameters=parameters, key=key)[0, 0, 0]), False
     axis = AXES.index(side[0])
     end = grid.lower[axis] + grid.cells[axis] * grid.spacing[axis] * side.endswith("max")
 

@@ -21,7 +21,8 @@ class Summary:
     """What a run did; ``seconds`` is the marching alone.
 
     ``steps_a_pass`` and ``tile`` are those of passes through memory, the tile that of rank 0; 0: step by step; (): a
-    single tile.  ``dt`` is the (first) time step; ``warnings`` say what the numbers may not be trusted for.
+    single tile.  ``dt`` is the (first) time step; ``changes``: later ones may differ.  ``warnings`` say what the
+    numbers may not be trusted for.
     """
 
     case_title: str
@@ -32,7 +33,7 @@ class Summary:
     tile: tuple[int, ...]
     instruction_set: str
     dt: float
-    adaptive: bool
+    changes: bool
     steps: int
     time: float
     cells: int

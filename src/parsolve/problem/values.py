@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from parsolve.case import FileValue
+from parsolve.domain.boundary import ENDS
 from parsolve.domain.field import Field
-from parsolve.domain.grid import slabs
+from parsolve.domain.grid import AXES, slabs
 from parsolve.domain.halo import HaloExchange
+from parsolve.equations.balance import even
 from parsolve.equations.values import fill
 from parsolve.errors import CaseError, agreed
 from parsolve.store.source import array_block, read_block
@@ -59,9 +61,9 @@ def is_formula(problem: Problem, name: str) -> bool:
 
 
 def _values(problem: Problem, value: Value, key: str, start: Triple, shape: Triple) -> np.ndarray:
-    if isinstance(value, FileValue):
-        return stored(value, problem.grid, start, shape, key)
     with problem.case.located():
+        if isinstance(value, FileValue):
+            return stored(value, problem.grid, start, shape, key)
         return fill(value, problem.grid, start, shape, parameters=problem.parameters, key=key)
 
 
@@ -71,9 +73,9 @@ def stored(value: FileValue, grid: Grid, start: Triple, shape: Triple, key: str)
     Raises:
         CaseError: they do not fit the grid, or the file cannot be read.
     """
-    if value.array is None:
-        return read_block(value.file, value.dataset, grid, start, shape, np.float64, value.time)
     try:
+        if value.array is None:
+            return read_block(value.file, value.dataset, grid, start, shape, np.float64, value.time)
         return array_block(value.array.values, grid, start, shape, np.float64)
     except CaseError as error:
         raise CaseError(f"{key}: {error}") from None
@@ -82,7 +84,8 @@ def stored(value: FileValue, grid: Grid, start: Triple, shape: Triple, key: str)
 def coefficient_fields(problem: Problem, sub: Subdomain) -> dict[str, Field]:
     """The coefficient fields with their ghosts; collective.
 
-    Beyond a physical face a formula is evaluated as it is, anything else goes on with its last value.
+    Beyond a physical face formulas are evaluated as they are and anything else is mirrored; so are formulas that only
+    multiply gradients in fluxes, where all unknowns are.
     """
     fields = {name: Field(name, sub, problem.dtype, -1 - i) for i, name in enumerate(problem.program.arrays)}
     if not fields:
@@ -97,17 +100,17 @@ def coefficient_fields(problem: Problem, sub: Subdomain) -> dict[str, Field]:
     exchange.free()
     for name, f in fields.items():
         if is_formula(problem, name):
-            _continue_formula(problem, f)
+            _continue_formula(problem, f, name in even(problem.program))
     return fields
 
 
-def _continue_formula(problem: Problem, f: Field) -> None:
+def _continue_formula(problem: Problem, f: Field, is_even: bool) -> None:
     sub = f.subdomain
     first = [s - g for s, g in zip(sub.start, sub.ghosts, strict=True)]
     extent = [n + 2 * g for n, g in zip(sub.shape, sub.ghosts, strict=True)]
     for axis in range(3):
         for side in (0, 1):
-            if sub.is_physical(axis, side):
+            if sub.is_physical(axis, side) and not (is_even and problem.is_mirror(f"{AXES[axis]}{ENDS[side]}")):
                 start, shape, index, depth = list(first), list(extent), [slice(None)] * 3, sub.ghosts[axis]
                 shape[axis] = depth
                 start[axis] = sub.stop[axis] if side else sub.start[axis] - depth

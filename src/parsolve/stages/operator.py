@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
-from parsolve.domain.boundary import NO_FLUX
+from parsolve.domain.boundary import MIRROR
 from parsolve.domain.field import Bound, Box, Field, arguments, bind, owned
 from parsolve.domain.halo import HaloExchange
 
@@ -98,7 +98,7 @@ class Operator:
     def closure(self) -> int:
         """Most owned cells that any boundary condition reads."""
         given = (c for sides in self.conditions.values() for c in sides.values())
-        return max(c.closure(self.base) for c in (NO_FLUX, *given)) if self.exchanged else 1
+        return max(c.closure(self.base, self.radius) for c in (MIRROR, *given)) if self.exchanged else 1
 
 
 @dataclass(frozen=True, eq=False)

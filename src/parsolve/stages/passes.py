@@ -166,7 +166,7 @@ class _Builder:
         p.lo[:] = [min(e.lo[d] for e in entries) for d in range(3)]
         p.hi[:] = [max(e.hi[d] + e.lag[d] for e in entries) for d in range(3)]
         p.tile[:] = [b - a for a, b in zip(p.lo, p.hi, strict=True)]
-        p.done = (ctypes.c_int64 * (p.hi[strip] - p.lo[strip]))()
+        p.done = (ctypes.c_int64 * (1 if march == strip else p.hi[strip] - p.lo[strip]))()
         return p
 
     def add_update(self, update: Update, n: int) -> None:

@@ -11,7 +11,7 @@ from parsolve.store.files import copy_bytes, naming, require_space, sync
 from parsolve.store.layout import Content, lay_out
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mpi4py import MPI
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 def copy_frames(
-    comm: MPI.Intracomm, path: Path, content: Content, frames: Sequence[Path], offsets: Sequence[dict[str, int]]
+    comm: MPI.Intracomm, path: Path, content: Content, frames: Sequence[Path], offsets: Mapping[str, int]
 ) -> None:
     """Write a self-contained result: rank 0 lays it out, all ranks copy the frames' bytes; collective.
 
-    `offsets` are those of the fields in each frame. Bytes move in small pieces or in the kernel alone.
+    `offsets` are those of the fields in every frame. Bytes move in small pieces or in the kernel alone.
 
     Raises:
         StorageError, ResourceError: the disk failed or is full.
@@ -41,7 +41,7 @@ def copy_frames(
         for index, name in pieces[comm.rank :: comm.size]:
             with frames[index].open("rb", buffering=0) as source:
                 start = slots[name] + index * size
-                copy_bytes(source.fileno(), target.fileno(), offsets[index][name], start, size)
+                copy_bytes(source.fileno(), target.fileno(), offsets[name], start, size)
         os.fsync(target.fileno())
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from parsolve.domain.grid import AXES
 from parsolve.store.files import CHUNK
 from parsolve.store.result import Result, open_result
 
@@ -56,7 +57,8 @@ def compare(a: Path | str, b: Path | str, rtol: float | None = None, atol: float
     """Return whether two results hold the same fields, times, grid and values.
 
     Without `rtol` and `atol` values must agree in every bit (a NaN equals the same NaN, 0.0 is not -0.0);
-    otherwise |a - b| <= atol + rtol |b|, and NaN equals NaN. Provenance and storage do not count.
+    otherwise |a - b| <= atol + rtol |b|, and NaN equals NaN. Fields of unlike precision are compared in the coarser
+    one, to which the other is rounded. Provenance and storage do not count.
 
     Raises:
         StorageError: a file is missing or not a result.
@@ -71,8 +73,10 @@ def compare(a: Path | str, b: Path | str, rtol: float | None = None, atol: float
             found = (_compare_field(first, second, field, tolerance) for field in shared)
             differences = [difference for difference in found if difference]
         cells = first.grid.size * len(first.times) * len(first.fields)
+        types = {np.dtype(result.file[field].dtype) for result in (first, second) for field in result.fields}
     equal = not notes and not differences
     how = "in every bit" if exact else f"within rtol {rtol or 0.0:g}, atol {atol:g}"
+    how += f" of {_coarser(*types)}" if len(types) > 1 else ""
     head = f"same: {a} and {b}, {cells} values {how}" if equal else f"differs: {a} and {b}, compared {how}"
     return Comparison(equal, (head, *notes, *(str(difference) for difference in differences)), tuple(differences))
 
@@ -85,8 +89,8 @@ def _compare_outlines(a: Result, b: Result, tolerance: tuple[float, float] | Non
             yield f"fields only in the {place}: {', '.join(only)}"
     if a.axes != b.axes or a.grid.cells != b.grid.cells:
         yield f"grids: {_grid_text(a)} and {_grid_text(b)}"
-    elif a.grid != b.grid:
-        yield "grids: the same cells, but another range, spacing or periodicity"
+    else:
+        yield from _compare_axes(a, b, tolerance)
     if len(a.times) != len(b.times):
         yield f"times: {len(a.times)} and {len(b.times)}"
     count = min(len(a.times), len(b.times))
@@ -98,9 +102,21 @@ def _compare_outlines(a: Result, b: Result, tolerance: tuple[float, float] | Non
     if tolerance is None and (a.steps[:count] != b.steps[:count]).any():
         index = int(np.argmax(a.steps[:count] != b.steps[:count]))
         yield f"steps: index {index} is {a.steps[index]} and {b.steps[index]}"
-    for field in a.fields:
-        if field in b.fields and a.file[field].dtype != b.file[field].dtype:
-            yield f"field '{field}': precision {a.file[field].dtype} and {b.file[field].dtype}"
+
+
+def _compare_axes(a: Result, b: Result, tolerance: tuple[float, float] | None) -> Iterator[str]:
+    """Yield a line for each axis, of as many cells, that differs: its cell centres, or what gives the grid exactly."""
+    for axis, place in ((axis, AXES.index(axis)) for axis in a.axes[::-1]):
+        left, right = (np.asarray(result.file[axis], np.float64) for result in (a, b))
+        wrong = _unequal(left, right, tolerance)
+        if wrong.any():
+            cell = int(np.argmax(wrong))
+            yield f"axis {axis}: cell {cell} is at {float(left[cell])!r} and {float(right[cell])!r}"
+        first, second = (np.array([result.grid.lower[place], result.grid.spacing[place]]) for result in (a, b))
+        if not wrong.any() and _unequal(first, second, tolerance).any():
+            yield f"axis {axis}: the same cells, but another range or spacing"
+        if a.grid.periodic[place] != b.grid.periodic[place]:
+            yield f"axis {axis}: another periodicity"
 
 
 def _compare_field(a: Result, b: Result, field: str, tolerance: tuple[float, float] | None) -> Difference | None:
@@ -134,15 +150,21 @@ def _worst(left: Values, right: Values, wrong: NDArray[np.bool_]) -> tuple[tuple
 
 
 def _unequal(left: Values, right: Values, tolerance: tuple[float, float] | None) -> NDArray[np.bool_]:
-    """Return where two arrays differ, by bits or by more than (rtol, atol)."""
+    """Return where two arrays differ, by bits or by more than (rtol, atol), in the coarser of their precisions."""
+    if left.dtype != right.dtype:
+        with np.errstate(over="ignore"):
+            left, right = (part.astype(_coarser(left.dtype, right.dtype)) for part in (left, right))
     if tolerance is not None:
         with np.errstate(invalid="ignore", over="ignore"):
             close = np.isclose(left, right, rtol=tolerance[0], atol=tolerance[1], equal_nan=True)
         return np.asarray(~close)
-    if left.dtype != right.dtype:
-        return np.asarray((left != right) & ~(np.isnan(left) & np.isnan(right)))
     bits = np.dtype(f"u{left.dtype.itemsize}")
     return np.asarray(np.ascontiguousarray(left).view(bits) != np.ascontiguousarray(right).view(bits))
+
+
+def _coarser(*types: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the type with the fewest bytes."""
+    return min(types, key=lambda kind: kind.itemsize)
 
 
 def _slabs(result: Result) -> Iterator[tuple[int, slice]]:

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 
 from parsolve.errors import ParsolveError, ResourceError, StorageError
+from parsolve.store.writing import failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 CHUNK = 16 << 20  # bytes moved at once: large enough for full disk speed, small enough to be no memory cost
 _ALIGNMENT = 4096  # data sets start on a page, so that copies may share blocks where the file system can
+_HEAD = 64 << 10  # bytes in which a result says what it is
+_WORDS = (b"Conventions", b"CF-1.11", b"source", b"parsolve")
 _ORDERED = h5py.h5p.CRT_ORDER_TRACKED | h5py.h5p.CRT_ORDER_INDEXED
 _NO_COPY_RANGE = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF}
 
@@ -40,9 +43,7 @@ def naming(path: Path, action: str) -> Iterator[None]:
 
 def storage_error(path: Path, action: str, number: int | None, reason: str) -> ParsolveError:
     """Return the error for a failed action on a file: ResourceError when space ran out, else StorageError."""
-    if number in (errno.ENOSPC, errno.EDQUOT):
-        return ResourceError(f"{path}: cannot {action}: no space left (or quota reached); free some or use another -o")
-    return StorageError(f"{path}: cannot {action}: {reason}")
+    return failure(path, action, OSError(number, reason))
 
 
 def create_file(path: Path) -> h5py.File:
@@ -90,12 +91,35 @@ def open_read(path: Path) -> h5py.File:
     Raises:
         StorageError: the file is missing or is not HDF5.
     """
-    if not path.is_file():
-        raise StorageError(f"{path}: no such file")
+    if not is_file(path):
+        frames = path.with_name(path.name + ".frames") if path.name else path
+        stopped = path.name and is_file(frames / "000000000.h5")
+        hint = f"; its run did not finish, but there are frames: '{frames}'" if stopped else ""
+        raise StorageError(f"{path}: no such file{hint}")
     try:
         return h5py.File(path, "r", locking=False)
     except OSError as caught:
         raise StorageError(f"{path}: not a readable HDF5 file ({caught})") from caught
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a regular file of this name, or a link to one; not so for what cannot be a name."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_result(path: Path) -> bool:
+    """Whether a regular file, perhaps damaged, looks as parsolve writes results; nothing of it is interpreted."""
+    try:
+        if path.is_symlink() or not path.is_file():
+            return False
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError:
+        return False
+    return head.startswith(b"\x89HDF\r\n\x1a\n") and all(word in head for word in _WORDS)
 
 
 def copy_bytes(source: int, target: int, source_offset: int, target_offset: int, count: int) -> None:

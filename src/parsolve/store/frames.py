@@ -17,16 +17,10 @@ import numpy as np
 
 from parsolve.errors import ParsolveError, StorageError, agree, on_root
 from parsolve.store.combine import copy_frames, write_index
-from parsolve.store.files import (
-    create_contiguous,
-    create_file,
-    naming,
-    rename,
-    require_space,
-    storage_error,
-)
+from parsolve.store.files import naming, rename, require_space, storage_error
 from parsolve.store.layers import Layers
 from parsolve.store.layout import Content, FieldInfo, check_names
+from parsolve.store.outline import Outline
 from parsolve.store.places import Places, claim, discard_unfinished, publish
 
 if TYPE_CHECKING:
@@ -49,23 +43,26 @@ class Recorder:
     `finish` makes the result of them.
 
     Raises (on construction, on all ranks):
-        StorageError: the place cannot be written, or there is a result already and `force` is false.
+        StorageError: the place cannot be written, another run writes there, or there is a result already and neither
+            `force` (replace it) nor `number` (take the next free name) is set.
         CaseError: a field's name cannot be stored.
     """
 
     def __init__(
         self, comm: MPI.Intracomm, path: Path, grid: Grid, fields: Sequence[FieldInfo], dtype: DTypeLike,
-        provenance: Mapping[str, str], *, keep_frames: bool = False, force: bool = False,
+        provenance: Mapping[str, str], *, keep_frames: bool = False, force: bool = False, number: bool = False,
+        inputs: Sequence[Path] = (), dimensions: Sequence[FieldInfo] = (),
     ) -> None:  # fmt: skip
         self._comm = comm
         self._keep_frames = keep_frames
-        self._content = Content(grid, tuple(fields), np.dtype(dtype), dict(provenance))
-        self._offsets: list[dict[str, int]] = []
+        self._content = Content(grid, tuple(fields), np.dtype(dtype), dict(provenance), tuple(dimensions))
+        self._outline: Outline | None = None  # rank 0's
+        self._offsets: dict[str, int] = {}  # of the fields in each frame
         self._layers: Layers | None = None
 
         def claimed() -> Places:
             check_names(fields)
-            return claim(Path(path), force)
+            return claim(Path(path), force=force, number=number, inputs=inputs)
 
         self._places = on_root(comm, claimed)
 
@@ -80,12 +77,11 @@ class Recorder:
         if step in self._content.steps:
             raise ValueError(f"step {step} has a frame already: a frame is written once")
         partial = self._places.partial_frame(step)
-        offsets = on_root(self._comm, lambda: self._lay_out(partial, time, step))
+        self._offsets = on_root(self._comm, lambda: self._lay_out(partial, time, step))
         if self._layers is None:
             self._layers = Layers(chosen[0].subdomain, self._content.dtype)
-        self._write_slabs(partial, self._layers, [(field, offsets[field.name]) for field in chosen])
+        self._write_slabs(partial, self._layers, [(field, self._offsets[field.name]) for field in chosen])
         on_root(self._comm, lambda: rename(partial, self._places.frame(step)))
-        self._offsets.append(offsets)
         content = self._content
         self._content = replace(content, times=(*content.times, time), steps=(*content.steps, step))
 
@@ -97,7 +93,7 @@ class Recorder:
         """
         places = self._places
         missing = StorageError(f"{places.result}: no frame was written, so there is no result")
-        agree(self._comm, None if self._offsets else missing)
+        agree(self._comm, None if self._content.steps else missing)
         frames = [places.frame(step) for step in self._content.steps]
         if self._keep_frames:
             on_root(self._comm, lambda: write_index(places, self._content, frames))
@@ -122,17 +118,14 @@ class Recorder:
         content = self._content
         size = content.grid.size * len(content.fields) * content.dtype.itemsize
         # The frames are still there while they are gathered: better to stop now than at the end.
-        number = len(self._offsets) + 1
+        number = len(content.steps) + 1
         copies = 1 if self._keep_frames else number + 1
         require_space(self._places.working, size * copies, f"frame {number} with the result")
-        offsets: dict[str, int] = {}
-        with naming(partial, "create it"), create_file(partial) as file:
-            file.attrs["time"] = np.float64(time)
-            file.attrs["step"] = np.int64(step)
-            for info in content.fields:
-                dataset = create_contiguous(file, info.name, content.grid.shape, content.dtype)
-                offsets[info.name] = int(dataset.id.get_offset())
-        return offsets
+        with naming(partial, "create it"):
+            if self._outline is None:
+                self._outline = Outline.of(partial, content)
+            self._outline.write(partial, time, step)
+        return self._outline.fields
 
     def _write_slabs(self, path: Path, layers: Layers, fields: Sequence[tuple[Field, int]]) -> None:
         """Write this rank's slabs of every field from its offset on and bring the file to the disk; collective.

@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
     from parsolve.domain.grid import Grid
 
-COORDINATE_UNITS = {"x": "m", "y": "m", "z": "m", "time": "s"}
+TIMES = ("time", "VTKHDF/Steps/Values")  # where the times of frames stand
 RESERVED = frozenset({"x", "y", "z", "time", "step", "entry", "provenance", "VTKHDF"})
 
 
 @dataclass(frozen=True)
 class FieldInfo:
-    """Name, meaning and unit of a field, as they stand in the file."""
+    """Name, meaning and unit of a field, an axis or the time, as they stand in the file."""
 
     name: str
     long_name: str
@@ -50,6 +50,7 @@ class Content:
     fields: tuple[FieldInfo, ...]
     dtype: np.dtype[np.generic]
     provenance: Mapping[str, str]
+    dimensions: tuple[FieldInfo, ...] = ()  # of time and axes, as far as they have units
     times: tuple[float, ...] = ()
     steps: tuple[int, ...] = ()
 
@@ -57,6 +58,10 @@ class Content:
     def shape(self) -> tuple[int, ...]:
         """Shape of a field's data set: time first, then the present axes, slowest first."""
         return (len(self.times), *self.grid.shape)
+
+    def dimension(self, name: str) -> FieldInfo:
+        """What is known of the time or an axis."""
+        return next((info for info in self.dimensions if info.name == name), FieldInfo(name, name, "1"))
 
 
 def check_names(fields: Sequence[FieldInfo]) -> None:
@@ -93,7 +98,7 @@ def lay_out(path: Path, content: Content, frames: Sequence[Path] = ()) -> dict[s
             else:
                 dataset = create_contiguous(file, field.name, content.shape, content.dtype)
                 offsets[field.name] = int(dataset.id.get_offset())
-            _describe(dataset, field.units, field.long_name)
+            _describe(dataset, field)
             for axis, scale in enumerate(scales):
                 dataset.dims[axis].attach_scale(scale)
         _write_nexus(file, content)
@@ -108,9 +113,9 @@ def _write_globals(file: h5py.File, content: Content) -> None:
     """Write the CF attributes of the file; what is not known stays out."""
     known = content.provenance
     file.attrs["Conventions"] = "CF-1.11"
+    file.attrs["source"] = f"parsolve {known.get('parsolve', '')}".strip()  # `is_result` looks for these two
     if known.get("title"):
         file.attrs["title"] = known["title"]
-    file.attrs["source"] = f"parsolve {known.get('parsolve', '')}".strip()
     line = f"{known.get('created', '')} {known.get('command', '')}".strip()
     if line:
         file.attrs["history"] = line
@@ -119,16 +124,16 @@ def _write_globals(file: h5py.File, content: Content) -> None:
 def _write_coordinates(file: h5py.File, content: Content) -> list[h5py.Dataset]:
     """Write time, step and cell centres; return the dimension scales in the order of the fields' axes."""
     time = _write_values(file, "time", np.asarray(content.times, np.float64))
-    _describe(time, COORDINATE_UNITS["time"], "time")
+    _describe(time, content.dimension("time"))
     time.attrs["axis"] = "T"
     time.make_scale("time")
     step = _write_values(file, "step", np.asarray(content.steps, np.int64))
-    _describe(step, "1", "number of time steps")
+    _describe(step, FieldInfo("step", "number of time steps", "1"))
     step.dims[0].attach_scale(time)
     scales = [time]
     for axis in content.grid.names[::-1]:
         scale = _write_values(file, axis, content.grid.coordinates(axis))
-        _describe(scale, COORDINATE_UNITS[axis], f"cell centres along {axis}")
+        _describe(scale, content.dimension(axis))
         place = AXES.index(axis)
         scale.attrs["axis"] = axis.upper()
         # Exact numbers of the grid: they cannot be had back from the centres to the last bit.
@@ -147,10 +152,10 @@ def _write_values(parent: h5py.Group, name: str, values: NDArray[np.generic]) ->
     return dataset
 
 
-def _describe(dataset: h5py.Dataset, units: str, long_name: str) -> None:
+def _describe(dataset: h5py.Dataset, info: FieldInfo) -> None:
     """Set the CF attributes that every variable has."""
-    dataset.attrs["units"] = units or "1"
-    dataset.attrs["long_name"] = long_name
+    dataset.attrs["units"] = info.units or "1"
+    dataset.attrs["long_name"] = info.long_name
 
 
 def _create_virtual(file: h5py.File, name: str, content: Content, frames: Sequence[Path]) -> h5py.Dataset:
@@ -160,7 +165,7 @@ def _create_virtual(file: h5py.File, name: str, content: Content, frames: Sequen
     creation.set_obj_track_times(False)
     creation.set_fill_value(np.array([np.nan]))  # a frame that is missing must not read as zeros
     shape = content.shape[1:]
-    space, source = h5py.h5s.create_simple(content.shape), h5py.h5s.create_simple(shape)
+    space, source = h5py.h5s.create_simple(content.shape), h5py.h5s.create_simple((1, *shape))
     for index, frame in enumerate(frames):
         space.select_hyperslab((index, *(0 for _ in shape)), (1, *shape))
         creation.set_virtual(space, os.fsencode(frame), name.encode(), source)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from parsolve.errors import StorageError
-from parsolve.store.files import naming, rename
+from parsolve.store import claims, writing
+from parsolve.store.files import is_result, naming, rename
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
-_FRAME = re.compile(r"\d{9,}\.h5|\.\d{9,}\.h5\.partial")
+FRAME = re.compile(r"\d{9,}\.h5")
+_UNFINISHED = re.compile(r"\.\d{9,}\.h5\.partial")
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,8 @@ class Places:
     partial: Path  # the result while it is put together
     frames: Path  # directory of frames, final name
     working: Path  # directory of frames of this run; differs from `frames` while an older one is kept
+    claim: claims.Claim
+    force: bool  # whether an older result may be replaced
 
     def frame(self, step: int) -> Path:
         """Return the name of a complete frame."""
@@ -35,49 +40,95 @@ class Places:
         return self.working / f".{step:09d}.h5.partial"
 
 
-def claim(path: Path, force: bool) -> Places:
-    """Make the frames directory of a new run, which shows that results can be written there.
+def claim(path: Path, *, force: bool = False, number: bool = False, inputs: Iterable[Path] = ()) -> Places:
+    """Claim a name for a new run and make its frames directory, which shows that results can be written there.
+
+    Args:
+        path: the name of the result.
+        force: replace what is there, if parsolve wrote it.
+        number: take stem-2, stem-3, ... where a name is taken.
+        inputs: files that the run reads, which are never replaced.
 
     Raises:
-        StorageError: the directory is missing or not writable, or results or frames are there already.
+        StorageError: the directory is missing or not writable, another run writes there, results or frames are there
+            already, or something that is not replaced.
     """
-    if not path.parent.is_dir():
-        raise StorageError(f"{path}: directory '{path.parent}' does not exist; create it or use another -o")
-    if path.is_dir():
-        raise StorageError(f"{path}: is a directory; name a file with -o, e.g. -o {path / 'result.h5'}")
+    writing.refuse_name(path)
+    if not number or force:
+        return _claim(path, force, inputs)
+    for name in writing.numbered(path):
+        if not os.path.lexists(name):
+            with suppress(_Taken, claims.Claimed):
+                return _claim(name, force, inputs)
+    raise AssertionError
+
+
+def _refuse_taken(path: Path) -> None:
+    if os.path.lexists(path):
+        writing.refuse_special(path)
+        raise _Taken(f"{path}: exists already; use --force to replace it or another -o")
+
+
+class _Taken(StorageError):
+    """There is something of this name already."""
+
+
+def _claim(path: Path, force: bool, inputs: Iterable[Path]) -> Places:
     frames = path.with_name(path.name + ".frames")
     if not force:
-        _refuse_existing(path, frames)
-    working = frames.with_name(frames.name + ".new") if frames.exists() else frames
-    remove_frames(working)
-    try:
-        working.mkdir()
-    except FileExistsError as caught:
-        raise StorageError(f"{working}: holds files that are no frames; remove it or use another -o") from caught
-    except OSError as caught:
-        why = f"cannot write in directory '{path.parent}' ({caught.strerror})"
-        raise StorageError(f"{path}: {why}; use another -o") from caught
-    return Places(path, path.with_name(f".{path.name}.partial"), frames, working)
+        _refuse_taken(path)  # first of all, and without a trace
+    with ExitStack() as undo:
+        claim = claims.take(path)
+        undo.callback(claim.release)
+        _refuse_existing(path, frames, force, inputs)
+        working = frames.with_name(frames.name + ".new") if frames.exists() else frames
+        remove_frames(working)
+        try:
+            working.mkdir()
+        except FileExistsError as caught:
+            raise StorageError(f"{working}: holds files that are no frames; remove it or use another -o") from caught
+        except OSError as caught:
+            raise writing.failure(path, f"write in directory '{path.parent}'", caught, "; use another -o") from caught
+        undo.pop_all()
+    return Places(path, path.with_name(f".{path.name}.partial"), frames, working, claim, force)
 
 
-def _refuse_existing(path: Path, frames: Path) -> None:
-    """Raise StorageError where a result or a frames directory has the name of the new one."""
-    if os.path.lexists(path):
-        raise StorageError(f"{path}: exists already; use --force to replace it or another -o")
+def _refuse_existing(path: Path, frames: Path, force: bool, inputs: Iterable[Path]) -> None:
+    """Refuse a place where something lies that is not to be replaced.
+
+    Raises:
+        StorageError: a result or frames without `force`; with it, what parsolve did not write, and what the run reads.
+    """
+    if not force:
+        _refuse_taken(path)
+    elif os.path.lexists(path):
+        writing.refuse_special(path)
+        writing.refuse_inputs(path, inputs)
+        if not is_result(path):
+            raise StorageError(f"{path}: is no result of parsolve, so it is not replaced; remove it or use another -o")
     if os.path.lexists(frames):
-        count = sum(1 for file in frames.glob("*.h5")) if frames.is_dir() else 0
-        raise StorageError(
-            f"{frames}: {count} complete frames of a run that did not finish, or of one still running; "
-            "use --force to replace them or another -o"
-        )
+        if frames.is_symlink() or not frames.is_dir():
+            raise StorageError(f"{frames}: is no directory of frames; remove it or use another -o")
+        if not force:
+            count = sum(1 for file in frames.glob("*.h5"))
+            raise _Taken(
+                f"{frames}: {count} complete frames of a run that did not finish; "
+                "use --force to replace them or another -o"
+            )
+        for file in frames.glob("*.h5"):
+            writing.refuse_inputs(file, inputs)
 
 
 def publish(places: Places, keep_frames: bool) -> None:
     """Give a complete result its name, replacing an older one; then remove the frames that are not needed.
 
     Raises:
-        StorageError: a rename failed.
+        StorageError: a rename failed, or a file has got the name meanwhile.
     """
+    if os.path.lexists(places.result) and not (places.force and is_result(places.result)):
+        raise StorageError(
+            f"{places.result}: something of this name was made meanwhile; frames are in '{places.working}'"
+        )
     aside = places.frames.with_name(places.frames.name + ".old")
     with naming(places.result, "replace it by the new result"):
         if keep_frames and places.working != places.frames:
@@ -87,22 +138,26 @@ def publish(places: Places, keep_frames: bool) -> None:
     rename(places.partial, places.result)
     for directory in (aside,) if keep_frames else (aside, places.working, places.frames):
         remove_frames(directory)
+    places.claim.release()
 
 
 def discard_unfinished(places: Places) -> None:
-    """Remove what has no final name, and the frames directory if it holds no frame; never raises."""
+    """Remove what has no final name, the frames directory if it holds no frame, and the claim; never raises."""
     with suppress(OSError):
         places.partial.unlink(missing_ok=True)
     with suppress(OSError):
         for file in places.working.glob(".*.partial"):
             file.unlink(missing_ok=True)
         places.working.rmdir()
+    places.claim.release()
 
 
 def remove_frames(directory: Path) -> None:
     """Remove a directory of frames, but no file that is not a frame; what cannot be removed stays."""
+    if directory.is_symlink():
+        return
     with suppress(OSError):
         for file in list(directory.iterdir()):
-            if _FRAME.fullmatch(file.name):
+            if FRAME.fullmatch(file.name) or _UNFINISHED.fullmatch(file.name):
                 file.unlink(missing_ok=True)
         directory.rmdir()

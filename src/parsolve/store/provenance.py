@@ -28,7 +28,7 @@ def provenance(case: Case, comm: MPI.Intracomm) -> dict[str, str]:
     hosts = sorted(set(comm.allgather(MPI.Get_processor_name())))
     versions = {name: _version(name) for name in PACKAGES}
     versions |= {"python": platform.python_version(), "hdf5": h5py.version.hdf5_version}
-    return {
+    texts = {
         "title": case.title,
         "parsolve": versions["parsolve"],
         "case": case.to_toml(),
@@ -40,6 +40,12 @@ def provenance(case: Case, comm: MPI.Intracomm) -> dict[str, str]:
         "hosts": json.dumps(hosts),
         "kernels": json.dumps(describe()),
     }
+    return {name: _storable(text) for name, text in texts.items()}
+
+
+def _storable(text: str) -> str:
+    """The text as HDF5 can hold it: zero bytes, and what is no Unicode (as in names of files), as escapes."""
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _version(name: str) -> str:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from math import inf, isfinite
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
 import h5py
+import numpy as np
 
 from parsolve.case.tables import nearest
 from parsolve.domain.grid import AXES, Grid
 from parsolve.errors import CaseError, StorageError
 from parsolve.store.files import open_read
+from parsolve.store.layout import Content, FieldInfo, lay_out
+from parsolve.store.look import look, refuse_borrowed
+from parsolve.store.places import FRAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import numpy as np
     from numpy.typing import NDArray
 
 Index = slice | int | EllipsisType | tuple[slice | int | EllipsisType, ...]
@@ -52,7 +57,7 @@ class Result:
         place = index if isinstance(index, tuple) else (index,)
         try:
             values: NDArray[Any] = self.file[field][(time_index % count, *place)]
-        except OSError as caught:
+        except (OSError, RuntimeError) as caught:
             raise StorageError(f"{self.path}: cannot read field '{field}' ({caught})") from caught
         return values
 
@@ -65,17 +70,58 @@ class Result:
         """Return what a field or an axis means; its name if the file does not say."""
         return str(self.file[name].attrs.get("long_name", "")) or name
 
+    def info(self, name: str) -> FieldInfo:
+        """Return name, meaning and unit of a field, an axis or the time."""
+        return FieldInfo(name, self.long_name(name), self.units(name))
+
 
 @contextmanager
 def open_result(path: Path | str) -> Iterator[Result]:
-    """Return a context manager that gives a result open for reading.
+    """Return a context manager that gives a result open for reading: a file, a frame, or a folder of frames.
 
     Raises:
         StorageError: the file is missing, damaged, not a result, or an index whose frames are missing.
     """
     path = Path(path)
-    with open_read(path) as file:
+    look(path)
+    with ExitStack() as owner:
+        if path.is_dir():
+            scratch = owner.enter_context(TemporaryDirectory(prefix="parsolve-"))
+            file = owner.enter_context(open_read(_index(path, Path(scratch))))
+        else:
+            file = owner.enter_context(open_read(path))
         yield _describe(path, file)
+
+
+def _index(folder: Path, scratch: Path) -> Path:
+    """Return a file that shows the frames of a folder as one result.
+
+    Raises:
+        StorageError: there are none, or they are not of one run.
+    """
+    frames = sorted(path.absolute() for path in folder.iterdir() if FRAME.fullmatch(path.name))
+    if not frames:
+        raise StorageError(f"{folder}: is a folder without complete frames of a run")
+    times, steps = [], []
+    look(*frames)
+    with open_read(frames[0]) as file:
+        first = _describe(frames[0], file)
+        infos = tuple(map(first.info, first.fields))
+        dimensions = tuple(map(first.info, ("time", *first.axes)))
+        dtype = file[first.fields[0]].dtype
+    for frame in frames:
+        with open_read(frame) as file:
+            try:
+                times.append(float(file["time"][0]))
+                steps.append(int(file["step"][0]))
+                same = all(file[info.name].shape == (1, *first.grid.shape) for info in infos)
+            except (KeyError, TypeError, ValueError, AttributeError, OSError, RuntimeError):
+                same = False
+        if not same:
+            raise StorageError(f"{frame}: not a frame of the same run as '{frames[0].name}'")
+    content = Content(first.grid, infos, dtype, first.provenance, dimensions, tuple(times), tuple(steps))
+    lay_out(scratch / "index.h5", content, frames)
+    return scratch / "index.h5"
 
 
 def _describe(path: Path, file: h5py.File) -> Result:
@@ -85,27 +131,54 @@ def _describe(path: Path, file: h5py.File) -> Result:
         StorageError: it is not a result, or frames are missing.
     """
     try:
-        times, steps = file["time"][...], file["step"][...]
+        _refuse_missing_frames(path, file)
+        for item in (*file.values(), *file["provenance"].values()):
+            if isinstance(item, h5py.Dataset):
+                refuse_borrowed(item)
+        times, steps = _numbers(file, "time", "fiu"), _numbers(file, "step", "iu")
         axes = tuple(axis for axis in AXES if axis in file)
         grid = _grid(file, axes)
         shape = (len(times), *grid.shape)
         inner = {"time", "step", *axes}
         found = {name: item for name, item in file.items() if isinstance(item, h5py.Dataset) and item.shape == shape}
-        fields = tuple(name for name in found if name not in inner)
+        fields = tuple(name for name, item in found.items() if name not in inner and item.dtype.kind in "fiu")
         provenance = {key: item.asstr()[()] for key, item in file["provenance"].items()}
-        if not fields or not axes:
-            raise KeyError("fields")
-        virtual = [found[name] for name in fields if found[name].is_virtual]
-        frames = {source.file_name for dataset in virtual for source in dataset.virtual_sources()}
-    except (KeyError, TypeError, ValueError, AttributeError, OSError) as caught:
+        if not fields or not axes or len(times) != len(steps):
+            raise KeyError("fields of one shape")
+    except (KeyError, TypeError, ValueError, AttributeError, OSError, RuntimeError) as caught:
         raise StorageError(f"{path}: not a complete result of parsolve ({caught})") from caught
-    missing = sorted(frame for frame in frames if not (path.parent / frame).is_file())
+    return Result(path, file, fields, axes, times, steps, grid, provenance)
+
+
+def _refuse_missing_frames(path: Path, file: h5py.File) -> None:
+    """Refuse an index without its frames.
+
+    Raises:
+        StorageError: some are missing.
+    """
+    virtual = [item for item in file.values() if isinstance(item, h5py.Dataset) and item.is_virtual]
+    frames = {source.file_name for dataset in virtual for source in dataset.virtual_sources()} - {"."}
+    missing = sorted(frame for frame in frames if not (path.resolve().parent / frame).is_file())
     if missing:
         raise StorageError(
             f"{path}: index of frames, {len(missing)} of {len(frames)} are missing, the first is '{missing[0]}'; "
             "move the frames directory together with the file"
         )
-    return Result(path, file, fields, axes, times, steps, grid, provenance)
+
+
+def _numbers(file: h5py.File, name: str, kinds: str) -> NDArray[Any]:
+    """Return a data set of at least one number, all of them finite.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is missing, or another thing.
+    """
+    item = file[name]
+    if item.dtype.kind not in kinds or item.shape is None or len(item.shape) != 1 or not item.shape[0]:
+        raise TypeError(f"'{name}' is no list of numbers")
+    values: NDArray[Any] = item[...]
+    if not np.isfinite(values).all():
+        raise ValueError(f"'{name}' is not finite")
+    return values
 
 
 def _grid(file: h5py.File, axes: tuple[str, ...]) -> Grid:
@@ -115,7 +188,10 @@ def _grid(file: h5py.File, axes: tuple[str, ...]) -> Grid:
         if axis not in axes:
             return 1, 0.0, 1.0, True
         known = file[axis].attrs
-        return len(file[axis]), float(known["lower"]), float(known["spacing"]), bool(known["periodic"])
+        lower, spacing = float(known["lower"]), float(known["spacing"])
+        if not (isfinite(lower) and 0 < spacing < inf):
+            raise ValueError(f"'{axis}' begins at {lower:g} with cells of {spacing:g}")
+        return len(_numbers(file, axis, "fiu")), lower, spacing, bool(known["periodic"])
 
     cells, lower, spacing, periodic = zip(*map(numbers, AXES), strict=True)
     return Grid(axes[::-1], cells, lower, spacing, periodic)

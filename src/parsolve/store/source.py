@@ -7,6 +7,7 @@ largest y (on an x-z or y-z face: z).
 
 from __future__ import annotations
 
+import logging
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +17,13 @@ import numpy as np
 
 from parsolve.case.tables import nearest
 from parsolve.domain.grid import AXES
-from parsolve.errors import CaseError, ParsolveError, SetupError
-from parsolve.store.files import open_read
+from parsolve.errors import CaseError, ParsolveError, SetupError, StorageError
+from parsolve.store.files import is_file, open_read
 from parsolve.store.layout import RESERVED
+from parsolve.store.look import look, refuse_borrowed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import DTypeLike, NDArray
 
@@ -47,7 +49,7 @@ def read_block(
         SetupError: the package that reads this image is not installed.
     """
     path = Path(path)
-    if not path.is_file():
+    if not is_file(path):
         raise CaseError(f"{path}: no such file (relative names start at the current directory, '{Path.cwd()}')")
     kind = path.suffix.lower()
     box = tuple(slice(first, first + count) for first, count in zip(start, shape, strict=True))
@@ -56,6 +58,8 @@ def read_block(
             values = _read_hdf5(path, dataset, grid, box, time)
         elif time is not None:
             raise CaseError(f"{path}: time = {time:g} is for results in HDF5; leave it out")
+        elif dataset is not None:
+            raise CaseError(f"{path}: dataset = '{dataset}' is for HDF5; leave it out")
         elif kind == ".npy":
             values = _read_npy(path, grid, box)
         elif kind in _IMAGES:
@@ -65,9 +69,38 @@ def read_block(
             raise CaseError(f"{path}: cannot read '{kind or 'no suffix'}' files; known: {known}")
     except ParsolveError as caught:
         raise caught if isinstance(caught, CaseError | SetupError) else CaseError(str(caught)) from caught
-    except (OSError, ValueError) as caught:
-        raise CaseError(f"{path}: cannot be read: {caught}") from caught
+    except MemoryError:
+        raise
+    except Exception as caught:  # of broken files the readers raise KeyError, RuntimeError, EOFError, SyntaxError, ...
+        raise CaseError(f"{path}: cannot be read: {' '.join(str(caught).split())}") from caught
+    _check_finite(path, values, grid, start, shape)
     return np.ascontiguousarray(values.reshape(tuple(shape)), dtype=dtype)
+
+
+def _check_finite(path: Path, values: NDArray[Any], grid: Grid, start: Sequence[int], shape: Sequence[int]) -> None:
+    """Refuse values that are not finite.
+
+    Raises:
+        CaseError: with the first of their cells.
+    """
+    finite = np.isfinite(values)
+    if not finite.all():
+        place = np.unravel_index(int(np.argmin(finite)), tuple(shape))
+        cell = {axis: first + int(i) for axis, first, i in zip(AXES, start, place, strict=True)}
+        where = ", ".join(f"{axis} = {cell[axis]}" for axis in grid.names)
+        raise CaseError(f"{path}: a value is not finite, the first at cell {where}")
+
+
+def look_at(paths: Iterable[Path]) -> None:
+    """Refuse files of which HDF5 cannot be trusted to return; those of other formats, or missing, are passed over.
+
+    Raises:
+        CaseError: a file is damaged.
+    """
+    try:
+        look(*(path for path in paths if path.suffix.lower() in _HDF5 and is_file(path)))
+    except StorageError as caught:
+        raise CaseError(str(caught)) from caught
 
 
 def array_block(
@@ -89,6 +122,7 @@ def _read_hdf5(path: Path, dataset: str | None, grid: Grid, box: tuple[slice, ..
         array = _find(path, file, dataset, grid)
         if array.dtype.kind not in "biuf":
             raise CaseError(f"{path}: data set '{array.name}' has type {array.dtype}, expected real numbers")
+        refuse_borrowed(array)
         index = _selection(f"{path}: data set '{array.name}'", array.shape, grid, box)
         if time is not None:
             index = (_frame_at(path, array, isinstance(index[0], int), time), *index[1:])
@@ -105,6 +139,7 @@ def _frame_at(path: Path, array: h5py.Dataset, framed: bool, time: float) -> int
     times = array.parent.get("time") if framed else None
     if not isinstance(times, h5py.Dataset) or times.shape != array.shape[:1] or times.dtype.kind not in "iuf":
         raise CaseError(f"{path}: data set '{array.name}' has no times, time = {time:g} is none of them; leave it out")
+    refuse_borrowed(times)
     known = np.asarray(times[...], dtype=float)
     best = int(np.argmin(np.abs(known - time)))
     if abs(known[best] - time) > 1e-9 * np.abs(known).max():
@@ -117,8 +152,9 @@ def _find(path: Path, file: h5py.File, dataset: str | None, grid: Grid) -> h5py.
     """Return the data set by its path or its last name; without a name, the only one that fits the grid."""
     if dataset is not None:
         # A case may say "fields/v" where the file has "/v": groups are a matter of the file's maker.
-        for name in (dataset, dataset.rsplit("/", 1)[-1]):
-            if name and isinstance(file.get(name), h5py.Dataset):
+        head, _, tail = dataset.strip("/").rpartition("/")
+        for name in (dataset,) if head.split("/")[0] in file else (dataset, tail):
+            if name and isinstance(_get(file, name), h5py.Dataset):
                 return file[name]
     known = _dataset_names(file)
     if dataset is not None:
@@ -144,15 +180,25 @@ def _dataset_names(file: h5py.File) -> tuple[str, ...]:
                 seen.add(address)
                 names.append(name)
 
-    for name, item in file.items():
-        collect(name, item)
+    for name in file:
+        collect(name, _get(file, name))
     file.visititems(collect)
     return tuple(names)
 
 
-def _fits(shape: tuple[int, ...], grid: Grid) -> bool:
+def _get(file: h5py.File, name: str) -> h5py.HLObject | None:
+    """Return what a name leads to; links may lead nowhere."""
+    try:
+        return file.get(name)
+    except (OSError, RuntimeError, ValueError):
+        return None
+
+
+def _fits(shape: tuple[int, ...] | None, grid: Grid) -> bool:
     """Return whether an array has the grid's shape, perhaps with axes of one cell or a time axis in front."""
-    return any(shape[skip:] in (grid.shape, grid.cells) for skip in (0, 1)) and len(shape) > 0 and 0 not in shape
+    if not shape or 0 in shape:  # None: a data set without a place for values
+        return False
+    return any(shape[skip:] in (grid.shape, grid.cells) for skip in (0, 1))
 
 
 def _selection(what: str, shape: tuple[int, ...], grid: Grid, box: tuple[slice, ...]) -> tuple[slice | int, ...]:
@@ -177,12 +223,7 @@ def _read_npy(path: Path, grid: Grid, box: tuple[slice, ...]) -> NDArray[Any]:
 
 def _read_image(path: Path, grid: Grid, box: tuple[slice, ...]) -> NDArray[Any]:
     """Return a box of an image; rows and columns are the last two axes, pages of a TIFF the first, from below."""
-    try:
-        array = _open_tiff(path) if path.suffix.lower() in _TIFF else _open_png(path)
-    except (ParsolveError, MemoryError, OSError):
-        raise
-    except Exception as caught:  # what a broken file makes the readers raise: struct.error, SyntaxError, ...
-        raise CaseError(f"{path}: cannot be read: {caught}") from caught
+    array = _open_tiff(path) if path.suffix.lower() in _TIFF else _open_png(path)
     axes = grid.ndim
     colours = array.shape[-1] if array.ndim == axes + 1 and array.shape[-1] in (2, 3, 4) else 0
     size = array.shape[:-1] if colours else array.shape
@@ -208,10 +249,14 @@ def _open_tiff(path: Path) -> NDArray[Any]:
         import tifffile
     except ImportError as caught:
         raise SetupError(f'{path}: reading TIFF needs tifffile: pip install "parsolve[images]"') from caught
+    log = logging.getLogger("tifffile")
+    said, log.disabled = log.disabled, True  # the error says it
     try:
         return np.asarray(tifffile.memmap(path, mode="r"))
     except ValueError:  # compressed, tiled or in several pieces
         return np.asarray(tifffile.imread(path))
+    finally:
+        log.disabled = said
 
 
 def _open_png(path: Path) -> NDArray[Any]:

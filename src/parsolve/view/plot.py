@@ -13,7 +13,8 @@ from parsolve.case.tables import nearest
 from parsolve.domain.grid import AXES
 from parsolve.errors import CaseError
 from parsolve.store.result import Result, open_result
-from parsolve.view.figures import blank, save
+from parsolve.view.figures import blank, fitted, plain, save
+from parsolve.view.scale import Look, scale_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 _PIXELS = 2048  # more cells than this along an axis are not seen, so they are not read
 _LINES = 6
 _PANELS = 12
-_COLOURS = "viridis"  # perceptually uniform, also in grey and for colour-blind readers
 
 
 @dataclass(frozen=True)
@@ -37,20 +37,21 @@ class _Cut:
 
 def draw(
     path: Path | str, field: str | None = None, time: float | None = None, slice: str | None = None,
-    out: Path | str | None = None, sheet: bool = False,
+    out: Path | str | None = None, sheet: bool = False, look: Look | None = None, force: bool = False,
 ) -> Path:  # fmt: skip
     """Draw a field of a result as PNG (or what the suffix of `out` says); return the picture's path.
 
     Shown are the first field, the last time (1-D: several times) and the central plane, unless said.
-    `time` takes the nearest frame. `slice` is "axis=position", e.g. "z=0.5", and takes one axis away. `sheet`
-    draws up to 12 times with one colour scale.
+    `time` takes the nearest frame. `slice` is "axis=position", e.g. "z=0.5", and takes one axis away: of a 2-D field
+    it leaves a line. `sheet` draws up to 12 times with one colour scale. Nothing is replaced without `force`: without
+    `out` the picture has the names of result and field, and a number where that is taken.
 
     Raises:
-        CaseError: unknown field, time or slice.
+        CaseError: unknown field, time, slice or colours.
         StorageError: the result cannot be read, or the picture cannot be written.
         SetupError: matplotlib is not installed.
     """
-    figure = blank()
+    figure, path, look = blank(), Path(path), look or Look()
     if sheet and time is not None:
         raise CaseError("a contact sheet shows all times: leave out the time, or the sheet")
     with open_result(path) as result:
@@ -60,8 +61,8 @@ def draw(
         cut = _choose_cut(result, slice)
         times = _choose_times(result, time, _LINES if len(cut.axes) == 1 else _PANELS if sheet else 1)
         values = [result.read(name, index, cut.index) for index in times]
-        (_draw_lines if len(cut.axes) == 1 else _draw_maps)(figure, result, name, cut, times, values)
-    return save(figure, Path(path).with_suffix(f".{name}.png") if out is None else Path(out))
+        (_draw_lines if len(cut.axes) == 1 else _draw_maps)(figure, result, name, cut, times, values, look)
+    return save(figure, path.with_suffix(f".{name}.png") if out is None else Path(out), force, number=out is None)
 
 
 def _choose_cut(result: Result, text: str | None) -> _Cut:
@@ -107,30 +108,33 @@ def _choose_times(result: Result, time: float | None, most: int) -> list[int]:
 
 
 def _draw_lines(
-    figure: Figure, result: Result, name: str, cut: _Cut, times: list[int], values: list[NDArray[Any]]
+    figure: Figure, result: Result, name: str, cut: _Cut, times: list[int], values: list[NDArray[Any]], look: Look
 ) -> None:
     """Draw a field along one axis, a line a time, early to late from dark to light."""
     from matplotlib import colormaps
 
-    axis = cut.axes[0]
+    axis, scale = cut.axes[0], scale_of(values, look)
     figure.set_size_inches(7.0, 4.2)
     axes = figure.add_subplot()
     position = result.grid.coordinates(axis)[cut.index[result.axes.index(axis)]]
     for order, (index, line) in enumerate(zip(times, values, strict=True)):
-        colour = colormaps[_COLOURS](0.9 * order / max(1, len(times) - 1))
-        axes.plot(position, line, color=colour, linewidth=1.6, label=_time_text(result, index))
-    axes.set_xlabel(_label(axis, result.units(axis)))
-    axes.set_ylabel(_label(result.long_name(name), result.units(name)))
+        colour = colormaps[look.colormap or "viridis"](0.9 * order / max(1, len(times) - 1))
+        axes.plot(position, scale.shown(line), color=colour, linewidth=1.6, label=plain(_time_text(result, index)))
+    axes.set_yscale("log" if scale.log else "linear")
+    axes.set_xlabel(_label(result, axis))
+    axes.set_ylabel(**_words(figure, "ylabel", _label(result, name), 3.4))
     axes.set_xlim(*_range(result, axis))
+    if look.vmin is not None or look.vmax is not None:
+        axes.set_ylim(scale.low, scale.high)
     axes.grid(color="0.9", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
     if len(times) > 1:
         axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    axes.set_title(_title(result, cut.note, None if len(times) > 1 else times[0]), fontsize="medium")
+    _set_title(figure, result, cut, times)
 
 
 def _draw_maps(
-    figure: Figure, result: Result, name: str, cut: _Cut, times: list[int], values: list[NDArray[Any]]
+    figure: Figure, result: Result, name: str, cut: _Cut, times: list[int], values: list[NDArray[Any]], look: Look
 ) -> None:
     """Draw a field over two axes, a panel a time, all with one colour scale."""
     vertical, horizontal = cut.axes
@@ -142,43 +146,46 @@ def _draw_maps(
     columns = math.ceil(len(times) / rows)
     width = 5.2 if len(times) == 1 else 2.2
     height = width * (min(ratio, 2.0) if equal else 0.6)
-    figure.set_size_inches(columns * (width + 0.1) + 1.75, max(1.8, rows * (height + 0.25) + 0.75))
-    low, high = _limits(values)
+    tall = max(1.8, rows * (height + 0.25) + 0.75)
+    figure.set_size_inches(columns * (width + 0.1) + 1.75, tall)
+    scale = scale_of(values, look)
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for panel, index, map_ in zip(panels, times, values, strict=False):
         image = panel.imshow(
-            map_, origin="lower", extent=(left, right, bottom, top), aspect="equal" if equal else "auto",
-            cmap=_COLOURS, vmin=low, vmax=high, interpolation="nearest" if max(map_.shape) < 400 else "antialiased",
+            scale.shown(map_), origin="lower", extent=(left, right, bottom, top), aspect="equal" if equal else "auto",
+            cmap=scale.colormap, norm=scale.norm(), interpolation="nearest" if max(map_.shape) < 400 else "antialiased",
         )  # fmt: skip
         _dress(panel, result, cut, index if len(times) > 1 else None)
     for panel in panels[len(times) :]:
         panel.remove()
     bar = figure.colorbar(image, ax=list(panels[: len(times)]), aspect=30, fraction=0.05, pad=0.02)
-    bar.set_label(_label(result.long_name(name), result.units(name)))
+    bar.set_label(**_words(figure, "label", _label(result, name), tall - 0.5))
     bar.outline.set_visible(False)
-    figure.suptitle(_title(result, cut.note, times[0] if len(times) == 1 else None), fontsize="medium")
+    _set_title(figure, result, cut, times)
 
 
 def _dress(panel: Axes, result: Result, cut: _Cut, index: int | None) -> None:
     """Label a panel's outer axes and, on a sheet, say its time."""
     vertical, horizontal = cut.axes
-    panel.set_xlabel(_label(horizontal, result.units(horizontal)))
-    panel.set_ylabel(_label(vertical, result.units(vertical)))
+    panel.set_xlabel(_label(result, horizontal))
+    panel.set_ylabel(_label(result, vertical))
     panel.label_outer()
-    panel.set_facecolor("0.85")  # shows through where a value is not finite
+    panel.set_facecolor("0.85")  # shows through where there is no value to show
     if index is not None:
-        panel.set_title(_time_text(result, index), fontsize="small")
+        panel.set_title(plain(_time_text(result, index)), fontsize="small")
 
 
-def _limits(values: list[NDArray[Any]]) -> tuple[float, float]:
-    """Return the colour range over all panels; never empty."""
-    finite = [part[np.isfinite(part)] for part in values]
-    low = min((float(part.min()) for part in finite if part.size), default=0.0)
-    high = max((float(part.max()) for part in finite if part.size), default=1.0)
-    if high > low:
-        return low, high
-    margin = 0.5 * abs(low) or 0.5
-    return low - margin, high + margin
+def _set_title(figure: Figure, result: Result, cut: _Cut, times: list[int]) -> None:
+    """Set the title: the case, the time where there is one, and the cut."""
+    time = _time_text(result, times[0]) if len(times) == 1 else ""
+    title = ", ".join(part for part in (result.provenance.get("title"), time, cut.note) if part)
+    figure.suptitle(**_words(figure, "t", title, figure.get_figwidth()))
+
+
+def _words(figure: Figure, key: str, text: str, inches: float) -> dict[str, Any]:
+    """Return a text that is no longer than so many inches, as arguments of matplotlib."""
+    words = fitted(figure, text, inches)
+    return {key: words.pop("text"), **words}
 
 
 def _range(result: Result, axis: str) -> tuple[float, float]:
@@ -188,17 +195,13 @@ def _range(result: Result, axis: str) -> tuple[float, float]:
     return grid.lower[place], grid.lower[place] + grid.cells[place] * grid.spacing[place]
 
 
-def _title(result: Result, note: str, index: int | None) -> str:
-    """Return the title: the case, the time and the cut, as far as there is one."""
-    time = None if index is None else _time_text(result, index)
-    return ", ".join(part for part in (result.provenance.get("title"), time, note) if part)
-
-
 def _time_text(result: Result, index: int) -> str:
     """Return a time with its unit."""
     return f"t = {result.times[index]:.4g} {result.units('time')}".rstrip()
 
 
-def _label(name: str, units: str) -> str:
-    """Return an axis label with its unit."""
-    return f"{name} ({units})" if units else name
+def _label(result: Result, name: str) -> str:
+    """Return the name of a field or an axis, what it means and its unit, as far as the result says."""
+    meaning, units = result.long_name(name), result.units(name)
+    more = f", {meaning}" if meaning != name else ""
+    return f"{name}{more}" + (f" ({units})" if units else "")

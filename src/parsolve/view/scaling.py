@@ -41,4 +41,4 @@ def draw_scaling(rows: Sequence[Row], title: str, out: Path) -> Path:
     panels[0].set_ylabel("speed over one worker")
     panels[0].set_yticks(ticks, [str(n) for n in ticks])
     panels[0].legend(frameon=False)
-    return save(figure, out)
+    return save(figure, out, force=True)

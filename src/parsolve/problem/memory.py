@@ -1,0 +1,54 @@
+"""The memory that a rank takes at its peak, and whether there is so much."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING
+
+from parsolve.domain.field import layout as field_layout
+from parsolve.domain.memory import shortage
+from parsolve.errors import ResourceError, agree
+from parsolve.kernels.device import resident
+from parsolve.problem.limits import Dependence
+from parsolve.problem.renewal import measures
+
+if TYPE_CHECKING:
+    from parsolve.domain.grid import Subdomain, Triple
+    from parsolve.problem.problem import Problem
+
+PROCESS = 118 << 20  # bytes of Python, NumPy, MPI, HDF5 and buffers of messages and files, measured
+
+
+def memory_of(problem: Problem, shape: Triple, ghosts: Triple, depends: Dependence) -> int:
+    """Bytes of fields and arrays of a rank with a subdomain of this shape, at their peak.
+
+    No page of a field is taken before it is written.  So there are peaks when rates are measured, with the state,
+    initial velocities and coefficients; when the first rates are there, with those still; and in the march.
+    A power iteration has two fields for each unknown (its trial, and what comes of it), those that definitions make,
+    and two arrays of owned cells (the direction, and the rates to compare with).  One rank lays out the coordinates.
+    """
+    program, item = problem.program, problem.dtype.itemsize
+    unknowns, made, arrays = len(program.unknowns), len(program.defines), len(program.arrays)
+    field = resident(prod(field_layout(shape, ghosts, item)[0]) * item)
+    power = (2 * unknowns + made) * field + 2 * unknowns * prod(shape) * item
+    first, again = (measured * power for measured in measures(problem, depends))
+    start = (unknowns + len(problem.velocities) + arrays) * field
+    rates = start + (unknowns + made) * field
+    return max(start + first, rates + again, problem.field_count * field + again) + 8 * max(problem.grid.cells)
+
+
+def require_memory(problem: Problem, sub: Subdomain) -> None:
+    """Refuse a run that needs more memory on a node than is free there; collective.
+
+    Raises:
+        ResourceError: with both numbers; the same on all ranks.
+    """
+    needed = memory_of(problem, sub.shape, sub.ghosts, Dependence.of(problem.program))
+    text = shortage(sub.comm, needed)
+    agree(sub.comm, ResourceError(f"{text}; {advice(problem)}") if text else None)
+
+
+def advice(problem: Problem) -> str:
+    """What to do where there is not enough memory."""
+    smaller = " or run.precision = 'float32'" if problem.dtype.itemsize > 4 else ""
+    return f"use fewer cells, more nodes{smaller}"

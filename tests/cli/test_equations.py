@@ -1,0 +1,44 @@
+"""`eq`: what it says of a case's equations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CASE = """
+[grid]
+x = {{ cells = 16, range = [0, 1] }}
+[evolve]
+u_t = "{u}"
+v_t = "{v}"
+[initial]
+u = 1
+v = 1
+[time]
+end = 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("u", "v", "words"),
+    [
+        ("laplace(u)", "-dx(weno_flux(v**2/2, v, v))", "the sum of u, v, but for what flows through the sides"),
+        ("laplace(u)", "laplace(v) - u", "the sum of u; not that of v"),
+        (
+            "-advect(vector(u), u)",
+            "v - mean(v)",
+            "the sum of v; not that of u; upwind and advect are no fluxes: write div of upwind_flux or weno_flux",
+        ),
+        ("u", "v", "not that of u, v"),
+    ],
+)
+def test_eq_says_what_is_conserved(call: Callable[..., tuple[int, str, str]], u: str, v: str, words: str) -> None:
+    Path("case.toml").write_text(CASE.format(u=u, v=v))
+    code, out, _ = call("eq", "case.toml")
+    assert code == 0
+    assert [line.split(None, 1)[1] for line in out.splitlines() if line.lstrip().startswith("conserved")] == [words]
