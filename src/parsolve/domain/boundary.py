@@ -116,6 +116,17 @@ def slope_weights(spacing: float, points: int) -> tuple[np.ndarray, float]:
     return weights[0], float(value[0])
 
 
+def determines(a: np.ndarray, b: np.ndarray, spacing: float, points: int) -> bool:
+    """Whether a u + b du/dn = value and the nearest owned cells determine the value at the face, wherever it is.
+
+    They do unless a + b sum_j 1/(j + 1/2)/h = 0: then the polynomial that is zero in these cells meets it too.
+    """
+    if a.ndim == b.ndim == 0:
+        slope = sum(1 / (j + Fraction(1, 2)) for j in range(points)) / Fraction(spacing)
+        return Fraction(float(a)) + Fraction(float(b)) * slope != 0
+    return bool((np.abs(a - b * slope_weights(spacing, points)[1]) > 1e-15 * np.abs(a)).all())
+
+
 def _polynomial(a: float, b: float, c: float, spacing: float, points: int) -> list[list[Fraction]]:
     """Coefficients c_m of p as combinations of u_0 ... and the value, in rational numbers: same on all machines."""
     h, n = Fraction(spacing), points + 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from parsolve.case import FileValue
-from parsolve.domain.boundary import MIRROR, Condition, Face
+from parsolve.domain.boundary import MIRROR, Condition, Face, closure_base, determines
 from parsolve.domain.grid import AXES, Grid, Triple
 from parsolve.equations.parse import parse
 from parsolve.equations.values import evaluate, fill
@@ -56,7 +56,7 @@ def side_condition(
 
 
 def refuse_singular(case: Case, grid: Grid, conditions: Mapping[str, Mapping[str, Condition]]) -> None:
-    """Refuse Robin conditions that are not finite at first, or that say nothing at some place.
+    """Refuse Robin conditions that are not finite at first, or that do not determine the values at some place.
 
     Sides of more than LARGEST cells are passed over.
 
@@ -70,9 +70,15 @@ def refuse_singular(case: Case, grid: Grid, conditions: Mapping[str, Mapping[str
                 continue
             given = (condition.a, condition.b, condition.value)
             a, b, _ = (v(0.0, (0, 0, 0), (z, y, x)) if callable(v) else np.array(v) for v in given)
+            key, axis = f"boundary.{field}.{side}.robin", AXES.index(side[0])
             if ((a == 0) & (b == 0)).any():
-                key = f"boundary.{field}.{side}.robin"
                 raise case.error(key, "a and b of a u + b du/dn = c are both zero at some place")
+            points = min(condition.closure(closure_base(case.run.order), 1), grid.cells[axis])
+            if not determines(a, b, grid.spacing[axis], points):
+                text = (
+                    "a u + b du/dn = c does not determine u at the face, as a/b is minus what the cells beside it weigh"
+                )
+                raise case.error(key, f"{text}; change the sign of a or b, or the number of cells along {side[0]}")
 
 
 def _expression_face(
