@@ -138,7 +138,7 @@ class Lab:
             cells: of x, y, z.
             length: of all axes, or of each; the lower end is 0.
             periodic: for all axes, or the names of those that are.
-            tables: more of the case; fields without an initial value get noise.
+            tables: more of the case; fields without an initial value get noise, and a given dt may be unstable.
         """
         axes = "xyz"[: len(cells)]
         lengths = [length] * len(axes) if isinstance(length, float) else length
@@ -152,7 +152,8 @@ class Lab:
         noise = {name: f"0.4 + 0.3*noise(seed={i})" for i, name in enumerate(fields)}
         law = {"equation" if named else "evolve": equation}
         initial = {"initial": noise | tables.pop("initial", {})}
-        return {**law, "grid": grid, "time": {"steps": 1}, **tables, **initial}
+        time = {"unstable": "allow"} | tables.pop("time", {"steps": 1})
+        return {**law, "grid": grid, "time": time, **tables, **initial}
 
     @staticmethod
     def pose(case: dict[str, Any]) -> Problem:

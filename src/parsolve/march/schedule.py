@@ -101,10 +101,12 @@ class EveryTime:
 
     def after(self, clock: Clock) -> Stop:
         """Where it is due next."""
+        if clock.time >= self.end:
+            return Stop()
         n = max(0, int(clock.time / self.every) - 1)
         while self.time(n) <= clock.time:
             n += 1
-        return Stop(time=self.time(n)) if clock.time < self.end else Stop()
+        return Stop(time=self.time(n))
 
     def is_due(self, clock: Clock) -> bool:
         """Whether it is due here."""
