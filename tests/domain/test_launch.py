@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from parsolve.domain import launch
+from parsolve.errors import SetupError
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -40,10 +41,16 @@ def test_launchers(environment: dict[str, str], rank: int | None, copies: bool) 
 
 @pytest.mark.parametrize(
     ("given", "threads"),
-    [(None, 1), ("3", 3), ("4,2", 4), (" 2 ", 2), ("0", 1), ("-2", 1), ("many", 1), ("", 1), ("100000", 100000)],
+    [(None, 1), ("3", 3), ("4,2", 4), (" 2 ", 2), ("", 1), ("100000", 100000)],
 )
 def test_threads_that_the_launcher_asks_for(given: str | None, threads: int) -> None:
     assert launch.threads({} if given is None else {"OMP_NUM_THREADS": given}) == threads
+
+
+@pytest.mark.parametrize("given", ["0", "-2", "many", "1e3", "9999999999"])
+def test_threads_that_are_no_number_are_an_error(given: str) -> None:
+    with pytest.raises(SetupError, match=f"OMP_NUM_THREADS={given}: expected a whole number"):
+        launch.threads({"OMP_NUM_THREADS": given})
 
 
 @pytest.mark.mpi

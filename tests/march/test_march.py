@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from parsolve.errors import NumericalError
+from parsolve.errors import CaseError, NumericalError
 from parsolve.march.tableaus import SCHEMES
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def test_initial_values_that_are_not_finite_are_told_as_such(lab: Any, tmp_path:
     values[3, 2] = np.inf
     np.save(tmp_path / "start.npy", values)
     case = lab.case("heat", 6, 5, initial={"u": {"file": str(tmp_path / "start.npy")}})
-    with pytest.raises(NumericalError, match=r"u is inf at cell x = 2, y = 3; step 0.*initial values are not finite"):
+    with pytest.raises(CaseError, match=r"initial\.u: .*start\.npy: a value is not finite.* at cell x = 2, y = 3"):
         lab.solve(case)
 
 

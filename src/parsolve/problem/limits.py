@@ -37,6 +37,7 @@ GOLDEN = 0.6180339887498949
 TIMES, MOST_TIMES = 1024, 16384  # irregular ones, looked at for how fast what is written with t changes
 PER_CHANGE = 4  # steps in the time that it takes to change
 WINDOWS, LOOKS = 64, 17  # parts of the time, and times in each, for rates that change with it
+ROUNDING = 1e-12  # of the growth in a step
 VISIBLE = float(np.log(10))  # growth of a mode over the march that is not accepted
 
 
@@ -229,7 +230,8 @@ def _doubts(
     end, grows = duration(problem), sawtooth(problem, modes)
     if grows and grows * end > VISIBLE:
         return [("time", _ill_posed(problem, grows), posed)]
-    if given is None or excess(problem.scheme, modes.values, modes.slow, given) * max(1.0, end / given) <= VISIBLE:
+    grows = excess(problem.scheme, modes.values, modes.slow, given) if given else 0.0
+    if not given or grows <= ROUNDING or grows * max(1.0, end / given) <= VISIBLE:
         return []
     limit, name = _limit(problem, modes), problem.scheme.name
     text = (

@@ -44,7 +44,7 @@ def count_steps(problem: Problem, dt: float) -> tuple[int, int]:
     if (time.steps or (time.end or 0.0) / dt) > MOST_STEPS:
         key = "time.steps" if time.steps else "time.end"
         raise problem.case.error(key, f"more than {MOST_STEPS:.0e} steps of {dt:.3g}")
-    each = int(equal_steps(output.every, dt)[0]) if output.every else output.every_steps
+    each = int(min(MOST_STEPS, equal_steps(output.every, dt)[0])) if output.every else output.every_steps
     if time.steps:
         return time.steps, ceil(time.steps / each) if each else 1
     end = time.end or 0.0
