@@ -47,9 +47,9 @@ def test_threads_that_the_launcher_asks_for(given: str | None, threads: int) -> 
     assert launch.threads({} if given is None else {"OMP_NUM_THREADS": given}) == threads
 
 
-@pytest.mark.parametrize("given", ["0", "-2", "many", "1e3", "9999999999"])
+@pytest.mark.parametrize("given", ["0", "-2", "many", "1e3", "9" * 5000])
 def test_threads_that_are_no_number_are_an_error(given: str) -> None:
-    with pytest.raises(SetupError, match=f"OMP_NUM_THREADS={given}: expected a whole number"):
+    with pytest.raises(SetupError, match="OMP_NUM_THREADS=.*: expected a whole number"):
         launch.threads({"OMP_NUM_THREADS": given})
 
 

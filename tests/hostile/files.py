@@ -380,7 +380,7 @@ INPUTS: list[Input] = [
     *(case(content, "result", code=0, about=about) for about, content in GOOD_CASES.items()),
     *(case(content, word, about=about, nobody=True) for about, (content, word) in PLACES.items()),
     *(
-        source(saved(np.full((16, 8), value)), str(value), "not finite", name="b.npy", code=4)
+        source(saved(np.full((16, 8), value)), str(value), "not finite", name="b.npy", code=2)
         for value in (np.nan, np.inf, -np.inf)
     ),
     *mutants(),

@@ -236,7 +236,7 @@ INPUTS: list[Input] = [
     *(source(content, f"TIFF, {about}", "b.tif", name="b.tif") for about, content in WRONG_TIFF.items()),
     *(source(content, f"PNG, {about}", "result", name="b.png", code=0) for about, content in GOOD_PNG.items()),
     *(source(content, f"TIFF, {about}", "result", name="b.tiff", code=0) for about, content in GOOD_TIFF.items()),
-    source(tiff(np.full((16, 8), np.nan, "f4")), "TIFF, not a number", "initial", name="b.tif", code=4),
+    source(tiff(np.full((16, 8), np.nan, "f4")), "TIFF, not a number", "initial", name="b.tif", code=2),
     source(directory(width=2**31, rows=1), "TIFF, 2**31 columns", "memory", name="b.tif", code=6),
     source(PNG, "in capitals", "result", name="b.PNG", code=0),
     source(PNG, "with a data set", "b.png", name="b.png", dataset="u"),

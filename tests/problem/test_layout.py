@@ -42,10 +42,10 @@ def test_ranks_of_unlike_environments_agree(
     """Threads that the launcher asks for, the size of caches, the best instruction set, and what a library says of dt."""
     case = case_of(lab, name)
     alone = lab.solve(case)
-    monkeypatch.setenv("OMP_NUM_THREADS", str(1 + comm.rank))
+    monkeypatch.setenv("OMP_NUM_THREADS", str(1 + comm.rank % 2))
     monkeypatch.setattr(blocking, "cache_bytes", lambda: 1 << (16 + 2 * (comm.rank % 3)))
     monkeypatch.setattr(rooms, "best_level", lambda: best_level() if comm.rank else 1)
-    monkeypatch.setattr("parsolve.problem.times.closure_factor", lambda *_: 1.0 + 1e-13 * comm.rank)
+    monkeypatch.setattr("parsolve.problem.limits.closure_factor", lambda *_: 1.0 + 1e-13 * comm.rank)
     together = lab.solve(case, comm)
     assert (together.dt, together.result.steps) == (alone.dt, alone.result.steps)
     for field, values in alone.fields.items():
@@ -99,7 +99,7 @@ def test_threads_are_at_most_the_cores_of_a_node(
 ) -> None:
     """Whoever asks for them, in a run and in its plan."""
     monkeypatch.setattr("parsolve.domain.cores.usable_cores", lambda: set(range(cores)))
-    for threads in (1, 2, 3, 4, 64, 65, 100000, 10**30):
+    for threads in (1, 2, 3, 4, 64, 65, 100000, 10**15):
         if asked == "launcher":
             monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
         case = lab.case("heat", 66, 65, run={"threads": threads} if asked == "case" else {})

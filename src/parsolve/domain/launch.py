@@ -67,7 +67,7 @@ def threads(environment: Mapping[str, str] = os.environ) -> int:
     """
     given = environment.get("OMP_NUM_THREADS") or "1"
     first = given.partition(",")[0].strip()
-    if not first.isdecimal() or len(first) > 9 or int(first) < 1:
+    if not first.isdecimal() or len(first) > 18 or int(first) < 1:
         raise SetupError(f"OMP_NUM_THREADS={given}: expected a whole number >= 1; set it right, or run.threads")
     return int(first)
 
