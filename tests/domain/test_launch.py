@@ -49,7 +49,7 @@ def test_threads_that_the_launcher_asks_for(given: str | None, threads: int) -> 
 
 @pytest.mark.parametrize("given", ["0", "-2", "many", "1e3", "9" * 5000])
 def test_threads_that_are_no_number_are_an_error(given: str) -> None:
-    with pytest.raises(SetupError, match="OMP_NUM_THREADS=.*: expected a whole number"):
+    with pytest.raises(SetupError, match=r"OMP_NUM_THREADS=.*: expected a whole number"):
         launch.threads({"OMP_NUM_THREADS": given})
 
 
