@@ -35,10 +35,7 @@ TWO = {"u": "laplace(w) - u*v**2", "v": "div((1 + v)*grad(v)) + u*v**2"}
 CASES: dict[str, tuple[Any, tuple[int, ...], dict[str, Any], dict[str, Any]]] = {
     "wave": ("wave", (220, 220, 220), {"scheme": "leapfrog"}, {}),
     "rates that are measured": ({"u": FLUX}, (150, 160, 140), {"scheme": "euler"}, {}),
-    "measured once": ({"u": FLUX}, (160, 160, 160), {"scheme": "rk4", "dt": 1e-6}, {}),
     "two unknowns": (TWO, (110, 120, 130), {"scheme": "rk4"}, {"define": {"w": "u**2 - 0.1*laplace(u)"}}),
-    "float32": ({"u": FLUX}, (200, 200, 180), {"scheme": "ssprk33"}, {"run": {"order": 6, "precision": "float32"}}),
-    "second derivative": ({"u_tt": FLUX}, (150, 150, 150), {"scheme": "leapfrog"}, {}),
     "adaptive": ({"u": FLUX}, (130, 130, 130), {"scheme": "dp45", "tolerance": 1e-4, "end": 1e-5}, {}),
     "line": ({"u": FLUX}, (4000000,), {"scheme": "rk4"}, {}),
 }
