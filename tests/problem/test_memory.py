@@ -14,7 +14,6 @@ from parsolve.case import Case
 from parsolve.domain.field import Field
 from parsolve.errors import ResourceError
 from parsolve.problem.layout import decide
-from parsolve.problem.limits import Dependence
 from parsolve.problem.memory import PROCESS, memory_of
 from parsolve.problem.plan import check
 from parsolve.problem.pose import pose
@@ -35,7 +34,10 @@ TWO = {"u": "laplace(w) - u*v**2", "v": "div((1 + v)*grad(v)) + u*v**2"}
 CASES: dict[str, tuple[Any, tuple[int, ...], dict[str, Any], dict[str, Any]]] = {
     "wave": ("wave", (220, 220, 220), {"scheme": "leapfrog"}, {}),
     "rates that are measured": ({"u": FLUX}, (150, 160, 140), {"scheme": "euler"}, {}),
+    "measured once": ({"u": FLUX}, (160, 160, 160), {"scheme": "rk4", "dt": 1e-6}, {}),
     "two unknowns": (TWO, (110, 120, 130), {"scheme": "rk4"}, {"define": {"w": "u**2 - 0.1*laplace(u)"}}),
+    "float32": ({"u": FLUX}, (200, 200, 180), {"scheme": "ssprk33"}, {"run": {"order": 6, "precision": "float32"}}),
+    "second derivative": ({"u_tt": FLUX}, (150, 150, 150), {"scheme": "leapfrog"}, {}),
     "adaptive": ({"u": FLUX}, (130, 130, 130), {"scheme": "dp45", "tolerance": 1e-4, "end": 1e-5}, {}),
     "line": ({"u": FLUX}, (4000000,), {"scheme": "rk4"}, {}),
 }
@@ -69,7 +71,7 @@ def test_a_run_that_does_not_fit_is_refused_before_its_first_field(
     problem = pose(case)
     layout = decide(problem, comm)
     sub = layout.subdomain(problem.grid, comm)
-    needed = sum(comm.allgather(memory_of(problem, sub.shape, sub.ghosts, Dependence.of(problem.program))))
+    needed = sum(comm.allgather(memory_of(problem, sub.shape, sub.ghosts)))
     free = needed
     monkeypatch.setattr("parsolve.domain.memory.free_memory", lambda: {"node": free})
     assert decide(problem, comm) == layout
