@@ -73,6 +73,11 @@ class Grid:
         """Number of cells of the axes present, slowest first, as NumPy writes it."""
         return tuple(n for n, present in zip(self.cells, self.present, strict=True) if present)
 
+    def side_shape(self, side: str) -> Triple:
+        """Shape (z, y, x) of the layer of cells at a side such as "xmin"."""
+        z, y, x = (1 if axis == side[0] else n for axis, n in zip(AXES, self.cells, strict=True))
+        return z, y, x
+
     def coordinates(self, axis: str) -> np.ndarray:
         """Cell centres along an axis: lower + (i + 1/2) spacing."""
         d = AXES.index(axis)

@@ -55,6 +55,11 @@ def extrema(f: Field) -> tuple[float, float]:
     return -float(both[0]), float(both[1])
 
 
+def magnitude(f: Field) -> float:
+    """Largest |value| over the grid; collective."""
+    return max(map(abs, extrema(f)))
+
+
 def first_bad(f: Field) -> Bad | None:
     """The first cell of this rank that is not finite, or None; not collective."""
     index = list(local_extrema(f).bad)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf, log
 from typing import TYPE_CHECKING
 
-from parsolve.domain.reduce import extrema
+from parsolve.domain.reduce import magnitude
 from parsolve.march.schedule import START
 
 if TYPE_CHECKING:
@@ -53,4 +53,4 @@ class Growth:
 
 
 def _sizes(state: State) -> dict[str, float]:
-    return {name: max(map(abs, extrema(f))) for name, f in state.items()}
+    return {name: magnitude(f) for name, f in state.items()}

@@ -21,7 +21,7 @@ class Clock:
 
 
 START = Clock()
-COUNTLESS = 2.0**53  # steps, which a float cannot count one by one
+MOST_STEPS = 1e15  # below 2^53, so that they are counted one by one
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class Either:
 
 def equal_steps(length: float, longest: float) -> tuple[float, float]:
     """How many equal steps of at most the longest fill a length, and how long they are; countless ones are longest."""
-    if length / longest > COUNTLESS:
+    if length / longest > MOST_STEPS:
         return math.inf, longest
     count = max(1, math.ceil(length / longest * (1 - 1e-12)))
     return count, length / count

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from parsolve.domain.field import Field
-from parsolve.domain.reduce import extrema
+from parsolve.domain.reduce import magnitude
 from parsolve.stages.operator import Exchanges, Norm, Operator, StageKernel, State, Update
 from parsolve.stages.plain import Plain
 
@@ -149,7 +149,7 @@ class Stepper:
     def probe(self, time: float, dt: float, tolerance: float) -> tuple[float, float, float]:
         """Norms over the tolerance of y, of f(t, y), and of f(t + dt, y + dt f) - f(t, y); collective.
 
-        For adaptive steps, before the first: f(y) is left for it.
+        For adaptive steps, before the first.
         """
         op, y, moved = self.work.operator, self.state, self._register(1, self.parity)
         f, then = self.rates[self.parity], self.rates[1 - self.parity]
@@ -181,7 +181,7 @@ class Stepper:
         out = self._register(-1 if self.scheme.derivative == 2 else 1, self.parity)
         y = self.state
         Plain([Update(self.work.operator, y, out, self.others, (y,), (0.0,))], [], self.work.exchanges)([time], [1.0])
-        return {name: max(map(abs, extrema(f))) for name, f in out.items()}
+        return {name: magnitude(f) for name, f in out.items()}
 
     def _register(self, y: int, parity: int) -> State:
         return self.registers[self.scheme.register(y, parity, self.adaptive)]

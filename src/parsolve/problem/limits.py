@@ -14,17 +14,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from parsolve.domain.grid import AXES
-from parsolve.equations.linearise import tangent
 from parsolve.equations.operators import WENO_FLUXES
 from parsolve.equations.symbol import SAMPLES, eigenvalues, time_scale
 from parsolve.errors import NumericalError
 from parsolve.march.stability import closure_factor, excess, stable_step
 from parsolve.problem.operators import coefficients
+from parsolve.problem.sides import on_side
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from parsolve.equations.program import Program
     from parsolve.problem.problem import Problem
 
     Ranges = Mapping[str, tuple[float, float]]
@@ -39,30 +38,6 @@ PER_CHANGE = 4  # steps in the time that it takes to change
 WINDOWS, LOOKS = 64, 17  # parts of the time, and times in each, for rates that change with it
 ROUNDING = 1e-12  # of the growth in a step
 VISIBLE = float(np.log(10))  # growth of a mode over the march that is not accepted
-
-
-@dataclass(frozen=True)
-class Dependence:
-    """What the Jacobian of an equation depends on: its solution, at neighbours of a cell too, and the time."""
-
-    state: bool
-    neighbours: bool
-    time: bool
-
-    @classmethod
-    def of(cls, program: Program) -> Dependence:
-        """That of a program."""
-        derived = tangent(program)
-        kept = {name for stage in derived.stages if stage.name in _names(program) for name in stage.outputs}
-        read = [pair for stage in derived.stages for pair in zip(stage.inputs, stage.radii, strict=True)]
-        of_state = kept | set(derived.about)
-        operations = [op.name for stage in derived.stages for op in stage.operations]
-        near = any(radius and name in of_state for name, radius in read)
-        return cls(bool(derived.about) or "integral" in operations, near, "time" in operations)
-
-
-def _names(program: Program) -> set[str]:
-    return {stage.name for stage in program.defines if stage.integral is None}
 
 
 @dataclass(frozen=True)
@@ -113,24 +88,23 @@ class Start:
     warnings: list[str]
 
 
-def begin(problem: Problem, ranges: Ranges, depends: Dependence, rate: float | None = None) -> Start:
+def begin(problem: Problem, ranges: Ranges, rate: float | None = None) -> Start:
     """What is known of a march from the range of its initial values and coefficients.
 
     Args:
         problem: whose march it is.
         ranges: smallest and largest values, ``with_walls``.
-        depends: what its modes depend on.
         rate: the largest rate that a power iteration found.
 
     Raises:
         CaseError: there is no stable step, that which is given is not stable, or the equation is ill-posed.
         NumericalError: a rate is not finite.
     """
-    error, end = problem.case.error, duration(problem)
+    error, end, depends = problem.case.error, duration(problem), problem.depends
     if rate is not None and not isfinite(rate):
         raise NumericalError(NOT_FINITE)
     given = None if problem.case.time.dt == "auto" else float(problem.case.time.dt)
-    modes = analyse(problem, ranges, window(depends, 0.0, end if given else end / WINDOWS))
+    modes = analyse(problem, ranges, window(problem, 0.0, end if given else end / WINDOWS))
     certain, factor, resolving = not depends.state, 1.0, resolving_step(problem, ranges, end)
     if rate is not None and (given or rate > 1.05 * modes.rate):
         factor, certain = rate / (modes.rate or 1.0), True
@@ -158,9 +132,9 @@ def duration(problem: Problem) -> float:
     return time.end or (time.dt * (time.steps or 0) if time.dt != "auto" else inf)
 
 
-def window(depends: Dependence, start: float, length: float) -> Sequence[float]:
+def window(problem: Problem, start: float, length: float) -> Sequence[float]:
     """Times that are looked at: several for rates that change with them."""
-    return tuple(irregular_times(start, start + length, LOOKS)) if depends.time and length < inf else (start,)
+    return tuple(irregular_times(start, start + length, LOOKS)) if problem.depends.time and length < inf else (start,)
 
 
 def analyse(problem: Problem, ranges: Ranges, times: Sequence[float], samples: Sequence[float] = SAMPLES) -> Modes:
@@ -179,10 +153,8 @@ def with_walls(problem: Problem, ranges: Ranges, times: Sequence[float]) -> dict
     for name, sides in problem.conditions.items():
         for side, condition in sides.items():
             if name in ranges and condition.a == 1 and condition.b == 0:
-                z, y, x = (1 if axis == side[0] else n for axis, n in zip(AXES, problem.grid.cells, strict=True))
                 for time in times:
-                    value = condition.value
-                    values = value(time, (0, 0, 0), (z, y, x)) if callable(value) else np.array(value)
+                    values = on_side(problem.grid, side, condition.value, time)
                     low, high = wider[name]
                     wider[name] = (min(low, float(values.min())), max(high, float(values.max())))
     return wider
@@ -245,7 +217,7 @@ def _limit(problem: Problem, modes: Modes) -> float:
     low, high = 0.0, 1e3 / modes.rate ** (1 / problem.scheme.derivative)
     for _ in range(60):
         middle = 0.5 * (low + high)
-        stable = excess(problem.scheme, modes.values, modes.slow, middle) <= 1e-12
+        stable = excess(problem.scheme, modes.values, modes.slow, middle) <= ROUNDING
         low, high = (middle, high) if stable else (low, middle)
     return low
 

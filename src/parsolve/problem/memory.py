@@ -9,7 +9,6 @@ from parsolve.domain.field import layout as field_layout
 from parsolve.domain.memory import shortage
 from parsolve.errors import ResourceError, agree
 from parsolve.kernels.device import resident
-from parsolve.problem.limits import Dependence
 from parsolve.problem.renewal import measures
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 PROCESS = 118 << 20  # bytes of Python, NumPy, MPI, HDF5 and buffers of messages and files, measured
 
 
-def memory_of(problem: Problem, shape: Triple, ghosts: Triple, depends: Dependence) -> int:
+def memory_of(problem: Problem, shape: Triple, ghosts: Triple) -> int:
     """Bytes of fields and arrays of a rank with a subdomain of this shape, at their peak.
 
     No page of a field is taken before it is written.  So there are peaks when rates are measured, with the state,
@@ -31,7 +30,7 @@ def memory_of(problem: Problem, shape: Triple, ghosts: Triple, depends: Dependen
     unknowns, made, arrays = len(program.unknowns), len(program.defines), len(program.arrays)
     field = resident(prod(field_layout(shape, ghosts, item)[0]) * item)
     power = (2 * unknowns + made) * field + 2 * unknowns * prod(shape) * item
-    first, again = (measured * power for measured in measures(problem, depends))
+    first, again = (measured * power for measured in measures(problem))
     start = (unknowns + len(problem.velocities) + arrays) * field
     rates = start + (unknowns + made) * field
     return max(start + first, rates + again, problem.field_count * field + again) + 8 * max(problem.grid.cells)
@@ -43,7 +42,7 @@ def require_memory(problem: Problem, sub: Subdomain) -> None:
     Raises:
         ResourceError: with both numbers; the same on all ranks.
     """
-    needed = memory_of(problem, sub.shape, sub.ghosts, Dependence.of(problem.program))
+    needed = memory_of(problem, sub.shape, sub.ghosts)
     text = shortage(sub.comm, needed)
     agree(sub.comm, ResourceError(f"{text}; {advice(problem)}") if text else None)
 

@@ -16,10 +16,11 @@ from parsolve.domain.memory import described, free_memory
 from parsolve.kernels.library import best_level, instruction_set
 from parsolve.march.schedule import equal_steps
 from parsolve.problem.layout import plan_layout
-from parsolve.problem.limits import Dependence, begin, with_walls
+from parsolve.problem.limits import begin, with_walls
 from parsolve.problem.memory import PROCESS, advice, memory_of
 from parsolve.problem.peclet import peclet_warnings
 from parsolve.problem.pose import pose
+from parsolve.problem.renewal import renews
 from parsolve.problem.times import count_steps, first_length
 from parsolve.problem.values import array, initial
 from parsolve.store.source import look_at
@@ -84,12 +85,10 @@ def check(case: Case, ranks: int) -> Plan:
     extrema |= {name: _extrema(seen, partial(array, seen, name)) for name in program.arrays}
     for name in problem.velocities:
         _extrema(seen, partial(initial, seen, name))
-    depends = Dependence.of(program)
-    start = begin(problem, with_walls(seen, extrema, (0.0,)), depends)
-    memory = PROCESS + memory_of(problem, most, ghosts, depends)
+    start = begin(problem, with_walls(seen, extrema, (0.0,)))
+    memory = PROCESS + memory_of(problem, most, ghosts)
     free = min(free_memory().values(), default=None)
     steps, frames = count_steps(problem, start.dt)
-    changes = problem.is_adaptive or (case.time.dt == "auto" and (depends.state or depends.time))
     stored = len(case.output.fields or program.unknowns)
     return Plan(
         {axis: processes[AXES.index(axis)] for axis in grid.names},
@@ -102,7 +101,7 @@ def check(case: Case, ranks: int) -> Plan:
         grid.size * stored * problem.dtype.itemsize,
         start.dt if problem.is_adaptive else equal_steps(first_length(problem), start.dt)[1],
         None if problem.is_adaptive else steps,
-        changes,
+        problem.is_adaptive or renews(problem),
         _boundary_notes(problem),
         layout.threads,
         layout.blocking.steps,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from parsolve.domain.boundary import CLOSURE_ORDER, MIRROR, Condition, closure_base
+from parsolve.problem.dependence import Dependence
 from parsolve.store.frames import FieldInfo
 
 if TYPE_CHECKING:
@@ -37,6 +39,11 @@ class Problem:
     scheme: Scheme
     parameters: Mapping[str, float]
     conditions: Mapping[str, Mapping[str, Condition]]
+
+    @cached_property
+    def depends(self) -> Dependence:
+        """What the longest stable step depends on."""
+        return Dependence.of(self.program)
 
     @property
     def dtype(self) -> np.dtype:

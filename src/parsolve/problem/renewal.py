@@ -14,9 +14,9 @@ from parsolve.equations.symbol import COARSE
 from parsolve.errors import CaseError, NumericalError, agree, on_root
 from parsolve.march.march import check_finite
 from parsolve.march.power import PowerIteration
+from parsolve.march.schedule import MOST_STEPS
 from parsolve.march.stability import excess
-from parsolve.problem.limits import WINDOWS, Dependence, analyse, begin, duration, longest_step, window, with_walls
-from parsolve.problem.times import MOST_STEPS
+from parsolve.problem.limits import WINDOWS, analyse, begin, duration, longest_step, window, with_walls
 from parsolve.problem.values import noise, set_values
 
 if TYPE_CHECKING:
@@ -36,19 +36,20 @@ SLACK = 0.05  # of its range, and a fifth of it of its size, by which a field ma
 WRONG = float(np.log(1e6))  # growth of a mode, between two looks, that spoils the solution
 
 
-def renews(problem: Problem, depends: Dependence) -> bool:
+def renews(problem: Problem) -> bool:
     """Whether the limit of the steps is looked up after the first one too."""
     chosen = problem.case.time.dt == "auto" and not problem.is_adaptive
-    return chosen and (depends.state or depends.time)
+    return chosen and (problem.depends.state or problem.depends.time)
 
 
-def measures(problem: Problem, depends: Dependence) -> tuple[bool, bool]:
+def measures(problem: Problem) -> tuple[bool, bool]:
     """Whether a power iteration measures rates before the first step, and after it too."""
+    depends = problem.depends
     own = problem.case.evolve if problem.case.time.dt == "auto" else depends.state
     first = bool(depends.neighbours or own)
     if problem.program.operators & WEIGHTED:  # of weights the derivatives are large and harmless
         first = False
-    return first, first and depends.neighbours and renews(problem, depends)
+    return first, first and depends.neighbours and renews(problem)
 
 
 class Renewal:
@@ -67,17 +68,16 @@ class Renewal:
 
     def __init__(self, problem: Problem, work: Workspace, state: State) -> None:
         self.problem, self._comm, self._power = problem, work.subdomain.comm, None
-        self._depends = depends = Dependence.of(problem.program)
-        self._renews = renews(problem, depends)
+        self._depends, self._renews = problem.depends, renews(problem)
         self._driven = any(c.varies for sides in problem.conditions.values() for c in sides.values())
         self._arrays = {name: extrema(f) for name, f in work.arrays.items()}
         self._seen = {name: extrema(f) for name, f in state.items()}
         self._holds, self._looked, rate = 1.0, 0, None
-        first, again = measures(problem, depends)
+        first, again = measures(problem)
         if first:
             self._power = PowerIteration(work, self._noise)
             rate = self._power(state, 0.0)
-        self.start = on_root(self._comm, lambda: begin(problem, self._ranges((0.0,)), depends, rate))
+        self.start = on_root(self._comm, lambda: begin(problem, self._ranges((0.0,)), rate))
         self.dt, self.growth = self.start.dt, self.start.growth
         if not again:
             self.free()
@@ -134,7 +134,7 @@ class Renewal:
         """The step and growth by an analysis now, and whether the last steps were too long for it."""
         problem, where = self.problem, f"step {clock.step}, t = {clock.time:.6g}"
         ranges = self._ranges((clock.time, clock.time + self._holds * self.dt))
-        modes = analyse(problem, ranges, window(self._depends, clock.time, self._window), COARSE)
+        modes = analyse(problem, ranges, window(problem, clock.time, self._window), COARSE)
         faster = rate / (modes.rate or 1.0) if rate is not None else self.start.factor
         faster = faster if faster > 1.05 else 1.0
         try:

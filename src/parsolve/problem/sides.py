@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,6 +56,11 @@ def side_condition(
     raise case.error(key, "gives no condition")
 
 
+def on_side(grid: Grid, side: str, value: float | Face, time: float) -> np.ndarray:
+    """What a condition says of a whole side at a time: an array of one cell's depth, or of a number."""
+    return value(time, (0, 0, 0), grid.side_shape(side)) if callable(value) else np.array(value)
+
+
 def refuse_singular(case: Case, grid: Grid, conditions: Mapping[str, Mapping[str, Condition]]) -> None:
     """Refuse Robin conditions that are not finite at first, or that do not determine the values at some place.
 
@@ -65,11 +71,9 @@ def refuse_singular(case: Case, grid: Grid, conditions: Mapping[str, Mapping[str
     """
     for field, sides in conditions.items():
         for side, condition in sides.items():
-            z, y, x = (1 if axis == side[0] else n for axis, n in zip(AXES, grid.cells, strict=True))
-            if case.boundary[field][side].robin is None or z * y * x > LARGEST:
+            if case.boundary[field][side].robin is None or prod(grid.side_shape(side)) > LARGEST:
                 continue
-            given = (condition.a, condition.b, condition.value)
-            a, b, _ = (v(0.0, (0, 0, 0), (z, y, x)) if callable(v) else np.array(v) for v in given)
+            a, b, _ = (on_side(grid, side, v, 0.0) for v in (condition.a, condition.b, condition.value))
             key, axis = f"boundary.{field}.{side}.robin", AXES.index(side[0])
             if ((a == 0) & (b == 0)).any():
                 raise case.error(key, "a and b of a u + b du/dn = c are both zero at some place")

@@ -5,13 +5,11 @@ from __future__ import annotations
 from math import ceil, inf
 from typing import TYPE_CHECKING
 
-from parsolve.march.schedule import START, At, Either, EverySteps, EveryTime, Stop, equal_steps
+from parsolve.march.schedule import MOST_STEPS, START, At, Either, EverySteps, EveryTime, Stop, equal_steps
 
 if TYPE_CHECKING:
     from parsolve.march.schedule import When
     from parsolve.problem.problem import Problem
-
-MOST_STEPS = 1e15  # below 2^53, so that they are counted one by one
 
 
 def end_of(problem: Problem) -> Stop:

@@ -98,9 +98,10 @@ def coefficient_fields(problem: Problem, sub: Subdomain) -> dict[str, Field]:
     )
     exchange.fill(0.0)
     exchange.free()
+    mirrored = even(problem.program)
     for name, f in fields.items():
         if is_formula(problem, name):
-            _continue_formula(problem, f, name in even(problem.program))
+            _continue_formula(problem, f, name in mirrored)
     return fields
 
 
