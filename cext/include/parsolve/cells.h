@@ -71,8 +71,17 @@ PS_CELL int64_t ps_beside(const ps_args *a, int d, int64_t n)
     return (2 * upper - 1) * a->other_stride[d];
 }
 
-PS_CELL ps_real ps_min(ps_real s, ps_real t) { return s < t || s != s ? s : t; }
-PS_CELL ps_real ps_max(ps_real s, ps_real t) { return s > t || s != s ? s : t; }
+/* What is not a number stays so.  Two choices one after the other, as compilers make branches of "or". */
+PS_CELL ps_real ps_min(ps_real s, ps_real t)
+{
+    const ps_real least = s < t ? s : t;
+    return s != s ? s : least;
+}
+PS_CELL ps_real ps_max(ps_real s, ps_real t)
+{
+    const ps_real most = s > t ? s : t;
+    return s != s ? s : most;
+}
 PS_CELL ps_real ps_sign(ps_real s) { return s > 0 ? (ps_real)1 : s < 0 ? (ps_real)-1 : (ps_real)0; }
 
 #endif
