@@ -99,9 +99,9 @@ static const ps_real ps_no_term[PS_PIECE] __attribute__((unused)) = {0};
 /* sum = the increments weight * (term - first term) of the terms after the first, at n cells from c on. */
 PS_INLINE void ps_increments(const ps_args *a, int first, int outputs, int64_t c, int64_t n, int step, ps_real *sum)
 {
-    const ps_real *base = PS_INPUT(a, first) + c;
-    for (int64_t t = 1; t < a->terms; t++) {
-        const ps_real *term = PS_INPUT(a, first + t * outputs) + c, w = (ps_real)a->weight[t];
+    for (int64_t t = 1; t < a->terms; t++) { /* else there may be no first term to point to */
+        const ps_real *base = PS_INPUT(a, first) + c, *term = PS_INPUT(a, first + t * outputs) + c;
+        const ps_real w = (ps_real)a->weight[t];
         PS_INDEPENDENT
         for (int64_t i = 0; i < n; i += step) sum[i] = fma(w, term[i] - base[i], t == 1 ? 0 : sum[i]);
     }
