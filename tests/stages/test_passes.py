@@ -104,6 +104,21 @@ def test_every_tile_gives_the_bits_of_the_plain_order(
     assert_same(lab, case, solo, Blocking(data.draw(st.integers(1, 4)), tile))
 
 
+@pytest.mark.parametrize("periodic", ["x", "y", "xy"])
+@pytest.mark.parametrize("scheme", ["ssprk33", "rk4"])
+def test_coordinates_close_however_deep_the_ghosts_are(
+    lab: Any, solo: MPI.Intracomm, scheme: str, periodic: str
+) -> None:
+    """Those of a pass reach over a small grid more than once."""
+    time = {"steps": 4, "scheme": scheme, "dt": 1e-5}
+    case = lab.case(
+        TEXTS[2]["evolve"], 10, 10, periodic=periodic, define=TEXTS[2]["define"], time=time, run={"order": 4}
+    )
+    layout = laid_out(lab.pose(case), solo, Blocking(3, (1, 1)))
+    assert max(layout.ghosts) > 10
+    assert_same(lab, case, solo, layout.blocking)
+
+
 @pytest.mark.mpi
 @pytest.mark.parametrize("seed", range(16))
 def test_ranks_and_tiles_give_the_bits_of_the_plain_order(

@@ -40,9 +40,14 @@ typedef PS_REAL ps_real;
 #define PS_INTEGRAL(a, n) ((ps_real)(a)->coefficient[PS_MAX_COEFFICIENTS - 1 - (n)])
 /* Coordinate of the centre of the cell with index n along axis d; beyond a periodic end, of the cell that it stands for. */
 #define PS_COORDINATE(a, d, n)                                                                                         \
-    ((ps_real)((a)->lower[d] + ((double)ps_wrapped((a)->offset[d] + (n), (a)->period[d]) + 0.5) * (a)->spacing[d]))
+    ((ps_real)((a)->lower[d] + (ps_wrapped((a)->offset[d] + (n), (a)->period[d]) + 0.5) * (a)->spacing[d]))
 
-PS_CELL int64_t ps_wrapped(int64_t n, int64_t period) { return n + ((n < 0) - (n >= period)) * period; }
+/* n modulo the period, however far it is beyond an end: passes have ghosts deeper than a small grid. */
+PS_CELL double ps_wrapped(int64_t n, int64_t period)
+{
+    const double turns = floor(((double)n + 0.5) * (period ? 1.0 / (double)period : 0.0));
+    return (double)n - turns * (double)period;
+}
 
 /* How many cells from (k, j, i) on along x the next one of the colour is: 0 or 1. */
 PS_CELL int64_t ps_to_colour(const ps_args *a, int64_t k, int64_t j, int64_t i)

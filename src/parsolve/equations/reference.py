@@ -75,6 +75,6 @@ def _coordinate(args: Args, axis: int, by: int) -> np.ndarray:
     """Cell centres of the box along an axis, shifted by some cells, shaped to broadcast; periodic ends closed."""
     index = np.arange(args.lo[axis], args.hi[axis]) + args.offset[axis] + by
     period = args.period[axis]
-    index += ((index < 0).astype(int) - (index >= period)) * period
+    index = index % period if period else index
     line: np.ndarray = args.lower[axis] + (index + 0.5) * args.spacing[axis]
     return line.reshape([-1 if d == axis else 1 for d in range(3)])
