@@ -102,7 +102,7 @@ def test_a_shortage_is_told_to_all_ranks(comm: MPI.Intracomm, monkeypatch: pytes
     monkeypatch.setattr(memory, "free_memory", lambda: {"node": 4096 * MIB})
     each = 4096 * MIB // comm.size
     assert shortage(comm, each) is None
-    found = shortage(comm, each + (comm.rank == comm.size - 1))
+    found = shortage(comm, each + comm.size * (comm.rank == comm.size - 1))
     assert comm.allgather(found) == [found] * comm.size
     assert found is not None
     assert "4 GiB" in found
