@@ -148,15 +148,16 @@ def analyse(problem: Problem, ranges: Ranges, times: Sequence[float], samples: S
 
 
 def with_walls(problem: Problem, ranges: Ranges, times: Sequence[float]) -> dict[str, tuple[float, float]]:
-    """Ranges of the unknowns widened to what walls impose at some times."""
+    """Ranges of the unknowns widened to what walls impose at some times, where that is finite."""
     wider = dict(ranges)
     for name, sides in problem.conditions.items():
         for side, condition in sides.items():
             if name in ranges and condition.a == 1 and condition.b == 0:
                 for time in times:
                     values = on_side(problem.grid, side, condition.value, time)
+                    values = values[np.isfinite(values)]
                     low, high = wider[name]
-                    wider[name] = (min(low, float(values.min())), max(high, float(values.max())))
+                    wider[name] = float(values.min(initial=low)), float(values.max(initial=high))
     return wider
 
 
