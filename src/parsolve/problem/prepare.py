@@ -6,12 +6,13 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from parsolve.domain.reduce import extrema
 from parsolve.equations.codegen import library_text
 from parsolve.equations.reference import NumpyKernel
-from parsolve.errors import agree, agreed, on_root, owning
+from parsolve.errors import NumericalError, agree, agreed, on_root, owning
 from parsolve.kernels.device import find_device
 from parsolve.kernels.jit import NoCompiler, load
 from parsolve.kernels.library import CompiledKernel
@@ -21,7 +22,7 @@ from parsolve.march.march import Event, check_finite, march
 from parsolve.march.schedule import START, Clock, Either, EverySteps, equal_steps
 from parsolve.march.stepper import Stepper, Workspace
 from parsolve.march.steps import Steps
-from parsolve.problem.limits import PER_CHANGE
+from parsolve.problem.limits import NOT_FINITE, PER_CHANGE
 from parsolve.problem.operators import operator_of
 from parsolve.problem.peclet import peclet_warnings
 from parsolve.problem.renewal import Renewal
@@ -131,7 +132,9 @@ def prepare(problem: Problem, layout: Layout, comm: MPI.Intracomm) -> Prepared:
         with walls.blamed(comm):
             renewal = Renewal(problem, work, stepper.state)
             owner.callback(renewal.free)
-            growth = Growth(stepper.state, stepper.sizes_of_rates(0.0), lambda: renewal.growth)
+            sizes = stepper.sizes_of_rates(0.0)
+            agree(comm, None if all(map(isfinite, sizes.values())) else NumericalError(NOT_FINITE))
+            growth = Growth(stepper.state, sizes, lambda: renewal.growth)
             control = _control(problem, renewal, stepper)
         stepper.start(0.0, control.dt, {name.removesuffix("_t"): f for name, f in velocity.items()})
         agree(comm, walls.error)
