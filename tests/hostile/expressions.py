@@ -299,5 +299,5 @@ INPUTS: list[Input] = [
     *(own(word, about=short(repr(changes)), **changes) for changes, word in NAMES),
     *(own(word, about=short(repr(changes)), code=code, **changes) for changes, code, word in WRONG_NUMBERS),
     replace(own("boundary.u.xmin.dirichlet", boundary={"u": {"xmin": {"dirichlet": "1/(t - 0.005)"}}}, time__dt=0.0025),
-            about="not finite on the way", leaves=("out.h5.frames*",)),
+            about="not finite on the way", code=4, leaves=("out.h5.frames*",)),
 ]  # fmt: skip

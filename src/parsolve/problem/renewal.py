@@ -16,7 +16,7 @@ from parsolve.march.march import check_finite
 from parsolve.march.power import PowerIteration
 from parsolve.march.schedule import MOST_STEPS
 from parsolve.march.stability import excess
-from parsolve.problem.limits import WINDOWS, analyse, begin, duration, longest_step, window, with_walls
+from parsolve.problem.limits import WINDOWS, analyse, begin, duration, largest_step, longest_step, window, with_walls
 from parsolve.problem.values import noise, set_values
 
 if TYPE_CHECKING:
@@ -134,11 +134,11 @@ class Renewal:
         """The step and growth by an analysis now, and whether the last steps were too long for it."""
         problem, where = self.problem, f"step {clock.step}, t = {clock.time:.6g}"
         ranges = self._ranges((clock.time, clock.time + self._holds * self.dt))
-        modes = analyse(problem, ranges, window(problem, clock.time, self._window), COARSE)
-        faster = rate / (modes.rate or 1.0) if rate is not None else self.start.factor
-        faster = faster if faster > 1.05 else 1.0
         try:
-            dt = min(longest_step(problem, modes, faster), self.start.resolving)
+            modes = analyse(problem, ranges, window(problem, clock.time, self._window), COARSE)
+            faster = rate / (modes.rate or 1.0) if rate is not None else self.start.factor
+            faster = faster if faster > 1.05 else 1.0
+            dt = min(longest_step(problem, modes, faster), self.start.resolving, largest_step(problem))
         except CaseError as error:
             return self.dt, self.growth, NumericalError(f"{where}: {error}")
         modes, text = modes.times(faster), ""
