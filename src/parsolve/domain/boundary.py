@@ -42,7 +42,8 @@ class Condition:
 
     a, b and value are numbers, or functions of (time, start, shape) that give the values on the cells of a box one cell
     thick; ``varies`` says whether any of them depends on time.  c is 0 or, with a = b = 0, 1.  ``mirrors``: the
-    ghosts are the mirror image of the field, and a, b, c and value those of du/dn = 0.
+    ghosts are the mirror image of the field, and a, b, c and value those of du/dn = 0.  ``coarse``: it is closed as at
+    order 2.
     """
 
     a: float | Face
@@ -51,6 +52,7 @@ class Condition:
     c: float = 0.0
     varies: bool = False
     mirrors: bool = False
+    coarse: bool = False
 
     def closure(self, base: int, depth: int) -> int:
         """Owned cells that ``depth`` ghosts are made of where a Dirichlet condition reads ``base``.
@@ -59,6 +61,8 @@ class Condition:
         """
         if self.mirrors:
             return depth
+        if self.coarse:
+            base = 1
         if self.c:
             return base + 2
         return base + 1 if base > 1 and (callable(self.b) or self.b != 0) else base

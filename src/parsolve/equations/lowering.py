@@ -152,7 +152,8 @@ class Lowering:
         if name in operators.PLACED:
             u = self._along(e.args[0], axis, at, 1 if kind in ("cell", "dcell") else 0)
             if name in operators.MIDPOINTS:
-                return (stencils.limited if name in operators.LIMITED else stencils.midpoint)(tape, order, u)
+                value = stencils.midpoint(tape, order, u)
+                return stencils.limited(tape, value, u) if order > 2 and name in operators.LIMITED else value
             return stencils.staggered(tape, order, u, self._scaled(scale / spacing(axis)))
         if name in operators.FACE_FLUXES:
             face = stencils.rusanov if kind == "upwind_flux" else stencils.weno_flux

@@ -83,8 +83,8 @@ def flux(tape: Tape, order: int, u: Neighbour, c: Neighbour, k: Constant) -> int
 
     d takes the difference of neighbours and c_a a weighted mean of c; what stands in the outer d is the flux at a face.
     The sum over cells of -u times all this is that of c_a (d^a u)^2, and no c_a is negative where c is not: so fluxes
-    only ever damp, however c jumps.  Where c is smooth c_a is what makes the order; it is kept within a quarter of
-    the values beside a face, and for a > 1 between 0 and twice what the least of the cells in d^a u would give.
+    only ever damp, however c jumps.  Where c is smooth c_a is what makes the order; c_1, at a face, is ``limited``, and
+    for a > 1 it is kept between 0 and twice what the least of the cells in d^a u would give.
     """
 
     def difference(a: int, left: int) -> int:
@@ -103,13 +103,9 @@ def flux(tape: Tape, order: int, u: Neighbour, c: Neighbour, k: Constant) -> int
         if order == 2:
             return value
         if a == 1:
-            quarter, lower, upper = tape.constant(0.25), least(1, left), _greater(tape, c(left), c(left + 1))
-            low = tape.push("sub", lower, tape.push("mul", quarter, tape.push("fabs", lower)))
-            high = tape.push("add", upper, tape.push("mul", quarter, tape.push("fabs", upper)))
-        else:
-            zero, twice = tape.constant(0.0), _times(tape, SECOND_BY_DIFFERENCES[a - 1] * 2, least(a, left))
-            low, high = _lesser(tape, twice, zero), _greater(tape, twice, zero)
-        return _lesser(tape, high, _greater(tape, low, value))  # which stays what it is if not a number
+            return limited(tape, value, lambda m: c(left + 1 + m))
+        zero, twice = tape.constant(0.0), _times(tape, SECOND_BY_DIFFERENCES[a - 1] * 2, least(a, left))
+        return _kept(tape, value, _lesser(tape, twice, zero), _greater(tape, twice, zero))
 
     def term(a: int, left: int) -> int:
         """c_a d^a u, without what the next a takes off."""
@@ -157,30 +153,31 @@ def harmonic_flux(tape: Tape, u: Neighbour, c: Neighbour, k: Constant) -> int:
     return difference(tape, face, k)
 
 
-def limited(tape: Tape, order: int, c: Neighbour) -> int:
-    """The midpoint value v of a coefficient, kept between its neighbours -1 and 0, but at extrema.
+def limited(tape: Tape, value: int, c: Neighbour) -> int:
+    """The value of a coefficient at a face, kept between its neighbours -1 and 0, but at extrema that are resolved.
 
-    There both second differences have one sign; d is the smaller size of the two.  At a minimum the limit is abs(v),
-    at most d/2 below the neighbours: so a positive coefficient stays positive however it jumps, and one that touches
-    zero keeps its order.  At a maximum it is d/2 above them, and less where d is more than a third of the value.
+    There both second differences have one sign; d is the smaller size of the two.  It may be d/2 beyond them: at a
+    maximum less where d is more than a third of it, and at a minimum above 0 no farther than its own size from 0.  So a
+    positive coefficient stays positive however it jumps, and one that touches zero keeps its order.
     """
-    lower, upper = c(-1), c(0)
-    if len({c(m) for m in range(-order // 2, order // 2)}) == 1:
-        return upper
-    value = midpoint(tape, order, c)
-    if order == 2:
-        return value
-    zero, half = tape.constant(0.0), tape.constant(0.5)
-    low, high = tape.push("ps_min", lower, upper), tape.push("ps_max", lower, upper)
-    left = tape.push("sub", tape.push("add", c(-2), upper), tape.push("add", lower, lower))
-    right = tape.push("sub", tape.push("add", lower, c(1)), tape.push("add", upper, upper))
-    d = tape.push("ps_max", tape.push("ps_min", left, right), zero)
-    least = tape.push("ps_min", low, tape.push("fabs", value))
-    floor = tape.push("ps_max", tape.push("sub", low, tape.push("mul", half, d)), least)
-    d = tape.push("neg", tape.push("ps_min", tape.push("ps_max", left, right), zero))
-    rest = tape.push("mul", tape.constant(0.25), tape.push("sub", high, d))
-    room = tape.push("ps_max", tape.push("ps_min", tape.push("mul", half, d), rest), zero)
-    return tape.push("ps_max", tape.push("ps_min", value, tape.push("add", high, room)), floor)
+    half, quarter, zero = tape.constant(0.5), tape.constant(0.25), tape.constant(0.0)
+    low, high = _lesser(tape, c(-1), c(0)), _greater(tape, c(-1), c(0))
+    left, right = (
+        tape.push("sub", tape.push("add", c(i - 1), c(i + 1)), tape.push("add", c(i), c(i))) for i in (-1, 0)
+    )
+    trough = tape.push("mul", half, _greater(tape, _lesser(tape, left, right), zero))
+    least = tape.push("sub", low, trough)
+    positive = _greater(tape, least, _lesser(tape, low, tape.push("fabs", value)))
+    floor = tape.push("select", tape.push("lt", zero, low), positive, least)
+    d = tape.push("neg", _greater(tape, left, right))
+    most = tape.push("mul", quarter, tape.push("sub", tape.push("fabs", high), d))
+    room = _greater(tape, _lesser(tape, tape.push("mul", half, d), most), zero)
+    return _kept(tape, value, floor, tape.push("add", high, room))
+
+
+def _kept(tape: Tape, value: int, low: int, high: int) -> int:
+    """The value between two others; what is not a number stays so."""
+    return _lesser(tape, high, _greater(tape, low, value))
 
 
 def _lesser(tape: Tape, s: int, t: int) -> int:

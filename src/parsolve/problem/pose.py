@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -12,6 +13,7 @@ from parsolve.equations.catalogue import CATALOGUE
 from parsolve.equations.program import build
 from parsolve.equations.user import RESERVED, user_equation
 from parsolve.march.tableaus import EMBEDDED, SCHEMES, Scheme
+from parsolve.problem.jumps import closed
 from parsolve.problem.operators import refuse_overflow
 from parsolve.problem.problem import Problem
 from parsolve.problem.sides import refuse_singular, side_condition
@@ -65,7 +67,6 @@ def pose(case: Case) -> Problem:
                 side: side_condition(case, grid, f"boundary.{name}.{side}", side, condition, parameters)
                 for side, condition in sides.items()
             }
-    refuse_singular(case, grid, conditions)
     for name in case.units:
         if name not in (*program.unknowns, *grid.names, "time"):
             raise case.error(f"units.{name}", "no such field or axis", (*program.unknowns, *grid.names, "time"))
@@ -75,7 +76,10 @@ def pose(case: Case) -> Problem:
             raise case.error("output.fields", f"'{name}' is there twice")
         if name not in program.unknowns:
             raise case.error("output.fields", f"no field '{name}' is marched", program.unknowns)
-    return Problem(case, grid, equation, program, scheme, parameters, conditions)
+    problem = Problem(case, grid, equation, program, scheme, parameters, conditions)
+    problem = replace(problem, conditions=closed(problem))
+    refuse_singular(case, grid, problem.conditions)
+    return problem
 
 
 def _known(case: Case, key: str, name: str | None, table: Mapping[str, T]) -> T:
