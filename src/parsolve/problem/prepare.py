@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from parsolve.domain.reduce import extrema
+from parsolve.domain.reduce import extrema, magnitude
 from parsolve.equations.codegen import library_text
 from parsolve.equations.reference import NumpyKernel
 from parsolve.errors import agreed, on_root, owning
@@ -72,11 +72,14 @@ class Prepared:
             NumericalError: a value is not finite, or no step is stable or meets the tolerance.
         """
         problem, control, frames = self.problem, self.control, frames_of(self.problem)
+        end = end_of(problem)
         checks = Either((frames, EverySteps(problem.case.run.check_every)))
 
         def look(clock: Clock, state: State) -> None:
             check_finite(state, clock, control.dt)
             self.growth.look(state, clock)
+            if isinstance(control, Limited) and end.is_reached(clock):
+                control.limit(state, clock)  # the last steps were not too long either
 
         shown = progress if self.comm.rank == 0 else None
         if shown is not None:
@@ -124,7 +127,8 @@ def prepare(problem: Problem, layout: Layout, comm: MPI.Intracomm) -> Prepared:
             for f in (*stepper.state.values(), *velocity.values()):
                 set_values(f, partial(initial, problem, f.name))
         check_finite(stepper.state, START, 0.0)
-        renewal = Renewal(problem, work, stepper.state)
+        known = {f.name.removesuffix("_t"): magnitude(f) for f in velocity.values()}
+        renewal = Renewal(problem, work, stepper.state, lambda time: known or stepper.sizes_of_rates(time))
         owner.callback(renewal.free)
         growth = Growth(stepper.state, stepper.sizes_of_rates(0.0), lambda: renewal.growth)
         control = _control(problem, renewal, stepper)
