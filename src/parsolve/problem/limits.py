@@ -37,6 +37,7 @@ TIMES, MOST_TIMES = 1024, 16384  # irregular ones, looked at for how fast what i
 PER_CHANGE = 4  # steps in the time that it takes to change
 WINDOWS, LOOKS = 64, 17  # parts of the time, and times in each, for rates that change with it
 ROUNDING = 1e-12  # of the growth in a step
+LEAST = 1e-290  # a rate; below it nothing happens, and its inverse overflows
 VISIBLE = float(np.log(10))  # growth of a mode over the march that is not accepted
 
 
@@ -144,6 +145,7 @@ def analyse(problem: Problem, ranges: Ranges, times: Sequence[float], samples: S
     """
     box = _box(problem, ranges) | {"t": times}
     values, slow = eigenvalues(problem.program, _constants(problem), box, _volume(problem), samples)
+    values = np.where(np.abs(values) < LEAST, 0.0, values)
     return Modes(values * _closure_factor(problem), slow)
 
 
