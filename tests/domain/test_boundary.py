@@ -90,6 +90,25 @@ def test_the_side_is_named_when_its_condition_is_refused() -> None:
         BoundaryFill([f], fixed, 1, 1, 1, [(0, 1), (0, 4), (0, 4)])
 
 
+@given(st.sampled_from(["a", "b", "value"]), st.integers(0, 3), st.integers(1, 3), st.floats(-1e9, 1e9))
+def test_what_a_condition_does_not_say_is_in_every_ghost(part: str, place: int, base: int, size: float) -> None:
+    """NaN in any part of a condition is NaN in the ghosts there, and nowhere else, whatever is beside it."""
+    f = Field("u", subdomain((4, 4), 2), "float64")
+    f.owned[...] = size
+
+    def spoilt(time: float, start: Any, shape: Any) -> np.ndarray:
+        values = np.full(shape, 1.0)
+        values[0, place, 0] = np.nan
+        return values
+
+    parts: dict[str, Any] = {"a": 3.0, "b": lambda time, start, shape: np.full(shape, 1.0), "value": size}
+    wall = Condition(**parts | {part: spoilt})
+    BoundaryFill([f], {"u": {"xmax": wall}}, 2, 2, base, [(0, 1), (0, 4), (0, 4)], sides=(1,))(0.0)
+    bad = np.isnan(f.array)
+    assert bad[0, f.origin[1] + place, -2:].all()
+    assert bad.sum() == 2
+
+
 def subdomain(cells: tuple[int, ...], ghost: int) -> Subdomain:
     absent = 3 - len(cells)
     z, y, x = (*(1,) * absent, *reversed(cells))

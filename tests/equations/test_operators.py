@@ -13,7 +13,15 @@ import pytest
 import sympy
 
 from parsolve.equations.program import build
-from parsolve.equations.stencils import FIRST, MIDPOINT, ORDERS, SECOND, STAGGERED
+from parsolve.equations.stencils import (
+    FIRST,
+    MIDPOINT,
+    ORDERS,
+    SECOND,
+    SECOND_BY_DIFFERENCES,
+    STAGGERED,
+    flux_weights,
+)  # fmt: skip
 from parsolve.errors import CaseError
 
 X, Y, Z = sympy.symbols("x y z")
@@ -61,6 +69,39 @@ def test_weights_are_exact_for_polynomials_up_to_the_order(order: int) -> None:
         assert sum(2 * b * Fraction(i) ** power for i, b in enumerate(FIRST[order], start=1)) == (m == 0)
         assert sum(2 * b * (i - HALF) ** power for i, b in enumerate(STAGGERED[order], start=1)) == (m == 0)
         assert sum(2 * b * (i - HALF) ** (2 * m) for i, b in enumerate(MIDPOINT[order], start=1)) == (m == 0)
+
+
+def narrow(order: int) -> list[list[Fraction]]:
+    """By m = 1 ... order/2 the weights of c(-order/2) ... c(order) in what couples the cells 0 and m of a flux."""
+    couplings = [[Fraction(0)] * (2 * order) for _ in range(order // 2)]
+    for a, half in flux_weights(order).items():
+        mean = {at: w for i, w in half.items() for at in {i, a - i}}
+        d = [(-1) ** (a - i) * math.comb(a, i) for i in range(a + 1)]
+        for i, j in product(range(a + 1), repeat=2):
+            for at, w in mean.items():
+                if i < j:
+                    couplings[j - i - 1][at - i + order] -= d[i] * d[j] * w
+    return couplings
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_fluxes_of_a_constant_coefficient_are_the_second_difference(order: int) -> None:
+    assert [sum(weights) for weights in narrow(order)] == list(SECOND[order])
+    for a, half in flux_weights(order).items():
+        assert sum(w * (1 if 2 * i == a else 2) for i, w in half.items()) == SECOND_BY_DIFFERENCES[a - 1]
+
+
+@pytest.mark.parametrize(
+    ("order", "published"),
+    [
+        (4, ["1/6 1/2 1/2 1/6", "-1/8 1/6 -1/8"]),
+        (6, ["1/40 3/10 17/40 17/40 3/10 1/40", "-1/20 -7/40 3/10 -7/40 -1/20", "11/360 -1/40 -1/40 11/360"]),
+    ],
+)
+def test_fluxes_are_those_of_the_narrow_stencil(order: int, published: list[str]) -> None:
+    """The inner stencils of Mattsson, J. Sci. Comput. 51 (2012) 650."""
+    for weights, wanted in zip(narrow(order), published, strict=True):
+        assert [w for w in weights if w] == [Fraction(w) for w in wanted.split()]
 
 
 def wave(dimensions: int) -> Any:

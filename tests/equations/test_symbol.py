@@ -34,6 +34,23 @@ def found(lab: Any, case: dict[str, Any], **ranges: tuple[float, float]) -> tupl
     return eigenvalues(problem.program, constants, ranges)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("equation", ["a*u", "a*laplace(u)", "a*u*laplace(u)", "a*u - dx(u)"])
+def test_rates_beyond_the_numbers_are_infinite(lab: Any, equation: str) -> None:
+    """They grow with their factor until they are infinite."""
+    sizes = []
+    for power in range(290, 309):
+        case = lab.case({"u": equation}, 32, parameters={"a": 1.0})
+        problem = lab.pose(case)
+        parameters = {"a": float(f"1e{power}")}
+        constants = {s.name: coefficients(s, problem.grid, parameters) for s in problem.program.stages}
+        values, _ = eigenvalues(problem.program, constants, {"u": (3.0, 4.0)})
+        with np.errstate(over="ignore"):
+            sizes.append(float(np.abs(values).max()))
+    assert sizes == sorted(sizes)
+    assert sizes[0] >= 1e290
+
+
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("cells", [(16,), (16, 10), (16, 10, 8)], ids=len)
 def test_linear_equations_have_the_known_symbols(lab: Any, cells: tuple[int, ...], order: int) -> None:

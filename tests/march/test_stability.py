@@ -11,7 +11,7 @@ from scipy.optimize import brentq
 
 from parsolve.domain.boundary import MIRROR, Condition
 from parsolve.errors import CaseError
-from parsolve.march.stability import SAFETY, closure_factor, stable_step
+from parsolve.march.stability import SAFETY, closure_factor, excess, stable_step
 from parsolve.march.tableaus import SCHEMES
 
 LONG = 1e9
@@ -54,6 +54,22 @@ def test_a_step_is_not_longer_than_the_march() -> None:
         assert stable_step(scheme, np.zeros(3), 0.0, 0.25) == 0.25
         with pytest.raises(CaseError, match=r"time\.dt"):
             stable_step(scheme, np.zeros(3), 0.0, math.inf)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["euler", "ssprk33", "rk4", "dp45", "leapfrog"])
+@pytest.mark.parametrize("power", [-1070, -1000, -300, 300, 1000, 1014])
+def test_steps_are_inverse_to_rates_of_any_magnitude(name: str, power: int) -> None:
+    """Exactly, for powers of two: dt^2 for u_tt; and a step is as unstable as it was, if it is a number."""
+    scheme, modes = SCHEMES[name], np.array([-50.0 + 0j, -8.0, 0.0])
+    by = power // scheme.derivative
+    fast = np.ldexp(modes.real, power) + 0j
+    step, wanted = stable_step(scheme, fast, 0.0, LONG), stable_step(scheme, modes, 0.0, LONG)
+    if power > -1050:  # below, a mode has few bits
+        assert step == min(LONG, float(np.ldexp(wanted, -by)))
+    for dt in (0.5 * wanted, 3 * wanted):
+        if abs(by) < 1000:
+            assert excess(scheme, fast, 0.0, float(np.ldexp(dt, -by))) == pytest.approx(excess(scheme, modes, 0.0, dt))
 
 
 def test_growth_of_the_equation_itself_is_no_instability() -> None:

@@ -142,11 +142,11 @@ class Lowering:
             k = self._scaled(scale / spacing(outer))
             return stencils.first(tape, order, lambda m: slopes(_shift(at, outer, m)), k)
         if name in operators.FLUXES:
-            harmonic, terms = name == "flux_harmonic", []
+            divergence = stencils.harmonic_flux if name == "flux_harmonic" else partial(stencils.flux, order=order)
+            terms = []
             for axis in self.axes:
                 c, u = (self._along(s, axis, at) for s in e.args)
-                k = self._scaled(scale / spacing(axis) ** 2)
-                terms.append(stencils.flux(tape, 2 if harmonic else order, u, c, k, harmonic=harmonic))
+                terms.append(divergence(tape, u=u, c=c, k=self._scaled(scale / spacing(axis) ** 2)))
             return tape.fold("add", terms)
         kind, _, axis = name.rpartition("_")
         if name in operators.PLACED:

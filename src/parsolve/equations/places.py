@@ -3,7 +3,7 @@
 Index i of a field at the faces normal to an axis is the lower face of cell i.  Between the two places lead, along the
 axis a: the midpoint of cells at faces (``face_a``) and of faces at cells (``cell_a``), and the staggered first
 derivatives (``dface_a``, ``dcell_a``).  Between faces of two axes the way goes by the cells.  What a derivative at
-faces is multiplied with is a coefficient and stays within the values beside (``within_a``), as in div(k*grad(u)).
+faces is multiplied with is a coefficient and stays within the values beside (``within_a``).
 """
 
 from __future__ import annotations

@@ -6,7 +6,11 @@ scales the operator; h is the spacing.  Weights: Fornberg, Math. Comp. 51 (1988)
 
 from __future__ import annotations
 
+from collections import defaultdict
 from fractions import Fraction as F
+from functools import cache
+from itertools import product
+from math import comb
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -41,6 +45,7 @@ MIDPOINT: dict[int, tuple[F, ...]] = {
     6: (F(75, 128), F(-25, 256), F(3, 256)),
     8: (F(1225, 2048), F(-245, 2048), F(49, 2048), F(-5, 2048)),
 }
+SECOND_BY_DIFFERENCES = (F(1), F(1, 12), F(1, 90), F(1, 560))  # SECOND = sum_a -(-1)^a s_a d^2a, d of neighbours
 ORDERS = tuple(SECOND)
 
 
@@ -69,56 +74,87 @@ def midpoint(tape: Tape, order: int, u: Neighbour) -> int:
 
 def staggered(tape: Tape, order: int, u: Neighbour, k: Constant) -> int:
     """sum_m s_m (u(m - 1) - u(-m)): the first difference between the neighbours -1 and 0; k holds 1/h."""
-    return tape.fold("add", _staggered(tape, order, u, k))
+    terms = [tape.push("mul", k(w), tape.push("sub", u(m - 1), u(-m))) for m, w in enumerate(STAGGERED[order], start=1)]
+    return tape.fold("add", terms)
 
 
-def _staggered(tape: Tape, order: int, u: Neighbour, k: Constant | None) -> list[int]:
-    terms = []
-    for m, weight in enumerate(STAGGERED[order], start=1):
-        factor = k(weight) if k else None
-        pair = tape.push("sub", u(m - 1), u(-m))
-        terms.append(_times(tape, weight, pair) if factor is None else tape.push("mul", factor, pair))
-    return terms
+def flux(tape: Tape, order: int, u: Neighbour, c: Neighbour, k: Constant) -> int:
+    """Divergence of c du/dx: d (c_1 d u - d (c_2 d^2 u - d (c_3 d^3 u - ...))); k holds 1/h^2.
 
-
-def flux(tape: Tape, order: int, u: Neighbour, c: Neighbour, k: Constant, *, harmonic: bool) -> int:
-    """Divergence of the fluxes c du/dx at the faces, which telescope in a sum over cells; k holds 1/h^2.
-
-    At a face, du/dx comes from order/2 cells on both sides, and so does c, within limits.  The differences at faces
-    and of faces are each other's transpose, so that fluxes with c >= 0 only ever damp.  Where c jumps, so does du/dx,
-    and no polynomial holds over the face: the more it jumps, the larger the part of the flux with differences of
-    order 2.  With ``harmonic`` c is the harmonic mean of its two neighbours, which is exact for layers that end at
-    faces (Patankar 1980, 4.2-3).
+    d takes the difference of neighbours and c_a a weighted mean of c; what stands in the outer d is the flux at a face.
+    The sum over cells of -u times all this is that of c_a (d^a u)^2, and no c_a is negative where c is not: so fluxes
+    only ever damp, however c jumps.  Where c is smooth c_a is what makes the order; it is kept within a quarter of
+    the values beside a face, and for a > 1 between 0 and twice what the least of the cells in d^a u would give.
     """
 
-    def mean(i: int) -> int:
-        """The coefficient at the lower face of cell i."""
-        return _harmonic(tape, c(i - 1), c(i)) if harmonic else limited(tape, order, lambda m: c(i + m))
+    def difference(a: int, left: int) -> int:
+        """d^a u, of the cells left ... left + a."""
+        return u(left) if a == 0 else tape.push("sub", difference(a - 1, left + 1), difference(a - 1, left))
+
+    def least(a: int, left: int) -> int:
+        return c(left) if a == 0 else _lesser(tape, least(a - 1, left), least(a - 1, left + 1))
+
+    def coefficient(a: int, left: int) -> int:
+        parts = []
+        for at, weight in flux_weights(order)[a].items():
+            near, far = c(left + at), c(left + a - at)
+            parts.append(_times(tape, weight, near if 2 * at == a else tape.push("add", near, far)))
+        value = tape.fold("add", parts)
+        if order == 2:
+            return value
+        if a == 1:
+            quarter, lower, upper = tape.constant(0.25), least(1, left), _greater(tape, c(left), c(left + 1))
+            low = tape.push("sub", lower, tape.push("mul", quarter, tape.push("fabs", lower)))
+            high = tape.push("add", upper, tape.push("mul", quarter, tape.push("fabs", upper)))
+        else:
+            zero, twice = tape.constant(0.0), _times(tape, SECOND_BY_DIFFERENCES[a - 1] * 2, least(a, left))
+            low, high = _lesser(tape, twice, zero), _greater(tape, twice, zero)
+        return _lesser(tape, high, _greater(tape, low, value))  # which stays what it is if not a number
+
+    def term(a: int, left: int) -> int:
+        """c_a d^a u, without what the next a takes off."""
+        whole = tape.push("mul", coefficient(a, left), difference(a, left))
+        if a == order // 2:
+            return whole
+        return tape.push("sub", whole, tape.push("sub", term(a + 1, left), term(a + 1, left - 1)))
+
+    if c(0) == c(1):
+        return tape.push("mul", c(0), second(tape, order, u, k))
+    return tape.push("mul", k(F(1)), tape.push("sub", term(1, 0), term(1, -1)))
+
+
+@cache
+def flux_weights(order: int) -> dict[int, dict[int, F]]:
+    """Of each a = 1 ... order/2 the weights of c(i) and c(a - i) by i <= a/2, in the c_a of the cells 0 ... a.
+
+    With these -sum_a (d^a)' c_a d^a is the narrow stencil of Mattsson (J. Sci. Comput. 51 (2012) 650): that of the wide
+    first difference D, -D' c D, but for what reaches farther than order/2 cells.  That is taken off from the farthest
+    on by means of c times squares of d^a, a > order/2, which are of the order of the error.  Then what is left is
+    written by such squares, again from the farthest on.
+    """
+    wide = {sign * m: sign * w for m, w in enumerate(FIRST[order], start=1) for sign in (1, -1)}
+    squares, found = [(wide, {0: F(1)})], {}
+    for a in range(order, 0, -1):
+        mean: dict[int, F] = defaultdict(F)
+        for difference, weights in squares:
+            for i, (at, weight) in product(difference, weights.items()):
+                mean[at - i] -= (-1) ** a * difference[i] * difference.get(i + a, 0) * weight
+        neighbours = {i: F((-1) ** (a - i) * comb(a, i)) for i in range(a + 1)}
+        squares.append((neighbours, {at: weight for at, weight in mean.items() if weight}))
+        found[a] = {at: -weight for at, weight in sorted(mean.items()) if weight and 2 * at <= a}
+    return {a: found[a] for a in range(1, order // 2 + 1)}
+
+
+def harmonic_flux(tape: Tape, u: Neighbour, c: Neighbour, k: Constant) -> int:
+    """Divergence of c du/dx of order 2, with the harmonic mean of c at faces; k holds 1/h^2.
+
+    It is exact for layers that end at faces (Patankar 1980, 4.2-3).
+    """
 
     def face(i: int) -> int:
-        """The flux there, but for what is left to order 2."""
-        slope = tape.fold("add", _staggered(tape, order, lambda m: u(i + m), None))
-        whole = tape.push("mul", mean(i), slope)
-        return tape.push("mul", evenness(tape, order, lambda m: c(i + m)), whole) if is_blended else whole
+        return tape.push("mul", _harmonic(tape, c(i - 1), c(i)), tape.push("sub", u(i), u(i - 1)))
 
-    def rest(i: int) -> int:
-        part = tape.push("sub", tape.constant(1.0), evenness(tape, order, lambda m: c(i + m)))
-        whole = tape.push("mul", mean(i), tape.push("sub", u(i), u(i - 1)))
-        return tape.push("mul", part, whole)
-
-    is_blended = order > 2 and c(0) != c(1)
-    high = staggered(tape, order, lambda m: face(m + 1), k)
-    return tape.push("add", high, staggered(tape, 2, lambda m: rest(m + 1), k)) if is_blended else high
-
-
-def evenness(tape: Tape, order: int, c: Neighbour) -> int:
-    """1 where the least of the order cells around a face is above 1/4 of the largest, 0 below 1/16, linear between."""
-    cells = [c(m) for m in range(-order // 2, order // 2)]
-    least, most = tape.fold("ps_min", cells), tape.fold("ps_max", cells)
-    above = tape.push("sub", tape.push("mul", tape.constant(16.0), least), most)
-    range_ = tape.push("ps_max", tape.push("mul", tape.constant(3.0), most), tape.constant(1e-35))  # which is not 0
-    part = tape.push("ps_min", tape.push("div", above, range_), tape.constant(1.0))
-    return tape.push("ps_max", part, tape.constant(0.0))
+    return difference(tape, face, k)
 
 
 def limited(tape: Tape, order: int, c: Neighbour) -> int:
@@ -145,6 +181,15 @@ def limited(tape: Tape, order: int, c: Neighbour) -> int:
     rest = tape.push("mul", tape.constant(0.25), tape.push("sub", high, d))
     room = tape.push("ps_max", tape.push("ps_min", tape.push("mul", half, d), rest), zero)
     return tape.push("ps_max", tape.push("ps_min", value, tape.push("add", high, room)), floor)
+
+
+def _lesser(tape: Tape, s: int, t: int) -> int:
+    """The lesser in one instruction of most processors: t if one of them is not a number."""
+    return tape.push("select", tape.push("lt", s, t), s, t)
+
+
+def _greater(tape: Tape, s: int, t: int) -> int:
+    return tape.push("select", tape.push("lt", t, s), s, t)
 
 
 def _harmonic(tape: Tape, a: int, b: int) -> int:

@@ -54,7 +54,8 @@ def eigenvalues(
             only three are looked at, and fewer states.
 
     Returns:
-        Eigenvalues of shape (states, waves, unknowns), the wave of number 0 first; and the rate.
+        Eigenvalues of shape (states, waves, unknowns), the wave of number 0 first; and the rate.  Where a constant is
+        not finite, or at no state all derivatives of rates are, both are infinite.
     """
     cube, axes = len(program.unknowns) ** 3, len(program.axes)
     samples = samples if cube * 8 * len(samples) ** axes <= WORK else FEW
@@ -67,6 +68,9 @@ def eigenvalues(
                 turned = waves[(waves > 0).all(axis=1)] * (1, *signs)
                 more, _ = _matrix(program, coefficients, states, turned, volume)
                 matrix = np.concatenate([matrix, more], axis=1)
+    constants = [value for stage in program.stages for value in coefficients[stage.name]]
+    if not (np.isfinite(constants).all() and np.isfinite(matrix).all(axis=(1, 2, 3)).any()):
+        return np.full((1, 1, len(program.unknowns)), complex(np.inf)), np.inf
     finite = np.nan_to_num(matrix if np.any(matrix.imag) else matrix.real, nan=0.0, posinf=0.0, neginf=0.0)
     values = (finite[..., 0] if finite.shape[-1] == 1 else np.linalg.eigvals(finite)).astype(complex)
     uniform = values[:, 0, :]

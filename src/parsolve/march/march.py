@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from parsolve.domain.grid import Grid
     from parsolve.domain.reduce import Bad
+    from parsolve.errors import ParsolveError
     from parsolve.march.control import Control
     from parsolve.march.schedule import When
     from parsolve.march.steps import Steps
@@ -85,11 +86,14 @@ def march(
     return Outcome(clock.step, clock.time, seconds, control.rejected)
 
 
-def check_finite(state: State, clock: Clock, dt: float) -> None:
-    """Raise the same NumericalError on all ranks if a value of the state is not finite; collective."""
+def check_finite(state: State, clock: Clock, dt: float, known: ParsolveError | None = None) -> None:
+    """Raise the same NumericalError on all ranks if a value of the state is not finite; collective.
+
+    Or what a rank has ``known`` before.
+    """
     sub = next(iter(state.values())).subdomain
     bad = next(_bad(state), None)
-    error = None if bad is None else NumericalError(_message(bad, state, sub.grid, clock, dt))
+    error = known if bad is None else NumericalError(_message(bad, state, sub.grid, clock, dt))
     agree(sub.comm, error)
 
 

@@ -51,8 +51,9 @@ class PowerIteration:
             b[...] = w
         for _ in range(self._iterations):
             for v, w, b in zip(self._direction, self._values(state, time, step), self._base, strict=True):
-                np.subtract(w, b, out=v)  # in place here and below: no arrays come and go
-                v /= step
+                with np.errstate(all="ignore"):
+                    np.subtract(w, b, out=v)  # in place here and below: no arrays come and go
+                    v /= step
             norm = self._largest(self._direction)
             if not 0 < norm < np.inf:
                 break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import frexp
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,13 +42,16 @@ def stable_step(scheme: Scheme, eigenvalues: np.ndarray, slow: float, duration: 
         return duration
     if scheme.polynomial is None:  # leapfrog
         return min(duration, SAFETY * 2 / float(np.sqrt(largest)))
-    step = _largest(scheme, _distinct(eigenvalues, largest), slow)
-    if step * largest < 1e-3:
+    units, exponent = _units(eigenvalues, largest)
+    with np.errstate(all="ignore"):
+        step = _largest(scheme, units, float(np.ldexp(slow, -exponent)))
+        longest = float(np.ldexp(SAFETY * step, -exponent))
+    if step * float(np.abs(units).max()) < 1e-3:
         raise CaseError(
             f"time.scheme: '{scheme.name}' is unstable for this equation at any useful time step; "
             "use ssprk33 or rk4 (leapfrog for u_tt)"
         )
-    return min(duration, SAFETY * step)
+    return min(duration, longest)
 
 
 def excess(scheme: Scheme, eigenvalues: np.ndarray, slow: float, dt: float) -> float:
@@ -56,17 +60,38 @@ def excess(scheme: Scheme, eigenvalues: np.ndarray, slow: float, dt: float) -> f
     The other arguments are those of ``stable_step``.
     """
     largest = float(np.abs(eigenvalues).max(initial=0.0))
-    values = _distinct(eigenvalues, largest) if largest else np.zeros(1, complex)
-    if scheme.polynomial is not None:
-        return float(_excess(scheme.polynomial, values, slow, dt))
-    half = 1 + 0.5 * dt * dt * values  # r^2 - 2 half r + 1 = 0
-    root = np.sqrt(half * half - 1)
-    grows = np.log(np.maximum(np.abs(half + root), np.abs(half - root)))
-    return float((grows - dt * np.sqrt(values).real).max())
+    units, exponent = _units(eigenvalues, largest)
+    with np.errstate(all="ignore"):
+        if scheme.polynomial is not None:
+            slow, dt = float(np.ldexp(slow, -exponent)), float(np.ldexp(dt, exponent))
+            return float(_excess(scheme.polynomial, units, slow, dt))
+        root_exponent = exponent // 2
+        values, dt = _scaled(units, exponent - 2 * root_exponent), float(np.ldexp(dt, root_exponent))
+        half = 1 + 0.5 * dt * dt * values  # r^2 - 2 half r + 1 = 0
+        root = np.sqrt(half * half - 1)
+        grows = np.log(np.maximum(np.abs(half + root), np.abs(half - root)))
+        return float(_worst(grows - dt * np.sqrt(values).real))
 
 
-def _distinct(eigenvalues: np.ndarray, largest: float) -> np.ndarray:
-    return np.unique(np.round(eigenvalues.ravel().astype(complex) / largest, 12)) * largest
+def _units(eigenvalues: np.ndarray, largest: float) -> tuple[np.ndarray, int]:
+    """Those that differ, of size one at most, and by which power of two they are multiplied."""
+    if not largest:
+        return np.zeros(1, complex), 0
+    exponent = frexp(largest)[1]
+    size = float(np.ldexp(largest, -exponent))
+    return np.unique(np.round(_scaled(eigenvalues, -exponent) / size, 12)) * size, exponent
+
+
+def _scaled(values: np.ndarray, exponent: int) -> np.ndarray:
+    """The values times a power of two, exactly unless they are beyond the numbers."""
+    scaled: np.ndarray = np.ldexp(values.ravel().astype(complex).view(float), exponent).view(complex)
+    return scaled
+
+
+def _worst(growth: np.ndarray) -> np.ndarray:
+    """The largest along the last axis; what is not a number has grown beyond all of them."""
+    worst: np.ndarray = np.where(np.isnan(growth), np.inf, growth).max(axis=-1)
+    return worst
 
 
 def _excess(polynomial: Sequence[float], values: np.ndarray, slow: float, dt: np.ndarray | float) -> np.ndarray:
@@ -77,8 +102,7 @@ def _excess(polynomial: Sequence[float], values: np.ndarray, slow: float, dt: np
     r = np.full_like(z, polynomial[-1])
     for c in reversed(polynomial[:-1]):
         r = c + r * z
-    more = np.log(np.maximum(np.abs(r), 1e-300)) - np.log1p(allowed * dt) - growing * dt
-    return np.asarray(more.max(axis=-1))
+    return _worst(np.log(np.maximum(np.abs(r), 1e-300)) - np.log1p(allowed * dt) - growing * dt)
 
 
 def _largest(scheme: RungeKutta, values: np.ndarray, slow: float) -> float:

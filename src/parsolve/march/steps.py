@@ -19,8 +19,35 @@ if TYPE_CHECKING:
     from parsolve.stages.blocking import Blocking, Tile
     from parsolve.stages.operator import Norm, State
 
-# Each width of strips, over the modelled one, is tried so often, if a pass takes so many seconds.
-FACTORS, TRIALS, LEAST_TRIAL = (0.5, 0.75, 1, 1.5, 2), 2, 1e-4
+FACTORS, TRIALS = (0.5, 0.75, 1, 1.5, 2), 2  # widths of strips, over the modelled one, and how often each is tried
+LEAST_TRIAL, MOST_PASSES = 1e-4, 32  # seconds of a trial, unless that is too many passes
+
+
+class Search:
+    """Tries tiles in turn, each in several trials of one or more passes; the one with the fastest trial is the best."""
+
+    def __init__(self, tiles: Sequence[Tile]) -> None:
+        self._left = [*tiles] * TRIALS
+        self._seconds: dict[Tile, float] = {}  # a pass
+        self._sum, self._passes = 0.0, 0
+
+    @property
+    def tile(self) -> Tile | None:
+        """What the next pass is to try; None at the end."""
+        return self._left[-1] if self._left else None
+
+    @property
+    def best(self) -> Tile:
+        """The fastest of those tried."""
+        return min(self._seconds, key=lambda tile: self._seconds[tile])
+
+    def note(self, seconds: float) -> None:
+        """A pass with the tile took so long."""
+        self._sum, self._passes = self._sum + seconds, self._passes + 1
+        if self._sum >= LEAST_TRIAL or self._passes >= MOST_PASSES:
+            tile = self._left.pop()
+            self._seconds[tile] = min(self._sum / self._passes, self._seconds.get(tile, math.inf))
+            self._sum, self._passes = 0.0, 0
 
 
 class Steps:
@@ -41,11 +68,8 @@ class Steps:
         self.stepper, self.blocking, self.tile = stepper, blocking, blocking.tile
         self._found = found
         self._made: dict[tuple[int, int], tuple[Plain | Pass, list[Norm]]] = {}
-        self._seconds: dict[Tile, float] = {}
-        self._trials: list[Tile] = []
-        if self.tile is not None and not blocking.tried:
-            march, widths = self.tile[0], _widths(self.tile, stepper.work)
-            self._trials = [(march, width) for _ in range(TRIALS) for width in widths]
+        tiles = _around(self.tile, stepper.work) if self.tile is not None and not blocking.tried else []
+        self._search = Search(tiles)
 
     @property
     def state(self) -> State:
@@ -96,26 +120,21 @@ class Steps:
 
     def _run(self, run: Plain | Pass, times: Sequence[float], dt: float) -> None:
         moments, scales = self.stepper.moments(times, dt), self.stepper.scales(len(times), dt)
-        trial = self._trials.pop() if self._trials and len(times) == self.blocking.steps else None
+        trial = self._search.tile if len(times) == self.blocking.steps else None
         seconds = run(moments, scales, trial or self.tile)
         if trial:
-            self._compare(trial, seconds)
-
-    def _compare(self, tile: Tile, seconds: float) -> None:
-        """After the last trial keep the fastest tile."""
-        self._seconds[tile] = min(seconds, self._seconds.get(tile, math.inf))
-        if seconds < LEAST_TRIAL:
-            self._trials = []
-        if not self._trials:
-            self.tile = min(self._seconds, key=lambda t: self._seconds[t])
-            if self._found:
-                self._found(self.tile)
+            self._search.note(seconds)
+            if self._search.tile is None:
+                self.tile = self._search.best
+                if self._found:
+                    self._found(self.tile)
 
 
-def _widths(tile: Tile, work: Workspace) -> list[int]:
-    """Widths of strips to try: from half to twice the modelled one."""
+def _around(tile: Tile, work: Workspace) -> list[Tile]:
+    """Tiles to try: strips from half to twice as wide as the modelled one."""
     sub = work.subdomain
     march, strip = tiled_axes(sub.grid.present)
     unit = LINE // np.dtype(work.dtype).itemsize if strip == 2 else 1
     widths = {max(unit, round(tile[1] * factor / unit) * unit) for factor in FACTORS}
-    return sorted(w for w in widths if w <= max(sub.shape[strip], tile[1])) if march != strip else []
+    most = max(sub.shape[strip], tile[1])
+    return [(tile[0], width) for width in sorted(widths) if width <= most] if march != strip else []

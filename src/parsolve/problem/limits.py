@@ -32,12 +32,12 @@ NOT_FINITE = (
     "a rate is not finite at the initial values: look for a division by zero, an overflow, a root or a logarithm of a "
     "negative number in the equation and its boundary values"
 )
+MARGIN = 1 / 16  # below the largest number, for sums and ghosts on the way to a rate
 GOLDEN = 0.6180339887498949
 TIMES, MOST_TIMES = 1024, 16384  # irregular ones, looked at for how fast what is written with t changes
 PER_CHANGE = 4  # steps in the time that it takes to change
 WINDOWS, LOOKS = 64, 17  # parts of the time, and times in each, for rates that change with it
 ROUNDING = 1e-12  # of the growth in a step
-LEAST = 1e-290  # a rate; below it nothing happens, and its inverse overflows
 VISIBLE = float(np.log(10))  # growth of a mode over the march that is not accepted
 
 
@@ -102,10 +102,10 @@ def begin(problem: Problem, ranges: Ranges, rate: float | None = None) -> Start:
         NumericalError: a rate is not finite.
     """
     error, end, depends = problem.case.error, duration(problem), problem.depends
-    if rate is not None and not isfinite(rate):
-        raise NumericalError(NOT_FINITE)
     given = None if problem.case.time.dt == "auto" else float(problem.case.time.dt)
     modes = analyse(problem, ranges, window(problem, 0.0, end if given else end / WINDOWS))
+    if rate is not None and not isfinite(rate):
+        raise NumericalError(NOT_FINITE)
     certain, factor, resolving = not depends.state, 1.0, resolving_step(problem, ranges, end)
     if rate is not None and (given or rate > 1.05 * modes.rate):
         factor, certain = rate / (modes.rate or 1.0), True
@@ -119,6 +119,10 @@ def begin(problem: Problem, ranges: Ranges, rate: float | None = None) -> Start:
             dt = min(dt, end / WINDOWS)
         if dt == inf:
             raise error("time.dt", "nothing in the equation limits the time step; give time.dt")
+    if dt > largest_step(problem):
+        raise error(
+            "time.dt", f"steps of {dt:.3g} are beyond {problem.dtype}: give a shorter one, or choose other units"
+        )
     doubts = _doubts(problem, shown, given, posed=not depends.state, certain=certain)
     warnings = [f"{key}: {text}" for key, text, _ in doubts]
     for key, text, is_error in doubts:
@@ -142,23 +146,32 @@ def analyse(problem: Problem, ranges: Ranges, times: Sequence[float], samples: S
     """The modes about a range of values of the unknowns and coefficient fields, at some times.
 
     Boundaries make them faster by a factor.
+
+    Raises:
+        CaseError: at all these values there are rates that the type of the fields does not hold.
     """
     box = _box(problem, ranges) | {"t": times}
     values, slow = eigenvalues(problem.program, _constants(problem), box, _volume(problem), samples)
-    values = np.where(np.abs(values) < LEAST, 0.0, values)
-    return Modes(values * _closure_factor(problem), slow)
+    with np.errstate(all="ignore"):
+        modes = Modes(values * _closure_factor(problem), slow)
+        least = float(np.abs(modes.values).max(axis=(1, 2), initial=0.0).min())
+        if not least <= MARGIN * np.finfo(problem.dtype).max:
+            text = f"rates of {least:.3g} are beyond {problem.dtype}: choose other units or parameters"
+            raise problem.case.error("equation" if problem.case.equation else "evolve", text)
+    return modes
 
 
 def with_walls(problem: Problem, ranges: Ranges, times: Sequence[float]) -> dict[str, tuple[float, float]]:
-    """Ranges of the unknowns widened to what walls impose at some times."""
+    """Ranges of the unknowns widened to what walls impose at some times, where that is finite."""
     wider = dict(ranges)
     for name, sides in problem.conditions.items():
         for side, condition in sides.items():
             if name in ranges and condition.a == 1 and condition.b == 0:
                 for time in times:
                     values = on_side(problem.grid, side, condition.value, time)
+                    values = values[np.isfinite(values)]
                     low, high = wider[name]
-                    wider[name] = (min(low, float(values.min())), max(high, float(values.max())))
+                    wider[name] = float(values.min(initial=low)), float(values.max(initial=high))
     return wider
 
 
@@ -176,6 +189,11 @@ def longest_step(problem: Problem, modes: Modes, factor: float = 1.0) -> float:
     follows = 1 / uniform ** (1 / problem.scheme.derivative) if uniform else inf
     fast = modes.times(factor)
     return stable_step(problem.scheme, fast.values, fast.slow, follows) if fast.rate else inf
+
+
+def largest_step(problem: Problem) -> float:
+    """The longest step by which rates of the fields' type can be multiplied."""
+    return float((MARGIN * np.finfo(problem.dtype).max) ** (1 / problem.scheme.derivative))
 
 
 def sawtooth(problem: Problem, modes: Modes) -> float:

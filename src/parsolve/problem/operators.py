@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from parsolve.domain.boundary import closure_base
 from parsolve.domain.grid import AXES
 from parsolve.equations.operators import spacing
@@ -15,6 +17,7 @@ from parsolve.stages.operator import Operator, StageKernel
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from parsolve.case import Case
     from parsolve.domain.boundary import Conditions
     from parsolve.domain.grid import Grid
     from parsolve.equations.program import Program, Stage
@@ -58,3 +61,20 @@ def coefficients(stage: Stage, grid: Grid, parameters: Mapping[str, float]) -> t
     """Values of the constants that a stage's kernel takes."""
     values = dict(parameters) | {spacing(axis).name: h for axis, h in zip(AXES, grid.spacing, strict=True)}
     return tuple(float(evaluate(e, values)) for e in stage.coefficients)
+
+
+def refuse_overflow(case: Case, grid: Grid, program: Program, parameters: Mapping[str, float]) -> None:
+    """Refuse constants of a program that the type of the fields does not hold.
+
+    Raises:
+        CaseError: there is one.
+    """
+    most = float(np.finfo(case.run.precision).max)
+    for stage in program.stages:
+        for formula, value in zip(stage.coefficients, coefficients(stage, grid, parameters), strict=True):
+            if not abs(value) <= most:
+                used = sorted({s.name for s in formula.free_symbols} & parameters.keys())
+                key = f"parameters.{used[0]}" if used else "equation" if case.equation else "evolve"
+                said = str(formula).replace("spacing.", "d")
+                text = f"the coefficient {said} is {value:.3g}, beyond {case.run.precision}: choose other units"
+                raise case.error(key, text)

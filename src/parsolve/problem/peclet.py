@@ -85,10 +85,10 @@ def _states(problem: Problem, extrema: Mapping[str, tuple[float, float]]) -> dic
 
 def _cell_peclet(problem: Problem, states: Mapping[str, np.ndarray], stage: Stage, axis: str) -> float:
     """Largest cell Peclet number of a stage's field along an axis, over the states; 0 without advection."""
-    forward, backward = (_weight(problem, states, stage, axis, side) for side in (1, -1))
-    advection, diffusion = np.abs(forward - backward), forward + backward
-    least = 1e-6 * (np.abs(forward) + np.abs(backward))  # below it are errors of rounding
     with np.errstate(all="ignore"):
+        forward, backward = (_weight(problem, states, stage, axis, side) for side in (1, -1))
+        advection, diffusion = np.abs(forward - backward), forward + backward
+        least = 1e-6 * (np.abs(forward) + np.abs(backward))  # below it are errors of rounding
         numbers = np.where(diffusion > least, 2.0 * advection / diffusion, np.inf)
     numbers = np.where(np.isfinite(advection) & (advection > least), numbers, 0.0)
     return float(numbers.max(initial=0.0))
@@ -115,8 +115,7 @@ def _weight(problem: Problem, states: Mapping[str, np.ndarray], stage: Stage, ax
             "time": lambda _: states["t"],
             "integral": lambda _: 0.0,
         }
-        with np.errstate(all="ignore"):
-            rates = stage.evaluate(leaves, lambda operation, arguments: NUMPY[operation](*arguments))
+        rates = stage.evaluate(leaves, lambda operation, arguments: NUMPY[operation](*arguments))
         return np.broadcast_to(rates[0], small.shape)
 
     weight: np.ndarray = (rate(small) - rate(-small)) / (2 * small)

@@ -23,6 +23,7 @@ from parsolve.problem.pose import pose
 from parsolve.problem.renewal import renews
 from parsolve.problem.times import count_steps, first_length
 from parsolve.problem.values import array, initial
+from parsolve.problem.walls import Walls
 from parsolve.store.source import look_at
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def check(case: Case, ranks: int) -> Plan:
     extrema |= {name: _extrema(seen, partial(array, seen, name)) for name in program.arrays}
     for name in problem.velocities:
         _extrema(seen, partial(initial, seen, name))
+    Walls(seen).look((0, 0, 0), seen.grid.cells)
     start = begin(problem, with_walls(seen, extrema, (0.0,)))
     memory = PROCESS + memory_of(problem, most, ghosts)
     free = min(free_memory().values(), default=None)

@@ -12,6 +12,7 @@ from parsolve.equations.catalogue import CATALOGUE
 from parsolve.equations.program import build
 from parsolve.equations.user import RESERVED, user_equation
 from parsolve.march.tableaus import EMBEDDED, SCHEMES, Scheme
+from parsolve.problem.operators import refuse_overflow
 from parsolve.problem.problem import Problem
 from parsolve.problem.sides import refuse_singular, side_condition
 
@@ -53,6 +54,7 @@ def pose(case: Case) -> Problem:
     _check_time(case, scheme)
     _check_initial(case, equation)
     parameters = {name: p.default for name, p in equation.parameters.items()} | dict(case.parameters)
+    refuse_overflow(case, grid, program, parameters)
     fields = [*equation.unknowns, *program.intermediate]
     conditions: dict[str, dict[str, Condition]] = {}
     for name, sides in case.boundary.items():

@@ -6,12 +6,13 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from parsolve.domain.reduce import extrema, magnitude
 from parsolve.equations.codegen import library_text
 from parsolve.equations.reference import NumpyKernel
-from parsolve.errors import agreed, on_root, owning
+from parsolve.errors import NumericalError, agree, agreed, on_root, owning
 from parsolve.kernels.device import find_device
 from parsolve.kernels.jit import NoCompiler, load
 from parsolve.kernels.library import CompiledKernel
@@ -21,13 +22,14 @@ from parsolve.march.march import Event, check_finite, march
 from parsolve.march.schedule import START, Clock, Either, EverySteps, equal_steps
 from parsolve.march.stepper import Stepper, Workspace
 from parsolve.march.steps import Steps
-from parsolve.problem.limits import PER_CHANGE
+from parsolve.problem.limits import NOT_FINITE, PER_CHANGE
 from parsolve.problem.operators import operator_of
 from parsolve.problem.peclet import peclet_warnings
 from parsolve.problem.renewal import Renewal
 from parsolve.problem.tiles import remember
 from parsolve.problem.times import count_steps, end_of, first_length, frames_of
 from parsolve.problem.values import coefficient_fields, initial, set_values
+from parsolve.problem.walls import Walls
 from parsolve.stages.blocking import PLAIN
 
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ class Prepared:
     steps: Steps
     control: Control
     growth: Growth
+    walls: Walls
     free: Callable[[], None]
     warnings: list[str]
 
@@ -76,7 +79,7 @@ class Prepared:
         checks = Either((frames, EverySteps(problem.case.run.check_every)))
 
         def look(clock: Clock, state: State) -> None:
-            check_finite(state, clock, control.dt)
+            check_finite(state, clock, control.dt, self.walls.error)
             self.growth.look(state, clock)
             if isinstance(control, Limited) and end.is_reached(clock):
                 control.limit(state, clock)  # the last steps were not too long either
@@ -85,7 +88,8 @@ class Prepared:
         if shown is not None:
             shown.start(problem.case.time.end, problem.case.time.steps, problem.grid.size)
         events = [Event(checks, look, marching=True), Event(frames, record)]
-        outcome = march(self.steps, control, events, progress=shown)
+        with self.walls.blamed(self.comm):
+            outcome = march(self.steps, control, events, progress=shown)
         if shown is not None:
             shown.finish()
         self.warnings.extend(self.growth.warnings)
@@ -110,9 +114,9 @@ def prepare(problem: Problem, layout: Layout, comm: MPI.Intracomm) -> Prepared:
     """
     sub = layout.subdomain(problem.grid, comm)
     with owning(comm) as owner:
-        arrays = coefficient_fields(problem, sub)
+        arrays, walls = coefficient_fields(problem, sub), Walls(problem)
         operator = operator_of(
-            problem.program, problem.grid, problem.parameters, problem.conditions, kernels(problem, comm, sub.device)
+            problem.program, problem.grid, problem.parameters, walls.conditions, kernels(problem, comm, sub.device)
         )
         if not all(isinstance(stage.kernel, CompiledKernel) for stage in operator.stages):
             layout = replace(layout, blocking=PLAIN)
@@ -126,17 +130,22 @@ def prepare(problem: Problem, layout: Layout, comm: MPI.Intracomm) -> Prepared:
         with agreed(comm):
             for f in (*stepper.state.values(), *velocity.values()):
                 set_values(f, partial(initial, problem, f.name))
+            walls.look(sub.start, sub.shape)
         check_finite(stepper.state, START, 0.0)
         known = {f.name.removesuffix("_t"): magnitude(f) for f in velocity.values()}
-        renewal = Renewal(problem, work, stepper.state, lambda time: known or stepper.sizes_of_rates(time))
-        owner.callback(renewal.free)
-        growth = Growth(stepper.state, stepper.sizes_of_rates(0.0), lambda: renewal.growth)
-        control = _control(problem, renewal, stepper)
-        layout = replace(layout, dt=control.dt)
+        with walls.blamed(comm):
+            renewal = Renewal(problem, work, stepper.state, lambda time: known or stepper.sizes_of_rates(time))
+            owner.callback(renewal.free)
+            sizes = stepper.sizes_of_rates(0.0)
+            agree(comm, None if all(map(isfinite, sizes.values())) else NumericalError(NOT_FINITE))
+            growth = Growth(stepper.state, sizes, lambda: renewal.growth)
+            control = _control(problem, renewal, stepper)
         stepper.start(0.0, control.dt, {name.removesuffix("_t"): f for name, f in velocity.items()})
+        agree(comm, walls.error)
+        layout = replace(layout, dt=control.dt)
         ranges = {name: extrema(f) for name, f in {**stepper.state, **arrays}.items()}
         warnings = renewal.start.warnings + peclet_warnings(problem, ranges)
-        return Prepared(problem, layout, steps, control, growth, owner.pop_all().close, warnings)
+        return Prepared(problem, layout, steps, control, growth, walls, owner.pop_all().close, warnings)
 
 
 def _control(problem: Problem, renewal: Renewal, stepper: Stepper) -> Control:

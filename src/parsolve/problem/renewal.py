@@ -23,6 +23,7 @@ from parsolve.problem.limits import (
     begin,
     duration,
     irregular_times,
+    largest_step,
     longest_step,
     window,
     with_walls,
@@ -133,7 +134,7 @@ class Renewal:
         """As much of a step as is stable at what the solution and its walls may become meanwhile."""
         speeds = self._speeds(time)
         for _ in range(MOST_HALVES):
-            later = self._speeds(time + dt) if self._driven else speeds
+            later = self._speeds(min(time + dt, duration(self.problem))) if self._driven else speeds
             most = {name: max(speeds[name], later[name]) for name in speeds}
             if on_root(self._comm, partial(self._goes, dt, time, most)):
                 break
@@ -145,9 +146,9 @@ class Renewal:
         if not all(map(isfinite, speeds.values())):
             return True  # what is not finite is told elsewhere
         wider = {name: (low - dt * speeds[name], high + dt * speeds[name]) for name, (low, high) in self._seen.items()}
-        ranges = with_walls(self.problem, wider, (time, time + dt)) | self._arrays
-        modes = analyse(self.problem, ranges, window(self.problem, time, self._span(dt)), COARSE)
+        ranges = with_walls(self.problem, wider, (time, min(time + dt, duration(self.problem)))) | self._arrays
         try:
+            modes = analyse(self.problem, ranges, window(self.problem, time, self._span(dt)), COARSE)
             return dt <= longest_step(self.problem, modes, self.start.factor) / SAFETY
         except CaseError:
             return False  # no step is stable there
@@ -177,15 +178,15 @@ class Renewal:
         """The step and growth by an analysis now, and whether the last steps were too long for it."""
         problem, where = self.problem, f"step {clock.step}, t = {clock.time:.6g}"
         times = window(problem, clock.time, self._span(self.dt))
-        modes = analyse(problem, self._ranges((clock.time,)), times, COARSE)
-        faster = rate / (modes.rate or 1.0) if rate is not None else self.start.factor
-        faster = faster if faster > 1.05 else 1.0
         try:
-            dt = min(longest_step(problem, modes, faster), self.start.resolving)
-            if self._driven:  # until then walls are looked at
-                until = clock.time + self._holds * self.dt
+            modes = analyse(problem, self._ranges((clock.time,)), times, COARSE)
+            faster = rate / (modes.rate or 1.0) if rate is not None else self.start.factor
+            faster = faster if faster > 1.05 else 1.0
+            dt = min(longest_step(problem, modes, faster), self.start.resolving, largest_step(problem))
+            until = min(clock.time + self._holds * self.dt, duration(problem))
+            if self._driven and until > clock.time:  # walls are looked at until then
                 ahead = analyse(problem, self._ranges(tuple(irregular_times(clock.time, until, LOOKS))), times, COARSE)
-                dt = min(dt, longest_step(problem, ahead, faster), until - clock.time)
+                dt = min(dt, longest_step(problem, ahead, faster), self._holds * self.dt)
         except CaseError as error:
             return self.dt, self.growth, NumericalError(f"{where}: {error}")
         modes, text = modes.times(faster), ""

@@ -39,7 +39,7 @@ def side_condition(
             return _file_face(grid, side, value, key)
         if not isinstance(value, str):
             return float(value)
-        result, moves = _expression_face(case, grid, key, side, value, parameters)
+        result, moves = _expression_face(grid, key, side, value, parameters)
         varies |= moves
         return result
 
@@ -62,9 +62,9 @@ def on_side(grid: Grid, side: str, value: float | Face, time: float) -> np.ndarr
 
 
 def refuse_singular(case: Case, grid: Grid, conditions: Mapping[str, Mapping[str, Condition]]) -> None:
-    """Refuse Robin conditions that are not finite at first, or that do not determine the values at some place.
+    """Refuse Robin conditions that at first do not determine the values at some place.
 
-    Sides of more than LARGEST cells are passed over.
+    What is not finite is not looked at (see ``Walls``), nor are sides of more than LARGEST cells.
 
     Raises:
         CaseError: there is one.
@@ -73,7 +73,9 @@ def refuse_singular(case: Case, grid: Grid, conditions: Mapping[str, Mapping[str
         for side, condition in sides.items():
             if case.boundary[field][side].robin is None or prod(grid.side_shape(side)) > LARGEST:
                 continue
-            a, b, _ = (on_side(grid, side, v, 0.0) for v in (condition.a, condition.b, condition.value))
+            a, b = (on_side(grid, side, v, 0.0) for v in (condition.a, condition.b))
+            finite = np.isfinite(a) & np.isfinite(b)
+            a, b = np.where(finite, a, 1.0), np.where(finite, b, 0.0)
             key, axis = f"boundary.{field}.{side}.robin", AXES.index(side[0])
             if ((a == 0) & (b == 0)).any():
                 raise case.error(key, "a and b of a u + b du/dn = c are both zero at some place")
@@ -86,7 +88,7 @@ def refuse_singular(case: Case, grid: Grid, conditions: Mapping[str, Mapping[str
 
 
 def _expression_face(
-    case: Case, grid: Grid, key: str, side: str, text: str, parameters: Mapping[str, float]
+    grid: Grid, key: str, side: str, text: str, parameters: Mapping[str, float]
 ) -> tuple[float | Face, bool]:
     """The values of an expression on the face of a side, or its one value, and whether they change in time."""
     expression = parse(text, [*grid.names, "t", *parameters], key=key)
@@ -104,10 +106,7 @@ def _expression_face(
                     index %= grid.cells[d]
                 line = np.array([end]) if d == axis else grid.lower[d] + (index + 0.5) * grid.spacing[d]
                 environment[name] = line.reshape([-1 if i == d else 1 for i in range(3)])
-        result = np.broadcast_to(evaluate(expression, environment), shape)
-        if not np.isfinite(result).all():
-            raise case.error(key, f"the value is not finite at t = {time:g}")
-        return result
+        return np.broadcast_to(evaluate(expression, environment), shape)
 
     return values, "t" in {s.name for s in expression.free_symbols}
 

@@ -1,0 +1,108 @@
+"""What boundary conditions impose, looked at as it is used: all ranks together tell of a value that is not finite."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from parsolve.domain.grid import AXES
+from parsolve.errors import NumericalError, ParsolveError, agree, is_agreed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from mpi4py import MPI
+
+    from parsolve.domain.boundary import Condition, Conditions, Face
+    from parsolve.domain.grid import Triple
+    from parsolve.problem.problem import Problem
+
+PARTS = ("a", "b", "value")
+
+
+class Walls:
+    """The conditions of a problem, for one rank, which keep the first value that is not finite as an error.
+
+    Ranks own different places, so that none may raise it alone: it is NaN in the ghosts, which no division by a
+    Robin condition's a or b hides, and ``error`` is for a moment at which all ranks agree.
+
+    Attributes:
+        conditions: those of the problem, by field and side.
+        error: of the first value that was not finite: a CaseError at the start, a NumericalError later.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self.error: ParsolveError | None = None
+        self._problem = problem
+        self._largest = float(np.finfo(problem.dtype).max)
+        self.conditions: Conditions = {
+            field: {side: self._watched(field, side, c) for side, c in sides.items()}
+            for field, sides in problem.conditions.items()
+        }
+
+    def look(self, start: Sequence[int], shape: Sequence[int]) -> None:
+        """Look at the values at the start on all faces of a box of cells.
+
+        Raises:
+            CaseError: one is not finite.
+        """
+        cells = self._problem.grid.cells
+        for sides in self.conditions.values():
+            for side, condition in sides.items():
+                axis, first, extent = AXES.index(side[0]), [*start], [*shape]
+                outer = 0 if side.endswith("min") else cells[axis]
+                if outer in (start[axis], start[axis] + shape[axis]):
+                    first[axis], extent[axis] = 0, 1
+                    for face in (condition.a, condition.b, condition.value):
+                        if callable(face):
+                            face(0.0, (first[0], first[1], first[2]), (extent[0], extent[1], extent[2]))
+        if self.error is not None:
+            raise self.error
+
+    @contextmanager
+    def blamed(self, comm: MPI.Comm) -> Iterator[None]:
+        """Tell, for a numerical error of the body that all ranks raise, what a wall imposed before; collective."""
+        try:
+            yield
+        except NumericalError as error:
+            if is_agreed(comm, error):
+                agree(comm, self.error)
+            raise
+
+    def _watched(self, field: str, side: str, condition: Condition) -> Condition:
+        a, b, value = (self._face(self._key(field, side, name), getattr(condition, name)) for name in PARTS)
+        return replace(condition, a=a, b=b, value=value)
+
+    def _face(self, key: str, face: float | Face) -> float | Face:
+        if callable(face):
+            return lambda time, start, shape: self._finite(key, time, start, face(time, start, shape))
+        self._finite(key, 0.0, (0, 0, 0), np.full((1, 1, 1), face))
+        return face
+
+    def _finite(self, key: str, time: float, start: Triple, values: np.ndarray) -> np.ndarray:
+        """The values, NaN where they are not finite; the first of these is kept as an error."""
+        usable = np.abs(values) <= self._largest
+        if usable.all():
+            return values
+        if self.error is None:
+            self.error = self._error(key, time, start, values, usable)
+        return np.where(usable, values, np.nan)
+
+    def _error(self, key: str, time: float, start: Triple, found: np.ndarray, usable: np.ndarray) -> ParsolveError:
+        problem = self._problem
+        place = np.argwhere(~usable)[0]
+        along = [name for name in problem.grid.names if f".{name}m" not in key]
+        cell = ", ".join(f"{name} = {start[AXES.index(name)] + place[AXES.index(name)]}" for name in along)
+        value, where = found[tuple(place)], f" at t = {time:.6g}" + (f", cell {cell}" if cell else "")
+        error = problem.case.error(key, f"the value {value:.6g}{where} is not finite in {problem.dtype}")
+        return NumericalError(str(error)) if time else error
+
+    def _key(self, field: str, side: str, part: str) -> str:
+        given, key = self._problem.case.boundary[field][side], f"boundary.{field}.{side}"
+        if given.robin is not None:
+            return f"{key}.robin[{PARTS.index(part)}]"
+        kinds = ("dirichlet", "neumann", "curvature")
+        return f"{key}.{next(kind for kind in kinds if getattr(given, kind) is not None)}"
