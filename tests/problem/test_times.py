@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from scipy.integrate import solve_ivp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,3 +80,23 @@ def test_a_source_that_depends_on_time(lab: Any, drive: str, steps: dict[str, An
         exact = integral(end)
         tolerance = 1e-4 if "tolerance" in steps else (0.01 if steps["scheme"] == "rk4" else 0.1) * exact
         assert abs(values[0] - exact) < tolerance, (seed, end, numbers, values[0], exact)
+
+
+@pytest.mark.parametrize("steps", STEPS, ids=lambda steps: steps["scheme"])
+@pytest.mark.parametrize("kind", ["dirichlet", "neumann", "robin"])
+def test_walls_that_depend_on_time(lab: Any, kind: str, steps: dict[str, Any]) -> None:
+    """Beside SciPy on the same differences: oscillations of any speed, though a still grid would take 13 steps."""
+    cells, end, D = 12, 2.0, 0.01
+    for seed in range(2):
+        draw = random.Random(seed)
+        w, p = 10 ** draw.uniform(0.5, 1.8), draw.uniform(0, 6)
+        moves = f"2*sin({w}*t + {p})**2"
+        wall = {kind: [1.0, 0.1, moves] if kind == "robin" else moves}
+        case = lab.case("heat", cells, periodic=False, parameters={"D": D}, initial={"u": 0.0},
+                        boundary={"u": {"xmin": wall}}, time={"end": end} | steps)  # fmt: skip
+        solution = lab.solve(case)
+        rate = lab.rate(case)
+        exact = solve_ivp(lambda t, y, rate=rate: rate(t, u=y)["u"].ravel(), (0, end), np.zeros(cells), method="DOP853",
+                          rtol=1e-8, atol=1e-9, max_step=0.6 / w).y[:, -1]  # fmt: skip
+        wrong = np.abs(solution.fields["u"].ravel() - exact).max()
+        assert wrong < (0.15 if steps["scheme"] == "euler" else 2e-3) * np.abs(exact).max(), (seed, w)
