@@ -12,6 +12,7 @@ import sympy
 
 from parsolve.api import make_case, text
 from parsolve.problem.pose import pose
+from parsolve.problem.values import array
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,6 +126,22 @@ def test_harmonic_mean_is_second_order_where_smooth(lab: Lab) -> None:
         tables = {"fields": {"k": text(k)}}
         found = operator_order(lab, "div(harmonic(k)*grad(u))", flux(k, wave), wave, 20, "xy", order, **tables)
         assert found == pytest.approx(2, abs=0.25)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-300, 1e150])
+def test_harmonic_mean_of_layers_that_let_nothing_through(lab: Lab, scale: float) -> None:
+    """2 a b/(a + b) of random values, some zero, of whatever size; 0 beside a zero, also of two zeros."""
+    part = "where(noise(seed=2) > 0, 1 + noise(seed=1), 0)"
+    case = lab.case({"u": "div(harmonic(k)*grad(u))"}, 40, length=40.0, fields={"k": f"{scale}*{part}"})
+    problem = lab.pose(case)
+    ratio = array(problem, "k", (0, 0, 0), problem.grid.cells).ravel() / scale
+    assert (np.maximum(ratio, np.roll(ratio, 1)) == 0).any()
+    u = np.random.default_rng(0).random(40)
+    left = np.roll(ratio, 1)
+    mean = np.divide(2 * ratio * left, ratio + left, out=np.zeros(40), where=ratio + left > 0)
+    flow = mean * (u - np.roll(u, 1))
+    found = lab.rate(problem)(u=u)["u"].ravel() / scale
+    np.testing.assert_allclose(found, np.roll(flow, -1) - flow, atol=1e-13)
 
 
 @pytest.mark.parametrize("jump", [10.0, 1000.0])

@@ -63,6 +63,20 @@ def test_warnings_are_told_and_stand_in_the_json(call: Call) -> None:
     assert call("run", *words, "-q")[2] == ""
 
 
+def test_a_step_that_is_too_long_is_refused_or_if_allowed_told(call: Call) -> None:
+    """By check as by run; finite values that no rate allows stand among the warnings of the run."""
+    words = ("heat", "--set", "time.dt=0.06", "--set", "time.end=0.9", "--json")
+    for command in ("check", "run"):
+        code, _, err = call(command, *words)
+        assert code == 2
+        assert "time.dt: short waves grow in steps of 0.06" in err
+    code, out, err = call("run", *words, "--set", "time.unstable=allow", "-o", "a.h5")
+    assert code == 0
+    said = json.loads(out.splitlines()[-1])["warnings"]
+    assert any("u: values grew from" in text and "far more than the rates" in text for text in said)
+    assert all(f"parsolve: warning: {text}" in err for text in said)
+
+
 @pytest.mark.parametrize(
     ("words", "changes", "text"),
     [

@@ -54,3 +54,17 @@ def test_a_parameter_that_changes_nothing_is_refused(parameters: dict[str, float
     with pytest.raises(CaseError) as caught:
         pose(case)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("scheme", ["bs23", "dp45"])
+def test_a_tolerance_that_the_precision_cannot_meet_is_refused(scheme: str, precision: str) -> None:
+    """And the least that is named is taken."""
+    least = 8 * float(np.finfo(precision).eps)
+    for factor in (0.999, 1e-3):
+        time = {"end": 1.0, "scheme": scheme, "tolerance": factor * least}
+        with pytest.raises(CaseError, match=rf"time\.tolerance: .* is below what {precision} resolves") as caught:
+            pose(heat(time=time, run={"precision": precision}))
+        named = float(str(caught.value).split("at least ")[1].split()[0])
+        assert named >= least
+        pose(heat(time=time | {"tolerance": named}, run={"precision": precision}))

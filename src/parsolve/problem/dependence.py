@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Dependence:
-    """What the Jacobian of an equation depends on: its solution, at neighbours of a cell too, and the time."""
+    """What the Jacobian depends on: the solution, at neighbours of a cell within a stage too, and the time."""
 
     state: bool
     neighbours: bool

@@ -24,6 +24,8 @@ from parsolve.problem.sides import on_side
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from parsolve.domain.boundary import Face
+    from parsolve.domain.grid import Triple
     from parsolve.problem.problem import Problem
 
     Ranges = Mapping[str, tuple[float, float]]
@@ -35,6 +37,7 @@ NOT_FINITE = (
 MARGIN = 1 / 16  # below the largest number, for sums and ghosts on the way to a rate
 GOLDEN = 0.6180339887498949
 TIMES, MOST_TIMES = 1024, 16384  # irregular ones, looked at for how fast what is written with t changes
+FEW_TIMES, MOST_JUMPS = 256, 16  # of walls: looked at first, and how many are no oscillation
 PER_CHANGE = 4  # steps in the time that it takes to change
 WINDOWS, LOOKS = 64, 17  # parts of the time, and times in each, for rates that change with it
 ROUNDING = 1e-12  # of the growth in a step
@@ -287,7 +290,32 @@ def resolving_step(problem: Problem, ranges: Ranges, duration: float) -> float:
         if scale > 8 * duration / count or count >= MOST_TIMES:
             break
         count *= 4
-    return scale / PER_CHANGE
+    return min(scale, _scale_of_walls(problem, duration)) / PER_CHANGE
+
+
+def _scale_of_walls(problem: Problem, duration: float) -> float:
+    """How long what walls impose takes to change, by the middle of each side."""
+    scale = inf
+    for sides in problem.conditions.values() if duration < inf else ():
+        for side, condition in sides.items():
+            z, y, x = (n // 2 for n in problem.grid.side_shape(side))
+            for part in (condition.a, condition.b, condition.value) if condition.varies else ():
+                if callable(part):
+                    scale = min(scale, _scale_of(part, (z, y, x), duration))
+    return scale
+
+
+def _scale_of(face: Face, cell: Triple, duration: float) -> float:
+    """How long the value of a cell takes to change; infinity if it never does, or but for a few jumps."""
+    for count in (FEW_TIMES, 4 * FEW_TIMES, 16 * FEW_TIMES):
+        times = irregular_times(0.0, duration, count)
+        values = np.array([float(face(time, cell, (1, 1, 1)).flat[0]) for time in times])
+        changes = np.abs(np.diff(np.where(np.isfinite(values), values, 0.0)))
+        slope, size = float((changes / np.diff(times)).max()), float(changes.max())
+        scale = float(np.ptp(values)) / slope if slope > 0 else inf
+        if scale > 8 * duration / count:
+            return scale
+    return scale if np.count_nonzero(changes > size / 4) > MOST_JUMPS else inf
 
 
 def irregular_times(begin: float, end: float, count: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from functools import partial
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from parsolve.domain.reduce import extrema
+from parsolve.domain.reduce import extrema, magnitude
 from parsolve.equations.codegen import library_text
 from parsolve.equations.reference import NumpyKernel
 from parsolve.errors import NumericalError, agree, agreed, on_root, owning
@@ -75,11 +75,14 @@ class Prepared:
             NumericalError: a value is not finite, or no step is stable or meets the tolerance.
         """
         problem, control, frames = self.problem, self.control, frames_of(self.problem)
+        end = end_of(problem)
         checks = Either((frames, EverySteps(problem.case.run.check_every)))
 
         def look(clock: Clock, state: State) -> None:
             check_finite(state, clock, control.dt, self.walls.error)
             self.growth.look(state, clock)
+            if isinstance(control, Limited) and end.is_reached(clock):
+                control.limit(state, clock)  # the last steps were not too long either
 
         shown = progress if self.comm.rank == 0 else None
         if shown is not None:
@@ -129,8 +132,9 @@ def prepare(problem: Problem, layout: Layout, comm: MPI.Intracomm) -> Prepared:
                 set_values(f, partial(initial, problem, f.name))
             walls.look(sub.start, sub.shape)
         check_finite(stepper.state, START, 0.0)
+        known = {f.name.removesuffix("_t"): magnitude(f) for f in velocity.values()}
         with walls.blamed(comm):
-            renewal = Renewal(problem, work, stepper.state)
+            renewal = Renewal(problem, work, stepper.state, lambda time: known or stepper.sizes_of_rates(time))
             owner.callback(renewal.free)
             sizes = stepper.sizes_of_rates(0.0)
             agree(comm, None if all(map(isfinite, sizes.values())) else NumericalError(NOT_FINITE))

@@ -15,12 +15,23 @@ from parsolve.errors import CaseError, NumericalError, agree, on_root
 from parsolve.march.march import check_finite
 from parsolve.march.power import PowerIteration
 from parsolve.march.schedule import MOST_STEPS
-from parsolve.march.stability import excess
-from parsolve.problem.limits import WINDOWS, analyse, begin, duration, largest_step, longest_step, window, with_walls
+from parsolve.march.stability import SAFETY, excess
+from parsolve.problem.limits import (
+    LOOKS,
+    WINDOWS,
+    analyse,
+    begin,
+    duration,
+    irregular_times,
+    largest_step,
+    longest_step,
+    window,
+    with_walls,
+)
 from parsolve.problem.values import noise, set_values
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from parsolve.domain.field import Field
     from parsolve.march.schedule import Clock
@@ -29,10 +40,12 @@ if TYPE_CHECKING:
     from parsolve.stages.operator import State
 
     Pair = tuple[float, float]
+    Speeds = Callable[[float], Mapping[str, float]]
 
 MOST = 256.0  # steps for which a limit holds
 CHANGE = 0.02  # of the step, as much as it may change meanwhile
 SLACK = 0.05  # of its range, and a fifth of it of its size, by which a field may leave what was analysed
+MOST_HALVES = 100  # of the first step
 WRONG = float(np.log(1e6))  # growth of a mode, between two looks, that spoils the solution
 
 
@@ -60,25 +73,32 @@ class Renewal:
     or is much narrower than, what was analysed; where rates depend on differences of the unknowns; where they, or what
     is imposed at walls, change in time.
 
+    Args:
+        problem: whose steps they are.
+        work: makes the fields of a power iteration.
+        state: the initial state.
+        speeds: the largest magnitude at which each unknown changes there, at a time; collective.
+
     Attributes:
         dt: the longest step now.
         start: what was known before the first step.
         growth: rate at which the solution itself may grow.
     """
 
-    def __init__(self, problem: Problem, work: Workspace, state: State) -> None:
+    def __init__(self, problem: Problem, work: Workspace, state: State, speeds: Speeds) -> None:
         self.problem, self._comm, self._power = problem, work.subdomain.comm, None
         self._depends, self._renews = problem.depends, renews(problem)
         self._driven = any(c.varies for sides in problem.conditions.values() for c in sides.values())
         self._arrays = {name: extrema(f) for name, f in work.arrays.items()}
         self._seen = {name: extrema(f) for name, f in state.items()}
-        self._holds, self._looked, rate = 1.0, 0, None
+        self._holds, self._looked, self._speeds, rate = 1.0, 0, speeds, None
         first, again = measures(problem)
         if first:
             self._power = PowerIteration(work, self._noise)
             rate = self._power(state, 0.0)
         self.start = on_root(self._comm, lambda: begin(problem, self._ranges((0.0,)), rate))
-        self.dt, self.growth = self.start.dt, self.start.growth
+        self.growth = self.start.growth
+        self.dt = self._cautious(self.start.dt) if self._renews and self._depends.state else self.start.dt
         if not again:
             self.free()
 
@@ -92,7 +112,7 @@ class Renewal:
             return self.dt, inf
         if clock.step:
             self._renew(state, clock)
-        holds = min(self._holds, self._window // self.dt) if self._depends.time else self._holds
+        holds = min(self._holds, self._span(self.dt) // self.dt) if self._depends.time else self._holds
         return self.dt, max(1.0, holds)
 
     def free(self) -> None:
@@ -101,15 +121,37 @@ class Renewal:
             self._power.free()
         self._power = None
 
-    @property
-    def _window(self) -> float:
+    def _span(self, dt: float) -> float:
         """For how long an analysis of rates that change in time holds."""
         end = duration(self.problem)
-        return end / WINDOWS if end < inf else MOST * self.dt
+        return end / WINDOWS if end < inf else MOST * dt
 
     def _ranges(self, times: Sequence[float]) -> dict[str, tuple[float, float]]:
         """Ranges of what was seen, with what walls impose at some times."""
         return with_walls(self.problem, self._seen, times) | self._arrays
+
+    def _cautious(self, dt: float, time: float = 0.0) -> float:
+        """As much of a step as is stable at what the solution and its walls may become meanwhile."""
+        speeds = self._speeds(time)
+        for _ in range(MOST_HALVES):
+            later = self._speeds(min(time + dt, duration(self.problem))) if self._driven else speeds
+            most = {name: max(speeds[name], later[name]) for name in speeds}
+            if on_root(self._comm, partial(self._goes, dt, time, most)):
+                break
+            dt /= 2
+        return dt
+
+    def _goes(self, dt: float, time: float, speeds: Mapping[str, float]) -> bool:
+        """Whether a step is stable at all that the unknowns may become in it at these speeds."""
+        if not all(map(isfinite, speeds.values())):
+            return True  # what is not finite is told elsewhere
+        wider = {name: (low - dt * speeds[name], high + dt * speeds[name]) for name, (low, high) in self._seen.items()}
+        ranges = with_walls(self.problem, wider, (time, min(time + dt, duration(self.problem)))) | self._arrays
+        try:
+            modes = analyse(self.problem, ranges, window(self.problem, time, self._span(dt)), COARSE)
+            return dt <= longest_step(self.problem, modes, self.start.factor) / SAFETY
+        except CaseError:
+            return False  # no step is stable there
 
     def _noise(self, f: Field) -> None:
         set_values(f, partial(noise, self.problem))
@@ -128,17 +170,23 @@ class Renewal:
         if outside or rate is not None or self._depends.time or self._driven:
             self.dt, self.growth, error = on_root(self._comm, lambda: self._look(clock, rate, steps))
             agree(self._comm, error)
+            if self._driven and self._depends.state and self.problem.scheme.derivative == 1:
+                self.dt = self._cautious(self.dt, clock.time)
             self._holds = max(1.0, min(self._holds, steps * CHANGE / max(abs(log(self.dt / before)), 1e-9) // 1))
 
     def _look(self, clock: Clock, rate: float | None, steps: int) -> tuple[float, float, NumericalError | None]:
         """The step and growth by an analysis now, and whether the last steps were too long for it."""
         problem, where = self.problem, f"step {clock.step}, t = {clock.time:.6g}"
-        ranges = self._ranges((clock.time, clock.time + self._holds * self.dt))
+        times = window(problem, clock.time, self._span(self.dt))
         try:
-            modes = analyse(problem, ranges, window(problem, clock.time, self._window), COARSE)
+            modes = analyse(problem, self._ranges((clock.time,)), times, COARSE)
             faster = rate / (modes.rate or 1.0) if rate is not None else self.start.factor
             faster = faster if faster > 1.05 else 1.0
             dt = min(longest_step(problem, modes, faster), self.start.resolving, largest_step(problem))
+            until = min(clock.time + self._holds * self.dt, duration(problem))
+            if self._driven and until > clock.time:  # walls are looked at until then
+                ahead = analyse(problem, self._ranges(tuple(irregular_times(clock.time, until, LOOKS))), times, COARSE)
+                dt = min(dt, longest_step(problem, ahead, faster), self._holds * self.dt)
         except CaseError as error:
             return self.dt, self.growth, NumericalError(f"{where}: {error}")
         modes, text = modes.times(faster), ""
@@ -147,7 +195,7 @@ class Renewal:
             text = f"the solution changed faster than steps of {self.dt:.3g} follow; give time.dt or time.tolerance"
         elif (problem.case.time.end or 0.0) - clock.time > MOST_STEPS * dt:
             text = f"the stable step fell to {dt:.3g}: the solution may blow up here"
-        dt = min(dt, self._window) if self._depends.time else dt
+        dt = min(dt, self._span(self.dt)) if self._depends.time else dt
         return dt, modes.growth, NumericalError(f"{where}: {text}") if text else None
 
 
