@@ -38,7 +38,7 @@ def run(
         ParsolveError: the same one on all ranks.
     """
     on_root(comm, lambda: look_at(case.files))  # damaged files must not end a rank
-    problem = pose(case)  # the case checked against its equation, the equation discretised
+    problem = pose(case, comm)  # the case checked against its equation, the equation discretised
     layout = decide(problem, comm)  # process grid, ghosts, passes, threads, instruction set: the same for all ranks
     recorder = Recorder(
         comm, out or Path(f"{case.stem}.h5"), problem.grid, problem.recorded, problem.dtype, provenance(case, comm),

@@ -93,6 +93,28 @@ def test_a_file_with_a_hole_is_refused_by_all_ranks(lab: Any, comm: MPI.Intracom
 
 
 @pytest.mark.mpi
+@pytest.mark.parametrize("time", [FIXED, ADAPTIVE, {"end": 1.5}])
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize(("text", "is_read"), [("laplace(xm)", False), ("laplace(xm) + dxy(xm)", True)])
+def test_a_wall_that_ends_with_the_domain_is_an_error_only_if_its_corners_are_read(
+    lab: Any, comm: MPI.Intracomm, text: str, is_read: bool, side: str, time: dict[str, Any]
+) -> None:
+    """By `check` as by a march: only mixed derivatives read the ghosts of ghosts."""
+    along = "y" if side[0] == "x" else "x"
+    wall = {side: {"dirichlet": f"sqrt({along}) + sqrt({LENGTH} - {along})"}}
+    case = lab.case({"xm": text}, CELLS, CELLS, length=LENGTH, periodic=False, boundary={"xm": wall}, time=time)
+    if is_read:
+        error = told(lab, case, comm)
+        assert type(error) is CaseError
+        assert f", cell {along} = " in str(error)
+        with pytest.raises(CaseError, match="is not finite"):
+            check(lab.pose(case).case, comm.size)
+    else:
+        check(lab.pose(case).case, comm.size)
+        assert np.isfinite(lab.solve(case, comm).fields["xm"]).all()
+
+
+@pytest.mark.mpi
 def test_what_a_march_does_not_reach_is_no_error(lab: Any, comm: MPI.Intracomm) -> None:
     """Steps are looked up for times beyond the end, where this wall has no value."""
     for time in ({"end": 1.0}, {"end": 1.0, "scheme": "dp45", "tolerance": 1e-4}):

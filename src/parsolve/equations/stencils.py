@@ -87,9 +87,9 @@ def flux(tape: Tape, order: int, u: Neighbour, c: Neighbour, k: Constant) -> int
     for a > 1 it is kept between 0 and twice what the least of the cells in d^a u would give.
     """
 
-    def difference(a: int, left: int) -> int:
+    def power(a: int, left: int) -> int:
         """d^a u, of the cells left ... left + a."""
-        return u(left) if a == 0 else tape.push("sub", difference(a - 1, left + 1), difference(a - 1, left))
+        return u(left) if a == 0 else tape.push("sub", power(a - 1, left + 1), power(a - 1, left))
 
     def least(a: int, left: int) -> int:
         return c(left) if a == 0 else _lesser(tape, least(a - 1, left), least(a - 1, left + 1))
@@ -109,7 +109,7 @@ def flux(tape: Tape, order: int, u: Neighbour, c: Neighbour, k: Constant) -> int
 
     def term(a: int, left: int) -> int:
         """c_a d^a u, without what the next a takes off."""
-        whole = tape.push("mul", coefficient(a, left), difference(a, left))
+        whole = tape.push("mul", coefficient(a, left), power(a, left))
         if a == order // 2:
             return whole
         return tape.push("sub", whole, tape.push("sub", term(a + 1, left), term(a + 1, left - 1)))
@@ -132,9 +132,9 @@ def flux_weights(order: int) -> dict[int, dict[int, F]]:
     squares, found = [(wide, {0: F(1)})], {}
     for a in range(order, 0, -1):
         mean: dict[int, F] = defaultdict(F)
-        for difference, weights in squares:
-            for i, (at, weight) in product(difference, weights.items()):
-                mean[at - i] -= (-1) ** a * difference[i] * difference.get(i + a, 0) * weight
+        for row, weights in squares:
+            for i, (at, weight) in product(row, weights.items()):
+                mean[at - i] -= (-1) ** a * row[i] * row.get(i + a, 0) * weight
         neighbours = {i: F((-1) ** (a - i) * comb(a, i)) for i in range(a + 1)}
         squares.append((neighbours, {at: weight for at, weight in mean.items() if weight}))
         found[a] = {at: -weight for at, weight in sorted(mean.items()) if weight and 2 * at <= a}
@@ -157,8 +157,8 @@ def limited(tape: Tape, value: int, c: Neighbour) -> int:
     """The value of a coefficient at a face, kept between its neighbours -1 and 0, but at extrema that are resolved.
 
     There both second differences have one sign; d is the smaller size of the two.  It may be d/2 beyond them: at a
-    maximum less where d is more than a third of it, and at a minimum above 0 no farther than its own size from 0.  So a
-    positive coefficient stays positive however it jumps, and one that touches zero keeps its order.
+    maximum less where d is more than a third of it, and at a minimum of 0 or more no farther than its own size from 0.
+    So a coefficient that is nowhere negative is so here however it jumps, and one that touches zero keeps its order.
     """
     half, quarter, zero = tape.constant(0.5), tape.constant(0.25), tape.constant(0.0)
     low, high = _lesser(tape, c(-1), c(0)), _greater(tape, c(-1), c(0))
@@ -168,7 +168,7 @@ def limited(tape: Tape, value: int, c: Neighbour) -> int:
     trough = tape.push("mul", half, _greater(tape, _lesser(tape, left, right), zero))
     least = tape.push("sub", low, trough)
     positive = _greater(tape, least, _lesser(tape, low, tape.push("fabs", value)))
-    floor = tape.push("select", tape.push("lt", zero, low), positive, least)
+    floor = tape.push("select", tape.push("le", zero, low), positive, least)
     d = tape.push("neg", _greater(tape, left, right))
     most = tape.push("mul", quarter, tape.push("sub", tape.push("fabs", high), d))
     room = _greater(tape, _lesser(tape, tape.push("mul", half, d), most), zero)

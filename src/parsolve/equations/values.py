@@ -245,12 +245,7 @@ def fill(
         CaseError: the value at some cell is not finite.
     """
     box = (int(shape[0]), int(shape[1]), int(shape[2]))
-    environment: dict[str, ArrayLike] = {**(parameters or {}), "t": time}
-    for axis, name in enumerate(AXES):
-        if name in grid.names:
-            cell = np.arange(start[axis], start[axis] + box[axis], dtype=np.int64)
-            centre = grid.lower[axis] + (cell + 0.5) * grid.spacing[axis]
-            environment[name] = centre.reshape([-1 if a == axis else 1 for a in range(3)])
+    environment: dict[str, ArrayLike] = {**(parameters or {}), "t": time, **centres(grid, start, box)}
     if isinstance(value, str):
         value = parse(value, environment.keys(), key=key)
     if isinstance(value, sympy.Expr):
@@ -263,6 +258,17 @@ def fill(
     result = np.full(box, found, np.float64)
     _require_finite(result, environment, start, key)
     return result
+
+
+def centres(grid: CellGrid, start: Sequence[int], shape: Sequence[int]) -> dict[str, NDArray[np.float64]]:
+    """The coordinates of the cells of a box along each axis of the grid, to be broadcast against each other."""
+    found: dict[str, NDArray[np.float64]] = {}
+    for axis, name in enumerate(AXES):
+        if name in grid.names:
+            cell = np.arange(start[axis], start[axis] + shape[axis], dtype=np.int64)
+            centre = np.asarray(grid.lower[axis] + (cell + 0.5) * grid.spacing[axis], np.float64)
+            found[name] = centre.reshape([-1 if a == axis else 1 for a in range(3)])
+    return found
 
 
 def global_index(grid: CellGrid, start: Sequence[int], shape: Sequence[int]) -> NDArray[np.uint64]:

@@ -177,7 +177,10 @@ class Stepper:
         Plain([update], [], self.work.exchanges)([time], [0.5 * dt * (dt - h)])
 
     def sizes_of_rates(self, time: float) -> dict[str, float]:
-        """The largest |value| of what the operator gives at the state before the first step; collective."""
+        """The largest |value| of what the operator gives at the current state; collective.
+
+        It overwrites a register that the next step writes; not while a tried step is looked at.
+        """
         out = self._register(-1 if self.scheme.derivative == 2 else 1, self.parity)
         y = self.state
         Plain([Update(self.work.operator, y, out, self.others, (y,), (0.0,))], [], self.work.exchanges)([time], [1.0])

@@ -2,71 +2,72 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
 import sympy
 
-from parsolve.domain.grid import AXES, Triple
+from parsolve.domain.grid import AXES, slabs
 from parsolve.equations.operators import FLUXES, name_of
-from parsolve.equations.values import evaluate
+from parsolve.equations.values import centres, evaluate
 from parsolve.problem.values import array
 
 if TYPE_CHECKING:
-    from parsolve.domain.boundary import Condition, Conditions
+    from collections.abc import Sequence
+
+    from parsolve.domain.grid import Triple
     from parsolve.problem.problem import Problem
 
 JUMP = 2.0  # from cell to cell; to 3 no mode was found that grows
 BESIDE = 6  # cells: those of the polynomial, and one more
-LARGEST = 1 << 22  # cells of a side that are looked at
 
 
-def closed(problem: Problem) -> Conditions:
-    """The conditions of a problem, those that give a slope ``coarse`` where a coefficient of a flux jumps beside them.
+def coarse_sides(problem: Problem) -> list[tuple[str, str]]:
+    """Fields and sides where a slope is given and a coefficient of a flux jumps beside it.
 
-    Coefficients are looked at that do not depend on unknowns, at t = 0; sides of more than LARGEST cells are passed
-    over.
+    Coefficients are looked at that do not depend on unknowns, at t = 0.
 
     Raises:
         CaseError: the values of a coefficient field are wrong.
     """
     if problem.program.order == 2:
-        return problem.conditions
+        return []
     expressions = [e for stage in problem.program.stages for e in stage.expressions]
     fluxes = {s.args for e in expressions for s in sympy.preorder_traversal(e) if name_of(s) in FLUXES}
-
-    def coarse(field: str, side: str, c: Condition) -> bool:
-        is_slope = not c.mirrors and (callable(c.b) or c.b != 0)
-        beside = [k for k, u in fluxes if field in map(str, u.free_symbols)] if is_slope else []
-        return any(_jumps(problem, side, k) for k in beside)
-
-    return {
-        field: {side: replace(c, coarse=True) if coarse(field, side, c) else c for side, c in sides.items()}
+    slopes = [
+        (field, side)
         for field, sides in problem.conditions.items()
-    }
+        for side, c in sides.items()
+        if not c.mirrors and (callable(c.b) or c.b != 0)
+    ]
+    return [
+        (field, side)
+        for field, side in slopes
+        if any(_jumps(problem, side, k) for k, u in fluxes if field in map(str, u.free_symbols))
+    ]
 
 
 def _jumps(problem: Problem, side: str, k: sympy.Expr) -> bool:
     """Whether the size of a coefficient changes beside a side from cell to cell by more than JUMP."""
     grid, axis = problem.grid, AXES.index(side[0])
-    used = {s.name for s in k.free_symbols}
-    if not used <= {*grid.names, "t", *problem.parameters, *problem.program.arrays}:
+    if not {s.name for s in k.free_symbols} <= {*grid.names, "t", *problem.parameters, *problem.program.arrays}:
         return False
     depth = min(BESIDE, grid.cells[axis])
-    z, y, x = (depth if d == axis else n for d, n in enumerate(grid.side_shape(side)))
-    shape: Triple = (z, y, x)
-    if prod(shape) > LARGEST:
-        return False
-    z, y, x = (grid.cells[axis] - depth if d == axis and side.endswith("max") else 0 for d in range(3))
-    start: Triple = (z, y, x)
-    known: dict[str, float | np.ndarray] = {**problem.parameters, "t": 0.0}
-    for d, name in enumerate(AXES):
-        if name in grid.names:
-            centres = grid.lower[d] + (np.arange(start[d], start[d] + shape[d]) + 0.5) * grid.spacing[d]
-            known[name] = centres.reshape([-1 if i == d else 1 for i in range(3)])
-    known |= {name: array(problem, name, start, shape) for name in problem.program.arrays if name in used}
-    size = np.abs(np.broadcast_to(evaluate(k, known), shape))
-    one, next_ = (np.delete(size, end, axis) for end in (-1, 0))
-    return bool((np.maximum(one, next_) > JUMP * np.minimum(one, next_)).any())
+    first = grid.cells[axis] - depth if side.endswith("max") else 0
+    for start, shape in slabs(grid.side_shape(side)):
+        z, y, x = (first if d == axis else s for d, s in enumerate(start))
+        k_, j, i = (depth if d == axis else n for d, n in enumerate(shape))
+        size = np.abs(_values(problem, k, (z, y, x), (k_, j, i)))
+        one, other = (np.delete(size, end, axis) for end in (-1, 0))
+        if (np.maximum(one, other) > JUMP * np.minimum(one, other)).any():
+            return True
+    return False
+
+
+def _values(problem: Problem, k: sympy.Expr, start: Triple, shape: Sequence[int]) -> np.ndarray:
+    """A coefficient on a box of cells."""
+    z, y, x = shape
+    used = {s.name for s in k.free_symbols} & {*problem.program.arrays}
+    known: dict[str, float | np.ndarray] = {**problem.parameters, "t": 0.0, **centres(problem.grid, start, shape)}
+    known |= {name: array(problem, name, start, (z, y, x)) for name in used}
+    return np.broadcast_to(evaluate(k, known), (z, y, x))

@@ -170,7 +170,7 @@ def with_walls(problem: Problem, ranges: Ranges, times: Sequence[float]) -> dict
     for name, sides in problem.conditions.items():
         for side, condition in sides.items():
             if name in ranges and condition.a == 1 and condition.b == 0:
-                for time in times:
+                for time in times if condition.varies else times[:1]:
                     values = on_side(problem.grid, side, condition.value, time)
                     values = values[np.isfinite(values)]
                     low, high = wider[name]
@@ -310,9 +310,11 @@ def _scale_of(face: Face, cell: Triple, duration: float) -> float:
     for count in (FEW_TIMES, 4 * FEW_TIMES, 16 * FEW_TIMES):
         times = irregular_times(0.0, duration, count)
         values = np.array([float(face(time, cell, (1, 1, 1)).flat[0]) for time in times])
-        changes = np.abs(np.diff(np.where(np.isfinite(values), values, 0.0)))
-        slope, size = float((changes / np.diff(times)).max()), float(changes.max())
-        scale = float(np.ptp(values)) / slope if slope > 0 else inf
+        values = np.where(np.isfinite(values), values, 0.0)
+        with np.errstate(over="ignore"):
+            changes = np.abs(np.diff(values))
+            slope, size = float((changes / np.diff(times)).max()), float(changes.max())
+            scale = float(np.ptp(values)) / slope if slope > 0 else inf
         if scale > 8 * duration / count:
             return scale
     return scale if np.count_nonzero(changes > size / 4) > MOST_JUMPS else inf

@@ -177,4 +177,6 @@ def _boundary_notes(problem: Problem) -> list[str]:
             notes.append(f"{name}: no flux (the default) on {', '.join(missing)}")
     if order > 4:
         notes.append(f"order {order} inside, order 4 at the boundary")
+    sides = [(name, side, c) for name, sides in problem.conditions.items() for side, c in sides.items()]
+    notes += [f"{name}: order 2 on {side}, beside jumps of a coefficient" for name, side, c in sides if c.coarse]
     return notes

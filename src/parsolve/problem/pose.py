@@ -12,14 +12,17 @@ from parsolve.domain.grid import Grid
 from parsolve.equations.catalogue import CATALOGUE
 from parsolve.equations.program import build
 from parsolve.equations.user import RESERVED, user_equation
+from parsolve.errors import on_root
 from parsolve.march.tableaus import EMBEDDED, SCHEMES, Scheme
-from parsolve.problem.jumps import closed
+from parsolve.problem.jumps import coarse_sides
 from parsolve.problem.operators import refuse_overflow
 from parsolve.problem.problem import Problem
 from parsolve.problem.sides import refuse_singular, side_condition
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+
+    from mpi4py import MPI
 
     from parsolve.case import Case
     from parsolve.domain.boundary import Condition
@@ -31,8 +34,8 @@ WORD = re.compile(r"[A-Za-z_]\w*")
 MOST_FRAMES = 1e7  # more than anybody has room or patience for
 
 
-def pose(case: Case) -> Problem:
-    """The problem of a case.
+def pose(case: Case, comm: MPI.Comm | None = None) -> Problem:
+    """The problem of a case; with a communicator collective, where values have to be looked at.
 
     Raises:
         CaseError: a name that the equation does not have, or settings that contradict each other.
@@ -77,8 +80,10 @@ def pose(case: Case) -> Problem:
         if name not in program.unknowns:
             raise case.error("output.fields", f"no field '{name}' is marched", program.unknowns)
     problem = Problem(case, grid, equation, program, scheme, parameters, conditions)
-    problem = replace(problem, conditions=closed(problem))
-    refuse_singular(case, grid, problem.conditions)
+    coarse = coarse_sides(problem) if comm is None else on_root(comm, lambda: coarse_sides(problem))
+    for name, side in coarse:
+        conditions[name][side] = replace(conditions[name][side], coarse=True)
+    refuse_singular(case, grid, conditions)
     return problem
 
 

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 MOST = 256.0  # steps for which a limit holds
 CHANGE = 0.02  # of the step, as much as it may change meanwhile
 SLACK = 0.05  # of its range, and a fifth of it of its size, by which a field may leave what was analysed
-MOST_HALVES = 100  # of the first step
+MOST_HALVES = 100  # of a step
 WRONG = float(np.log(1e6))  # growth of a mode, between two looks, that spoils the solution
 
 
@@ -77,7 +77,7 @@ class Renewal:
         problem: whose steps they are.
         work: makes the fields of a power iteration.
         state: the initial state.
-        speeds: the largest magnitude at which each unknown changes there, at a time; collective.
+        speeds: the largest magnitude at which each unknown changes at the current state and a time; collective.
 
     Attributes:
         dt: the longest step now.
@@ -88,7 +88,8 @@ class Renewal:
     def __init__(self, problem: Problem, work: Workspace, state: State, speeds: Speeds) -> None:
         self.problem, self._comm, self._power = problem, work.subdomain.comm, None
         self._depends, self._renews = problem.depends, renews(problem)
-        self._driven = any(c.varies for sides in problem.conditions.values() for c in sides.values())
+        moves = any(c.varies for sides in problem.conditions.values() for c in sides.values())
+        self._driven = moves and self._depends.state
         self._arrays = {name: extrema(f) for name, f in work.arrays.items()}
         self._seen = {name: extrema(f) for name, f in state.items()}
         self._holds, self._looked, self._speeds, rate = 1.0, 0, speeds, None
@@ -170,9 +171,14 @@ class Renewal:
         if outside or rate is not None or self._depends.time or self._driven:
             self.dt, self.growth, error = on_root(self._comm, lambda: self._look(clock, rate, steps))
             agree(self._comm, error)
-            if self._driven and self._depends.state and self.problem.scheme.derivative == 1:
+            is_last = clock.time >= duration(self.problem)
+            if self._driven and not is_last and self.problem.scheme.derivative == 1:
                 self.dt = self._cautious(self.dt, clock.time)
-            self._holds = max(1.0, min(self._holds, steps * CHANGE / max(abs(log(self.dt / before)), 1e-9) // 1))
+            self._holds = on_root(self._comm, partial(self._until_changed, steps, before))
+
+    def _until_changed(self, steps: int, before: float) -> float:
+        """Steps in which the step may change by CHANGE, as fast as it did in the last ones."""
+        return max(1.0, min(self._holds, steps * CHANGE / max(abs(log(self.dt / before)), 1e-9) // 1))
 
     def _look(self, clock: Clock, rate: float | None, steps: int) -> tuple[float, float, NumericalError | None]:
         """The step and growth by an analysis now, and whether the last steps were too long for it."""

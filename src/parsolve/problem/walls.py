@@ -49,12 +49,17 @@ class Walls:
         Raises:
             CaseError: one is not finite.
         """
-        cells = self._problem.grid.cells
+        cells, program = self._problem.grid.cells, self._problem.program
+        depth = program.radius if program.has_corners else 0  # of ghosts of ghosts that are read
         for sides in self.conditions.values():
             for side, condition in sides.items():
                 axis, first, extent = AXES.index(side[0]), [*start], [*shape]
                 outer = 0 if side.endswith("min") else cells[axis]
                 if outer in (start[axis], start[axis] + shape[axis]):
+                    for d, n in enumerate(cells):
+                        if depth and extent[d] > 1 and not self._problem.grid.periodic[d]:
+                            first[d] -= depth * (start[d] == 0)
+                            extent[d] += depth * ((start[d] == 0) + (start[d] + shape[d] == n))
                     first[axis], extent[axis] = 0, 1
                     for face in (condition.a, condition.b, condition.value):
                         if callable(face):
@@ -87,14 +92,28 @@ class Walls:
         usable = np.abs(values) <= self._largest
         if usable.all():
             return values
+        usable |= self._beyond(start, values.shape)
+        if usable.all():
+            return values
         if self.error is None:
             self.error = self._error(key, time, start, values, usable)
         return np.where(usable, values, np.nan)
 
+    def _beyond(self, start: Triple, shape: Sequence[int]) -> np.ndarray | bool:
+        """The places of ghosts of ghosts, beyond the ends of the axes along a side, if nothing reads them."""
+        beyond = np.zeros(shape, bool)
+        if self._problem.program.has_corners:
+            return False
+        for d, n in enumerate(self._problem.grid.cells):
+            if shape[d] > 1 and not self._problem.grid.periodic[d]:
+                index = np.arange(start[d], start[d] + shape[d]).reshape([-1 if i == d else 1 for i in range(3)])
+                beyond |= (index < 0) | (index >= n)
+        return beyond
+
     def _error(self, key: str, time: float, start: Triple, found: np.ndarray, usable: np.ndarray) -> ParsolveError:
         problem = self._problem
         place = np.argwhere(~usable)[0]
-        along = [name for name in problem.grid.names if f".{name}m" not in key]
+        along = [name for name in problem.grid.names if name != key.split(".")[2][0]]
         cell = ", ".join(f"{name} = {start[AXES.index(name)] + place[AXES.index(name)]}" for name in along)
         value, where = found[tuple(place)], f" at t = {time:.6g}" + (f", cell {cell}" if cell else "")
         error = problem.case.error(key, f"the value {value:.6g}{where} is not finite in {problem.dtype}")
