@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from parsolve.errors import NumericalError
 from parsolve.problem.values import coefficient_fields
 
 
@@ -47,3 +48,14 @@ def test_a_coefficient_is_mirrored_at_a_wall_without_flux(lab: Any, k: str | flo
         np.testing.assert_array_equal(inner[-gy + m, x], inner[-gy - 1 - m, x])
     if k == "1 + x*y":
         np.testing.assert_allclose(inner[y, -gx], 1 + (1 + 0.5 / 9) * (np.arange(10) + 0.5) / 10)
+
+
+@pytest.mark.parametrize("place", ["initial", "fields"])
+@pytest.mark.filterwarnings("error")
+def test_what_the_precision_does_not_hold_is_one_error_and_no_warning(lab: Any, place: str) -> None:
+    tables = {"initial": {"u": "1e300*x"}} if place == "initial" else {"fields": {"k": "1e300*x"}}
+    case = lab.case(
+        {"u": "div(k*grad(u))"}, 8, periodic=False, run={"precision": "float32"}, **{"fields": {"k": "1"}, **tables}
+    )
+    with pytest.raises(NumericalError, match="not finite"):
+        lab.solve(case)

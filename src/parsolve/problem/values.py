@@ -116,7 +116,8 @@ def _continue_formula(problem: Problem, f: Field, is_even: bool) -> None:
                 shape[axis] = depth
                 start[axis] = sub.stop[axis] if side else sub.start[axis] - depth
                 index[axis] = slice(-depth, None) if side else slice(0, depth)
-                f.array[tuple(index)] = _periodic_image(problem, f.name, start, shape)
+                with np.errstate(over="ignore"):
+                    f.array[tuple(index)] = _periodic_image(problem, f.name, start, shape)
 
 
 def _periodic_image(problem: Problem, name: str, start: Sequence[int], shape: Sequence[int]) -> np.ndarray:
@@ -141,4 +142,5 @@ def set_values(f: Field, values_of: Callable[[Triple, Triple], np.ndarray]) -> N
     for first, shape in slabs(f.subdomain.shape):
         z, y, x = (a + b for a, b in zip(f.subdomain.start, first, strict=True))
         part = tuple(slice(a, a + n) for a, n in zip(first, shape, strict=True))
-        f.owned[part] = values_of((z, y, x), shape)
+        with np.errstate(over="ignore"):  # what the type does not hold is infinite, and told as that
+            f.owned[part] = values_of((z, y, x), shape)
