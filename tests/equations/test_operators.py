@@ -21,7 +21,7 @@ from parsolve.equations.stencils import (
     SECOND_BY_DIFFERENCES,
     STAGGERED,
     flux_weights,
-)  # fmt: skip
+)
 from parsolve.errors import CaseError
 
 X, Y, Z = sympy.symbols("x y z")

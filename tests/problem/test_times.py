@@ -11,7 +11,7 @@ import pytest
 from scipy.integrate import solve_ivp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 Drive = tuple[dict[str, float], "Callable[[float], float]"]  # parameters, and the integral from 0 on
 CELLS = 24
@@ -28,11 +28,8 @@ def pulse(draw: random.Random, end: float) -> Drive:
     """g = a exp(-((t - c)/w)^2): nothing but for a moment."""
     w = end * 10 ** draw.uniform(-2.5, -1)
     a, c = 0.02 / w, draw.uniform(0.05, 0.95) * end
-    return {
-        "a": a,
-        "w": w,
-        "c": c,
-    }, lambda t: a * w * math.sqrt(math.pi) / 2 * (math.erf((t - c) / w) + math.erf(c / w))
+    whole = a * w * math.sqrt(math.pi) / 2
+    return {"a": a, "w": w, "c": c}, lambda t: whole * (math.erf((t - c) / w) + math.erf(c / w))
 
 
 DRIVES: dict[str, tuple[str, Any]] = {"wave": ("a*sin(w*t + p)**2", wave), "pulse": ("a*exp(-((t - c)/w)**2)", pulse)}
@@ -41,20 +38,23 @@ STEPS: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
+def drawn(drive: str) -> Iterator[tuple[int, float, Drive]]:
+    """A few seeds, each with an end and a drive of this kind until then."""
+    for seed in range(4):
+        draw = random.Random(seed)
+        end = 10 ** draw.uniform(-1, 2)
+        yield seed, end, DRIVES[drive][1](draw, end)
+
+
 @pytest.mark.parametrize("steps", STEPS, ids=lambda steps: steps["scheme"])
 @pytest.mark.parametrize("drive", DRIVES)
 def test_a_diffusivity_that_depends_on_time(lab: Any, drive: str, steps: dict[str, Any]) -> None:
     """Each mode decays by its rate times the integral of the diffusivity; sin(pi t)^2, zero at 0, end/2 and end, too."""
-    text, make = DRIVES[drive]
-    for seed in range(4):
-        draw = random.Random(seed)
-        end = 10 ** draw.uniform(-1, 2)
-        known = ({"a": 1.0, "w": math.pi, "p": 0.0}, lambda t: t / 2 - math.sin(2 * math.pi * t) / (4 * math.pi))
+    known = ({"a": 1.0, "w": math.pi, "p": 0.0}, lambda t: t / 2 - math.sin(2 * math.pi * t) / (4 * math.pi))
+    for seed, end, (numbers, integral) in drawn(drive):
         if drive == "wave" and seed == 0:
             end, (numbers, integral) = 2.0, known
-        else:
-            numbers, integral = make(draw, end)
-        case = lab.case({"u": f"{text}*dxx(u)"}, CELLS, parameters=numbers, time={"end": end} | steps)
+        case = lab.case({"u": f"{DRIVES[drive][0]}*dxx(u)"}, CELLS, parameters=numbers, time={"end": end} | steps)
         solution = lab.solve(case)
         first, last = (np.fft.rfft(frame["u"]) / CELLS for frame in (solution.frames[0], solution.fields))
         wrong = np.abs(last - first * np.exp(-RATES * integral(end))).max()
@@ -68,12 +68,8 @@ def test_a_diffusivity_that_depends_on_time(lab: Any, drive: str, steps: dict[st
 @pytest.mark.parametrize("drive", DRIVES)
 def test_a_source_that_depends_on_time(lab: Any, drive: str, steps: dict[str, Any]) -> None:
     """Everywhere the same: its integral, whatever the limit of a diffusion that does nothing."""
-    text, make = DRIVES[drive]
-    for seed in range(4):
-        draw = random.Random(seed)
-        end = 10 ** draw.uniform(-1, 2)
-        numbers, integral = make(draw, end)
-        case = lab.case({"u": f"{text} + D*dxx(u)"}, 4, parameters=numbers | {"D": 1e-6}, initial={"u": 0.0},
+    for seed, end, (numbers, integral) in drawn(drive):
+        case = lab.case({"u": f"{DRIVES[drive][0]} + D*dxx(u)"}, 4, parameters=numbers | {"D": 1e-6}, initial={"u": 0.0},
                         time={"end": end} | steps)  # fmt: skip
         values = lab.solve(case).fields["u"]
         assert np.ptp(values) == 0

@@ -217,6 +217,11 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return [Path(name) for name in dict.fromkeys([self.origin.name, *named])]
 
     @property
+    def law(self) -> str:
+        """The key that gives the equation: by its name, or by its rates."""
+        return "equation" if self.equation else "evolve"
+
+    @property
     def stem(self) -> str:
         """The case's short name, from which its output is named."""
         return Path(self.origin.name).stem or "case"

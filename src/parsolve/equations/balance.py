@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import sympy
 
 from parsolve.equations.levels import symbol
-from parsolve.equations.operators import ADVECTION, FACE_FLUXES, FLUXES, LINEAR, name_of
+from parsolve.equations.operators import ADVECTION, FACE_FLUXES, FLUXES, LINEAR, fluxes, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,9 +41,9 @@ def even(program: Program) -> frozenset[str]:
     inside: set[sympy.Symbol] = set()
     outside: set[sympy.Symbol] = set()
     for e in (e for stage in program.stages for e in stage.expressions):
-        fluxes = [s for s in sympy.preorder_traversal(e) if name_of(s) in FLUXES]
-        inside = inside.union(*(s.args[0].free_symbols for s in fluxes))
-        outside |= e.xreplace({s: s.args[1] for s in fluxes}).free_symbols
+        found = fluxes(e)
+        inside = inside.union(*(s.args[0].free_symbols for s in found))
+        outside |= e.xreplace({s: s.args[1] for s in found}).free_symbols
     return frozenset(s.name for s in inside - outside) & frozenset(program.arrays)
 
 

@@ -49,6 +49,11 @@ def has_operator(e: sympy.Basic) -> bool:
     return any(name_of(s) in OPERATORS for s in sympy.preorder_traversal(e))
 
 
+def fluxes(e: sympy.Basic) -> list[sympy.Basic]:
+    """The divergences of a coefficient times a gradient in it."""
+    return [s for s in sympy.preorder_traversal(e) if name_of(s) in FLUXES]
+
+
 def operands(e: sympy.Expr) -> tuple[sympy.Expr, ...]:
     """What an operator takes at neighbours; the wind of an advection is taken at the cell alone."""
     arguments: tuple[sympy.Expr, ...] = e.args

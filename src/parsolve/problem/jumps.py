@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import sympy
 
 from parsolve.domain.grid import AXES, slabs
-from parsolve.equations.operators import FLUXES, name_of
+from parsolve.equations.operators import fluxes
 from parsolve.equations.values import centres, evaluate
 from parsolve.problem.values import array
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import sympy
 
     from parsolve.domain.grid import Triple
     from parsolve.problem.problem import Problem
@@ -32,8 +31,7 @@ def coarse_sides(problem: Problem) -> list[tuple[str, str]]:
     """
     if problem.program.order == 2:
         return []
-    expressions = [e for stage in problem.program.stages for e in stage.expressions]
-    fluxes = {s.args for e in expressions for s in sympy.preorder_traversal(e) if name_of(s) in FLUXES}
+    found = {s.args for stage in problem.program.stages for e in stage.expressions for s in fluxes(e)}
     slopes = [
         (field, side)
         for field, sides in problem.conditions.items()
@@ -43,7 +41,7 @@ def coarse_sides(problem: Problem) -> list[tuple[str, str]]:
     return [
         (field, side)
         for field, side in slopes
-        if any(_jumps(problem, side, k) for k, u in fluxes if field in map(str, u.free_symbols))
+        if any(_jumps(problem, side, k) for k, u in found if field in map(str, u.free_symbols))
     ]
 
 
@@ -55,19 +53,22 @@ def _jumps(problem: Problem, side: str, k: sympy.Expr) -> bool:
     depth = min(BESIDE, grid.cells[axis])
     first = grid.cells[axis] - depth if side.endswith("max") else 0
     for start, shape in slabs(grid.side_shape(side)):
-        z, y, x = (first if d == axis else s for d, s in enumerate(start))
-        k_, j, i = (depth if d == axis else n for d, n in enumerate(shape))
-        size = np.abs(_values(problem, k, (z, y, x), (k_, j, i)))
+        start, shape = _with(start, axis, first), _with(shape, axis, depth)
+        size = np.abs(_values(problem, k, start, shape))
         one, other = (np.delete(size, end, axis) for end in (-1, 0))
         if (np.maximum(one, other) > JUMP * np.minimum(one, other)).any():
             return True
     return False
 
 
-def _values(problem: Problem, k: sympy.Expr, start: Triple, shape: Sequence[int]) -> np.ndarray:
+def _with(box: Triple, axis: int, number: int) -> Triple:
+    z, y, x = (number if d == axis else n for d, n in enumerate(box))
+    return z, y, x
+
+
+def _values(problem: Problem, k: sympy.Expr, start: Triple, shape: Triple) -> np.ndarray:
     """A coefficient on a box of cells."""
-    z, y, x = shape
     used = {s.name for s in k.free_symbols} & {*problem.program.arrays}
     known: dict[str, float | np.ndarray] = {**problem.parameters, "t": 0.0, **centres(problem.grid, start, shape)}
-    known |= {name: array(problem, name, start, (z, y, x)) for name in used}
-    return np.broadcast_to(evaluate(k, known), (z, y, x))
+    known |= {name: array(problem, name, start, shape) for name in used}
+    return np.broadcast_to(evaluate(k, known), shape)

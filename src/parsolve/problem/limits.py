@@ -160,7 +160,7 @@ def analyse(problem: Problem, ranges: Ranges, times: Sequence[float], samples: S
         least = float(np.abs(modes.values).max(axis=(1, 2), initial=0.0).min())
         if not least <= MARGIN * np.finfo(problem.dtype).max:
             text = f"rates of {least:.3g} are beyond {problem.dtype}: choose other units or parameters"
-            raise problem.case.error("equation" if problem.case.equation else "evolve", text)
+            raise problem.case.error(problem.case.law, text)
     return modes
 
 

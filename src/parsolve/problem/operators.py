@@ -74,7 +74,7 @@ def refuse_overflow(case: Case, grid: Grid, program: Program, parameters: Mappin
         for formula, value in zip(stage.coefficients, coefficients(stage, grid, parameters), strict=True):
             if not abs(value) <= most:
                 used = sorted({s.name for s in formula.free_symbols} & parameters.keys())
-                key = f"parameters.{used[0]}" if used else "equation" if case.equation else "evolve"
+                key = f"parameters.{used[0]}" if used else case.law
                 said = str(formula).replace("spacing.", "d")
                 text = f"the coefficient {said} is {value:.3g}, beyond {case.run.precision}: choose other units"
                 raise case.error(key, text)

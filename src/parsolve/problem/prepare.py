@@ -134,9 +134,13 @@ def prepare(problem: Problem, layout: Layout, comm: MPI.Intracomm) -> Prepared:
         check_finite(stepper.state, START, 0.0)
         known = {f.name.removesuffix("_t"): magnitude(f) for f in velocity.values()}
         with walls.blamed(comm):
-            renewal = Renewal(problem, work, stepper.state, lambda time: known or stepper.sizes_of_rates(time))
-            owner.callback(renewal.free)
             sizes = stepper.sizes_of_rates(0.0)
+
+            def speeds(time: float) -> dict[str, float]:
+                return known or (stepper.sizes_of_rates(time) if time else sizes)
+
+            renewal = Renewal(problem, work, stepper.state, speeds)
+            owner.callback(renewal.free)
             agree(comm, None if all(map(isfinite, sizes.values())) else NumericalError(NOT_FINITE))
             growth = Growth(stepper.state, sizes, lambda: renewal.growth)
             control = _control(problem, renewal, stepper)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from parsolve.case import Case, SideCondition
 
 LARGEST = 1 << 22
+KINDS = {"dirichlet": (1.0, 0.0, 0.0), "neumann": (0.0, 1.0, 0.0), "curvature": (0.0, 0.0, 1.0)}  # a, b, c
 
 
 def side_condition(
@@ -46,7 +47,7 @@ def side_condition(
     if condition.robin is not None:
         a, b, value = (face(v, f"{key}.robin[{i}]") for i, v in enumerate(condition.robin))
         return Condition(a, b, value, varies=varies)
-    for kind, a, b, c in (("dirichlet", 1.0, 0.0, 0.0), ("neumann", 0.0, 1.0, 0.0), ("curvature", 0.0, 0.0, 1.0)):
+    for kind, (a, b, c) in KINDS.items():
         given = getattr(condition, kind)
         if given is not None:
             value = face(given, f"{key}.{kind}")

@@ -10,6 +10,7 @@ import numpy as np
 
 from parsolve.domain.grid import AXES
 from parsolve.errors import NumericalError, ParsolveError, agree, is_agreed
+from parsolve.problem.sides import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -90,20 +91,17 @@ class Walls:
     def _finite(self, key: str, time: float, start: Triple, values: np.ndarray) -> np.ndarray:
         """The values, NaN where they are not finite; the first of these is kept as an error."""
         usable = np.abs(values) <= self._largest
-        if usable.all():
-            return values
-        usable |= self._beyond(start, values.shape)
+        if not usable.all() and not self._problem.program.has_corners:
+            usable |= self._beyond(start, values.shape)
         if usable.all():
             return values
         if self.error is None:
             self.error = self._error(key, time, start, values, usable)
         return np.where(usable, values, np.nan)
 
-    def _beyond(self, start: Triple, shape: Sequence[int]) -> np.ndarray | bool:
-        """The places of ghosts of ghosts, beyond the ends of the axes along a side, if nothing reads them."""
+    def _beyond(self, start: Triple, shape: Sequence[int]) -> np.ndarray:
+        """The places beyond the ends of the axes along a side: ghosts of ghosts, which only corners read."""
         beyond = np.zeros(shape, bool)
-        if self._problem.program.has_corners:
-            return False
         for d, n in enumerate(self._problem.grid.cells):
             if shape[d] > 1 and not self._problem.grid.periodic[d]:
                 index = np.arange(start[d], start[d] + shape[d]).reshape([-1 if i == d else 1 for i in range(3)])
@@ -123,5 +121,4 @@ class Walls:
         given, key = self._problem.case.boundary[field][side], f"boundary.{field}.{side}"
         if given.robin is not None:
             return f"{key}.robin[{PARTS.index(part)}]"
-        kinds = ("dirichlet", "neumann", "curvature")
-        return f"{key}.{next(kind for kind in kinds if getattr(given, kind) is not None)}"
+        return f"{key}.{next(kind for kind in KINDS if getattr(given, kind) is not None)}"
