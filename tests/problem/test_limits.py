@@ -150,6 +150,24 @@ def test_no_wave_of_leapfrog_grows_at_the_automatic_step(lab: Any, order: int) -
         assert SAFETY * 0.95 <= dt * np.sqrt(np.abs(values).max()) / 2 <= SAFETY * (1 + 1e-9), case
 
 
+@pytest.mark.parametrize("scheme", RK)
+def test_oscillations_of_linear_reactions_keep_their_size(lab: Any, scheme: str) -> None:
+    """To a tenth, at the automatic step; a step given in which they grow tenfold is refused."""
+    draw = random.Random(5)
+    for rates, start in (
+        ({"u": "-w*v", "v": "w*u"}, {"u": 1.0, "v": 0.0}),
+        ({"u": "w*v", "v": "0.01*laplace(u) - w*u"}, {"u": 1.0, "v": 0.0}),
+        ({"u": "w*v - 0.001*laplace(v)", "v": "0.001*laplace(u) - w*u"}, {"u": 0.0, "v": 1.0}),
+    ):
+        w, end = 10 ** draw.uniform(0, 1.3), draw.uniform(0.5, 2.0)
+        tables = {"parameters": {"w": w}, "initial": start, "length": 2.0}
+        size = np.hypot(*lab.solve(lab.case(rates, 8, time={"end": end, "scheme": scheme}, **tables)).fields.values())
+        assert 0 < size.max() < 1.11
+        given = {"dt": 0.9 / w, "end": 90 / w, "scheme": scheme, "unstable": "refuse"}
+        said = verdict(lab, lab.case(rates, 8, time=given, **tables))
+        assert ("grow in steps" in said) == (scheme not in UNDAMPED)
+
+
 def verdict(lab: Any, case: Tables) -> str:
     """What `check` says of a case, or the march before its first step: the same."""
     found = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from scipy.integrate import solve_ivp
 
 from parsolve.domain.processes import factorizations
 from parsolve.errors import NumericalError
+from parsolve.march.tableaus import SCHEMES
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -116,6 +118,26 @@ def test_what_steps_follow_is_the_solution(lab: Any, name: str) -> None:
         for field, values in solution.fields.items():
             wrong = np.abs(values.reshape(exact[field].shape) - exact[field]).max()
             assert wrong < 0.01 * (1 + np.abs(exact[field]).max()), seed
+
+
+@pytest.mark.parametrize("scheme", [name for name, s in SCHEMES.items() if s.derivative == 1])
+def test_bounded_growth_ends_at_its_bound(lab: Any, scheme: str) -> None:
+    """Where all cells are alike, a mean or an integral over a length of 1 is the value, and so is the solution.
+
+    Half way the derivative of the rate passes through zero, where no step is too long.
+    """
+    draw = random.Random(4)
+    rates = ("a*u*(1 - V)", "a*(1 - V**2)", "a*u*(1 - V) + 0.01*laplace(u)", "a - a*(1 + 30*t)*V")
+    for rate, value in itertools.product(rates, ("u", "mean(u)", "integral(u)", "mean(u**2)/u")):
+        a, start = 10 ** draw.uniform(0, 3), draw.uniform(0.001, 0.9)
+        case = lab.case({"u": rate.replace("V", f"({value})")}, 8, parameters={"a": a}, initial={"u": start},
+                        time={"end": 20 / a, "scheme": scheme})  # fmt: skip
+        exact = solve_ivp(
+            lambda t, u, a=a, rate=rate: eval(rate.replace("0.01*laplace(u)", "0"), {"a": a, "t": t, "u": u, "V": u}),
+            (0, 20 / a), [start], method="LSODA", rtol=1e-9, atol=1e-12,
+        )  # fmt: skip
+        values = lab.solve(case).fields["u"]
+        assert np.abs(values - exact.y[0, -1]).max() < 0.01, (rate, value, a, start)
 
 
 def test_an_alloy_separates_and_its_free_energy_falls(lab: Any) -> None:

@@ -160,7 +160,9 @@ def _rates(
     for stage in program.defines:
         (value,) = _linearise(stage, coefficients[stage.name], fields, theta)
         if stage.integral is not None:  # no wave but the constant changes it
-            value = _Dual(value.value * (1.0 if stage.is_mean else volume))
+            weight = np.where(theta.any(axis=1), 0.0, 1.0 if stage.is_mean else volume)
+            changes = {i: weight * derivative for i, derivative in value.tangent.items()}
+            value = _Dual(value.value * (1.0 if stage.is_mean else volume), changes)
             fields[f"integral {stage.integral}"] = value
         fields[stage.outputs[0]] = value
     return _linearise(program.rate, coefficients[program.rate.name], fields, theta)

@@ -21,16 +21,19 @@ SAFETY = 0.9  # of the limit: coefficients move while the equation marches
 SCANNED = 1 << 16  # values of a stability function at once
 
 
-def stable_step(scheme: Scheme, eigenvalues: np.ndarray, slow: float, duration: float) -> float:
+def stable_step(
+    scheme: Scheme, eigenvalues: np.ndarray, slow: float, duration: float, slack: float | None = None
+) -> float:
     """Safety times the largest dt at which no mode grows that should not.
 
     Args:
         scheme: of a first-order system; for leapfrog ``eigenvalues`` are those of u_tt = lambda u.
         eigenvalues: of all modes (complex, any shape).
-        slow: rate at which the equation itself may oscillate or grow; |R(dt lambda)| <= 1 + slow dt is accepted of
+        slow: rate at which the equation itself may oscillate or grow; |R(dt lambda)| <= 1 + slack dt is accepted of
             modes that are about as slow, 1 + 2 Re(lambda) dt of those that grow themselves
             (Lax & Richtmyer, Comm. Pure Appl. Math. 9 (1956) 267).
         duration: the step is not longer than this.
+        slack: by default slow.
 
     Raises:
         CaseError: the scheme is not stable for this equation at any useful step, or any step is.
@@ -44,7 +47,8 @@ def stable_step(scheme: Scheme, eigenvalues: np.ndarray, slow: float, duration: 
         return min(duration, SAFETY * 2 / float(np.sqrt(largest)))
     units, exponent = _units(eigenvalues, largest)
     with np.errstate(all="ignore"):
-        step = _largest(scheme, units, float(np.ldexp(slow, -exponent)))
+        slow, slack = (float(np.ldexp(rate, -exponent)) for rate in (slow, slow if slack is None else slack))
+        step = _largest(scheme, units, slow, slack)
         longest = float(np.ldexp(SAFETY * step, -exponent))
     if step * float(np.abs(units).max()) < 1e-3:
         raise CaseError(
@@ -54,7 +58,7 @@ def stable_step(scheme: Scheme, eigenvalues: np.ndarray, slow: float, duration: 
     return min(duration, longest)
 
 
-def excess(scheme: Scheme, eigenvalues: np.ndarray, slow: float, dt: float) -> float:
+def excess(scheme: Scheme, eigenvalues: np.ndarray, slow: float, dt: float, slack: float | None = None) -> float:
     """Ln of how much more than it should any mode grows in a step; at most 0 if the step is stable.
 
     The other arguments are those of ``stable_step``.
@@ -63,8 +67,8 @@ def excess(scheme: Scheme, eigenvalues: np.ndarray, slow: float, dt: float) -> f
     units, exponent = _units(eigenvalues, largest)
     with np.errstate(all="ignore"):
         if scheme.polynomial is not None:
-            slow, dt = float(np.ldexp(slow, -exponent)), float(np.ldexp(dt, exponent))
-            return float(_excess(scheme.polynomial, units, slow, dt))
+            slow, slack = (float(np.ldexp(rate, -exponent)) for rate in (slow, slow if slack is None else slack))
+            return float(_excess(scheme.polynomial, units, slow, slack, float(np.ldexp(dt, exponent))))
         root_exponent = exponent // 2
         values, dt = _scaled(units, exponent - 2 * root_exponent), float(np.ldexp(dt, root_exponent))
         half = 1 + 0.5 * dt * dt * values  # r^2 - 2 half r + 1 = 0
@@ -94,10 +98,13 @@ def _worst(growth: np.ndarray) -> np.ndarray:
     return worst
 
 
-def _excess(polynomial: Sequence[float], values: np.ndarray, slow: float, dt: np.ndarray | float) -> np.ndarray:
+def _excess(
+    polynomial: Sequence[float], values: np.ndarray, slow: float, slack: float, dt: np.ndarray | float
+) -> np.ndarray:
     dt = np.asarray(dt)[..., None]
     growing = np.maximum(values.real, 0.0)
-    allowed = np.where(np.abs(values) <= 2 * slow, slow, growing)  # fast modes must not grow unless they should
+    # fast modes must not grow unless they should
+    allowed = np.where(np.abs(values) <= 2 * slow, np.maximum(slack, growing), growing)
     z = dt * values
     r = np.full_like(z, polynomial[-1])
     for c in reversed(polynomial[:-1]):
@@ -105,11 +112,11 @@ def _excess(polynomial: Sequence[float], values: np.ndarray, slow: float, dt: np
     return _worst(np.log(np.maximum(np.abs(r), 1e-300)) - np.log1p(allowed * dt) - growing * dt)
 
 
-def _largest(scheme: RungeKutta, values: np.ndarray, slow: float) -> float:
+def _largest(scheme: RungeKutta, values: np.ndarray, slow: float, slack: float) -> float:
     """Largest dt for which every smaller one is stable too: scan up, many at once, then bisect."""
 
     def is_stable(dt: np.ndarray | float) -> np.ndarray:
-        return _excess(scheme.polynomial, values, slow, dt) <= 1e-14
+        return _excess(scheme.polynomial, values, slow, slack, dt) <= 1e-14
 
     largest, many = float(np.abs(values).max()), max(1, min(64, SCANNED // values.size))
     low, high, found = 0.0, 1e-5 / largest, False

@@ -42,6 +42,7 @@ PER_CHANGE = 4  # steps in the time that it takes to change
 WINDOWS, LOOKS = 64, 17  # parts of the time, and times in each, for rates that change with it
 ROUNDING = 1e-12  # of the growth in a step
 VISIBLE = float(np.log(10))  # growth of a mode over the march that is not accepted
+DRIFT = float(np.log(1.1))  # growth over the march of a mode that should keep its size
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,12 @@ class Modes:
     Attributes:
         values: their eigenvalues, of shape (states, waves, unknowns), uniform waves first.
         slow: rate at which uniform states oscillate or grow.
+        slack: rate at which modes about as slow may grow in steps that are too long for them.
     """
 
     values: np.ndarray
     slow: float
+    slack: float
 
     @property
     def rate(self) -> float:
@@ -69,8 +72,8 @@ class Modes:
     def times(self, factor: float) -> Modes:
         """Faster or slower ones; where nothing moves, 1 stays as it is and another factor is a rate of decay."""
         if self.rate or factor == 1:
-            return Modes(self.values * factor, self.slow)
-        return Modes(np.full((1, 1, 1), -factor + 0j), 0.0)
+            return Modes(self.values * factor, self.slow, self.slack)
+        return Modes(np.full((1, 1, 1), -factor + 0j), 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -156,7 +159,7 @@ def analyse(problem: Problem, ranges: Ranges, times: Sequence[float], samples: S
     box = _box(problem, ranges) | {"t": times}
     values, slow = eigenvalues(problem.program, _constants(problem), box, _volume(problem), samples)
     with np.errstate(all="ignore"):
-        modes = Modes(values * _closure_factor(problem), slow)
+        modes = Modes(values * _closure_factor(problem), slow, _slack(problem, slow))
         least = float(np.abs(modes.values).max(axis=(1, 2), initial=0.0).min())
         if not least <= MARGIN * np.finfo(problem.dtype).max:
             text = f"rates of {least:.3g} are beyond {problem.dtype}: choose other units or parameters"
@@ -191,7 +194,7 @@ def longest_step(problem: Problem, modes: Modes, factor: float = 1.0) -> float:
     uniform = float(np.abs(modes.values[:, 0, :]).max(initial=0.0))
     follows = 1 / uniform ** (1 / problem.scheme.derivative) if uniform else inf
     fast = modes.times(factor)
-    return stable_step(problem.scheme, fast.values, fast.slow, follows) if fast.rate else inf
+    return stable_step(problem.scheme, fast.values, fast.slow, follows, fast.slack) if fast.rate else inf
 
 
 def largest_step(problem: Problem) -> float:
@@ -225,14 +228,15 @@ def _doubts(
     end, grows = duration(problem), sawtooth(problem, modes)
     if grows and grows * end > VISIBLE:
         return [("time", _ill_posed(problem, grows), posed)]
-    grows = excess(problem.scheme, modes.values, modes.slow, given) if given else 0.0
-    if not given or grows <= ROUNDING or grows * max(1.0, end / given) <= VISIBLE:
+    if not given:
         return []
-    limit, name = _limit(problem, modes), problem.scheme.name
-    text = (
-        f"short waves grow in steps of {given:.3g}, the limit of {name} is about {limit:.3g}: use less, or dt = 'auto'"
-    )
-    return [("time.dt", text, certain)]
+    steps, scheme = max(1.0, end / given), problem.scheme
+    grows, uniform = (excess(scheme, v, modes.slow, given, modes.slack) for v in (modes.values, modes.values[:, :1]))
+    if grows <= ROUNDING or (grows * steps <= VISIBLE and (problem.depends.state or uniform * steps <= DRIFT)):
+        return []
+    limit, what = _limit(problem, modes), "oscillations" if uniform >= grows else "short waves"
+    text = f"{what} grow in steps of {given:.3g}, the limit of {scheme.name} is about {limit:.3g}"
+    return [("time.dt", f"{text}: use less, or dt = 'auto'", certain and grows * steps > VISIBLE)]
 
 
 def _limit(problem: Problem, modes: Modes) -> float:
@@ -240,7 +244,7 @@ def _limit(problem: Problem, modes: Modes) -> float:
     low, high = 0.0, 1e3 / modes.rate ** (1 / problem.scheme.derivative)
     for _ in range(60):
         middle = 0.5 * (low + high)
-        stable = excess(problem.scheme, modes.values, modes.slow, middle) <= ROUNDING
+        stable = excess(problem.scheme, modes.values, modes.slow, middle, modes.slack) <= ROUNDING
         low, high = (middle, high) if stable else (low, middle)
     return low
 
@@ -270,6 +274,18 @@ def _constants(problem: Problem) -> dict[str, tuple[float, ...]]:
 
 def _volume(problem: Problem) -> float:
     return prod(problem.grid.spacing) * problem.grid.size
+
+
+def _slack(problem: Problem, slow: float) -> float:
+    """The rate at which slow modes may grow that should not.
+
+    In a nonlinear equation they belong to states that pass, and what they grow to is bounded by others; in a linear one
+    they last for the whole march.
+    """
+    if problem.depends.state:
+        return slow
+    end = duration(problem)
+    return DRIFT / end if end < inf else DRIFT * slow / max(1.0, float(problem.case.time.steps or 0))
 
 
 def _closure_factor(problem: Problem) -> float:

@@ -171,8 +171,9 @@ class Renewal:
         if outside or rate is not None or self._depends.time or self._driven:
             self.dt, self.growth, error = on_root(self._comm, lambda: self._look(clock, rate, steps))
             agree(self._comm, error)
+            longer = self._depends.state and self.dt > (1 + CHANGE) * before
             is_last = clock.time >= duration(self.problem)
-            if self._driven and not is_last and self.problem.scheme.derivative == 1:
+            if (self._driven or longer) and not is_last and self.problem.scheme.derivative == 1:
                 self.dt = self._cautious(self.dt, clock.time)
             self._holds = on_root(self._comm, partial(self._until_changed, steps, before))
 
@@ -196,7 +197,7 @@ class Renewal:
         except CaseError as error:
             return self.dt, self.growth, NumericalError(f"{where}: {error}")
         modes, text = modes.times(faster), ""
-        too_long = excess(problem.scheme, modes.values, modes.slow, self.dt) * steps > WRONG
+        too_long = excess(problem.scheme, modes.values, modes.slow, self.dt, modes.slack) * steps > WRONG
         if too_long and not self._depends.time:  # the rates of times were known before
             text = f"the solution changed faster than steps of {self.dt:.3g} follow; give time.dt or time.tolerance"
         elif (problem.case.time.end or 0.0) - clock.time > MOST_STEPS * dt:
