@@ -194,3 +194,35 @@ def test_a_side_without_flux_is_a_mirror(condition: Condition | None, depth: int
     wanted = np.pad(f.owned, ((0, 0), (depth, depth), (depth, depth)), mode="symmetric")
     inner = slice(8 - depth, depth - 8 or None)
     np.testing.assert_array_equal(f.array[:, inner, inner], wanted)
+
+
+@pytest.mark.parametrize("turns", [True, False])
+@pytest.mark.parametrize("part", ["value", "a", "b"])
+@pytest.mark.parametrize("given", ["number", "function", "of time"])
+@pytest.mark.parametrize("cells", [(2, 5, 4), (5, 1, 6)], ids=str)
+def test_a_field_beyond_an_anti_periodic_end_is_the_cell_that_is_meant_with_the_opposite_sign(
+    cells: tuple[int, int, int], given: str, part: str, turns: bool
+) -> None:
+    """Also in the ghosts of a wall, however often it goes round: the value turns as the field does, a and b do not.
+
+    A field that does not turn is met by the value as it is.
+    """
+    depth, grid = 2, Grid(tuple("xyz"), cells, (0.0,) * 3, (0.5,) * 3, (True, False, True), (True, False, True))
+    sub = regular(grid, MPI.COMM_SELF, (1, 1, 1), depth)
+
+    def face(time: float, start: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
+        z, x = ((start[d] + np.arange(shape[d])) % cells[d] for d in (0, 2))
+        return (2.0 + time * (given == "of time") + z[:, None, None] + 0.1 * x) * np.ones(shape)
+
+    parts: dict[str, Any] = {"a": 1.0, "b": 0.5, "value": 3.0} | ({part: face} if given != "number" else {})
+    condition = Condition(**parts, varies=given == "of time", turns=turns)
+    field = Field("u", sub, "float64")
+    field.owned[...] = np.random.default_rng(1).random(cells)
+    options: dict[str, Any] = {"depth": depth, "boundary_depth": depth, "base": 1, "signed": turns}
+    exchange = HaloExchange([field], {"u": dict.fromkeys(("ymin", "ymax"), condition)}, **options)
+    exchange.fill(0.7)
+    exchange.free()
+    z, _, x = np.indices(field.array.shape) - np.reshape(field.origin, (3, 1, 1, 1))
+    sign = 1.0 - 2.0 * ((z // cells[0] + x // cells[2]) % 2) * turns
+    meant = field.array[(z % cells[0]) + depth, np.indices(field.array.shape)[1], (x % cells[2]) + depth]
+    np.testing.assert_array_equal(field.array, sign * meant)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from parsolve.problem.pose import pose
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from mpi4py import MPI
 
 
 def heat(**tables: Any) -> Any:
@@ -68,3 +71,43 @@ def test_a_tolerance_that_the_precision_cannot_meet_is_refused(scheme: str, prec
         named = float(str(caught.value).split("at least ")[1].split()[0])
         assert named >= least
         pose(heat(time=time | {"tolerance": named}, run={"precision": precision}))
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("order", [2, 8])
+@pytest.mark.parametrize(("axis", "wall"), [("x", "y"), ("y", "x"), ("x", "z")])
+@pytest.mark.parametrize(
+    ("rate", "low", "high"),
+    [
+        ("dxy(u)", {"dirichlet": "sin(pi*s)"}, {"neumann": "cos(t)*sin(pi*s)"}),
+        ("dx(dy(u)**2*u) + dy(dx(u)**2*u)", {"dirichlet": "sin(pi*s)"}, {"curvature": "sin(3*pi*s)"}),
+        ("dxy(u)", {"robin": ["2 + cos(2*pi*s)", -1, "sin(pi*s)"]}, {"robin": [1, "3 + sin(2*pi*s)", "sin(pi*s)"]}),
+        ("div(k*grad(u)) + dxy(u)", {"neumann": "sin(pi*s)"}, {"neumann": "cos(pi*s)"}),
+    ],
+)
+def test_half_of_a_periodic_axis_with_two_opposite_halves_is_an_anti_periodic_one(
+    lab: Any, comm: MPI.Intracomm, rate: str, low: Any, high: Any, axis: str, wall: str, order: int
+) -> None:
+    """Whatever walls impose along it, also on intermediate fields; coefficients are the same in both halves."""
+    axes = "xyz" if wall == "z" else "xy"
+    rate = f"{rate} + dxy(cube) + u*dxy(square)"
+    define = {"cube": "u**2*laplace(u)", "square": "u*laplace(u)"}
+
+    def along(side: dict[str, Any]) -> dict[str, Any]:
+        return json.loads(json.dumps(side).replace("*s)", f"*{axis})"))
+
+    sides = {f"{wall}min": along(low), f"{wall}max": along(high)}
+    squares = {f"{wall}min": along({"dirichlet": "sin(pi*s)**2"})}
+    found = []
+    for halves in (2, 1):
+        case = lab.case(
+            {"u": rate if wall != "z" else rate.replace("dxy", "dxz")}, *(32 * halves if a == axis else 16 for a in axes),
+            length=[float(halves) if a == axis else 1.0 for a in axes], periodic=axis if halves == 2 else "",
+            define=define, fields={"k": f"where(sin(2*pi*{axis}) > 0.3, 5, 1)*where({wall} > 0.1, 3, 1)"}, run={"order": order},
+            initial={"u": f"sin(pi*{axis})*(1 + {wall}) + 0.3*cos(3*pi*{axis})"},
+            boundary={"u": sides, "cube": sides, "square": squares}, time={"steps": 2, "dt": 1e-7, "scheme": "rk4"},
+        )  # fmt: skip
+        case["grid"][axis]["periodic"] = True if halves == 2 else "anti"
+        found.append(lab.solve(case, comm).fields["u"])
+    half = found[0].take(range(32), -1 - "xyz".index(axis))
+    assert np.abs(half - found[1]).max() < 1e-12 * np.abs(half).max()

@@ -204,7 +204,7 @@ def test_stages_of_different_radii_wait_for_edges(lab: Any, solo: MPI.Intracomm,
 def test_edges_of_anti_periodic_ends_that_are_closed_in_the_tile(
     lab: Any, solo: MPI.Intracomm, cells: tuple[int, ...], tile: Any
 ) -> None:
-    """Values of a condition keep their sign beyond the end, in the first update of a pass as in the others."""
+    """Values of a condition change their sign beyond the end, in the first update of a pass as in the others."""
     case = lab.case(
         {"u": "dxy(u)"}, *cells, periodic="x", time={"steps": 4, "dt": 1e-3, "scheme": "euler"},
         boundary={"u": {side: {"dirichlet": "1 + x + t"} for side in ("ymin", "ymax")}},

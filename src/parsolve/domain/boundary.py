@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from parsolve.domain.field import Field
-    from parsolve.domain.grid import Subdomain, Triple
+    from parsolve.domain.grid import Grid, Subdomain, Triple
 
 CLOSURE_ORDER = 4
 ENDS = ("min", "max")
@@ -43,7 +43,8 @@ class Condition:
     a, b and value are numbers, or functions of (time, start, shape) that give the values on the cells of a box one cell
     thick; ``varies`` says whether any of them depends on time.  c is 0 or, with a = b = 0, 1.  ``mirrors``: the
     ghosts are the mirror image of the field, and a, b, c and value those of du/dn = 0.  ``coarse``: it is closed as at
-    order 2.
+    order 2.  ``turns``: beyond the end of an anti-periodic axis along the side the value has the opposite sign, as has
+    the field; a and b begin again.
     """
 
     a: float | Face
@@ -53,6 +54,7 @@ class Condition:
     varies: bool = False
     mirrors: bool = False
     coarse: bool = False
+    turns: bool = True
 
     def closure(self, base: int, depth: int) -> int:
         """Owned cells that ``depth`` ghosts are made of where a Dirichlet condition reads ``base``.
@@ -161,6 +163,23 @@ def _inverse(rows: list[list[Fraction]]) -> list[list[Fraction]]:
     return [row[n:] for row in work]
 
 
+def _turned(value: float | Face, grid: Grid, axis: int) -> float | Face:
+    """The value on a side with the opposite sign wherever an odd number of anti-periodic ends is between."""
+    along = [d for d in range(3) if grid.anti[d] and d != axis]
+    if not along or (not callable(value) and value == 0):
+        return value
+
+    def face(time: float, start: Triple, shape: Triple) -> np.ndarray:
+        rounds = np.zeros((1, 1, 1), int)
+        for d in along:
+            index = np.arange(start[d], start[d] + shape[d]).reshape([-1 if i == d else 1 for i in range(3)])
+            rounds = rounds + index // grid.cells[d]
+        values = value(time, start, shape) if callable(value) else np.full(shape, value)
+        return np.where(rounds % 2, -values, values)
+
+    return face
+
+
 class BoundaryFill:
     """Physical ghosts of fields on the sides of one axis.
 
@@ -229,7 +248,7 @@ class BoundaryFill:
         for k in range(depth):
             ghost.weight[k][:points] = weights[k].tolist()
             ghost.value_weight[k] = float(values[k])
-        faces = {"value": condition.value}
+        faces = {"value": _turned(condition.value, sub.grid, axis) if condition.turns else condition.value}
         if mixed:
             slope, ghost.slope_value = slope_weights(spacing, points)
             ghost.slope[:points] = slope.tolist()

@@ -10,6 +10,7 @@ import numpy as np
 
 from parsolve.domain.grid import Grid
 from parsolve.equations.catalogue import CATALOGUE
+from parsolve.equations.parity import odd
 from parsolve.equations.program import build
 from parsolve.equations.user import RESERVED, user_equation
 from parsolve.errors import on_root
@@ -79,6 +80,9 @@ def pose(case: Case, comm: MPI.Comm | None = None) -> Problem:
             raise case.error("output.fields", f"'{name}' is there twice")
         if name not in program.unknowns:
             raise case.error("output.fields", f"no field '{name}' is marched", program.unknowns)
+    if any(grid.anti):
+        for name in conditions.keys() - odd(program):
+            conditions[name] = {side: replace(c, turns=False) for side, c in conditions[name].items()}
     problem = Problem(case, grid, equation, program, scheme, parameters, conditions)
     coarse = coarse_sides(problem) if comm is None else on_root(comm, lambda: coarse_sides(problem))
     for name, side in coarse:

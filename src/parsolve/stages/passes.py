@@ -138,8 +138,6 @@ class _Builder:
         self.corners = any(op.corners for op in self.operators)
         self.closure = max(op.closure for op in self.operators)
         self.depth = max(op.radius for op in self.operators)  # of physical ghosts
-        grid, processes = self.sub.grid, self.sub.processes
-        self._turns = any(grid.anti[d] and is_closed(grid, processes, d, whole) for d in range(3))
         self.live: dict[int, Field] = {}
         self.entries: list[StageEntry] = []
         self.timed: list[tuple[Args, int]] = []
@@ -218,12 +216,11 @@ class _Builder:
         if not fields:
             return
         made = id(fields[0]) in self._written  # else they were exchanged
-        again = op.corners and self._turns  # as beyond the end of such an axis values of conditions keep their sign
         for axis in (2, 1, 0):
             if is_closed(sub.grid, sub.processes, axis, self.whole):
                 self._add_wrap(fields, axis, op.radius, self._slab(axis, box, op, not made))
             for side in (0, 1):
-                if sub.is_physical(axis, side) and (made or again):
+                if sub.is_physical(axis, side) and made:
                     self._add_fill(fields, axis, side, self._slab(axis, box, op), op, n)
         self._ghosts |= {id(f): op.radius for f in fields}
 
