@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from parsolve.errors import NumericalError
+from parsolve.errors import CaseError, NumericalError
+from parsolve.problem.plan import check
 from parsolve.problem.values import coefficient_fields
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+RATES = [
+    "laplace(u) + k",
+    "u*k",
+    "div(k*grad(u))",
+    "laplace(k*u)",
+    "dxy(k*u)",
+    "dx(k) + dyy(u)",
+    "upwind(vector(k, 1), u)",
+]
 
 
 def test_the_name_of_a_parameter_changes_no_value(lab: Any) -> None:
@@ -59,3 +73,35 @@ def test_what_the_precision_does_not_hold_is_one_error_and_no_warning(lab: Any, 
     )
     with pytest.raises(NumericalError, match="not finite"):
         lab.solve(case)
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize(("order", "wall"), [(2, None), (4, {"dirichlet": 0.5})])
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("place", [(-1, 3), (-1, -1), (-2, 3), (4, -1), (16, 12), (17, 4)])
+def test_a_coefficient_must_be_finite_beyond_a_wall_where_rates_depend_on_it(
+    lab: Any, comm: MPI.Intracomm, rate: str, order: int, place: tuple[int, int], wall: Any
+) -> None:
+    """And nowhere else; then `check` and all ranks say the same."""
+    x, y = ((index + 0.5) / 16 for index in place)
+    boundary = {"u": {side: wall for side in ("xmin", "xmax", "ymin") if wall}}
+
+    def case(value: float) -> dict[str, Any]:
+        k = f"1/where(abs(x - {x}) + abs(y - {y}) < 0.01, {1 / value}, 1)"
+        return lab.case(
+            {"u": rate}, 16, 12, length=[1.0, 0.75], periodic="", fields={"k": k}, boundary=boundary,
+            run={"order": order}, time={"steps": 1, "dt": 1e-6},
+        )  # fmt: skip
+
+    u = np.random.default_rng(1).random((12, 16))
+    is_read = (lab.rate(case(2.0))(u=u)["u"] != lab.rate(case(1.0))(u=u)["u"]).any()
+    if is_read:
+        with pytest.raises(CaseError, match=r"fields\.k: the value is inf at x = ") as caught:
+            lab.solve(case(np.inf), comm)
+        assert caught.value.ranks == comm.size
+        assert len(set(comm.allgather(str(caught.value)))) == 1
+        with pytest.raises(CaseError, match=r"fields\.k: the value is inf at x = "):
+            check(lab.pose(case(np.inf)).case, comm.size)
+    else:
+        check(lab.pose(case(np.inf)).case, comm.size)
+        np.testing.assert_array_equal(*(lab.solve(case(v), comm).fields["u"] for v in (1.0, np.inf)))

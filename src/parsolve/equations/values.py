@@ -225,6 +225,7 @@ def fill(
     time: float = 0.0,
     parameters: Mapping[str, float] | None = None,
     key: str = "",
+    finite: bool = True,
 ) -> NDArray[np.float64]:
     """The value at the centres of the cells of a box, as an array (z, y, x).
 
@@ -239,10 +240,11 @@ def fill(
         time: the value of t.
         parameters: more names and their values.
         key: where the value stands in the case, for messages.
+        finite: whether values must be.
 
     Raises:
         ExpressionError: the text is not an expression of these names.
-        CaseError: the value at some cell is not finite.
+        CaseError: the value at some cell is not finite and must be.
     """
     box = (int(shape[0]), int(shape[1]), int(shape[2]))
     environment: dict[str, ArrayLike] = {**(parameters or {}), "t": time, **centres(grid, start, box)}
@@ -256,7 +258,8 @@ def fill(
     else:
         found = float(value)
     result = np.full(box, found, np.float64)
-    _require_finite(result, environment, start, key)
+    if finite:
+        _require_finite(result, environment, start, key)
     return result
 
 

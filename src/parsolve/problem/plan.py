@@ -22,7 +22,7 @@ from parsolve.problem.peclet import peclet_warnings
 from parsolve.problem.pose import pose
 from parsolve.problem.renewal import renews
 from parsolve.problem.times import count_steps, first_length
-from parsolve.problem.values import array, initial
+from parsolve.problem.values import array, initial, look_beyond
 from parsolve.problem.walls import Walls
 from parsolve.store.source import look_at
 
@@ -84,6 +84,7 @@ def check(case: Case, ranks: int) -> Plan:
     seen, unseen = _looked_at(problem)
     extrema = {name: _extrema(seen, partial(initial, seen, name)) for name in program.unknowns}
     extrema |= {name: _extrema(seen, partial(array, seen, name)) for name in program.arrays}
+    look_beyond(seen, (0, 0, 0), seen.grid.cells)
     for name in problem.velocities:
         _extrema(seen, partial(initial, seen, name))
     Walls(seen).look((0, 0, 0), seen.grid.cells)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from parsolve.domain.boundary import CLOSURE_ORDER, MIRROR, Condition, closure_base
+from parsolve.equations.balance import even
 from parsolve.problem.dependence import Dependence
 from parsolve.store.frames import FieldInfo
 
@@ -44,6 +45,11 @@ class Problem:
     def depends(self) -> Dependence:
         """What the longest stable step depends on."""
         return Dependence.of(self.program)
+
+    @cached_property
+    def even(self) -> frozenset[str]:
+        """The coefficient fields that are mirrored where all unknowns are."""
+        return even(self.program)
 
     @property
     def dtype(self) -> np.dtype:

@@ -14,13 +14,12 @@ from parsolve.domain.boundary import ENDS
 from parsolve.domain.field import Field
 from parsolve.domain.grid import AXES, slabs
 from parsolve.domain.halo import HaloExchange
-from parsolve.equations.balance import even
 from parsolve.equations.values import fill
 from parsolve.errors import CaseError, agreed
 from parsolve.store.source import array_block, read_block
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from parsolve.case import Value
     from parsolve.domain.grid import Grid, Subdomain, Triple
@@ -38,15 +37,15 @@ def initial(problem: Problem, name: str, start: Triple, shape: Triple) -> np.nda
     return _values(problem, problem.case.initial.get(name, 0.0), f"initial.{name}", start, shape)
 
 
-def array(problem: Problem, name: str, start: Triple, shape: Triple) -> np.ndarray:
+def array(problem: Problem, name: str, start: Triple, shape: Triple, *, finite: bool = True) -> np.ndarray:
     """Values of a coefficient field on a box of global cells, shape (z, y, x), float64.
 
     Raises:
-        CaseError: an expression or file is wrong.
+        CaseError: an expression or file is wrong, or its values are not finite and must be.
     """
     if name not in problem.case.fields:
         return _values(problem, f"noise(seed={name.removeprefix('noise_')})", name, start, shape)
-    return _values(problem, problem.case.fields[name], f"fields.{name}", start, shape)
+    return _values(problem, problem.case.fields[name], f"fields.{name}", start, shape, finite)
 
 
 def noise(problem: Problem, start: Triple, shape: Triple) -> np.ndarray:
@@ -60,11 +59,11 @@ def is_formula(problem: Problem, name: str) -> bool:
     return value is not None and not isinstance(value, FileValue) and not NOISE.search(str(value))
 
 
-def _values(problem: Problem, value: Value, key: str, start: Triple, shape: Triple) -> np.ndarray:
+def _values(problem: Problem, value: Value, key: str, start: Triple, shape: Triple, finite: bool = True) -> np.ndarray:
     with problem.case.located():
         if isinstance(value, FileValue):
             return stored(value, problem.grid, start, shape, key)
-        return fill(value, problem.grid, start, shape, parameters=problem.parameters, key=key)
+        return fill(value, problem.grid, start, shape, parameters=problem.parameters, key=key, finite=finite)
 
 
 def stored(value: FileValue, grid: Grid, start: Triple, shape: Triple, key: str) -> np.ndarray:
@@ -86,6 +85,9 @@ def coefficient_fields(problem: Problem, sub: Subdomain) -> dict[str, Field]:
 
     Beyond a physical face formulas are evaluated as they are and anything else is mirrored; so are formulas that only
     multiply gradients in fluxes, where all unknowns are.
+
+    Raises:
+        CaseError: a value that is read is not finite; the same one on all ranks.
     """
     fields = {name: Field(name, sub, problem.dtype, -1 - i) for i, name in enumerate(problem.program.arrays)}
     if not fields:
@@ -93,34 +95,81 @@ def coefficient_fields(problem: Problem, sub: Subdomain) -> dict[str, Field]:
     with agreed(sub.comm):
         for name, f in fields.items():
             set_values(f, partial(array, problem, name))
+        look_beyond(problem, sub.start, sub.shape)
     exchange = HaloExchange(
         list(fields.values()), {}, depth=sub.ghosts, boundary_depth=problem.program.radius, base=1, signed=False
     )
     exchange.fill(0.0)
     exchange.free()
-    mirrored = even(problem.program)
     for name, f in fields.items():
-        if is_formula(problem, name):
-            _continue_formula(problem, f, name in mirrored)
+        for axis, side in _continued(problem, name):
+            if sub.is_physical(axis, side):
+                _continue_formula(problem, f, axis, side)
     return fields
 
 
-def _continue_formula(problem: Problem, f: Field, is_even: bool) -> None:
+def _continued(problem: Problem, name: str) -> list[tuple[int, int]]:
+    """Axes and sides beyond which a coefficient field goes on by its formula."""
+    if not is_formula(problem, name):
+        return []
+    grid, is_even = problem.grid, name in problem.even
+    sides = [(axis, side) for axis in range(3) if not grid.periodic[axis] for side in (0, 1)]
+    return [(a, s) for a, s in sides if not (is_even and problem.is_mirror(f"{AXES[a]}{ENDS[s]}"))]
+
+
+def look_beyond(problem: Problem, start: Triple, shape: Triple) -> None:
+    """Look at the values of formulas beyond walls that rates at a box of cells read; others need not be finite.
+
+    Raises:
+        CaseError: one is not finite.
+    """
+    for name in problem.program.arrays:
+        for axis, side in _continued(problem, name):
+            if start[axis] + shape[axis] * side == problem.grid.cells[axis] * side:
+                for first, extent in _read_beyond(problem, name, axis, side, start, shape):
+                    for part, size in slabs(extent):
+                        place = [a + b for a, b in zip(first, part, strict=True)]
+                        try:
+                            _periodic_image(problem, name, place, size)
+                        except CaseError as error:
+                            raise CaseError(f"{error}, and beyond a wall where rates read it") from None
+
+
+def _read_beyond(
+    problem: Problem, name: str, axis: int, side: int, start: Triple, shape: Triple
+) -> Iterator[tuple[Triple, Triple]]:
+    """Starts and shapes of what is read of a coefficient field beyond a wall, from a box of cells beside it."""
+    deepest: dict[Triple, int] = {}  # by displacement along the wall
+    for stage in problem.program.stages:
+        for op in stage.operations:
+            if op.name == "load" and stage.inputs[op.data[0]] == name:
+                along, outward = list(op.data[1]), op.data[1][axis] * (1 if side else -1)
+                along[axis] = 0
+                z, y, x = along
+                deepest[z, y, x] = max(deepest.get((z, y, x), 0), outward)
+    for along_wall, depth in deepest.items():
+        if depth > 0:
+            first, extent = [a + b for a, b in zip(start, along_wall, strict=True)], list(shape)
+            first[axis], extent[axis] = problem.grid.cells[axis] if side else -depth, depth
+            yield (first[0], first[1], first[2]), (extent[0], extent[1], extent[2])
+
+
+def _continue_formula(problem: Problem, f: Field, axis: int, side: int) -> None:
+    """Set the ghosts of a coefficient field beyond a wall."""
     sub = f.subdomain
-    first = [s - g for s, g in zip(sub.start, sub.ghosts, strict=True)]
-    extent = [n + 2 * g for n, g in zip(sub.shape, sub.ghosts, strict=True)]
-    for axis in range(3):
-        for side in (0, 1):
-            if sub.is_physical(axis, side) and not (is_even and problem.is_mirror(f"{AXES[axis]}{ENDS[side]}")):
-                start, shape, index, depth = list(first), list(extent), [slice(None)] * 3, sub.ghosts[axis]
-                shape[axis] = depth
-                start[axis] = sub.stop[axis] if side else sub.start[axis] - depth
-                index[axis] = slice(-depth, None) if side else slice(0, depth)
-                with np.errstate(over="ignore"):
-                    f.array[tuple(index)] = _periodic_image(problem, f.name, start, shape)
+    start = [s - g for s, g in zip(sub.start, sub.ghosts, strict=True)]
+    shape = [n + 2 * g for n, g in zip(sub.shape, sub.ghosts, strict=True)]
+    index, depth = [slice(None)] * 3, sub.ghosts[axis]
+    shape[axis] = depth
+    start[axis] = sub.stop[axis] if side else sub.start[axis] - depth
+    index[axis] = slice(-depth, None) if side else slice(0, depth)
+    with np.errstate(over="ignore"):
+        f.array[tuple(index)] = _periodic_image(problem, f.name, start, shape, finite=False)
 
 
-def _periodic_image(problem: Problem, name: str, start: Sequence[int], shape: Sequence[int]) -> np.ndarray:
+def _periodic_image(
+    problem: Problem, name: str, start: Sequence[int], shape: Sequence[int], *, finite: bool = True
+) -> np.ndarray:
     """Values of a coefficient field on a box; beyond a periodic axis those of the cells that are meant."""
     values = np.empty(shape)
     pieces = []
@@ -133,7 +182,8 @@ def _periodic_image(problem: Problem, name: str, start: Sequence[int], shape: Se
             done += length
         pieces.append(along)
     for z, y, x in itertools.product(*pieces):
-        values[z[2], y[2], x[2]] = array(problem, name, (z[0], y[0], x[0]), (z[1], y[1], x[1]))
+        start, shape = (z[0], y[0], x[0]), (z[1], y[1], x[1])
+        values[z[2], y[2], x[2]] = array(problem, name, start, shape, finite=finite)
     return values
 
 
