@@ -144,7 +144,8 @@ def array_case(array: bool, folder: Path) -> parsolve.Case:
     values = {"u": rng.random((11, 9)), "k": 1 + rng.random((1, 11, 9)), "v": rng.random(11)}
 
     def of(name: str) -> Any:
-        np.save(folder / f"{name}.npy", values[name])
+        if MPI.COMM_WORLD.rank == 0:
+            np.save(folder / f"{name}.npy", values[name])
         return values[name] if array else {"file": folder / f"{name}.npy"}
 
     return parsolve.make_case(
@@ -157,9 +158,9 @@ def array_case(array: bool, folder: Path) -> parsolve.Case:
     )
 
 
-def test_arrays_are_taken_as_files_are(comm: MPI.Intracomm, shared_tmp: Path, tmp_path: Path) -> None:
+def test_arrays_are_taken_as_files_are(comm: MPI.Intracomm, shared_tmp: Path) -> None:
     for kind in ("array", "file"):
-        parsolve.solve(array_case(kind == "array", tmp_path), shared_tmp / f"{kind}.h5", comm=comm)
+        parsolve.solve(array_case(kind == "array", shared_tmp), shared_tmp / f"{kind}.h5", comm=comm)
     with parsolve.open_result(shared_tmp / "array.h5") as a, parsolve.open_result(shared_tmp / "file.h5") as b:
         assert np.array_equal(a.read("u", -1), b.read("u", -1))
         assert "array of shape (11, 9), float64 (sha256 " in a.provenance["case"]
@@ -264,3 +265,53 @@ def test_only_a_communicator_solves() -> None:
     )
     with pytest.raises(CaseError, match="comm is a communicator"):
         parsolve.solve(case, "a.h5", comm=3)  # type: ignore[arg-type]
+
+
+@pytest.mark.mpi(min_size=2)
+@pytest.mark.parametrize(
+    ("tables", "out", "key"),
+    [
+        ({"initial": {"u": np.linspace(0, 2, 24)}}, "a.h5", "initial.u"),
+        ({"initial": {"u": np.linspace(0, 1, 24, dtype=np.float32)}}, "a.h5", "initial.u"),
+        ({"initial": {"u": "x"}}, "a.h5", "initial.u"),
+        ({"parameters": {"D": 0.3}}, "a.h5", "parameters.D"),
+        ({"fields": {"k": "x"}}, "a.h5", "fields.k"),
+        ({"grid": {"x": {"cells": 25}}}, "a.h5", "grid.x.cells"),
+        ({"time": {"end": 2e-3}}, "a.h5", "time.end"),
+        ({"run": {"order": 4}}, "a.h5", "run.order"),
+        ({"boundary": {"u": {"xmin": {"neumann": 0.0}}}}, "a.h5", "boundary.u.xmin.dirichlet"),
+        ({}, "b.h5", "out"),
+        (None, "a.h5", "solve: expected a case"),
+    ],
+)
+def test_ranks_that_hold_different_cases_are_told_so_together(
+    comm: MPI.Intracomm, shared_tmp: Path, tables: dict[str, Any] | None, out: str, key: str
+) -> None:
+    """Whichever rank differs and in whatever; where none does the case is solved."""
+    base = parsolve.make_case(
+        evolve={"u": "D*laplace(u)"}, parameters={"D": 0.1}, grid={"x": {"cells": 24, "range": (0, 1)}},
+        initial={"u": np.linspace(0, 1, 24)}, boundary={"u": {"xmin": {"dirichlet": 0}}}, time={"end": 1e-3},
+    )  # fmt: skip
+    for odd_one in range(1, comm.size):
+        case, name = base, "a.h5"
+        if comm.rank == odd_one:
+            case, name = parsolve.make_case(base, tables) if tables is not None else None, out  # type: ignore[assignment]
+        with pytest.raises(CaseError) as caught:
+            parsolve.solve(case, shared_tmp / name, comm=comm)
+        assert len(set(comm.allgather(str(caught.value)))) == 1
+        if tables is not None:
+            assert f"the ranks hold different cases: {key} on rank {odd_one} is not that of rank 0" in str(caught.value)
+        else:
+            assert key in str(caught.value)
+    assert parsolve.solve(base, shared_tmp / "a.h5", comm=comm, force=True).steps > 0
+
+
+@pytest.mark.mpi(min_size=2)
+def test_the_order_of_fields_is_part_of_a_case(comm: MPI.Intracomm, shared_tmp: Path) -> None:
+    """Sets of names are in another order in each process."""
+    names = "ab" if comm.rank else "ba"
+    case = parsolve.make_case(
+        HEAT, equation=None, evolve={n: f"laplace({n})" for n in names}, initial={n: "x" for n in "ab"}
+    )
+    with pytest.raises(CaseError, match=r"different cases: the order of keys from evolve\.b on rank 1"):
+        parsolve.solve(case, shared_tmp / "a.h5", comm=comm)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parsolve.case import Case
 from parsolve.case.tables import DEEPEST, merge
 from parsolve.domain import launch
-from parsolve.errors import CaseError, SetupError
+from parsolve.errors import CaseError, SetupError, agree, agreed
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -50,15 +51,11 @@ def solve(case: Case, out: str | Path, comm: MPI.Intracomm | None = None, force:
     """Solve a case, write its result and return what was done; collective on ``comm``.
 
     Without ``comm`` this process solves it alone, unless a launcher started several: then there is no telling whether
-    they share the case or each has its own.
+    they share the case or each has its own. Ranks that share one must hold the same, arrays included.
 
     Raises:
         ParsolveError: the same one on all ranks.
     """
-    if not isinstance(case, Case):
-        raise CaseError(f"solve: expected a case, of make_case(...) or Case.load(name), got {case!r}")
-    if not isinstance(out, str | os.PathLike) or not isinstance(os.fspath(out), str):
-        raise CaseError(f"solve: expected the name of the result, such as 'heat.h5', got {out!r}")
     launched = launch.launched()
     if comm is None and launched is not None and launched[2] > 1:
         raise SetupError(
@@ -71,7 +68,46 @@ def solve(case: Case, out: str | Path, comm: MPI.Intracomm | None = None, force:
 
     if comm is not None and not isinstance(comm, MPI.Intracomm):
         raise CaseError(f"solve: comm is a communicator, such as MPI.COMM_WORLD, got {comm!r}")
-    return run(case, MPI.COMM_SELF if comm is None else comm, Path(out), force)
+    ranks = MPI.COMM_SELF if comm is None else comm
+    with agreed(ranks):
+        if not isinstance(case, Case):
+            raise CaseError(f"solve: expected a case, of make_case(...) or Case.load(name), got {case!r}")
+        if not isinstance(out, str | os.PathLike) or not isinstance(os.fspath(out), str):
+            raise CaseError(f"solve: expected the name of the result, such as 'heat.h5', got {out!r}")
+    if ranks.size > 1:
+        _require_same(ranks, _items({**case.to_dict(), "out": os.fspath(out), "force": force}))
+    return run(case, ranks, Path(out), force)
+
+
+def _items(tables: Mapping[str, Any], key: str = "") -> dict[str, str]:
+    """The values of nested tables as texts, by their dotted keys."""
+    found: dict[str, str] = {}
+    for name, value in tables.items():
+        is_table = isinstance(value, dict) and "file" not in value  # which an array is named in
+        found |= _items(value, f"{key}{name}.") if is_table else {f"{key}{name}": repr(value)}
+    return found
+
+
+def _require_same(comm: MPI.Intracomm, items: dict[str, str]) -> None:
+    """Refuse a case that is not that of rank 0, in its order of keys too, which is that of fields; collective.
+
+    Raises:
+        CaseError: some rank has another one.
+    """
+    own = sha256(repr(items).encode("utf-8", "surrogatepass")).digest()
+    is_same: bool = comm.bcast(own) == own
+    if all(comm.allgather(is_same)):
+        return
+    first: dict[str, str] = comm.bcast(items)
+    error = None
+    if not is_same:
+        differing = [key for key in {**first, **items} if first.get(key) != items.get(key)]
+        differing += [f"the order of keys from {a}" for a, b in zip(first, items, strict=False) if a != b]
+        error = CaseError(
+            f"the ranks hold different cases: {differing[0]} on rank {comm.rank} is not that of rank 0; make it the "
+            "same on every rank: seed the generator, or share what rank 0 has by comm.bcast"
+        )
+    agree(comm, error)
 
 
 def text(e: object) -> str:
