@@ -76,9 +76,18 @@ def test_what_the_precision_does_not_hold_is_one_error_and_no_warning(lab: Any, 
 
 
 @pytest.mark.mpi
-@pytest.mark.parametrize(("order", "wall"), [(2, None), (4, {"dirichlet": 0.5})])
 @pytest.mark.parametrize("rate", RATES)
-@pytest.mark.parametrize("place", [(-1, 3), (-1, -1), (-2, 3), (4, -1), (16, 12), (17, 4)])
+@pytest.mark.parametrize(
+    ("place", "order", "wall"),
+    [
+        ((-1, 3), 2, None),
+        ((-1, -1), 4, {"dirichlet": 0.5}),
+        ((-2, 3), 2, {"dirichlet": 0.5}),
+        ((4, -1), 4, None),
+        ((16, 12), 2, {"neumann": 0.5}),
+        ((17, 4), 4, {"dirichlet": 0.5}),
+    ],
+)
 def test_a_coefficient_must_be_finite_beyond_a_wall_where_rates_depend_on_it(
     lab: Any, comm: MPI.Intracomm, rate: str, order: int, place: tuple[int, int], wall: Any
 ) -> None:
