@@ -24,8 +24,12 @@ if TYPE_CHECKING:
 
 
 def _head(name: str, base: Any = sympy.Function, **members: Any) -> Any:
-    """A class of expressions of this name that SymPy does not rewrite."""
-    return type(name, (base,), {"eval": classmethod(lambda cls, *args: None), "__module__": __name__, **members})
+    """A class of expressions of this name that SymPy does not rewrite.
+
+    Nor does it take a call on decimals for the function of that name in mpmath, such as harmonic numbers.
+    """
+    kept = {"eval": classmethod(lambda cls, *args: None), "_should_evalf": classmethod(lambda cls, arg: -1)}
+    return type(name, (base,), {**kept, "__module__": __name__, **members})
 
 
 def _still(base: Any, nargs: int = 1, **members: Any) -> Any:
