@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from parsolve.equations import operators, stencils
 from parsolve.equations.functions import CONDITIONS, HEADS
 from parsolve.equations.operators import AXES, name_of, spacing
 from parsolve.equations.tape import Offset, Tape
+from parsolve.equations.values import evaluate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -38,7 +40,7 @@ class Lowering:
     def value(self, e: sympy.Expr, at: Offset = (0, 0, 0)) -> int:
         """Number of the value of an expression at a neighbour of the cell."""
         if not self._varies(e):
-            return self._constant(e.replace(lambda s: name_of(s) in operators.OPERATORS, lambda *_: sympy.S.Zero))
+            return self._constant(e)
         if e.is_Symbol:
             return self._symbol(e.name, at)
         if e.is_Add:
@@ -56,7 +58,9 @@ class Lowering:
         return not names.isdisjoint([*self.fields, *self.integrals, *self.axes, "t"])
 
     def _constant(self, e: sympy.Expr) -> int:
-        return self.tape.constant(float(e)) if e.is_number else self.tape.push("coefficient", data=e)
+        value = evaluate(e, {}) if not e.free_symbols else math.nan
+        # What is not finite is a coefficient, as that is looked at when its value is.
+        return self.tape.constant(float(value)) if math.isfinite(value) else self.tape.push("coefficient", data=e)
 
     def _symbol(self, name: str, at: Offset) -> int:
         if name == "t":

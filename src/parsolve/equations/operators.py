@@ -69,7 +69,7 @@ def expand(e: sympy.Expr, axes: Sequence[str], source: Source) -> sympy.Expr:
     Raises:
         ExpressionError: a vector where a number is due, or the other way round.
     """
-    if not e.args or name_of(e) == "noise":
+    if not e.args:
         return e
     name = name_of(e)
     if name in LINEAR and name != "laplace" and not set(name[1:]) <= set(axes):
@@ -111,14 +111,13 @@ def _divergence(vector: sympy.Expr, axes: Sequence[str], source: Source) -> symp
         return sympy.Add(*(_first(axis)(part) for axis, part in zip(axes, parts, strict=True)))
     u = expand(gradients[0].args[0], axes, source)
     factors = [f for f in sympy.Mul.make_args(vector) if f is not gradients[0]]
-    harmonic = [f for f in factors if name_of(f) == "harmonic"]
+    is_harmonic = any(name_of(f) == "harmonic" for f in factors)
+    factors = [f.args[0] if name_of(f) == "harmonic" else f for f in factors]
     outside, inside = sympy.Mul(*(f for f in factors if f.is_number)), [f for f in factors if not f.is_number]
-    if harmonic:
-        inside = [f.args[0] if f in harmonic else f for f in inside]
     k = expand(sympy.Mul(*inside), axes, source)
-    if not k.free_symbols:
-        return outside * k * functions.laplace(u)
-    return outside * (functions.flux_harmonic if harmonic else functions.flux)(k, u)
+    if is_harmonic:
+        return outside * functions.flux_harmonic(k, u)
+    return outside * (functions.flux(k, u) if k.free_symbols else k * functions.laplace(u))
 
 
 def _of_faces(e: sympy.Expr, along: Sequence[str], axes: Sequence[str], source: Source) -> sympy.Expr:

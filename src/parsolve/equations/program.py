@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import sympy
 
 from parsolve.equations import groups
+from parsolve.equations.constants import constants, settled
 from parsolve.equations.functions import NEXT, OPERATOR_FUNCTIONS, VALUE_FUNCTIONS, following
 from parsolve.equations.levels import Levels, symbol
 from parsolve.equations.lowering import Lowering
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Role = Literal["rate", "residual", "diagonal", "tangent", "map"]
 GROUPS = {"rate": "evolve", "residual": "solve", "map": "iterate"}  # tables of the case
+_UNDEFINED = (
+    "with its constants it has no value: it divides by zero, as the derivative of a constant is, "
+    "or takes a root of a negative number"
+)
 EQUATION_FUNCTIONS = {**VALUE_FUNCTIONS, **OPERATOR_FUNCTIONS}
 
 
@@ -242,7 +247,8 @@ def build(
     noises = sorted({s.name for e in (*outputs.values(), *defines.values()) for s in e.free_symbols} - set(texts.names))
     noises = [name for name in noises if name not in defines]
     places = _places(equation, axes, at or {}, [*noises, *defines])
-    levels = Levels({n: placed(e, places[n], places) for n, e in defines.items()}, taken=texts.names)
+    places = {name: place for name, place in places.items() if name not in texts.constants}
+    levels = Levels({n: placed(e, places.get(n, CELL), places) for n, e in defines.items()}, taken=texts.names)
     last = levels.split({n: placed(e, places.get(n, CELL), places) for n, e in outputs.items()})
     for name, e in levels.stages.items():
         places.setdefault(name, place_of(e, places))
@@ -272,8 +278,18 @@ class _Texts:
         e = self.equation
         return [*e.unknowns, *e.parameters, *e.define, *e.arrays, *self.axes, "t"]
 
-    def defines(self) -> Expressions:
+    @cached_property
+    def constants(self) -> frozenset[str]:
+        """Names of what does not change in space."""
+        return constants(self._given, {*self.equation.parameters, "t"})
+
+    @cached_property
+    def _given(self) -> Expressions:
+        """The definitions, with derivatives of constants yet."""
         return {name: self._read(text, f"define.{name}") for name, text in self.equation.define.items()}
+
+    def defines(self) -> Expressions:
+        return {name: settled(e, self.constants) for name, e in self._given.items()}
 
     def outputs(self, role: str, acceleration: bool) -> Expressions:
         """Rates of the unknowns (of u from ``u``; of u and u_t from ``u_tt``, or u_tt alone), residuals or iterates."""
@@ -282,12 +298,24 @@ class _Texts:
             raise CaseError(f"{e.group}: the equation gives no {role}; that takes [{GROUPS[role]}]")
         if role != "rate":
             texts = e.solve if role == "residual" else e.iterate
-            return {name: self._read(texts[name], f"{e.group}.{name}") for name in e.fields}
+            return {name: self._settled(texts[name], f"{e.group}.{name}") for name in e.fields}
         keys = {name: e.rate_key(name) for name in e.fields}
-        rates = {name: self._read(e.evolve[key], f"evolve.{key}") for name, key in keys.items()}
+        rates = {name: self._settled(e.evolve[key], f"evolve.{key}") for name, key in keys.items()}
         if e.time_order == 1 or acceleration:
             return rates
         return {name: symbol(f"{name}_t") for name in e.fields} | {f"{name}_t": r for name, r in rates.items()}
+
+    def key(self, output: str) -> str:
+        """The key of the text that gives an output of a stage, or the table."""
+        e = self.equation
+        if output in e.define:
+            return f"define.{output}"
+        rates = {name: e.rate_key(name) for name in e.fields} if e.evolve else dict.fromkeys(e.fields)
+        found = [f"{e.group}.{key or name}" for name, key in rates.items() if output in (name, f"{name}_t")]
+        return found[0] if found else e.group
+
+    def _settled(self, text: str, key: str) -> sympy.Expr:
+        return settled(self._read(text, key), self.constants)
 
     def _read(self, text: str, key: str) -> sympy.Expr:
         if key.startswith("solve."):
@@ -298,9 +326,9 @@ class _Texts:
 
     def _expanded(self, e: sympy.Expr, text: str, key: str) -> sympy.Expr:
         """By operators along the axes, and with noise(seed) as a coefficient field: it does not change in time."""
-        e = expand(e, self.axes, Source(text, key))
         heads = [s for s in sympy.preorder_traversal(e) if name_of(s) == "noise"]
-        return e.xreplace({head: symbol(f"noise_{head.args[0]}") for head in heads})
+        e = e.xreplace({head: symbol(f"noise_{head.args[0]}") for head in heads})
+        return expand(e, self.axes, Source(text, key))
 
 
 def _with_next(outputs: Expressions, defines: Expressions, taken: Sequence[str]) -> tuple[Expressions, Expressions]:
@@ -343,6 +371,9 @@ class _StageBuilder:
 
     def __call__(self, name: str, outputs: Mapping[str, sympy.Expr], *, updates: bool = False) -> Stage:
         numbers = {integral: n for n, integral in enumerate(self.integrals)}
+        for output, e in outputs.items():
+            if e.has(sympy.zoo, sympy.nan, sympy.I):
+                raise CaseError(f"{self.texts.key(output)}: {_UNDEFINED}")
         lowering = Lowering(self.texts.axes, self.order, self.fields, numbers)
         values = [lowering.value(e) for e in outputs.values()]
         return make_stage(
