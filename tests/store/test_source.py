@@ -338,3 +338,48 @@ def test_a_group_that_is_not_there_is_passed_over_but_no_data_set(alone: Any, tm
     for name in ("u/u", "group/u", "group/w/u", "fields", "/", ""):
         with pytest.raises(CaseError, match="no data set"):
             whole(path, grid, name)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "attributes", "words"),
+    [
+        ("i2", {"scale_factor": 0.01, "add_offset": 0}, "scale_factor = 0.01"),
+        ("f4", {"add_offset": np.float32(273)}, "add_offset = 273.0"),
+        ("i1", {"_Unsigned": "true"}, "_Unsigned = true"),
+    ],
+)
+def test_packed_values_are_not_read_as_they_lie(
+    alone: Any, tmp_path: Path, dtype: str, attributes: dict[str, Any], words: str
+) -> None:
+    write(tmp_path / "a.nc", data(9, 8, dtype=dtype))
+    with h5py.File(tmp_path / "a.nc", "a") as file:
+        file["deep/u"].attrs.update(attributes)
+    with pytest.raises(CaseError, match=rf"a\.nc: data set '/deep/u' is packed, {words}; unpack it first"):
+        whole(tmp_path / "a.nc", alone.grid(9, 8))
+
+
+@pytest.mark.parametrize("name", ["_FillValue", "missing_value"])
+@pytest.mark.parametrize(
+    ("dtype", "fill"), [("f8", -999.9), ("f4", -999.9), ("i2", -999), ("f8", np.array([-1e30, 1e36]))]
+)
+def test_the_first_cell_without_a_value_is_named(alone: Any, tmp_path: Path, name: str, dtype: str, fill: Any) -> None:
+    path, values, grid = tmp_path / "a.h5", data(9, 8, dtype=dtype), alone.grid(9, 8)
+    for missing in (False, True):
+        values[4, 5] = values[4, 3] = np.ravel(fill)[-1] if missing else 1
+        write(path, values)
+        with h5py.File(path, "a") as file:
+            file["deep/u"].attrs.update({name: fill, "scale_factor": 1.0, "add_offset": [0]})
+        if not missing:
+            np.testing.assert_array_equal(whole(path, grid), values)
+    for start, shape in (((0, 0, 0), (1, 9, 8)), ((0, 2, 3), (1, 5, 4))):
+        with pytest.raises(CaseError, match=f"'/deep/u' has no value, but its {name}, at cell x = 3, y = 4"):
+            read_block(path, None, grid, start, shape, "f8")
+    read_block(path, None, grid, (0, 5, 0), (1, 4, 8), "f8")
+
+
+def test_a_fill_value_that_the_type_does_not_hold_is_none(alone: Any, tmp_path: Path) -> None:
+    values = np.full((9, 8), 25, "u1")
+    write(tmp_path / "a.h5", values)
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        file["deep/u"].attrs.update({"_FillValue": -231, "missing_value": 25.5, "add_offset": 0})
+    np.testing.assert_array_equal(whole(tmp_path / "a.h5", alone.grid(9, 8)), values)

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _HDF5 = {".h5", ".hdf5", ".hdf", ".nc", ".nc4", ".vtkhdf"}
 _TIFF = {".tif", ".tiff"}
 _IMAGES = {".png", *_TIFF}
+_PACKING = {"scale_factor": 1.0, "add_offset": 0.0}  # of netCDF, and what changes nothing
+_FILLS = ("_FillValue", "missing_value")
 _LUMINANCE = np.array([0.299, 0.587, 0.114])
 
 
@@ -85,10 +87,14 @@ def _check_finite(path: Path, values: NDArray[Any], grid: Grid, start: Sequence[
     """
     finite = np.isfinite(values)
     if not finite.all():
-        place = np.unravel_index(int(np.argmin(finite)), tuple(shape))
-        cell = {axis: first + int(i) for axis, first, i in zip(AXES, start, place, strict=True)}
-        where = ", ".join(f"{axis} = {cell[axis]}" for axis in grid.names)
-        raise CaseError(f"{path}: a value is not finite, the first at cell {where}")
+        raise CaseError(f"{path}: a value is not finite, the first at cell {_first(~finite, grid, start, shape)}")
+
+
+def _first(wrong: NDArray[np.bool_], grid: Grid, start: Sequence[int], shape: Sequence[int]) -> str:
+    """Return the first cell of a box, for people, of which something is wrong."""
+    place = np.unravel_index(int(np.argmax(wrong)), tuple(shape))
+    cell = {axis: first + int(i) for axis, first, i in zip(AXES, start, place, strict=True)}
+    return ", ".join(f"{axis} = {cell[axis]}" for axis in grid.names)
 
 
 def look_at(paths: Iterable[Path]) -> None:
@@ -123,11 +129,49 @@ def _read_hdf5(path: Path, dataset: str | None, grid: Grid, box: tuple[slice, ..
         if array.dtype.kind not in "biuf":
             raise CaseError(f"{path}: data set '{array.name}' has type {array.dtype}, expected real numbers")
         refuse_borrowed(array)
+        _refuse_packed(path, array)
         index = _selection(f"{path}: data set '{array.name}'", array.shape, grid, box)
         if time is not None:
             index = (_frame_at(path, array, isinstance(index[0], int), time), *index[1:])
         values: NDArray[Any] = array[index]
+        start, shape = [part.start for part in box], [part.stop - part.start for part in box]
+        for name in _FILLS:
+            if (missing := np.isin(values, _fill_values(array, name))).any():
+                where = _first(missing, grid, start, shape)
+                raise CaseError(
+                    f"{path}: data set '{array.name}' has no value, but its {name}, at cell {where} and perhaps others;"
+                    " fill them in first"
+                )
     return values
+
+
+def _refuse_packed(path: Path, array: h5py.Dataset) -> None:
+    """Refuse a data set that holds codes of its values, by the conventions of netCDF.
+
+    Raises:
+        CaseError: with the attribute that says so.
+    """
+    found = {name: array.attrs[name] for name in (*_PACKING, "_Unsigned") if name in array.attrs}
+    for name, value in found.items():
+        if name in _PACKING:
+            is_neutral = bool(np.all(np.asarray(value) == _PACKING[name]))
+        else:
+            is_neutral = array.dtype.kind != "i" or str(value).lower().strip("b'") != "true"
+        if not is_neutral:
+            raise CaseError(
+                f"{path}: data set '{array.name}' is packed, {name} = {np.ravel(value)[0]}; unpack it first, for "
+                "example xarray.open_dataset(name).drop_encoding().to_netcdf(other)"
+            )
+
+
+def _fill_values(array: h5py.Dataset, name: str) -> NDArray[Any]:
+    """Return the numbers of a data set, in its type, that by an attribute stand for none."""
+    given = np.ravel(array.attrs[name]) if name in array.attrs else np.empty(0)
+    if given.dtype.kind not in "biuf":
+        return np.empty(0, array.dtype)
+    with np.errstate(all="ignore"):
+        held = given.astype(array.dtype)
+    return held if array.dtype.kind == "f" else held[held == given]
 
 
 def _frame_at(path: Path, array: h5py.Dataset, framed: bool, time: float) -> int:
