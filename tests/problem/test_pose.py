@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from parsolve import make_case, open_result, solve
+from parsolve import Case, make_case, open_result, solve
 from parsolve.errors import CaseError
 from parsolve.problem.pose import pose
+from parsolve.store.layout import RESERVED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,3 +111,17 @@ def test_half_of_a_periodic_axis_with_two_opposite_halves_is_an_anti_periodic_on
         found.append(lab.solve(case, comm).fields["u"])
     half = found[0].take(range(32), -1 - "xyz".index(axis))
     assert np.abs(half - found[1]).max() < 1e-12 * np.abs(half).max()
+
+
+@pytest.mark.parametrize("name", sorted(RESERVED - {"x", "y", "z"}))
+@pytest.mark.parametrize("ending", ["", "_t", "_tt"])
+def test_names_of_the_result_file_are_refused_with_their_line(tmp_path: Path, name: str, ending: str) -> None:
+    path = tmp_path / "case.toml"
+    path.write_text(
+        f"initial.{name} = 0\ntime.steps = 1\n[evolve]\n{name}{ending} = 'laplace({name})'\n"
+        "[grid]\nx = { cells = 8, range = [0, 1] }\n"
+    )
+    with pytest.raises(
+        CaseError, match=rf"case\.toml:4: evolve\.{name}{ending}: '{name}' is a name of the result file"
+    ):
+        pose(Case.load(path))

@@ -19,6 +19,7 @@ from parsolve.problem.jumps import coarse_sides
 from parsolve.problem.operators import refuse_overflow
 from parsolve.problem.problem import Problem
 from parsolve.problem.sides import refuse_singular, side_condition
+from parsolve.store.layout import RESERVED as STORED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -57,6 +58,9 @@ def pose(case: Case, comm: MPI.Comm | None = None) -> Problem:
     with case.located():
         terms = max(len(row.weights) for row in scheme.rows)
         program = build(equation, grid.names, case.run.order, acceleration=acceleration, terms=terms)
+    for name in set(equation.fields) & STORED if own else ():
+        key = f"evolve.{equation.rate_key(name)}"
+        raise case.error(key, f"'{name}' is a name of the result file; choose another")
     _check_time(case, scheme)
     _check_initial(case, equation)
     parameters = {name: p.default for name, p in equation.parameters.items()} | dict(case.parameters)
