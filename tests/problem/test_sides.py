@@ -53,3 +53,12 @@ def test_a_robin_condition_that_determines_nothing_is_refused_alike(
 @given(st.sampled_from([2, 4, 6]), st.floats(0, 10), st.floats(0.01, 10), st.sampled_from(["xmin", "ymax"]))
 def test_loss_at_a_wall_is_always_determined(order: int, a: float, b: float, side: str) -> None:
     assert check(heat(order, 16, [a, b, 1.0], side), 1).dt > 0
+
+
+@pytest.mark.parametrize("size", [5e-324, 1e-320, 1e-310, 1e-300, 1e-201])
+@pytest.mark.parametrize("robin", [[1, 1, 1], [1, 0, 0], [0, -1, 0], ["1 + y", 1, 0]])
+def test_coefficients_too_small_to_divide_by_are_refused(robin: list[Any], size: float) -> None:
+    a, b, _ = (f"({s})*{size!r}" if isinstance(s, str) else s * size for s in robin)
+    with pytest.raises(CaseError, match=r"boundary\.u\.xmin\.robin: a and b of .* are less than 1e-200"):
+        check(heat(4, 16, [a, b, robin[2]], "xmin"), 1)
+    assert check(heat(4, 16, [1e-199, 1e-199, 1e-199], "xmin"), 1).dt > 0

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from parsolve.case import Case, SideCondition
 
 LARGEST = 1 << 22
+SMALLEST = 1e-200  # of the coefficients of a condition: weights of ghosts are made with one over them
 KINDS = {"dirichlet": (1.0, 0.0, 0.0), "neumann": (0.0, 1.0, 0.0), "curvature": (0.0, 0.0, 1.0)}  # a, b, c
 
 
@@ -80,6 +81,9 @@ def refuse_singular(case: Case, grid: Grid, conditions: Mapping[str, Mapping[str
             key, axis = f"boundary.{field}.{side}.robin", AXES.index(side[0])
             if ((a == 0) & (b == 0)).any():
                 raise case.error(key, "a and b of a u + b du/dn = c are both zero at some place")
+            if (np.maximum(np.abs(a), np.abs(b)) < SMALLEST).any():
+                problem = f"a and b of a u + b du/dn = c are less than {SMALLEST:g}; multiply a, b and c by one number"
+                raise case.error(key, problem)
             points = min(condition.closure(closure_base(case.run.order), 1), grid.cells[axis])
             if not determines(a, b, grid.spacing[axis], points):
                 text = (
