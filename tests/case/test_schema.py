@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import tomllib
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -246,3 +246,25 @@ def test_a_table_takes_the_place_of_a_value_where_both_may_stand(tmp_path: Path)
     assert case.fields["k"] == FileValue(file="k.npy")
     assert case.run.pipeline == PassSettings(steps=4)
     assert case.evolve == {"u": "k*laplace(u)"}
+
+
+@pytest.mark.parametrize(
+    "key", ["units.u", "units.x", "units.time", "units.u.unit", "units.u.name", "initial.u.dataset",
+            "fields.k.dataset", "boundary.u.xmin.dirichlet.dataset"],
+)  # fmt: skip
+@pytest.mark.parametrize("text", ["\0", "a\0b", "\udcff"])
+def test_what_hdf5_cannot_hold_is_refused_with_its_key(key: str, text: str) -> None:
+    *tables, last = key.split(".")
+    data: Any = {"file": "a.h5", last: text} if last == "dataset" else {last: text}
+    for part in reversed(tables):
+        data = {part: data}
+    grid = {"x": {"cells": 8, "range": [0, 1]}}
+    base = {
+        "grid": grid,
+        "evolve": {"u": "k*laplace(u)"},
+        "initial": {"u": 1},
+        "fields": {"k": 1},
+        "time": {"steps": 1},
+    }
+    with pytest.raises(CaseError, match=rf"{key}: there (is a zero byte|are bytes)"):
+        Case.from_dict(base | data)

@@ -43,6 +43,7 @@ def check_case(case: Case) -> None:
     """
     origin = case.origin
     _check_grid(case.grid, origin)
+    _check_texts(case)
     if not case.equation and not case.evolve:
         raise origin.error("equation", "missing; `parsolve list equations` shows the names, or write [evolve]")
     if case.equation and case.evolve:
@@ -84,6 +85,24 @@ def _check_grid(grid: Mapping[str, Axis], origin: Origin) -> None:
         if not SMALLEST <= width <= 1 / SMALLEST:
             problem = f"derivatives over cells of {width:.3g} are beyond floating-point numbers; choose another unit"
             raise origin.error(f"grid.{name}.range", problem)
+
+
+def _check_texts(case: Case) -> None:
+    """Raise for a NUL in a text that becomes one of HDF5, where it would be the end, and for what is no Unicode."""
+    values = {f"initial.{name}": value for name, value in case.initial.items()}
+    values |= {f"fields.{name}": value for name, value in case.fields.items()}
+    sides = {f"boundary.{f}.{s}": side for f, sides in case.boundary.items() for s, side in sides.items()}
+    values |= {f"{k}.{n}": getattr(s, n) for k, s in sides.items() for n in ("dirichlet", "neumann", "curvature")}
+    texts = {f"{key}.dataset": str(getattr(value, "dataset", "")) for key, value in values.items()}
+    for name in case.units:
+        meaning, given = case.meaning(name), case.units[name]
+        texts |= {f"units.{name}": given} if isinstance(given, str) else {}
+        texts |= {f"units.{name}.unit": meaning.unit, f"units.{name}.name": meaning.name}
+    for key, text in texts.items():
+        if "\0" in text:
+            raise case.error(key, "there is a zero byte (NUL) in this text; leave it out")
+        if text.encode("utf-8", "ignore").decode() != text:
+            raise case.error(key, "there are bytes in this text that are no Unicode; leave them out")
 
 
 def _check_side(case: Case, key: str, side: str, condition: SideCondition) -> None:
