@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from parsolve.cli import streams
 from parsolve.cli.main import main as run_command
 from parsolve.domain import launch
-from parsolve.errors import ParsolveError, ResourceError, SetupError, StorageError
+from parsolve.errors import ParsolveError, ResourceError, SetupError, failure, has_directory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,9 +118,7 @@ def _run(argv: Sequence[str], world: World) -> int:
     except KeyboardInterrupt:
         return world.interrupted()
     except OSError as error:
-        if error.filename is None:
-            return world.crash()
-        return world.end(StorageError(f"{error.filename}: {error.strerror or error}"))
+        return world.crash() if error.filename is None and has_directory() else world.end(failure(error))
     except Exception:
         return world.crash()
 

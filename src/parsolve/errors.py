@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
 if TYPE_CHECKING:
@@ -67,6 +68,21 @@ def agree(comm: MPI.Comm, error: ParsolveError | None) -> None:
     raise shared
 
 
+def failure(caught: OSError) -> StorageError:
+    """What the system refused, for people; without a name of a file it may be the current directory that is gone."""
+    if caught.filename is None and not has_directory():
+        return StorageError("the current directory is not there any more; go to another with cd")
+    return StorageError(f"{caught.filename or 'input/output'}: {caught.strerror or caught}")
+
+
+def has_directory() -> bool:
+    """Whether there is a current directory: it may have been removed."""
+    try:
+        return Path.cwd().is_absolute()
+    except OSError:
+        return False
+
+
 @contextmanager
 def agreed(comm: MPI.Comm) -> Iterator[None]:
     """Run a body that makes no collective call; whatever it raises is raised by all ranks."""
@@ -78,7 +94,7 @@ def agreed(comm: MPI.Comm) -> Iterator[None]:
     except MemoryError as caught:
         error = ResourceError(f"rank {comm.rank}: not enough memory ({caught}); use more ranks or fewer cells")
     except OSError as caught:
-        error = StorageError(f"{caught.filename or 'input/output'}: {caught.strerror or caught}")
+        error = failure(caught)
     agree(comm, error)
 
 

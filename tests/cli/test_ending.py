@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 
     Shell = Callable[..., subprocess.CompletedProcess[str]]
 
+REMOVED = """
+import os, sys
+os.mkdir("gone"), os.chdir("gone"), os.rmdir("../gone")
+from parsolve.__main__ import main
+sys.exit(main())
+"""
 # A program whose command fails as the first argument says; rank 1 of 2 may fail alone.
 FAILING = """
 import sys
@@ -220,3 +226,14 @@ def test_a_member_that_fails_does_not_stop_the_others(lab: Any, comm: MPI.Intrac
     ] * (comm.size % 2)
     assert (shared_tmp / "0.h5").is_file()
     assert not (shared_tmp / "1.h5").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "code"), [("doctor", 0), ("new heat", 5), ("run heat", 5), ("check heat", 0), ("plot a.h5", 5)]
+)
+def test_a_removed_directory_is_told(shell: Shell, tmp_path: Path, command: str, code: int) -> None:
+    done = shell("-c", REMOVED, *command.split())
+    assert done.returncode in (code, 3 if command == "doctor" else code)
+    assert "Traceback" not in done.stderr
+    told = "not there any more" in (done.stdout if command == "doctor" else done.stderr)
+    assert told == (command != "check heat" and command != "plot a.h5")

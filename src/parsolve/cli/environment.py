@@ -17,7 +17,7 @@ from parsolve import __version__
 from parsolve.cli.words import size
 from parsolve.domain import launch
 from parsolve.domain.cores import usable_cores
-from parsolve.errors import ParsolveError
+from parsolve.errors import ParsolveError, has_directory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -165,6 +165,8 @@ def _version(program: str) -> str:
 
 
 def _files() -> Section:
+    if not has_directory():
+        return {"folder": "not there any more"}
     folder = Path.cwd()
     usage = shutil.disk_usage(folder)
     kind = "unknown"
