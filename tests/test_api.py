@@ -177,6 +177,24 @@ def test_an_array_is_that_of_the_moment_and_has_the_shape_of_the_grid(tmp_path: 
         parsolve.solve(parsolve.make_case(HEAT, initial={"u": np.ones(7)}), tmp_path / "v.h5")
 
 
+@pytest.mark.parametrize("key", ["initial.u", "fields.k", "boundary.u.xmin.dirichlet"])
+def test_masked_values_are_refused_with_their_key_and_others_are_taken(key: str) -> None:
+    def case(values: Any) -> Any:
+        tables: Any = values
+        for part in reversed(key.split(".")):
+            tables = {part: tables}
+        grid = {axis: {"cells": 3, "range": (0, 1)} for axis in "xy"}
+        base = {"evolve": {"u": "k*laplace(u)"}, "fields": {"k": 1}, "initial": {"u": 0}, "time": {"steps": 1}}
+        return parsolve.make_case(base, tables, grid=grid)
+
+    values = np.ones((3, 3))
+    assert case(np.ma.array(values)) == case(values) == case(np.ma.array(values, mask=np.zeros((3, 3))))
+    masked = np.ma.array(values, mask=[[0, 0, 0], [0, 1, 0], [1, 0, 0]])
+    for given in (masked, list(masked), np.ma.masked_all((3, 3))):
+        with pytest.raises(CaseError, match=rf"{key}: \d values are masked, the first at \[(1, 1|0, 0)\]"):
+            case(given)
+
+
 def test_a_launcher_asks_for_a_communicator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     case = parsolve.make_case(HEAT)
     monkeypatch.setenv("PMI_SIZE", "4")
@@ -216,6 +234,15 @@ def test_conditions_of_sympy_keep_their_values(seed: int) -> None:
     for e, inside, outside in ((holds, 1, 0), (sympy.Piecewise((x, holds), (2, True)), axes[0], 2)):
         ours = evaluate(parse(text(e), ["x", "y"], key="e"), dict(zip("xy", axes, strict=True)))
         np.testing.assert_array_equal(np.broadcast_to(ours, axes[0].shape), np.where(expected, inside, outside))
+
+
+@pytest.mark.parametrize("e", [sympy.Mod(x, 0.3), sympy.frac(3 * x), sympy.Mod(x - y, 2), sympy.frac(x * y)])
+def test_remainders_of_sympy_keep_their_values_in_every_place(e: Any) -> None:
+    axes = np.meshgrid(np.linspace(-1, 1, 9), np.linspace(-1, 1, 9))
+    for whole in (e, 1 - e, 2 * e, e**2, e / (x + 3), sympy.sin(-e)):
+        ours = evaluate(parse(text(whole), ["x", "y"], key="e"), dict(zip("xy", axes, strict=True)))
+        expected = sympy.lambdify((x, y), whole.replace(sympy.frac, lambda a: a - sympy.floor(a)))(*axes)
+        np.testing.assert_allclose(ours, expected, atol=1e-12)
 
 
 def nested(kind: Any, depth: int = 5000) -> Any:

@@ -148,7 +148,10 @@ def text(e: object) -> str:
             return f"heaviside({at})" if middle == "1/2" else f"where({at} == 0, {middle}, heaviside({at}))"
 
         def _print_Mod(self, e: Any) -> str:
-            return str(self._print(e.args[0] - e.args[1] * sympy.floor(e.args[0] / e.args[1])))
+            return f"({self._print(e.args[0] - e.args[1] * sympy.floor(e.args[0] / e.args[1]))})"
+
+        def _print_frac(self, e: Any) -> str:
+            return f"({self._print(e.args[0] - sympy.floor(e.args[0]))})"
 
         def _print_Exp1(self, e: Any) -> str:
             return "exp(1)"
@@ -227,10 +230,14 @@ def _array(data: Any, key: str) -> dict[str, Any]:
 
     try:
         values = np.asarray(data) if isinstance(data, np.memmap) else np.array(data)
+        mask = np.ma.getmaskarray(np.ma.array(data) if isinstance(data, tuple | list) else data)
     except (ValueError, TypeError) as error:
         raise CaseError(f"{key}: not an array of numbers: {error}") from None
     if values.dtype.kind not in "biuf":
         raise CaseError(f"{key}: an array of real numbers is due, got one of {values.dtype}")
+    if mask.any():
+        first = ", ".join(map(str, np.argwhere(mask)[0]))
+        raise CaseError(f"{key}: {mask.sum()} values are masked, the first at [{first}]; fill them in, as by filled(0)")
     if values.flags.owndata:
         values.flags.writeable = False
     array = Array(values)
