@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from parsolve.cli.solve import case_arguments
 from parsolve.cli.streams import answer, has_letters
 from parsolve.cli.words import size, table
+from parsolve.errors import CaseError
 
 if TYPE_CHECKING:
     import argparse
@@ -32,7 +33,6 @@ def show(args: argparse.Namespace, start_mpi: object) -> int:
     """Print the equations as they were understood, and what they cost."""
     from parsolve.case import Case
     from parsolve.equations.codegen import program_text
-    from parsolve.problem.plan import check
     from parsolve.problem.pose import pose
 
     problem = pose(Case.load(args.case, args.set))
@@ -46,11 +46,28 @@ def show(args: argparse.Namespace, start_mpi: object) -> int:
         ("ghost cells", str(program.ghost)),
         ("conserved", balance_text(program)),
         ("a rate costs", f"{flops} flops and at least {size(bytes_moved)} a cell"),
-        ("stable step", f"dt = {check(problem.case, 1).dt:.6g} with {problem.scheme.name}"),
+        _step(problem),
     ]
     listing = [program_text(program)] if args.show_c else []
     answer("\n".join([equations_text(problem), *table(rows, "  "), *("\n" + text for text in listing)]))
     return 0
+
+
+def _step(problem: Problem) -> tuple[str, str]:
+    """The stable step; or the one that the case gives, beside that which would be taken."""
+    from msgspec.structs import replace
+
+    from parsolve.problem.plan import check
+
+    case, name = problem.case, problem.scheme.name
+    dt = f"dt = {check(case, 1).dt:.6g} with {name}"
+    if case.time.dt == "auto":
+        return "stable step", dt
+    try:
+        stable = check(replace(case, time=replace(case.time, dt="auto")), 1).dt
+    except CaseError:  # no step is stable, or any
+        return "step", f"{dt}, as given"
+    return "step", f"{dt}, as given; dt = 'auto' is {stable:.6g}"
 
 
 def balance_text(program: Program) -> str:
