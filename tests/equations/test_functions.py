@@ -12,7 +12,9 @@ from parsolve.equations import functions
 HEADS = [h for h in vars(functions).values() if isinstance(h, type) and issubclass(h, sympy.Function)]
 
 
-@pytest.mark.parametrize("value", [sympy.Integer(2), sympy.Float(1.25), sympy.Float(0.5), sympy.Rational(5, 4)], ids=str)
+@pytest.mark.parametrize(
+    "value", [sympy.Integer(2), sympy.Float(1.25), sympy.Float(0.5), sympy.Rational(5, 4)], ids=str
+)
 @pytest.mark.parametrize("head", [*HEADS, *functions.AXIS_OPERATORS.values()])
 def test_a_call_on_numbers_stays_as_it_is_written(head: Any, value: Any) -> None:
     arguments = (value,) * min(head.nargs)

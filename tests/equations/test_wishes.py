@@ -49,6 +49,7 @@ def answer(text: str) -> str:
         ("u_t + 1", "a rate is no name"),
         ("diff(u, x)", "write dx(u), dxx(u)"),
         ("laplace(u, 0.5)", "has no fractional powers"),
+        ("frac(3*x)", "write a - floor(a)"),
         ("fractional_laplace(u)", "there are only whole powers"),
         ("integral(u, x)", "it is over the whole domain"),
         ("piecewise(u < 0, 1, 2)", "write where(condition, a, b)"),

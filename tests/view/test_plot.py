@@ -172,6 +172,13 @@ def test_what_is_not_there_is_named(tmp_path: Path, options: Any, message: str) 
     assert [file.name for file in tmp_path.iterdir()] == ["r.h5"]
 
 
+def test_a_line_is_not_cut(tmp_path: Path) -> None:
+    path = make(tmp_path / "r.h5", 8)
+    for cut in ("x=0.5", "y=0.5"):
+        with pytest.raises(CaseError, match="has one axis, which is shown as a line; leave it out"):
+            draw(path, slice=cut)
+
+
 def test_a_picture_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     path = make(tmp_path / "r.h5", 8, 8)
     for out in (tmp_path / "nowhere/a.png", tmp_path / "a.docx"):

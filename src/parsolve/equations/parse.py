@@ -200,7 +200,7 @@ class _Builder:
         try:
             return sympy.Float(math.pow(float(base), float(exponent)))
         except (ValueError, OverflowError):
-            self.source.fail(f"{base}**{exponent} is not a finite real number", position)
+            self.source.fail(f"{_shown(base)}**{_shown(exponent)} is not a finite real number", position)
 
     def build_call(self, node: Node) -> tuple[Any, float]:
         function = self.functions.get(node.word)
@@ -241,7 +241,7 @@ class _Builder:
             assert function.number is not None
             value = float(function.number(*values))
         except (ValueError, OverflowError):
-            shown = ", ".join(f"{value:g}" for value in values)
+            shown = ", ".join(map(_digits, values))
             self.source.fail(f"{function.name}({shown}) is not a finite real number", position)
         return sympy.Integer(int(value)) if value.is_integer() and abs(value) <= _EXACT else sympy.Float(value)
 
@@ -251,6 +251,17 @@ class _Builder:
 
     def build_logic(self, node: Node) -> tuple[Any, float]:
         return LOGIC[node.word](*(self.build(part)[0] for part in node.parts)), 1
+
+
+def _shown(number: Any) -> str:
+    """A number as it can stand in a power."""
+    text = str(number) if number.is_Rational else _digits(float(number))
+    return text if text.replace(".", "").isdigit() else f"({text})"
+
+
+def _digits(value: float) -> str:
+    """A number by as few digits as tell it."""
+    return f"{value:g}" if float(f"{value:g}") == value else repr(value)
 
 
 def names_in(node: Node) -> Iterator[str]:

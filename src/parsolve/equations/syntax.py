@@ -145,6 +145,8 @@ def _tokens(source: Source) -> list[Token]:
         if kind == "name" and tokens and tokens[-1].kind == "number" and start == at:
             if match[kind] in ("j", "J", "i", "I"):
                 source.fail(COMPLEX, at)
+            if re.fullmatch(r"_[0-9_]+", match[kind]):
+                source.fail("the digits of a number are written without _", at)
             source.fail(f"a number and a name run together; write {tokens[-1].text[-20:]}*{match[kind][:20]}", at)
         word = match[kind]
         depth += (word == "(") - (word == ")")

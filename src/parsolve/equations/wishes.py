@@ -37,7 +37,7 @@ _SAME: Mapping[str, str] = {
     "for while range sum prod product lambda def": _LOOPS,
     "if else elif ifelse cond piecewise Piecewise select switch case": _CHOICE,
     "convolve convolution conv fft ifft fourier hilbert": _FAR,
-    "frac fractional fractional_laplace fraclap frac_laplace flaplace": (
+    "fractional fractional_laplace fraclap frac_laplace flaplace": (
         "of laplace there are only whole powers: laplace(laplace(u)) is biharmonic(u)"
     ),
     "bessel besselj bessely besseli besselk j0 j1 jn jv y0 y1 yn airy legendre hermite gamma lgamma beta zeta "
@@ -60,6 +60,7 @@ _SAME: Mapping[str, str] = {
     "expm1": "write exp(a) - 1",
     "erfc": "write 1 - erf(a)",
     "hypot": "write sqrt(a**2 + b**2)",
+    "frac fract": "write a - floor(a)",
     "mod fmod remainder rem": "write a - b*floor(a/b)",
     "round rint nint trunc": "write floor(a + 0.5)",
     "clip clamp": "write min(max(a, low), high)",

@@ -73,7 +73,9 @@ def _choose_cut(result: Result, text: str | None) -> _Cut:
         return _Cut(tuple(steps), result.axes, "")
     axis, _, position = (text or "z=").partition("=")
     axis = axis.strip()
-    if axis not in result.axes or len(result.axes) == 1:
+    if len(result.axes) == 1:
+        raise CaseError(f"slice '{text}': the result has one axis, which is shown as a line; leave it out")
+    if axis not in result.axes:
         axes = ", ".join(sorted(result.axes))
         raise CaseError(f"slice '{text}': no axis '{axis}' to cut; write axis=position with one of {axes}")
     place = result.axes.index(axis)
