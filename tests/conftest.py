@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import tempfile
 from dataclasses import dataclass, replace
@@ -66,6 +68,18 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
         session.config.get_terminal_writer().flush()
         sleep(2)  # for what the others have to say
         MPI.COMM_WORLD.Abort(1)
+
+
+@pytest.fixture(autouse=True)
+def turns(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Where several processes test at a time (`pytest -n`), tests marked ``alone`` wait for the others, and they for them."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        yield
+        return
+    kind = fcntl.LOCK_EX if request.node.get_closest_marker("alone") else fcntl.LOCK_SH
+    with (tmp_path_factory.getbasetemp().parent / "turns").open("w") as file:
+        fcntl.flock(file, kind)
+        yield
 
 
 @pytest.fixture

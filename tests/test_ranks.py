@@ -26,8 +26,9 @@ TEST_SECONDS = 60  # for one of them: the stack of a rank that hangs is shown, a
 CASE_SECONDS = 60
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts ranks of its own"),
-    pytest.mark.timeout(RUN_SECONDS + 60),
+    pytest.mark.timeout(2 * RUN_SECONDS),
 ]
 
 

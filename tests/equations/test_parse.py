@@ -298,9 +298,9 @@ HOSTILE = [
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_texts_are_refused_at_once(text: str) -> None:
     expression_error(text)
-    start = time.perf_counter()
+    start = time.process_time()
     expression_error(text)
-    assert time.perf_counter() - start < 0.1  # about 1 ms on a quiet machine
+    assert time.process_time() - start < 0.1  # about 1 ms
     tracemalloc.start()
     expression_error(text)
     peak = tracemalloc.get_traced_memory()[1]
@@ -326,9 +326,9 @@ LARGE = [
 
 @pytest.mark.parametrize("text", LARGE, ids=range(len(LARGE)))
 def test_what_is_within_the_limits_is_quick(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     parse(text, NAMES)
-    assert time.perf_counter() - start < 1.0  # at most about 0.1 s on a quiet machine
+    assert time.process_time() - start < 1.0  # at most about 0.1 s
 
 
 SEEDS = [
@@ -378,7 +378,7 @@ def test_ten_thousand_random_texts_parse_or_raise() -> None:
     accepted, slowest = 0, 0.0
     for _ in range(10_000):
         text = mutated(source)
-        start = time.perf_counter()
+        start = time.process_time()
         try:
             found = parse(text, NAMES, functions=EVERYTHING, key="initial.u")
         except ExpressionError as error:
@@ -388,6 +388,6 @@ def test_ten_thousand_random_texts_parse_or_raise() -> None:
         else:
             accepted += 1
             assert isinstance(found, sympy.Expr), text
-        slowest = max(slowest, time.perf_counter() - start)
+        slowest = max(slowest, time.process_time() - start)
     assert 500 < accepted < 9500
     assert slowest < 0.5
