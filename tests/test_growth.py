@@ -16,7 +16,7 @@ from mpi4py import MPI
 from parsolve.case import Case
 from parsolve.errors import NumericalError, StorageError
 from parsolve.run import run
-from parsolve.store import frames
+from parsolve.store import slabs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,7 +87,7 @@ def grow(lab: Any, comm: MPI.Intracomm, folder: Path, runs: int, monkeypatch: py
         case, error = known[n % len(known)]
         with monkeypatch.context() as patched:
             if error is StorageError:
-                patched.setattr(frames, "_write_at", failing)
+                patched.setattr(slabs, "_write_at", failing)
             if error is None:
                 run(case, comm, folder / "out.h5", force=True)
             else:

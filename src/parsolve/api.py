@@ -47,8 +47,12 @@ def make_case(*parts: Case | Mapping[str, Any], **tables: Any) -> Case:
     return Case.from_dict(data)
 
 
-def solve(case: Case, out: str | Path, comm: MPI.Intracomm | None = None, force: bool = False) -> Summary:
+def solve(
+    case: Case, out: str | Path, comm: MPI.Intracomm | None = None, force: bool = False, resume: bool = False
+) -> Summary:
     """Solve a case, write its result and return what was done; collective on ``comm``.
+
+    With ``resume`` the march goes on from the newest checkpoint of a run into this result, if there is one.
 
     Without ``comm`` this process solves it alone, unless a launcher started several: then there is no telling whether
     they share the case or each has its own. Ranks that share one must hold the same, arrays included.
@@ -64,6 +68,7 @@ def solve(case: Case, out: str | Path, comm: MPI.Intracomm | None = None, force:
         )
     from mpi4py import MPI
 
+    from parsolve.resume import look_for
     from parsolve.run import run
 
     if comm is not None and not isinstance(comm, MPI.Intracomm):
@@ -75,8 +80,12 @@ def solve(case: Case, out: str | Path, comm: MPI.Intracomm | None = None, force:
         if not isinstance(out, str | os.PathLike) or not isinstance(os.fspath(out), str):
             raise CaseError(f"solve: expected the name of the result, such as 'heat.h5', got {out!r}")
     if ranks.size > 1:
-        _require_same(ranks, _items({**case.to_dict(), "out": os.fspath(out), "force": force}))
-    return run(case, ranks, Path(out), force)
+        _require_same(ranks, _items({**case.to_dict(), "out": os.fspath(out), "force": force, "resume": resume}))
+    found = look_for(ranks, Path(out)) if resume else None
+    if found is None:
+        return run(case, ranks, Path(out), force)
+    found.check(case)
+    return run(case, ranks, found.result, since=found.since, reopened=found.reopen(ranks))
 
 
 def _items(tables: Mapping[str, Any], key: str = "") -> dict[str, str]:

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parsolve.errors import on_root, owning
-from parsolve.march.schedule import START
+from parsolve.march.schedule import Clock
+from parsolve.march.watch import Signals
+from parsolve.problem.keeping import Keeper
 from parsolve.problem.layout import decide
 from parsolve.problem.pose import pose
 from parsolve.problem.prepare import prepare
@@ -20,16 +22,27 @@ if TYPE_CHECKING:
 
     from parsolve.case import Case
     from parsolve.march.march import Progress
-    from parsolve.march.schedule import Clock
     from parsolve.stages.operator import State
+    from parsolve.store.checkpoint import Checkpoint
+    from parsolve.store.places import Places
 
 
 def run(
-    case: Case, comm: MPI.Intracomm, out: Path | None, force: bool = False, progress: Progress | None = None
-) -> Summary:
+    case: Case, comm: MPI.Intracomm, out: Path | None, force: bool = False, progress: Progress | None = None,
+    since: Checkpoint | None = None, reopened: Places | None = None,
+) -> Summary:  # fmt: skip
     """Solve a case on the ranks of a communicator; collective.
 
     Without `out` the result has the case's name, numbered where that is taken and not replaced.
+
+    Args:
+        case: what is solved.
+        comm: its ranks.
+        out: name of the result.
+        force: replace an older one.
+        progress: is told of it on rank 0.
+        since: a checkpoint to go on from.
+        reopened: its run's places, rank 0's, where its frames are gone on with.
 
     Returns:
         The summary, on every rank.
@@ -40,10 +53,11 @@ def run(
     on_root(comm, lambda: look_at(case.files))  # damaged files must not end a rank
     problem = pose(case, comm)  # the case checked against its equation, the equation discretised
     layout = decide(problem, comm)  # process grid, ghosts, passes, threads, instruction set: the same for all ranks
+    known = provenance(case, comm)
     recorder = Recorder(
-        comm, out or Path(f"{case.stem}.h5"), problem.grid, problem.recorded, problem.dtype, provenance(case, comm),
+        comm, out or Path(f"{case.stem}.h5"), problem.grid, problem.recorded, problem.dtype, known,
         keep_frames=case.output.keep_frames, force=force, number=out is None, inputs=case.files,
-        dimensions=problem.dimensions,
+        dimensions=problem.dimensions, keep_checkpoints=case.checkpoint is not None, reopened=reopened,
     )  # fmt: skip
     with owning(comm) as owner, recorder:
 
@@ -52,6 +66,13 @@ def run(
 
         march = prepare(problem, layout, comm)  # kernels bound to fields that hold the initial values, and dt
         owner.callback(march.free)
-        record(START, march.state)
-        outcome = march.run(record, progress)
+        with Signals() as signals:
+            keeper = Keeper(march, recorder.folder, known, lambda: recorder.frames, signals, since)
+            clock = keeper.begin(since)
+            if since is not None and reopened:
+                recorder.go_on(since.frames, layout.subdomain(problem.grid, comm))
+            else:
+                record(clock, march.state)
+            outcome = march.run(record, progress, clock, [keeper.event])
+            keeper.finish(Clock(outcome.steps, outcome.time))
         return summarize(march, outcome, recorder.finish())

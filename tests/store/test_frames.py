@@ -22,6 +22,7 @@ from parsolve.errors import CaseError, ResourceError, StorageError
 from parsolve.store import layers
 from parsolve.store.frames import FieldInfo, Recorder
 from parsolve.store.result import open_result
+from parsolve.store.slabs import FrameWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -274,13 +275,13 @@ def test_a_write_that_fails_on_one_rank_is_one_error_for_all(
     recorder = maker.recorder(shared_tmp / "r.h5", grid)
     recorder.write(0.0, 0, maker.fields(domain, 0))
     fields = maker.fields(domain, 1)
-    write_slabs = Recorder._write_slabs
+    write_slabs = FrameWriter._write_slabs
 
     def limited(*arguments: Any) -> None:
         with file_size_limit(4096) if comm.rank == comm.size - 1 else nullcontext():
             write_slabs(*arguments)
 
-    monkeypatch.setattr(Recorder, "_write_slabs", limited)
+    monkeypatch.setattr(FrameWriter, "_write_slabs", limited)
     with pytest.raises(StorageError, match=r"000000001\.h5\.partial: cannot write") as caught:
         recorder.write(1.0, 1, fields)
     monkeypatch.undo()

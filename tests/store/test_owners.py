@@ -14,7 +14,7 @@ import pytest
 from mpi4py import MPI
 
 from parsolve.errors import ResourceError, StorageError
-from parsolve.store import combine, frames
+from parsolve.store import combine, frames, slabs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,8 +60,8 @@ ENDS: dict[str, tuple[type[BaseException] | None, tuple[Any, str] | None, Callab
     "complete": (None, None, Exception),
     "before the first frame": (ZeroDivisionError, None, Exception),
     "a frame cannot be opened on one rank": (StorageError, (File, "Open"), lambda: MPI.Exception(MPI.ERR_IO)),
-    "a write fails on one rank": (StorageError, (frames, "_write_at"), lambda: MPI.Exception(MPI.ERR_IO)),
-    "interrupted while writing": (KeyboardInterrupt, (frames, "_write_at"), KeyboardInterrupt),
+    "a write fails on one rank": (StorageError, (slabs, "_write_at"), lambda: MPI.Exception(MPI.ERR_IO)),
+    "interrupted while writing": (KeyboardInterrupt, (slabs, "_write_at"), KeyboardInterrupt),
     "a frame gets no name": (StorageError, (frames, "rename"), lambda: OSError(errno.EIO, "broken")),
     "no space for the result": (ResourceError, (combine, "copy_bytes"), lambda: OSError(errno.ENOSPC, "full")),
     "the result gets no name": (StorageError, (frames, "publish"), lambda: OSError(errno.EIO, "broken")),

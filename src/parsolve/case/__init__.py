@@ -6,6 +6,7 @@ if TYPE_CHECKING:
     from parsolve.case.schema import (
         Axis,
         Case,
+        Checkpoint,
         FileValue,
         Meaning,
         Output,
@@ -16,7 +17,19 @@ if TYPE_CHECKING:
         Value,
     )
 
-__all__ = ["Axis", "Case", "FileValue", "Meaning", "Output", "PassSettings", "Run", "SideCondition", "Time", "Value"]
+__all__ = [
+    "Axis",
+    "Case",
+    "Checkpoint",
+    "FileValue",
+    "Meaning",
+    "Output",
+    "PassSettings",
+    "Run",
+    "SideCondition",
+    "Time",
+    "Value",
+]
 
 
 def __getattr__(name: str) -> Any:

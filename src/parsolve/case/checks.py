@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -55,12 +56,41 @@ def check_case(case: Case) -> None:
         raise origin.error("time.dt", "give either dt or tolerance: with tolerance the step is chosen")
     if case.output.every is not None and case.output.every_steps is not None:
         raise origin.error("output.every_steps", "give either every or every_steps, not both")
+    _check_checkpoint(case)
     for name in case.run.processes or {}:
         if name not in case.grid:
             raise origin.error(f"run.processes.{name}", "no such axis in [grid]", case.grid)
     for field, sides in case.boundary.items():
         for side, condition in sides.items():
             _check_side(case, f"boundary.{field}.{side}", side, condition)
+
+
+def _check_checkpoint(case: Case) -> None:
+    kept = case.checkpoint
+    durations = {"run.walltime": case.run.walltime}
+    if kept is not None:
+        _exactly_one(case.origin, "checkpoint", kept, ("every", "every_steps"))
+        durations["checkpoint.every"] = kept.every if isinstance(kept.every, str) else None
+        if kept.keep < 2:
+            raise case.error("checkpoint.keep", "two complete checkpoints are kept always: give 2 or more")
+    for key, text in durations.items():
+        if text is not None and not seconds_of(text):
+            raise case.error(key, f"'{text}' is no duration; write it as '30s', '10min', '2h', '1h30min' or '01:30:00'")
+
+
+def seconds_of(text: str) -> float:
+    """The seconds of a duration as text: 30s, 10min, 1h30min, 2d, or [days-]hours:minutes:seconds as Slurm has it.
+
+    0 of anything else.
+    """
+    clock = re.fullmatch(r"(?:(\d{1,5})-)?(\d{1,6}):(\d{1,2}):(\d{1,2})", text, re.ASCII)
+    if clock:
+        days, hours, minutes, seconds = (float(part or 0) for part in clock.groups())
+        return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    parts = re.findall(r"(\d{1,9}(?:\.\d{1,9})?) ?(d|h|min|s)", text, re.ASCII)
+    if not parts or "".join(text.split()) != "".join(number + unit for number, unit in parts):
+        return 0.0
+    return sum(float(number) * {"d": 86400, "h": 3600, "min": 60, "s": 1}[unit] for number, unit in parts)
 
 
 def _check_grid(grid: Mapping[str, Axis], origin: Origin) -> None:

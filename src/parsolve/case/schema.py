@@ -99,6 +99,19 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     fields: list[str] | None = None
 
 
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When the march is kept, so that it can go on whatever ends it.
+
+    That is every so many steps, or every so often: a duration as text ("10min"), or so much time of the march.
+    """
+
+    EXAMPLE: ClassVar = '{ every = "10min" }'
+
+    every: str | _Positive | None = None
+    every_steps: _Count | None = None
+    keep: _Count = 2
+
+
 class PassSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Passes through memory as they are asked for: steps of each, and the cells of a tile along the axes it is cut."""
 
@@ -119,6 +132,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     require_compiled: bool = False
     pipeline: Literal["auto", "off"] | PassSettings = "auto"
     threads: _Count | None = None
+    walltime: str | None = None
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -137,6 +151,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     boundary: dict[str, dict[str, SideCondition]] = {}
     units: dict[str, str | Meaning] = {}
     output: Output = Output()
+    checkpoint: Checkpoint | None = None
     run: Run = Run()
     origin: Origin = Origin()  # no key of the file
 
@@ -210,11 +225,21 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     @property
     def files(self) -> list[Path]:
         """The files that a run reads: the case's own, and those of its values."""
+        named = [value.file for value in self._given if value.array is None]
+        return [Path(name) for name in dict.fromkeys([self.origin.name, *named])]
+
+    @property
+    def _given(self) -> list[FileValue]:
+        """Its values that are files or arrays."""
         sides = (side for field in self.boundary.values() for side in field.values())
         values = [*self.initial.values(), *self.fields.values()]
         values += [v for s in sides for v in (s.dirichlet, s.neumann, s.curvature) if v is not None]
-        named = [value.file for value in values if isinstance(value, FileValue) and value.array is None]
-        return [Path(name) for name in dict.fromkeys([self.origin.name, *named])]
+        return [value for value in values if isinstance(value, FileValue)]
+
+    @property
+    def has_arrays(self) -> bool:
+        """Whether some values are arrays given from Python, which no text holds."""
+        return any(value.array is not None for value in self._given)
 
     @property
     def law(self) -> str:

@@ -24,6 +24,7 @@ exit codes:
   4    numerical failure: a value that is not finite
   5    a file cannot be read or written, or exists
   6    memory or disk is not enough
+  75   told to stop, and stopped with a checkpoint: restart goes on
   130  interrupted (Ctrl-C); 143: terminated (SIGTERM)
 
 example:

@@ -1,4 +1,4 @@
-"""Commands on finished results: `info`, `plot`, `compare`."""
+"""Commands on finished results: `info`, `plot`, `verify`, `compare`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from mpi4py import MPI
+
     from parsolve.store.result import Result
 
 DIFFERENT = 1  # as of diff and cmp; what cannot be read is 5
+DAMAGED = 5
 
 
 def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
-    """Add `info`, `plot` and `compare`."""
+    """Add `info`, `plot`, `verify` and `compare`."""
     parser = add("info", "show what is in a result", "python -m parsolve info gray-scott.h5")
     parser.add_argument("result", metavar="OUT.h5", type=file_name)
     parser.add_argument("--json", action="store_true", help="print one JSON object, provenance included")
@@ -44,6 +47,13 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     parser.add_argument("--force", action="store_true", help="replace an existing picture")
     parser.set_defaults(do=plot, parallel=False, writes=True)
 
+    example = "mpirun -n 4 python -m parsolve verify a.h5 b.h5.frames"
+    parser = add("verify", "compare every byte of results with its hash", example)
+    what = "results, frames, manifests of checkpoints, or folders of these"
+    parser.add_argument("paths", metavar="PATH", nargs="+", type=file_name, help=what)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(do=verify, parallel=True, writes=False)
+
     example = "python -m parsolve compare a.h5 b.h5 --rtol 1e-12"
     parser = add("compare", "compare two results, bit by bit by default", example)
     parser.add_argument("a", metavar="A.h5", type=file_name)
@@ -52,6 +62,20 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     parser.add_argument("--atol", type=tolerance, default=0.0, metavar="A", help="allow |a - b| <= A + rtol |b|")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(do=compare, parallel=False, writes=False)
+
+
+def verify(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> int:
+    """Print what is whole and what is damaged."""
+    comm = start_mpi()
+
+    from parsolve.store.verify import verify as verify_files
+
+    report = verify_files(comm, args.paths)
+    if comm.rank == 0:
+        rows = [("damaged", text) for text in report.damaged]
+        rows += [("no hashes", path) for path in report.unknown] + [("whole", path) for path in report.whole]
+        answer(json.dumps(vars(report)) if args.json else "\n".join(table(rows)))
+    return DAMAGED if report.damaged else 0
 
 
 def info(args: argparse.Namespace, start_mpi: object) -> int:
@@ -66,6 +90,8 @@ def info(args: argparse.Namespace, start_mpi: object) -> int:
 
 def _facts(path: Path, result: Result) -> dict[str, Any]:
     """Return what a result holds, as plain data."""
+    from parsolve.store.integrity import content_hashes
+
     return {
         "result": str(path),
         "bytes": sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path])),
@@ -75,6 +101,7 @@ def _facts(path: Path, result: Result) -> dict[str, Any]:
         "long_names": {name: result.long_name(name) for name in ("time", *result.grid.names, *result.fields)},
         "times": [float(time) for time in result.times],
         "steps": [int(step) for step in result.steps],
+        "hashes": content_hashes(result.file, result.fields),
         "provenance": dict(result.provenance),
     }
 
@@ -87,6 +114,7 @@ def _info_text(facts: dict[str, Any]) -> str:
         ("grid", by_axis(facts["grid"])),
         ("fields", ", ".join(facts["fields"])),
         ("meaning", "; ".join(_meanings(facts)) or "not said"),
+        ("content", "; ".join(f"{name} {text}" for name, text in facts["hashes"].items()) or "no hashes"),
         ("frames", f"{len(times)}, t = {times[0]:.6g} to {times[-1]:.6g}, step {steps[0]} to {steps[-1]}"),
     ]
     for key, text in facts["provenance"].items():

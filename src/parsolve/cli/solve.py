@@ -6,13 +6,14 @@ import json
 import shlex
 import sys
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parsolve.cli.progress import ProgressLine
 from parsolve.cli.streams import answer, tell
 from parsolve.cli.words import by_axis, count, file_name, passes_text, size, steps_text, table, workers_text
 from parsolve.domain import launch
-from parsolve.errors import on_root
+from parsolve.errors import StorageError, on_root
 
 if TYPE_CHECKING:
     import argparse
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
 
     from mpi4py import MPI
 
+    from parsolve.case import Case
     from parsolve.problem.plan import Plan
     from parsolve.problem.summary import Summary
+    from parsolve.resume import Found
 
 
 def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
@@ -32,8 +35,22 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     parser.add_argument("-o", "--output", type=file_name, metavar="OUT.h5", help=output)
     parser.add_argument("--force", action="store_true", help="replace an existing result")
     parser.add_argument("--json", action="store_true", help="last line of stdout: the summary as one JSON object")
+    go_on = "go on from the newest checkpoint of a run of this result, if there is one, else start"
+    parser.add_argument("--resume", action="store_true", help=go_on)
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors (and the JSON line)")
     parser.set_defaults(do=run, parallel=True, writes=True)
+
+    parser = add(
+        "restart", "go on from the newest checkpoint of a run", "mpirun -n 4 python -m parsolve restart heat.h5"
+    )
+    parser.add_argument("run", type=file_name, metavar="RUN", help="the result of the run, or its folder of frames")
+    override = "override a key of its case, e.g. time.end=10 (repeatable; later ones win)"
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=override)
+    parser.add_argument("-o", "--output", type=file_name, metavar="OUT.h5", help="another result, which begins there")
+    parser.add_argument("--force", action="store_true", help="replace an existing OUT.h5")
+    parser.add_argument("--json", action="store_true", help="last line of stdout: the summary as one JSON object")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors (and the JSON line)")
+    parser.set_defaults(do=restart, parallel=True, writes=True)
 
     parser = add("check", "check a case and show what a run would do", "python -m parsolve check heat --ranks 16")
     case_arguments(parser)
@@ -64,10 +81,44 @@ def run(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> int
     if warning and not args.quiet:
         _warn([warning])
 
+    found = None
+    if args.resume:
+        from parsolve.resume import look_for
+
+        found = look_for(comm, args.output or Path(f"{case.stem}.h5"))
+        if found is not None:
+            found.check(case)
+    return _solve(args, case, comm, found)
+
+
+def restart(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> int:
+    """Go on from the newest checkpoint of a run, and print the summary."""
+    comm = start_mpi()
+
+    from parsolve.resume import look_for
+
+    found = look_for(comm, args.run)
+    if found is None:
+        raise StorageError(f"{args.run}: no checkpoint of a run; give its result or its folder of frames")
+    case = on_root(comm, lambda: found.case(args.set))
+    return _solve(args, case, comm, found, args.output)
+
+
+def _solve(
+    args: argparse.Namespace, case: Case, comm: MPI.Intracomm, found: Found | None, apart: Path | None = None
+) -> int:
+    """Run a case, from a checkpoint if one was found, with the result there or apart; print the summary."""
     from parsolve.run import run as solve  # loads the numerics only now, after the case is known to be good
 
+    since, reopened, out = None, None, apart or args.output
+    if found is not None:
+        since, reopened = found.since, None if apart else found.reopen(comm)
+        out = apart or found.result
+        if comm.rank == 0 and not args.quiet:
+            _warn(found.warnings)
+            tell(f"parsolve: going on from step {since.step}, t = {since.time:.6g}, of '{since.manifest}'")
     with closing(ProgressLine(sys.stderr if comm.rank == 0 and not args.quiet else None)) as progress:
-        summary = solve(case, comm, args.output, args.force, progress)
+        summary = solve(case, comm, out, args.force, progress, since, reopened)
     if comm.rank == 0:
         if not args.quiet:
             _warn(summary.warnings)

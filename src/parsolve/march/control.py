@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from parsolve.errors import NumericalError, agree, on_root
 from parsolve.march.schedule import START, Clock, Stop, equal_steps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from mpi4py import MPI
 
@@ -33,6 +33,12 @@ class Control(Protocol):
 
     def advance(self, steps: Steps, clock: Clock, stop: Stop) -> Clock:
         """Take a step, or as many as go in one pass; where the march then is; collective."""
+
+    def numbers(self) -> dict[str, Any]:
+        """What it remembers from step to step, as JSON takes it."""
+
+    def restore(self, numbers: Mapping[str, Any]) -> None:
+        """Remember that."""
 
 
 @dataclass
@@ -89,6 +95,14 @@ class ErrorControlled:
                 return clock
             self.rejected += 1
 
+    def numbers(self) -> dict[str, Any]:
+        """What it remembers from step to step."""
+        return {"dt": self.dt, "rejected": self.rejected}
+
+    def restore(self, numbers: Mapping[str, Any]) -> None:
+        """Remember that."""
+        self.dt, self.rejected = numbers["dt"], numbers["rejected"]
+
     def _judge(self, local: float) -> tuple[float, float]:
         """The error over all ranks, and the factor of the step, which rank 0 computes: a power may differ in a bit."""
         from mpi4py import MPI
@@ -144,6 +158,17 @@ class Limited:
     def is_steady(self) -> bool:
         """Whether the limit, once looked up, is not looked up again."""
         return self._renewed == math.inf
+
+    def numbers(self) -> dict[str, Any]:
+        """What it remembers from step to step."""
+        first = [self._first.step, self._first.time]
+        known = [self._longest, self._renewed, self._until, self._count]
+        return {"dt": self.dt, "first": first, "known": known}
+
+    def restore(self, numbers: Mapping[str, Any]) -> None:
+        """Remember that."""
+        self.dt, self._first = numbers["dt"], Clock(*numbers["first"])
+        self._longest, self._renewed, self._until, self._count = numbers["known"]
 
     def _divide(self, clock: Clock, stop: Stop) -> None:
         """Equal steps from here to the stop in time; those of before go on where they would do."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from math import inf, log
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from parsolve.domain.reduce import magnitude
-from parsolve.march.schedule import START
+from parsolve.march.schedule import START, Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from parsolve.march.schedule import Clock
     from parsolve.stages.operator import State
 
 ABSURD = 1e6  # times as large as the rates allow
@@ -32,6 +31,17 @@ class Growth:
         self.warnings: list[str] = []
         self._rates, self._growth, self._before = rates, growth, START
         self._sizes, self._excess = _sizes(state), dict.fromkeys(state, 0.0)
+
+    def numbers(self) -> dict[str, Any]:
+        """What it remembers from look to look, as JSON takes it."""
+        before = [self._before.step, self._before.time]
+        return {"before": before, "sizes": self._sizes, "excess": self._excess, "warnings": self.warnings}
+
+    def restore(self, numbers: Mapping[str, Any]) -> None:
+        """Remember that."""
+        self._before = Clock(*numbers["before"])
+        self._sizes, self._excess = dict(numbers["sizes"]), dict(numbers["excess"])
+        self.warnings = list(numbers["warnings"])
 
     def look(self, state: State, clock: Clock) -> None:
         """Compare the state with that of the look before; collective."""

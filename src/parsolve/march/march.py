@@ -50,12 +50,16 @@ class Event:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a march did: steps, time reached, steps tried in vain, seconds of marching alone."""
+    """What a march did: steps, time reached, seconds of marching alone, steps tried in vain.
+
+    ``taken``: the steps that took these seconds; others were taken before.
+    """
 
     steps: int
     time: float
     seconds: float
-    rejected: int = 0
+    rejected: int
+    taken: int
 
 
 def march(
@@ -67,7 +71,7 @@ def march(
     Raises:
         ParsolveError: of an event, or because no step can be taken; the same one on all ranks.
     """
-    schedule, seconds = Either([event.when for event in events]), 0.0
+    schedule, seconds, first = Either([event.when for event in events]), 0.0, clock.step
     end = end or control.end
     while not end.is_reached(clock):
         begin = perf_counter()
@@ -83,7 +87,7 @@ def march(
                 begin = perf_counter()
                 event.act(clock, steps.state)
                 seconds += event.marching * (perf_counter() - begin)
-    return Outcome(clock.step, clock.time, seconds, control.rejected)
+    return Outcome(clock.step, clock.time, seconds, control.rejected, clock.step - first)
 
 
 def check_finite(state: State, clock: Clock, dt: float, known: ParsolveError | None = None) -> None:

@@ -65,6 +65,11 @@ class PowerIteration:
             return 0.0 if np.isfinite(self._largest(self._base)) else float("nan")
         return float(np.exp(np.mean(np.log(sizes[-4:]))))  # a complex pair makes norms go up and down
 
+    @property
+    def directions(self) -> dict[str, np.ndarray]:
+        """By name of the unknown what the next estimate begins with, over the owned cells."""
+        return dict(zip(self._trial, self._direction, strict=True))
+
     def free(self) -> None:
         """Free the messages; collective."""
         self._exchanges.free()

@@ -85,6 +85,17 @@ class Stepper:
         read = {min(y, 0) for row in self.scheme.rows for y in row.weights}
         return [self._register(y, self.parity) for y in sorted(read, reverse=True)]
 
+    @property
+    def kept(self) -> dict[str, Field]:
+        """By name the fields without which the march does not go on with the same bits, the current state first."""
+        first, *before = self.carried
+        found = dict(first)
+        for back, state in enumerate(before, start=1):
+            found |= {f"{name} {back} step before": f for name, f in state.items()}
+        if self.adaptive:
+            found |= {f"rate of {name}": f for name, f in self.rates[self.parity].items()}
+        return found
+
     def turn(self, steps: int = 1) -> None:
         """Make the state after so many steps the current one."""
         self.parity ^= self._alternates & steps & 1

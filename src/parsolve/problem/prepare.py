@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from math import isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from parsolve.domain.reduce import extrema, magnitude
 from parsolve.equations.codegen import library_text
 from parsolve.equations.reference import NumpyKernel
-from parsolve.errors import NumericalError, agree, agreed, on_root, owning
+from parsolve.errors import NumericalError, StorageError, agree, agreed, on_root, owning
 from parsolve.kernels.device import find_device
 from parsolve.kernels.jit import NoCompiler, load
 from parsolve.kernels.library import CompiledKernel
@@ -33,7 +33,10 @@ from parsolve.problem.walls import Walls
 from parsolve.stages.blocking import PLAIN
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from mpi4py import MPI
+    from numpy.typing import NDArray
 
     from parsolve.equations.program import Stage
     from parsolve.kernels.device import Device
@@ -58,6 +61,7 @@ class Prepared:
     layout: Layout
     steps: Steps
     control: Control
+    renewal: Renewal
     growth: Growth
     walls: Walls
     free: Callable[[], None]
@@ -68,8 +72,45 @@ class Prepared:
         """The current fields."""
         return self.steps.state
 
-    def run(self, record: Record, progress: Progress | None = None) -> Outcome:
+    @property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Over the owned cells, by name, the values without which it does not go on with the same bits."""
+        return {name: f.owned for name, f in self.steps.stepper.kept.items()} | self.renewal.arrays
+
+    def numbers(self) -> dict[str, Any]:
+        """The rest of what it needs for that, as JSON takes it."""
+        stepper, parts = self.steps.stepper, {name: part.numbers() for name, part in self._parts.items()}
+        return {"parity": stepper.parity, "dt": stepper.dt, **parts}
+
+    def restore(self, numbers: Mapping[str, Any], fill: Callable[[Mapping[str, NDArray[Any]]], None]) -> None:
+        """Be as it was at a checkpoint: what ``numbers`` gave then, and a function that fills the ``arrays``.
+
+        Raises:
+            StorageError: these are numbers of another march.
+        """
+        stepper = self.steps.stepper
+        try:
+            stepper.parity, stepper.dt = numbers["parity"], numbers["dt"]
+            for name, part in self._parts.items():
+                part.restore(numbers[name])
+        except (KeyError, TypeError, ValueError) as caught:
+            raise StorageError(f"the checkpoint is of another kind of march: {caught}") from None
+        fill(self.arrays)
+
+    @property
+    def _parts(self) -> dict[str, Control | Renewal | Growth]:
+        return {"control": self.control, "renewal": self.renewal, "growth": self.growth}
+
+    def run(
+        self, record: Record, progress: Progress | None = None, clock: Clock = START, more: Sequence[Event] = ()
+    ) -> Outcome:
         """March to the end; ``record`` is called at every frame after the first; collective.
+
+        Args:
+            record: takes the clock and the state.
+            progress: is told of it on rank 0.
+            clock: where it is now.
+            more: events beside checks and frames, which come after them.
 
         Raises:
             NumericalError: a value is not finite, or no step is stable or meets the tolerance.
@@ -87,9 +128,9 @@ class Prepared:
         shown = progress if self.comm.rank == 0 else None
         if shown is not None:
             shown.start(problem.case.time.end, problem.case.time.steps, problem.grid.size)
-        events = [Event(checks, look, marching=True), Event(frames, record)]
+        events = [Event(checks, look, marching=True), Event(frames, record), *more]
         with self.walls.blamed(self.comm):
-            outcome = march(self.steps, control, events, progress=shown)
+            outcome = march(self.steps, control, events, clock=clock, progress=shown)
         if shown is not None:
             shown.finish()
         self.warnings.extend(self.growth.warnings)
@@ -149,7 +190,7 @@ def prepare(problem: Problem, layout: Layout, comm: MPI.Intracomm) -> Prepared:
         layout = replace(layout, dt=control.dt)
         ranges = {name: extrema(f) for name, f in {**stepper.state, **arrays}.items()}
         warnings = renewal.start.warnings + peclet_warnings(problem, ranges)
-        return Prepared(problem, layout, steps, control, growth, walls, owner.pop_all().close, warnings)
+        return Prepared(problem, layout, steps, control, renewal, growth, walls, owner.pop_all().close, warnings)
 
 
 def _control(problem: Problem, renewal: Renewal, stepper: Stepper) -> Control:

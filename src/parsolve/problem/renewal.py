@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from math import inf, isfinite, log
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -115,6 +115,22 @@ class Renewal:
             self._renew(state, clock)
         holds = min(self._holds, self._span(self.dt) // self.dt) if self._depends.time else self._holds
         return self.dt, max(1.0, holds)
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Arrays over the owned cells that it remembers from look to look, by name."""
+        directions = self._power.directions if self._power is not None else {}
+        return {f"direction of {name}": values for name, values in directions.items()}
+
+    def numbers(self) -> dict[str, Any]:
+        """What else it remembers, as JSON takes it."""
+        return {"dt": self.dt, "growth": self.growth, "holds": self._holds, "looked": self._looked, "seen": self._seen}
+
+    def restore(self, numbers: Mapping[str, Any]) -> None:
+        """Remember that; ``arrays`` are filled apart."""
+        self.dt, self.growth = numbers["dt"], numbers["growth"]
+        self._holds, self._looked = numbers["holds"], numbers["looked"]
+        self._seen = {name: (low, high) for name, (low, high) in numbers["seen"].items()}
 
     def free(self) -> None:
         """Free what the power iteration holds; collective."""

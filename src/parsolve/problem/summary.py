@@ -69,7 +69,7 @@ def summarize(march: Prepared, outcome: Outcome, path: Path) -> Summary:
         outcome.time,
         grid.size,
         outcome.seconds,
-        outcome.steps * grid.size / max(outcome.seconds, 1e-12),
+        outcome.taken * grid.size / max(outcome.seconds, 1e-12),
         fields,
         str(path),
         march.warnings,

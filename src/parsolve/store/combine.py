@@ -3,46 +3,71 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parsolve.errors import agreed, on_root
-from parsolve.store.files import copy_bytes, naming, require_space, sync
+from parsolve.errors import StorageError, agreed, on_root
+from parsolve.store.files import copy_bytes, naming, open_read, require_space, sync
+from parsolve.store.integrity import Table, read_table, seal
 from parsolve.store.layout import Content, lay_out
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from mpi4py import MPI
 
     from parsolve.store.places import Places
 
 
-def copy_frames(
-    comm: MPI.Intracomm, path: Path, content: Content, frames: Sequence[Path], offsets: Mapping[str, int]
-) -> None:
+def copy_frames(comm: MPI.Intracomm, path: Path, content: Content, frames: Sequence[Path]) -> None:
     """Write a self-contained result: rank 0 lays it out, all ranks copy the frames' bytes; collective.
 
-    `offsets` are those of the fields in every frame. Bytes move in small pieces or in the kernel alone.
+    Bytes move in small pieces or in the kernel alone. Frames of one run have their fields at the same places, those of
+    a run that went on after a stop at others.
 
     Raises:
         StorageError, ResourceError: the disk failed or is full.
     """
     size = content.grid.size * content.dtype.itemsize
 
-    def laid_out() -> dict[str, int]:
+    def laid_out() -> Table:
         require_space(path.parent, size * len(content.fields) * len(frames), "the gathered result")
         with naming(path, "lay it out"):
-            return lay_out(path, content)
+            lay_out(path, content)
+        return _table(path, content, content.steps)
 
-    slots = on_root(comm, laid_out)
+    whole = on_root(comm, laid_out)
     pieces = [(index, field.name) for index in range(len(frames)) for field in content.fields]
     with agreed(comm), naming(path, "copy the frames into it"), path.open("r+b", buffering=0) as target:
         for index, name in pieces[comm.rank :: comm.size]:
+            part = _table(frames[index], content, content.steps[index : index + 1])
             with frames[index].open("rb", buffering=0) as source:
-                start = slots[name] + index * size
-                copy_bytes(source.fileno(), target.fileno(), offsets[name], start, size)
+                copy = partial(copy_bytes, source.fileno(), target.fileno())
+                copy(part.values[name], whole.values[name] + index * size, size)
+                copy(part.rows[name], whole.rows[name] + index * whole.row, whole.row)
         os.fsync(target.fileno())
+
+    def sealed() -> None:
+        with naming(path, "write its hashes"):
+            seal(path, whole, {})
+
+    on_root(comm, sealed)
+
+
+def _table(path: Path, content: Content, steps: Sequence[int]) -> Table:
+    """Where values and hashes stand in a file of this content.
+
+    Raises:
+        StorageError: it is another one.
+    """
+    with open_read(path) as file:
+        names = [field.name for field in content.fields]
+        same = all(name in file and file[name].shape == (len(steps), *content.grid.shape) for name in names)
+        table = read_table(path, file, names, steps) if same else None
+    if table is None or table.size != content.grid.size * content.dtype.itemsize:
+        raise StorageError(f"{path}: not a frame of the same run")
+    return table
 
 
 def write_index(places: Places, content: Content, frames: Sequence[Path]) -> None:

@@ -1,37 +1,31 @@
-"""Frames: the state at one time as one file, written by all ranks at once and named when it is complete.
-
-Rank 0 lays a file out with plain HDF5 and closes it; every rank then writes its box at the data set's offset
-through MPI-IO. So no HDF5 built for MPI is needed, and no rank ever holds the global array.
-"""
+"""Frames: the state at one time as one file, named when it is complete; and the result that they become."""
 
 from __future__ import annotations
 
-import errno
-import shutil
-import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from parsolve.errors import ParsolveError, StorageError, agree, on_root
+from parsolve.errors import StorageError, agree, agreed, on_root
 from parsolve.store.combine import copy_frames, write_index
-from parsolve.store.files import naming, rename, require_space, storage_error
-from parsolve.store.layers import Layers
+from parsolve.store.files import rename
 from parsolve.store.layout import Content, FieldInfo, check_names
-from parsolve.store.outline import Outline
-from parsolve.store.places import Places, claim, discard_unfinished, publish
+from parsolve.store.places import FRAME, Places, claim, discard_unfinished, publish
+from parsolve.store.result import open_result
+from parsolve.store.slabs import FrameWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Self
 
     from mpi4py import MPI
     from numpy.typing import DTypeLike, NDArray
 
     from parsolve.domain.field import Field
-    from parsolve.domain.grid import Grid
+    from parsolve.domain.grid import Grid, Subdomain
+    from parsolve.store.result import Result
 
 __all__ = ["FieldInfo", "Recorder"]
 
@@ -51,18 +45,17 @@ class Recorder:
     def __init__(
         self, comm: MPI.Intracomm, path: Path, grid: Grid, fields: Sequence[FieldInfo], dtype: DTypeLike,
         provenance: Mapping[str, str], *, keep_frames: bool = False, force: bool = False, number: bool = False,
-        inputs: Sequence[Path] = (), dimensions: Sequence[FieldInfo] = (),
+        inputs: Sequence[Path] = (), dimensions: Sequence[FieldInfo] = (), keep_checkpoints: bool = False,
+        reopened: Places | None = None,
     ) -> None:  # fmt: skip
         self._comm = comm
-        self._keep_frames = keep_frames
+        self._keep_frames, self._keep_checkpoints = keep_frames, keep_checkpoints
         self._content = Content(grid, tuple(fields), np.dtype(dtype), dict(provenance), tuple(dimensions))
-        self._outline: Outline | None = None  # rank 0's
-        self._offsets: dict[str, int] = {}  # of the fields in each frame
-        self._layers: Layers | None = None
+        self._writer = FrameWriter(comm, self._content)
 
         def claimed() -> Places:
             check_names(fields)
-            return claim(Path(path), force=force, number=number, inputs=inputs)
+            return reopened or claim(Path(path), force=force, number=number, inputs=inputs)
 
         self._places = on_root(comm, claimed)
 
@@ -73,17 +66,55 @@ class Recorder:
             StorageError, ResourceError: the disk failed or is full; the frame then does not exist.
         """
         by_name = {field.name: field for field in fields}
-        chosen = [by_name[info.name] for info in self._content.fields]
         if step in self._content.steps:
             raise ValueError(f"step {step} has a frame already: a frame is written once")
         partial = self._places.partial_frame(step)
-        self._offsets = on_root(self._comm, lambda: self._lay_out(partial, time, step))
-        if self._layers is None:
-            self._layers = Layers(chosen[0].subdomain, self._content.dtype)
-        self._write_slabs(partial, self._layers, [(field, self._offsets[field.name]) for field in chosen])
-        on_root(self._comm, lambda: rename(partial, self._places.frame(step)))
+        # The frames are still there while they are gathered: better to stop now than at the end.
+        number = len(self._content.steps) + 1
+        room = self._writer.size * (1 if self._keep_frames else number + 1)
+        owned = {info.name: by_name[info.name].owned for info in self._content.fields}
+        sub = next(iter(fields)).subdomain
+        self._writer.write(partial, time, step, sub, owned, room, f"frame {number} with the result")
+        self._named(step)
         content = self._content
         self._content = replace(content, times=(*content.times, time), steps=(*content.steps, step))
+
+    def go_on(self, frames: Sequence[tuple[int, float]], sub: Subdomain) -> None:
+        """Take over the frames of these steps and times, and remove later ones; collective.
+
+        Those that the result of before holds alone, as it was finished, are taken from there.
+
+        Raises:
+            StorageError: one is missing.
+        """
+        places, names = self._places, [info.name for info in self._content.fields]
+
+        def left() -> list[int]:
+            steps = {step for step, _ in frames}
+            for path in places.working.glob("*.h5"):
+                if FRAME.fullmatch(path.name) and int(path.stem) not in steps:
+                    path.unlink()
+            return [step for step in steps if not places.frame(step).exists()]
+
+        missing = on_root(self._comm, left)
+        for step, time in frames:
+            if step in missing:
+                values: dict[str, NDArray[Any]] = {}
+                with agreed(self._comm), open_result(places.result) as old:
+                    values = {name: _box(old, name, step, sub) for name in names}
+                self._writer.write(places.partial_frame(step), time, step, sub, values, self._writer.size, "a frame")
+                self._named(step)
+        self._content = replace(self._content, times=tuple(t for _, t in frames), steps=tuple(s for s, _ in frames))
+
+    @property
+    def frames(self) -> list[tuple[int, float]]:
+        """Step and time of the frames so far."""
+        return list(zip(self._content.steps, self._content.times, strict=True))
+
+    @property
+    def folder(self) -> Path:
+        """Where the frames are."""
+        return self._places.working
 
     def finish(self) -> Path:
         """Turn the frames into the result: a self-contained file, or an index of the kept frames; collective.
@@ -98,9 +129,13 @@ class Recorder:
         if self._keep_frames:
             on_root(self._comm, lambda: write_index(places, self._content, frames))
         else:
-            copy_frames(self._comm, places.partial, self._content, frames, self._offsets)
-        on_root(self._comm, lambda: publish(places, self._keep_frames))
+            copy_frames(self._comm, places.partial, self._content, frames)
+        on_root(self._comm, lambda: publish(places, self._keep_frames, self._keep_checkpoints))
         return places.result
+
+    def _named(self, step: int) -> None:
+        """Give a frame its name; collective."""
+        on_root(self._comm, lambda: rename(self._places.partial_frame(step), self._places.frame(step)))
 
     def __enter__(self) -> Self:
         return self
@@ -113,70 +148,15 @@ class Recorder:
         if self._comm.rank == 0:
             discard_unfinished(self._places)
 
-    def _lay_out(self, partial: Path, time: float, step: int) -> dict[str, int]:
-        """Make a frame's file without the values and return each field's byte offset in it; on rank 0."""
-        content = self._content
-        size = content.grid.size * len(content.fields) * content.dtype.itemsize
-        # The frames are still there while they are gathered: better to stop now than at the end.
-        number = len(content.steps) + 1
-        copies = 1 if self._keep_frames else number + 1
-        require_space(self._places.working, size * copies, f"frame {number} with the result")
-        with naming(partial, "create it"):
-            if self._outline is None:
-                self._outline = Outline.of(partial, content)
-            self._outline.write(partial, time, step)
-        return self._outline.fields
 
-    def _write_slabs(self, path: Path, layers: Layers, fields: Sequence[tuple[Field, int]]) -> None:
-        """Write this rank's slabs of every field from its offset on and bring the file to the disk; collective.
+def _box(old: Result, name: str, step: int, sub: Subdomain) -> NDArray[Any]:
+    """Return the owned cells of a field at a step.
 
-        Each rank opens the file for itself, so nothing but the exchange is collective; a rank on which something fails
-        still takes part in that.
-        """
-        from mpi4py import MPI
-
-        error: ParsolveError | None = None
-
-        def attempt(action: str, call: Callable[..., Any], *args: Any) -> Any:
-            nonlocal error
-            try:
-                return call(*args)
-            except MPI.Exception as caught:
-                error = error or self._failure(path, action, caught)
-
-        where = "open it (do all nodes share this file system?)"
-        file = attempt(where, MPI.File.Open, MPI.COMM_SELF, str(path), MPI.MODE_WRONLY)
-        try:
-            for field, offset in fields:
-                for start, values in layers.slabs(field.owned):
-                    if values.size and error is None:
-                        attempt(f"write field '{field.name}'", _write_at, file, offset + start, values)
-            if error is None:
-                attempt("bring it to the disk", file.Sync)
-        finally:
-            if file is not None:
-                attempt("close it", file.Close)
-        agree(self._comm, error)
-
-    def _failure(self, path: Path, action: str, caught: MPI.Exception) -> ParsolveError:
-        """Return an MPI-IO error as one that names file, rank and host."""
-        from mpi4py import MPI
-
-        # Some MPI libraries say no more than that it failed.
-        full = (
-            caught.Get_error_class() in (MPI.ERR_NO_SPACE, MPI.ERR_QUOTA)
-            or shutil.disk_usage(path.parent).free < 1 << 20
-        )
-        reason = " ".join(caught.Get_error_string().split())
-        where = f"rank {self._comm.rank} on {socket.gethostname()}"
-        return storage_error(path, action, errno.ENOSPC if full else None, f"{where}: {reason}")
-
-
-def _write_at(file: MPI.File, offset: int, values: NDArray[Any]) -> None:
-    """Write all bytes of an array at once."""
-    from mpi4py import MPI
-
-    status = MPI.Status()
-    file.Write_at(offset, values, status)
-    if status.Get_count(MPI.BYTE) != values.nbytes:  # some libraries raise nothing
-        raise MPI.Exception(MPI.ERR_IO)
+    Raises:
+        StorageError: there is no such step.
+    """
+    found = np.flatnonzero(old.steps == step)
+    if not found.size or old.grid.cells != sub.grid.cells:
+        raise StorageError(f"{old.path}: the frame of step {step} is neither here nor in the frames")
+    box = tuple(slice(a, b) for a, b, there in zip(sub.start, sub.stop, sub.grid.present, strict=True) if there)
+    return old.read(name, int(found[0]), box).reshape(sub.shape)

@@ -4,6 +4,7 @@
 /u (time, z, y, x)   /x /y /z /time dimension scales   /step (time)
 /VTKHDF              ImageData for ParaView; CellData/u is a hard link to /u
 /entry/u             NXdata for h5web and silx; u, time, z, y, x are hard links
+/integrity           hashes of the values and of the rest (integrity.py)
 /provenance          one string per key
 ```
 """
@@ -20,6 +21,7 @@ import numpy as np
 from parsolve.domain.grid import AXES
 from parsolve.errors import CaseError
 from parsolve.store.files import create_contiguous, create_file, create_group
+from parsolve.store.integrity import GROUP, create_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from parsolve.domain.grid import Grid
 
 TIMES = ("time", "VTKHDF/Steps/Values")  # where the times of frames stand
-RESERVED = frozenset({"x", "y", "z", "time", "step", "entry", "provenance", "VTKHDF"})
+RESERVED = frozenset({"x", "y", "z", "time", "step", "entry", "provenance", "VTKHDF", GROUP})
 
 
 @dataclass(frozen=True)
@@ -80,10 +82,10 @@ def check_names(fields: Sequence[FieldInfo]) -> None:
         seen.add(field.name)
 
 
-def lay_out(path: Path, content: Content, frames: Sequence[Path] = ()) -> dict[str, int]:
-    """Write the whole file but the field values; return the byte offset of every field's data set.
+def lay_out(path: Path, content: Content, frames: Sequence[Path] = ()) -> None:
+    """Write the whole file but the field values and their hashes.
 
-    With `frames` (paths relative to the file) the fields are virtual data sets over them, without offsets.
+    With `frames` (paths relative to the file) the fields are virtual data sets over them.
 
     Raises:
         OSError: the file cannot be written.
@@ -91,22 +93,22 @@ def lay_out(path: Path, content: Content, frames: Sequence[Path] = ()) -> dict[s
     with create_file(path) as file:
         _write_globals(file, content)
         scales = _write_coordinates(file, content)
-        offsets: dict[str, int] = {}
         for field in content.fields:
             if frames:
                 dataset = _create_virtual(file, field.name, content, frames)
             else:
                 dataset = create_contiguous(file, field.name, content.shape, content.dtype)
-                offsets[field.name] = int(dataset.id.get_offset())
             _describe(dataset, field)
             for axis, scale in enumerate(scales):
                 dataset.dims[axis].attach_scale(scale)
         _write_nexus(file, content)
         _write_vtk(file, content)
+        if not frames:
+            size = content.grid.size * content.dtype.itemsize
+            create_table(file, [field.name for field in content.fields], len(content.times), size)
         provenance = create_group(file, "provenance")
         for key, text in content.provenance.items():
             provenance.create_dataset(key.replace("/", "_"), data=text, dtype=h5py.string_dtype())
-    return offsets
 
 
 def _write_globals(file: h5py.File, content: Content) -> None:

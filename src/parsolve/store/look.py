@@ -29,13 +29,13 @@ _BYTES = 32 << 20  # that it reads of one data set
 _DEPTH = 8  # of virtual data sets in each other
 
 
-def look(*paths: Path) -> None:
-    """Let a child read what is in HDF5 files, but those that parsolve wrote and those that are missing.
+def look(*paths: Path, ours: bool = False) -> None:
+    """Let a child read what is in HDF5 files that are there; those that parsolve wrote too, if ``ours`` may be damaged.
 
     Raises:
         StorageError: the child did not survive that.
     """
-    foreign = [path for path in paths if is_file(path) and not is_result(path)]
+    foreign = [path for path in paths if is_file(path) and (ours or not is_result(path))]
     if foreign and sys.executable:
         _survive(tuple(path.absolute() for path in foreign), tuple(map(_state, foreign)))
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import h5py
 import numpy as np
 
+from parsolve.store.integrity import Table, read_table
 from parsolve.store.layout import TIMES, lay_out
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class Outline:
 
     size: int
     pieces: tuple[tuple[int, bytes], ...]
-    fields: dict[str, int]  # where the values of each begin
+    table: Table
     times: tuple[int, ...]
     step: int
 
@@ -33,18 +34,21 @@ class Outline:
         Raises:
             OSError: the file cannot be written.
         """
-        fields = lay_out(path, replace(content, times=(0.0,), steps=(0,)))
+        lay_out(path, replace(content, times=(0.0,), steps=(0,)))
+        names = [field.name for field in content.fields]
         with h5py.File(path, "r", locking=False) as file:
             times = tuple(int(file[name].id.get_offset()) for name in TIMES)
             step = int(file["step"].id.get_offset())
+            table = read_table(path, file, names, (0,))
+        assert table is not None
         size, length = path.stat().st_size, content.grid.size * content.dtype.itemsize
         pieces, start = [], 0
         with path.open("rb") as file:
-            for offset in [*sorted(fields.values()), size]:
+            for offset in [*sorted(table.values.values()), size]:
                 file.seek(start)
                 pieces.append((start, file.read(offset - start)))
                 start = offset + length
-        return cls(size, tuple(pieces), fields, times, step)
+        return cls(size, tuple(pieces), table, times, step)
 
     def write(self, path: Path, time: float, step: int) -> None:
         """Write the file of a frame, all but the values.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from parsolve.errors import StorageError
 from parsolve.store import claims, writing
+from parsolve.store.checkpoint import remove_checkpoints
 from parsolve.store.files import is_result, naming, rename
 
 if TYPE_CHECKING:
@@ -63,6 +64,20 @@ def claim(path: Path, *, force: bool = False, number: bool = False, inputs: Iter
     raise AssertionError
 
 
+def reopen(path: Path, working: Path) -> Places:
+    """The places of a run that goes on with the frames of a directory; its result is replaced at the end.
+
+    Raises:
+        StorageError: another run writes there, or its directory cannot be written.
+    """
+    if os.path.lexists(path):
+        writing.refuse_special(path)
+        if not is_result(path):
+            raise StorageError(f"{path}: is no result of parsolve, so it is not replaced; use -o")
+    frames = path.with_name(path.name + ".frames")
+    return Places(path, path.with_name(f".{path.name}.partial"), frames, working, claims.take(path), True)
+
+
 def _refuse_taken(path: Path) -> None:
     if os.path.lexists(path):
         writing.refuse_special(path)
@@ -82,6 +97,7 @@ def _claim(path: Path, force: bool, inputs: Iterable[Path]) -> Places:
         undo.callback(claim.release)
         _refuse_existing(path, frames, force, inputs)
         working = frames.with_name(frames.name + ".new") if frames.exists() else frames
+        remove_checkpoints(working)
         remove_frames(working)
         try:
             working.mkdir()
@@ -113,14 +129,14 @@ def _refuse_existing(path: Path, frames: Path, force: bool, inputs: Iterable[Pat
             count = sum(1 for file in frames.glob("*.h5"))
             raise _Taken(
                 f"{frames}: {count} complete frames of a run that did not finish; "
-                "use --force to replace them or another -o"
+                f"go on with `parsolve restart {frames}`, replace them with --force, or use another -o"
             )
         for file in frames.glob("*.h5"):
             writing.refuse_inputs(file, inputs)
 
 
-def publish(places: Places, keep_frames: bool) -> None:
-    """Give a complete result its name, replacing an older one; then remove the frames that are not needed.
+def publish(places: Places, keep_frames: bool, keep_checkpoints: bool) -> None:
+    """Give a complete result its name, replacing an older one; then remove frames and checkpoints that are not needed.
 
     Raises:
         StorageError: a rename failed, or a file has got the name meanwhile.
@@ -131,13 +147,20 @@ def publish(places: Places, keep_frames: bool) -> None:
         )
     aside = places.frames.with_name(places.frames.name + ".old")
     with naming(places.result, "replace it by the new result"):
-        if keep_frames and places.working != places.frames:
+        if keep_frames and places.working != places.frames and places.frames.exists():
+            remove_checkpoints(aside)
             remove_frames(aside)
             places.frames.rename(aside)
+        if keep_frames and places.working != places.frames:
             places.working.rename(places.frames)
     rename(places.partial, places.result)
     for directory in (aside,) if keep_frames else (aside, places.working, places.frames):
+        if directory == aside or not keep_checkpoints or (directory == places.frames != places.working):
+            remove_checkpoints(directory)
         remove_frames(directory)
+    if not keep_frames and places.working != places.frames:
+        with suppress(OSError):
+            places.working.rename(places.frames)  # with its checkpoints
     places.claim.release()
 
 

@@ -1,0 +1,45 @@
+"""What of a case makes its march, and the case as text that can be read from anywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tomli_w
+
+from parsolve.case.tables import anchor_files, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from parsolve.case import Case
+
+# Keys and tables that change no value at a time that is reached either way.
+FREE = {"time.end", "time.steps", "output", "checkpoint", "title", "units", "run.processes", "run.threads",
+        "run.pipeline", "run.walltime", "run.require_compiled", "run.check_every", "run.device"}  # fmt: skip
+
+
+def text_of(case: Case) -> str:
+    """The resolved case as TOML, arrays by their descriptions, files by whole paths if there are none."""
+    tables = case.to_dict()
+    if not case.has_arrays:
+        anchor_files(tables, Path.cwd())
+    text: str = tomli_w.dumps(tables)
+    return text
+
+
+def changed(before: str, now: str) -> str | None:
+    """The first key by which two cases, as ``text_of`` gives them, do not have the same march; None if they have."""
+    old, new = (dict(_flat(parse("case", text), "")) for text in (before, now))
+    for key in sorted({*old, *new}):
+        if old.get(key) != new.get(key) and not any(f"{key}.".startswith(f"{free}.") for free in FREE):
+            return key
+    return None
+
+
+def _flat(table: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -1,0 +1,119 @@
+"""What of a march is kept: checkpoints, from which it goes on with the same bits, on any number of ranks."""
+
+from __future__ import annotations
+
+import math
+import os
+import uuid
+from time import monotonic
+from time import time as now
+from typing import TYPE_CHECKING
+
+from parsolve.case.checks import seconds_of
+from parsolve.case.march import text_of
+from parsolve.errors import ParsolveError, agree, on_root
+from parsolve.march.march import Event, check_finite
+from parsolve.march.schedule import Clock
+from parsolve.march.watch import Due, Signals, Watch
+from parsolve.problem.times import end_of
+from parsolve.store.checkpoint import Checkpoint, Checkpoints, number_of
+from parsolve.store.layout import Content, FieldInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from parsolve.case import Case
+    from parsolve.problem.prepare import Prepared
+    from parsolve.stages.operator import State
+
+
+class Stopped(ParsolveError):
+    """The march was told to stop, and can go on."""
+
+    exit_code = 75
+
+
+class Keeper:
+    """Keeps checkpoints of a march, and stops it where it is told to; collective.
+
+    Args:
+        march: what is kept.
+        folder: where.
+        provenance: what their frames say of where they come from.
+        frames: step and time of the frames so far.
+        signals: what the process was sent.
+        since: the checkpoint from which the march goes on.
+    """
+
+    def __init__(
+        self, march: Prepared, folder: Path, provenance: Mapping[str, str],
+        frames: Callable[[], list[tuple[int, float]]], signals: Signals, since: Checkpoint | None = None,
+    ) -> None:  # fmt: skip
+        problem, self._march, self._frames, self._folder = march.problem, march, frames, folder
+        infos = tuple(FieldInfo(name, name, "1") for name in march.arrays)
+        content = Content(problem.grid, infos, problem.dtype, provenance, tuple(problem.dimensions))
+        run = since.run if since else on_root(march.comm, lambda: uuid.uuid4().hex)
+        kept = problem.case.checkpoint
+        case = {"text": text_of(problem.case), "has_arrays": problem.case.has_arrays}
+        self._files = Checkpoints(march.comm, folder, content, case, run, kept.keep if kept else 2)
+        self._watch = Watch(march.comm, due(problem.case), signals, deadline(problem.case))
+
+    @property
+    def event(self) -> Event:
+        """That of the march."""
+        return Event(self._watch, self._look)
+
+    def begin(self, since: Checkpoint | None) -> Clock:
+        """Be as a checkpoint says; where the march then is."""
+        clock = Clock()
+        if since is not None:
+            clock = Clock(since.step, since.time)
+            end, case = end_of(self._march.problem), self._march.problem.case
+            if end.step < clock.step or end.time < clock.time:
+                key = f"time.{'steps' if case.time.steps else 'end'}"
+                raise case.error(key, f"the checkpoint is at step {since.step}, t = {since.time:.6g} already")
+            sub = next(iter(self._march.state.values())).subdomain
+            self._march.restore(since.numbers, lambda arrays: since.read(sub, arrays))
+        self._watch.begin(clock)
+        return clock
+
+    def finish(self, clock: Clock) -> None:
+        """Keep the last state, if checkpoints are kept at all."""
+        if self._march.problem.case.checkpoint is not None and not self._watch.is_last(clock):
+            self._write(clock)
+
+    def _look(self, clock: Clock, state: State) -> None:
+        if self._watch.look(clock):
+            self._write(clock)
+        if self._watch.reason:
+            text = f"stopped at step {clock.step}, t = {clock.time:.6g}, as {self._watch.reason}"
+            error = Stopped(f"{text}; go on with `python -m parsolve restart {self._folder}`")
+            agree(self._march.comm, error)
+
+    def _write(self, clock: Clock) -> None:
+        march, begun = self._march, monotonic()
+        check_finite(march.state, clock, march.control.dt, march.walls.error)
+        sub = next(iter(march.state.values())).subdomain
+        numbers = number_of(march.numbers())
+        self._files.write(clock.time, clock.step, sub, march.arrays, numbers, self._frames())
+        self._watch.written(clock, begun)
+
+
+def due(case: Case) -> Due:
+    """When checkpoints of a case are due."""
+    kept = case.checkpoint
+    if kept is None:
+        return Due()
+    if isinstance(kept.every, str):
+        return Due(seconds=seconds_of(kept.every))
+    return Due(kept.every_steps, None, kept.every)
+
+
+def deadline(case: Case) -> float:
+    """When a run is to be over, as `monotonic` counts: by the case, or by Slurm."""
+    left = seconds_of(case.run.walltime) if case.run.walltime else math.inf
+    end = os.environ.get("SLURM_JOB_END_TIME", "")
+    if end.isdecimal():
+        left = min(left, float(end) - now())
+    return monotonic() + left

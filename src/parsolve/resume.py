@@ -1,0 +1,102 @@
+"""Going on from a checkpoint: which one, of which case, and where the result then lies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from parsolve.case import Case
+from parsolve.case.march import changed, text_of
+from parsolve.case.origin import Origin
+from parsolve.case.tables import override, parse
+from parsolve.errors import CaseError, StorageError, on_root
+from parsolve.store.checkpoint import Checkpoint, find, manifests
+from parsolve.store.places import reopen
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from mpi4py import MPI
+
+    from parsolve.store.places import Places
+
+SUFFIXES = (".frames.new", ".frames")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A checkpoint to go on from, the result of its run, and what was wrong with newer ones."""
+
+    since: Checkpoint
+    result: Path
+    warnings: list[str]
+
+    def case(self, overrides: Sequence[str] = ()) -> Case:
+        """Return its case, with keys overridden.
+
+        Raises:
+            CaseError: an override is wrong, or the case is not wholly in the checkpoint.
+        """
+        if self.since.has_arrays:
+            raise CaseError(
+                f"{self.since.manifest}: its case has arrays given from Python, which are not in it; go on from Python "
+                "with solve(case, out, resume=True)"
+            )
+        name = str(self.since.manifest)
+        data = parse(name, self.since.case)
+        keys = [override(data, text) for text in overrides]
+        case = Case.from_dict(data, Origin(name, self.since.case, tuple(keys)))
+        self.check(case)
+        return case
+
+    def check(self, case: Case) -> None:
+        """Refuse a case whose march is not that of the checkpoint.
+
+        Raises:
+            CaseError: a key differs.
+        """
+        key = changed(self.since.case, text_of(case))
+        if key is not None:
+            raise case.error(
+                key, f"is not that of the run of '{self.since.manifest}', so it cannot go on; begin another run from "
+                "its state with [initial], e.g. u = { file = 'x.h5', dataset = 'u' }"
+            )  # fmt: skip
+
+    def reopen(self, comm: MPI.Intracomm) -> Places:
+        """Return the places of its run, for this one to go on there; collective.
+
+        Raises:
+            StorageError: another run writes there.
+        """
+        return on_root(comm, lambda: reopen(self.result, self.since.manifest.parent))
+
+
+def look_for(comm: MPI.Intracomm, path: Path) -> Found | None:
+    """Return the newest whole checkpoint of a run, by the name of its result or of its folder; collective.
+
+    None if it has none at all.
+
+    Raises:
+        StorageError: there are some, and all are damaged.
+    """
+    folder, result = on_root(comm, lambda: _folder(path))
+    if folder is None:
+        return None
+    since, doubts = find(comm, folder)
+    if since is None:
+        raise StorageError(f"{folder}: no checkpoint is whole: {'; '.join(doubts)}")
+    return Found(since, result, [f"{text}; an older checkpoint is taken" for text in doubts])
+
+
+def _folder(path: Path) -> tuple[Path | None, Path]:
+    """The folder of checkpoints, if there are some, and the name of the result."""
+    name = path.name or path.resolve().name
+    for suffix in SUFFIXES:
+        if name.endswith(suffix):
+            return (path if manifests(path) else None), path.with_name(name.removesuffix(suffix))
+    for suffix in SUFFIXES:
+        folder = path.with_name(name + suffix)
+        if manifests(folder):
+            return folder, path
+    return None, path

@@ -1,0 +1,231 @@
+"""Checkpoints: all that a march needs to go on as if it had never stopped.
+
+A checkpoint is a frame whose fields are the registers of the march, and a manifest: a small JSON file with the rest,
+the hash of each block of the frame, and its own hash. The frame is written, synced and read back; the manifest is
+named last, so that what has one is complete. The one before stays until then, and is removed only if there are more
+than are to be kept.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from parsolve.errors import StorageError, agreed, on_root
+from parsolve.store.files import naming, rename, sync
+from parsolve.store.hashes import block_hashes, block_region, text_hash
+from parsolve.store.integrity import context_of
+from parsolve.store.slabs import FrameWriter
+from parsolve.store.writing import write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from mpi4py import MPI
+    from numpy.typing import NDArray
+
+    from parsolve.domain.grid import Subdomain
+    from parsolve.store.layout import Content
+
+KIND, VERSION = "parsolve checkpoint", 1
+LEAST = 2  # complete checkpoints that are kept
+MANIFEST = re.compile(r"checkpoint-\d{9,}\.json")
+OURS = re.compile(r"\.?checkpoint-\d{9,}\.(h5|json)(\.[\d.]*partial)?|\.checkpoint-\d{9,}\.h5\.partial")
+_MOST = 64 << 20  # bytes of a manifest
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What the manifest of a complete checkpoint says."""
+
+    manifest: Path
+    file: Path
+    run: str
+    step: int
+    time: float
+    case: str
+    has_arrays: bool
+    numbers: dict[str, Any]
+    frames: tuple[tuple[int, float], ...]
+    regions: dict[str, tuple[int, int]]
+    hashes: dict[str, list[str]]
+
+    def damage(self, comm: MPI.Comm) -> str:
+        """Return what is wrong with the file of values, or nothing; collective."""
+        try:
+            found = block_hashes(comm, self.file, self.regions, context_of(self.run, self.step))
+        except StorageError as error:
+            return str(error)
+        for name, digests in self.hashes.items():
+            wrong = [n for n, (a, b) in enumerate(zip(digests, found[name], strict=True)) if a != b]
+            if wrong:
+                start, size = block_region(self.regions[name], wrong[0])
+                more = f", and {len(wrong) - 1} blocks more" if len(wrong) > 1 else ""
+                return f"{self.file}: '{name}' is damaged in bytes {start} to {start + size}{more}"
+        return ""
+
+    def read(self, sub: Subdomain, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Fill arrays over the owned cells from the fields of their names, whose hashes are right; collective.
+
+        Nothing of the file but these bytes is interpreted.
+
+        Raises:
+            StorageError: the file cannot be read, or has other fields; the same on all ranks.
+        """
+        box = tuple(map(slice, sub.start, sub.stop))
+        with agreed(sub.comm), naming(self.file, "read it"):
+            for name, values in arrays.items():
+                start, size = self.regions.get(name, (0, 0))
+                if size != sub.grid.size * values.itemsize:
+                    raise StorageError(f"{self.file}: has no '{name}' of {sub.grid.size} cells of {values.dtype}")
+                values[...] = np.memmap(self.file, values.dtype, "r", start, sub.grid.cells)[box]
+
+
+class Checkpoints:
+    """Writes the checkpoints of a run into a folder.
+
+    Args:
+        comm: all ranks of the run.
+        folder: where they are.
+        content: what their frames hold.
+        case: the resolved case: its "text", and whether it "has_arrays" that are not in it.
+        run: what no other run is called.
+        keep: how many complete ones stay.
+    """
+
+    def __init__(
+        self, comm: MPI.Intracomm, folder: Path, content: Content, case: Mapping[str, Any], run: str, keep: int = LEAST
+    ) -> None:
+        self._comm, self._folder, self._case, self._run = comm, folder, dict(case), run
+        content = replace(content, provenance={**content.provenance, "run": run})
+        self._writer, self._keep = FrameWriter(comm, content), max(LEAST, keep)
+
+    @property
+    def size(self) -> int:
+        """Bytes of one."""
+        return self._writer.size
+
+    def write(
+        self, time: float, step: int, sub: Subdomain, arrays: Mapping[str, NDArray[Any]], numbers: Mapping[str, Any],
+        frames: Sequence[tuple[int, float]],
+    ) -> Path:  # fmt: skip
+        """Write a checkpoint of a state that is known to be finite, and return its manifest; collective.
+
+        Args:
+            time: that the march has reached.
+            step: the steps that it has taken.
+            sub: of the ranks.
+            arrays: the registers over the owned cells.
+            numbers: the rest, as JSON takes it.
+            frames: step and time of the frames so far.
+
+        Raises:
+            StorageError, ResourceError: it could not be brought to the disk; those before are as they were.
+        """
+        writer, name = self._writer, f"checkpoint-{step:09d}"
+        partial, file = self._folder / f".{name}.h5.partial", self._folder / f"{name}.h5"
+        try:
+            writer.write(partial, time, step, sub, arrays, writer.size, "a checkpoint")
+        except BaseException:
+            if self._comm.rank == 0:
+                with suppress(OSError):
+                    partial.unlink(missing_ok=True)
+            raise
+        said = {
+            "kind": KIND, "version": VERSION, "run": self._run, "file": file.name, "step": step,
+            "time": time, "case": self._case, "numbers": numbers, "frames": list(frames),
+            "regions": writer.regions, "hashes": writer.hashes,
+        }  # fmt: skip
+
+        def commit() -> Path:
+            rename(partial, file)
+            manifest = self._folder / f"{name}.json"
+            text = json.dumps(said, indent=1)
+            write_whole(manifest, json.dumps({"hash": text_hash(text), "text": text}).encode(), force=True)
+            with naming(manifest, "give it its name"):
+                sync(self._folder)
+            self._prune()
+            return manifest
+
+        return on_root(self._comm, commit)
+
+    def _prune(self) -> None:
+        """Remove older ones, the manifest first, so that what has one stays complete."""
+        for manifest in manifests(self._folder)[self._keep :]:
+            with suppress(OSError):
+                manifest.unlink()
+                sync(self._folder)
+                manifest.with_suffix(".h5").unlink(missing_ok=True)
+
+
+def manifests(folder: Path) -> list[Path]:
+    """Return the manifests of a folder, the newest first."""
+    try:
+        found = [path for path in folder.iterdir() if MANIFEST.fullmatch(path.name)]
+    except OSError:
+        return []
+    return sorted(found, key=lambda path: int(path.stem.rpartition("-")[2]), reverse=True)
+
+
+def find(comm: MPI.Comm, folder: Path) -> tuple[Checkpoint | None, list[str]]:
+    """Return the newest checkpoint of a folder that is whole, and what is wrong with newer ones; collective."""
+    doubts: list[str] = []
+    for manifest in on_root(comm, lambda: manifests(folder)):
+        try:
+            checkpoint = on_root(comm, lambda manifest=manifest: read_manifest(manifest))  # type: ignore[misc]
+        except StorageError as error:
+            doubts.append(str(error))
+            continue
+        damage = checkpoint.damage(comm)
+        if not damage:
+            return checkpoint, doubts
+        doubts.append(damage)
+    return None, doubts
+
+
+def read_manifest(path: Path) -> Checkpoint:
+    """Return what a manifest says.
+
+    Raises:
+        StorageError: it cannot be read, or is damaged.
+    """
+    with naming(path, "read it"), path.open("rb") as stream:
+        data = stream.read(_MOST + 1)
+    try:
+        outer = json.loads(data)
+        if len(data) > _MOST or text_hash(outer["text"]) != outer["hash"]:
+            raise ValueError("its hash is another")
+        said = json.loads(outer["text"])
+        if said["kind"] != KIND or said["version"] != VERSION or said["file"] != path.with_suffix(".h5").name:
+            raise ValueError("it is of another version or place")
+        regions = {name: (int(a), int(n)) for name, (a, n) in said["regions"].items()}
+        frames = tuple((int(step), float(time)) for step, time in said["frames"])
+        return Checkpoint(
+            path, path.with_suffix(".h5"), said["run"], int(said["step"]), float(said["time"]), said["case"]["text"],
+            bool(said["case"]["has_arrays"]), said["numbers"], frames, regions, said["hashes"],
+        )  # fmt: skip
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as caught:
+        raise StorageError(f"{path}: damaged, or no manifest of a checkpoint ({caught})") from None
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove all checkpoints of a folder; what cannot be removed stays."""
+    with suppress(OSError):
+        for path in sorted(folder.iterdir(), reverse=True):  # .json before .h5
+            if OURS.fullmatch(path.name):
+                path.unlink(missing_ok=True)
+
+
+def number_of(value: Any) -> Any:
+    """Return NumPy's numbers as Python's, also in lists and tables: as JSON takes them, to the last bit."""
+    if isinstance(value, dict):
+        return {key: number_of(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [number_of(inner) for inner in value]
+    return value.item() if isinstance(value, np.generic) else value

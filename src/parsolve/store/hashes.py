@@ -1,0 +1,80 @@
+"""Hashes of what stands in a file, block by block, shared out over ranks.
+
+XXH3 with 128 bits (github.com/Cyan4973/xxHash) finds damage, not forgery. The place of a block is hashed before its
+bytes, so that a block of another field, place or step is found too.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+import xxhash
+
+from parsolve.errors import agreed
+from parsolve.store.files import naming
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from mpi4py import MPI
+
+BLOCK = 2 << 20  # bytes: a wrong one is a small part of a field, and a list of all is short
+Region = tuple[int, int]  # first byte, and how many
+
+
+def text_hash(text: str) -> str:
+    """Return the hash of a text."""
+    return xxhash.xxh3_128_hexdigest(text.encode())
+
+
+def block_hashes(comm: MPI.Comm, path: Path, regions: Mapping[str, Region], context: str) -> dict[str, list[str]]:
+    """Return the hashes of the blocks of regions of a file, on all ranks; collective.
+
+    Args:
+        comm: its ranks read a part each.
+        path: of the file.
+        regions: by name.
+        context: what the file is, such as its run and step.
+
+    Raises:
+        StorageError: it cannot be read, or ends early; the same on all ranks.
+    """
+    tasks = [(name, n, at, size) for name, region in regions.items() for n, (at, size) in enumerate(_blocks(region))]
+    first, last = (len(tasks) * rank // comm.size for rank in (comm.rank, comm.rank + 1))
+    own: list[str] = []
+    with agreed(comm):
+        own = list(_read(path, tasks[first:last], context))
+    found = [digest for part in comm.allgather(own) for digest in part]
+    result: dict[str, list[str]] = {name: [] for name in regions}
+    for (name, *_), digest in zip(tasks, found, strict=True):
+        result[name].append(digest)
+    return result
+
+
+def block_region(region: Region, number: int) -> Region:
+    """Return where a block of a region stands."""
+    return list(_blocks(region))[number]
+
+
+def _blocks(region: Region) -> Iterator[Region]:
+    start, size = region
+    for at in range(0, size, BLOCK):
+        yield start + at, min(BLOCK, size - at)
+
+
+def _read(path: Path, tasks: list[tuple[str, int, int, int]], context: str) -> Iterator[str]:
+    buffer = memoryview(bytearray(max((size for *_, size in tasks), default=0)))
+    with naming(path, "read it"), path.open("rb", buffering=0) as file:
+        for name, number, at, size in tasks:
+            done = 0
+            while done < size:
+                count = os.preadv(file.fileno(), [buffer[done:size]], at + done)
+                if not count:
+                    raise OSError(errno.EIO, f"it ends at byte {at + done}, {size - done} bytes early")
+                done += count
+            digest = xxhash.xxh3_128(f"{context}\0{name}\0{number}\0{size}\0".encode())
+            digest.update(buffer[:size])
+            yield digest.hexdigest()

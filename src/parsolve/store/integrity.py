@@ -1,0 +1,162 @@
+"""What a result says of its own bytes, so that damage is found and told with its field and place.
+
+`/integrity/blocks/u` of shape (time, blocks, 16) has the hash of each block of 2 MiB of `/u` at each time; the hash of
+all other bytes of the file stands last, in `/integrity/rest`. Blocks are counted from where the values of a time begin,
+so they do not depend on ranks, nor on whether frames were gathered.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xxhash
+
+from parsolve.errors import StorageError, on_root
+from parsolve.store.files import create_contiguous, create_group, naming
+from parsolve.store.hashes import BLOCK, block_hashes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    import h5py
+    from mpi4py import MPI
+
+GROUP, BYTES = "integrity", 16
+
+
+@dataclass(frozen=True)
+class Table:
+    """Where in a file its values and the hashes of them stand.
+
+    Attributes:
+        values: of each field the first byte; those of its times follow each other.
+        size: bytes of a field at a time.
+        rows: of each field the first byte of the hashes; those of its times follow each other.
+        rest: first byte of the hash of the rest.
+        steps: of the times.
+    """
+
+    values: dict[str, int]
+    size: int
+    rows: dict[str, int]
+    rest: int
+    steps: tuple[int, ...]
+
+    @property
+    def row(self) -> int:
+        """Bytes of the hashes of a field at a time."""
+        return -(-self.size // BLOCK) * BYTES
+
+
+def create_table(file: h5py.File, fields: Sequence[str], times: int, size: int) -> None:
+    """Make the data sets, empty, in a file that is laid out, for fields of so many bytes at a time."""
+    group = create_group(file, GROUP)
+    blocks = create_group(group, "blocks")
+    for name in fields:
+        create_contiguous(blocks, name, (times, -(-size // BLOCK), BYTES), np.uint8)
+    create_contiguous(group, "rest", (BYTES,), np.uint8)
+
+
+def seal(path: Path, table: Table, hashes: Mapping[str, Sequence[Sequence[str]]]) -> None:
+    """Write the hashes of a complete file into it, those of each field by time, and bring it to the disk; for one rank.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with path.open("r+b", buffering=0) as file:
+        for name, times in hashes.items():
+            _write(file.fileno(), bytes.fromhex("".join(digest for row in times for digest in row)), table.rows[name])
+        _write(file.fileno(), _rest(path, table), table.rest)
+        os.fsync(file.fileno())
+
+
+def _write(descriptor: int, data: bytes, offset: int) -> None:
+    while data:
+        done = os.pwrite(descriptor, data, offset)
+        data, offset = data[done:], offset + done
+
+
+def _rest(path: Path, table: Table) -> bytes:
+    """The hash of all bytes of a file but those of the values and of this hash."""
+    total = table.size * len(table.steps)
+    holes = sorted([(start, total) for start in table.values.values()] + [(table.rest, BYTES)])
+    digest, at = xxhash.xxh3_128(), 0
+    with path.open("rb") as file:
+        for start, length in [*holes, (path.stat().st_size, 0)]:
+            file.seek(at)
+            digest.update(file.read(max(0, start - at)))
+            digest.update(f"\0{start}\0{length}\0".encode())
+            at = start + length
+    return digest.digest()
+
+
+def read_table(path: Path, file: h5py.File, fields: Sequence[str], steps: Sequence[int]) -> Table | None:
+    """The table of an open file; None if it has none, as of an index of frames or of an older version.
+
+    Raises:
+        StorageError: it is damaged.
+    """
+    if GROUP not in file:
+        return None
+    try:
+        first = file[fields[0]]
+        if first.is_virtual:
+            return None
+        size = int(first.id.get_storage_size()) // len(steps)
+        values = {name: int(file[name].id.get_offset()) for name in fields}
+        rows = {name: file[GROUP]["blocks"][name] for name in fields}
+        shape = (len(steps), -(-size // BLOCK), BYTES)
+        if any(row.shape != shape for row in rows.values()):
+            raise ValueError("its hashes are of another shape")
+        offsets = {name: int(row.id.get_offset()) for name, row in rows.items()}
+        return Table(values, size, offsets, int(file[GROUP]["rest"].id.get_offset()), tuple(map(int, steps)))
+    except (KeyError, TypeError, ValueError, AttributeError, OSError, RuntimeError) as caught:
+        raise StorageError(f"{path}: damaged: what it says of its own bytes cannot be read ({caught})") from None
+
+
+def damages(comm: MPI.Comm, path: Path, table: Table, context: str) -> list[str]:
+    """What of a file is not as it was written; collective.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
+    found = []
+
+    def said() -> tuple[dict[str, bytes], bool]:
+        with naming(path, "read it"), path.open("rb") as file:
+            rows = {name: os.pread(file.fileno(), table.row * len(table.steps), at) for name, at in table.rows.items()}
+            return rows, os.pread(file.fileno(), BYTES, table.rest) == _rest(path, table)
+
+    rows, is_whole = on_root(comm, said)
+    if not is_whole:
+        found.append(f"{path}: damaged beside the values: in names, coordinates, provenance or hashes")
+    for n, step in enumerate(table.steps):
+        regions = {name: (at + n * table.size, table.size) for name, at in table.values.items()}
+        hashes = block_hashes(comm, path, regions, context_of(context, step))
+        for name, digests in hashes.items():
+            row = rows[name][n * table.row : (n + 1) * table.row]
+            wrong = [i for i, digest in enumerate(digests) if bytes.fromhex(digest) != row[i * BYTES : (i + 1) * BYTES]]
+            if wrong:
+                start = regions[name][0] + wrong[0] * BLOCK
+                more = f", and {len(wrong) - 1} blocks more" if len(wrong) > 1 else ""
+                end = min(start + BLOCK, sum(regions[name]))
+                found.append(f"{path}: '{name}' at step {step} is damaged in bytes {start} to {end}{more}")
+    return found
+
+
+def context_of(run: str, step: int) -> str:
+    """What the hashes of values are of, beside the field and the place."""
+    return f"{run} {step}"
+
+
+def content_hashes(file: h5py.File, fields: Sequence[str]) -> dict[str, str]:
+    """A hash of all values of each field, made of those of its blocks; empty where a file has none."""
+    with suppress(KeyError, TypeError, ValueError, OSError, RuntimeError):
+        blocks = file[GROUP]["blocks"]
+        return {name: xxhash.xxh3_128_hexdigest(blocks[name][...].tobytes()) for name in fields}
+    return {}

@@ -1,0 +1,216 @@
+"""A march that goes on from a checkpoint is the march that never stopped: the same bits, on any ranks."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from parsolve.case import Case
+from parsolve.domain.processes import factorizations
+from parsolve.errors import StorageError
+from parsolve.march.march import Event
+from parsolve.march.schedule import START, Clock, EverySteps
+from parsolve.march.tableaus import SCHEMES
+from parsolve.problem.layout import decide
+from parsolve.problem.pose import pose
+from parsolve.problem.prepare import Prepared, prepare
+from parsolve.resume import look_for
+from parsolve.run import run
+from parsolve.store.checkpoint import manifests, number_of, read_manifest
+from parsolve.store.result import open_result
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mpi4py import MPI
+
+STEPS = 20
+FIXED = [name for name, s in SCHEMES.items() if s.derivative == 1]
+ADAPTIVE = [name for name, s in SCHEMES.items() if s.derivative == 1 and s.error]
+MOVING = {"u": {"xmin": {"dirichlet": "0.3 + 0.1*sin(3*t)"}, "xmax": {"neumann": "0.1*cos(t)"}}}
+
+
+def cases(lab: Any) -> dict[str, dict[str, Any]]:
+    """Of each kind of memory that a march has."""
+    found = {f"fixed {s}": lab.case("gray-scott", 14, 12, time={"steps": STEPS, "scheme": s}) for s in FIXED}
+    for s in ADAPTIVE:
+        time = {"end": 0.05, "scheme": s, "tolerance": 1e-5}
+        found[f"adaptive {s}"] = lab.case({"u": "0.1*laplace(u) - u**3", "v": "20*(u - v)"}, 14, 12, time=time)
+    found |= {
+        "waves": lab.case("wave", 14, 12, time={"steps": STEPS, "scheme": "leapfrog"}),
+        "waves of several steps": lab.case(
+            {"u_tt": "laplace(u) - u**3"}, 16, time={"end": 1.0, "scheme": "leapfrog"}, output={"every": 0.3}
+        ),
+        "steps that follow the solution": lab.case({"u": "dxx(u**3) + u"}, 16, time={"end": 0.05}),
+        "measured rates": lab.case({"u": "div((1 + u**2)*grad(u)) - u*dx(u)"}, 16, 12, time={"end": 0.02}),
+        "rates that change in time": lab.case({"u": "(1 + sin(9*t))*laplace(u) + cos(t)"}, 16, time={"end": 0.02}),
+        "frames between steps": lab.case("heat", 16, time={"end": 0.05}, output={"every": 0.007}),
+        "walls that move": lab.case({"u": "laplace(u) + mean(u)"}, 14, 12, periodic="y", time={"steps": STEPS},
+                                    boundary=MOVING),
+        "coefficients": lab.case({"u": "div(k*grad(u))"}, 14, 12, fields={"k": "1 + x"}, time={"steps": STEPS}),
+        "float32": lab.case("gray-scott", 14, 12, time={"steps": STEPS}, run={"precision": "float32"}),
+        "steps in passes": lab.case("heat", 64, 48, time={"steps": STEPS, "scheme": "rk4"},
+                                    run={"pipeline": {"steps": 4, "tile": [4, 16]}}),
+    }  # fmt: skip
+    return found
+
+
+NAMES = [
+    *(f"fixed {s}" for s in FIXED), *(f"adaptive {s}" for s in ADAPTIVE), "waves", "waves of several steps",
+    "steps that follow the solution", "measured rates", "rates that change in time", "frames between steps",
+    "walls that move", "coefficients", "float32", "steps in passes",
+]  # fmt: skip
+
+
+def solved(tables: dict[str, Any], comm: MPI.Intracomm, out: Path, **more: Any) -> dict[str, Any]:
+    """What a run did, with the bytes of the last frame."""
+    summary = run(Case.from_dict(tables), comm, out, True, **more)
+    with open_result(out) as result:
+        last = {name: result.read(name, -1).tobytes() for name in result.fields}
+        return {"last": last, "times": result.times.tolist(), "steps": result.steps.tolist(), "end": summary.time}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_run_is_run_and_restart_at_any_step(lab: Any, solo: MPI.Intracomm, name: str) -> None:
+    """All that a march remembers is in its arrays and numbers, and looking at them changes nothing."""
+    problem = lab.pose(cases(lab)[name])
+    layout = decide(problem, solo)
+    kept: list[tuple[Clock, dict[str, np.ndarray], str]] = []
+
+    def marched(events: list[Event], at: Any = None) -> tuple[Any, ...]:
+        march, clock, times = prepare(problem, layout, solo), START, []
+        try:
+            if at is not None:
+                clock, arrays, text = at
+                march.restore(json.loads(text), lambda own: [v.__setitem__(..., arrays[k]) for k, v in own.items()])
+            if events:
+                events = [Event(EverySteps(1), lambda clock, _: keep(march, clock))]
+            outcome = march.run(lambda clock, _: times.append(clock.time), clock=clock, more=events)
+            last = {name: values.tobytes() for name, values in march.arrays.items()}
+            return outcome.steps, outcome.time, outcome.rejected, last, march.warnings, times
+        finally:
+            march.free()
+
+    def keep(march: Prepared, clock: Clock) -> None:
+        arrays = {name: values.copy() for name, values in march.arrays.items()}
+        kept.append((clock, arrays, json.dumps(number_of(march.numbers()))))
+
+    undisturbed = marched([])
+    whole = marched([Event(EverySteps(1), lambda *_: None)])
+    assert whole == undisturbed
+    assert len(kept) == whole[0] >= 8
+    for at in kept[:: max(1, len(kept) // STEPS)]:
+        *again, times = marched([], at)
+        assert tuple(again) == whole[:-1], at[0]
+        assert times == [t for t in whole[-1] if t > at[0].time]
+
+
+def test_a_stopped_run_goes_on_with_its_frames(lab: Any, solo: MPI.Intracomm, tmp_path: Path) -> None:
+    """Whenever it stopped, and whatever was written since the checkpoint, the result is that of an undisturbed run."""
+    tables = lab.case("gray-scott", 14, 12, time={"end": 40.0}, output={"every": 4.0, "keep_frames": True})
+    kept = tables | {"checkpoint": {"every_steps": 9, "keep": 10**6}}
+    whole = solved(kept, solo, tmp_path / "whole.h5")
+    for manifest in manifests(tmp_path / "whole.h5.frames"):
+        checkpoint = read_manifest(manifest)
+        stopped = tmp_path / "stopped.h5.frames"
+        shutil.rmtree(stopped, ignore_errors=True)
+        shutil.copytree(tmp_path / "whole.h5.frames", stopped)
+        for later in manifests(stopped):
+            if read_manifest(later).step > checkpoint.step:
+                later.unlink()
+        found = look_for(solo, stopped)
+        assert found is not None
+        assert found.since.step == checkpoint.step
+        case = found.case(["output.keep_frames=false"])
+        run(case, solo, found.result, since=found.since, reopened=found.reopen(solo))
+        with open_result(tmp_path / "whole.h5") as a, open_result(tmp_path / "stopped.h5") as b:
+            assert (a.times.tolist(), a.steps.tolist()) == (b.times.tolist(), b.steps.tolist())
+            for name in a.fields:
+                for n in range(len(a.times)):
+                    assert a.read(name, n).tobytes() == b.read(name, n).tobytes()
+        (tmp_path / "stopped.h5").unlink()
+    assert whole["end"] == 40.0
+
+
+def test_a_finished_run_is_extended(lab: Any, solo: MPI.Intracomm, tmp_path: Path) -> None:
+    """With all its frames, those too that the result alone still has."""
+    tables = lab.case("heat", 16, time={"end": 0.02, "dt": 0.0004}, output={"every": 0.005})
+    longer = solved(tables | {"time": tables["time"] | {"end": 0.04}}, solo, tmp_path / "longer.h5")
+    solved(tables | {"checkpoint": {"every_steps": 10}}, solo, tmp_path / "short.h5")
+    found = look_for(solo, tmp_path / "short.h5")
+    assert found is not None
+    assert found.since.time == 0.02
+    case = found.case(["time.end=0.04"])
+    run(case, solo, found.result, since=found.since, reopened=found.reopen(solo))
+    with open_result(tmp_path / "short.h5") as result:
+        assert result.times.tolist() == longer["times"]
+        assert {name: result.read(name, -1).tobytes() for name in result.fields} == longer["last"]
+
+
+def test_damage_is_found_and_an_older_checkpoint_taken(lab: Any, solo: MPI.Intracomm, tmp_path: Path) -> None:
+    """A bit of any block of the values, of the manifest; a file cut short, swapped, missing."""
+    rng = np.random.default_rng(1)
+    tables = lab.case("gray-scott", 14, 12, time={"steps": 9}) | {"checkpoint": {"every_steps": 4}}
+    solved(tables, solo, tmp_path / "a.h5")
+    folder = tmp_path / "a.h5.frames"
+    newest, older = (read_manifest(path) for path in manifests(folder))
+    assert (newest.step, older.step) == (9, 8)
+
+    def flip(path: Path, low: int, high: int) -> None:
+        data = bytearray(path.read_bytes())
+        data[int(rng.integers(low, high))] ^= 1 << int(rng.integers(8))
+        path.write_bytes(data)
+
+    spans = list(newest.regions.values())
+    damages = [lambda s=s: flip(newest.file, s[0], sum(s)) for s in spans for _ in range(20)]
+    damages += [lambda: flip(newest.manifest, 0, newest.manifest.stat().st_size) for _ in range(40)]
+    damages += [lambda n=n: os.truncate(newest.file, int(rng.integers(n))) for n in [sum(spans[-1])] * 10]
+    damages += [newest.file.unlink, lambda: shutil.copy(older.file, newest.file),
+                lambda: shutil.copy(older.manifest, newest.manifest)]  # fmt: skip
+    safe = {path: path.read_bytes() for path in folder.iterdir()}
+    for damage in damages:
+        damage()
+        found = look_for(solo, folder)
+        assert found is not None
+        assert found.since.step == 8
+        assert found.warnings
+        assert newest.manifest.stem in found.warnings[0]
+        for path, data in safe.items():
+            path.write_bytes(data)
+    for path in manifests(folder):
+        flip(path, 0, path.stat().st_size)
+    with pytest.raises(StorageError, match="no checkpoint is whole"):
+        look_for(solo, folder)
+
+
+@pytest.mark.mpi(min_size=2)
+@pytest.mark.parametrize("name", ["adaptive bs23", "waves of several steps", "measured rates", "steps in passes"])
+def test_it_goes_on_on_any_ranks(
+    lab: Any, comm: MPI.Intracomm, solo: MPI.Intracomm, shared_tmp: Path, name: str
+) -> None:
+    """From one rank to several, from several to one, and from one process grid to another."""
+    tables = cases(lab)[name]
+    kept = tables | {"checkpoint": {"every_steps": 5, "keep": 10**6}}
+    whole: dict[str, Any] = {}
+    if comm.rank == 0:
+        whole = solved(kept, solo, shared_tmp / "one.h5")
+    whole = comm.bcast(whole)
+    assert solved(kept, comm, shared_tmp / "many.h5")["last"] == whole["last"]
+    problem = pose(Case.from_dict(tables))
+    least = max(problem.program.ghost, problem.closure)
+    for p in factorizations(comm.size):
+        if any(q > 1 and n // q < least for n, q in zip(problem.grid.cells, p, strict=True)):
+            continue
+        processes = {axis: q for axis, q in zip("zyx", p, strict=True) if axis in problem.grid.names}
+        split = tables | {"run": tables.get("run", {}) | {"processes": processes}}
+        checkpoint = read_manifest(manifests(shared_tmp / "one.h5.frames")[1])
+        assert solved(split, comm, shared_tmp / "again.h5", since=checkpoint)["last"] == whole["last"]
+    if comm.rank == 0:
+        for manifest in manifests(shared_tmp / "many.h5.frames"):
+            checkpoint = read_manifest(manifest)
+            assert solved(tables, solo, shared_tmp / "back.h5", since=checkpoint)["last"] == whole["last"]
