@@ -54,7 +54,7 @@ def cases(lab: Any) -> dict[str, dict[str, Any]]:
                                     boundary=MOVING),
         "coefficients": lab.case({"u": "div(k*grad(u))"}, 14, 12, fields={"k": "1 + x"}, time={"steps": STEPS}),
         "float32": lab.case("gray-scott", 14, 12, time={"steps": STEPS}, run={"precision": "float32"}),
-        "steps in passes": lab.case("heat", 64, 48, time={"steps": STEPS, "scheme": "rk4"},
+        "steps in passes": lab.case("heat", 96, 80, time={"steps": STEPS, "scheme": "rk4"},
                                     run={"pipeline": {"steps": 4, "tile": [4, 16]}}),
     }  # fmt: skip
     return found

@@ -83,7 +83,7 @@ def solve(
         _require_same(ranks, _items({**case.to_dict(), "out": os.fspath(out), "force": force, "resume": resume}))
     found = look_for(ranks, Path(out)) if resume else None
     if found is None:
-        return run(case, ranks, Path(out), force)
+        return run(case, ranks, Path(out), force, anew=resume)
     found.check(case)
     return run(case, ranks, found.result, since=found.since, reopened=found.reopen(ranks))
 

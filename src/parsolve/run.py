@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 def run(
     case: Case, comm: MPI.Intracomm, out: Path | None, force: bool = False, progress: Progress | None = None,
-    since: Checkpoint | None = None, reopened: Places | None = None,
+    since: Checkpoint | None = None, reopened: Places | None = None, anew: bool = False,
 ) -> Summary:  # fmt: skip
     """Solve a case on the ranks of a communicator; collective.
 
@@ -43,6 +43,7 @@ def run(
         progress: is told of it on rank 0.
         since: a checkpoint to go on from.
         reopened: its run's places, rank 0's, where its frames are gone on with.
+        anew: remove what a run into the same result left that did not finish.
 
     Returns:
         The summary, on every rank.
@@ -57,7 +58,7 @@ def run(
     recorder = Recorder(
         comm, out or Path(f"{case.stem}.h5"), problem.grid, problem.recorded, problem.dtype, known,
         keep_frames=case.output.keep_frames, force=force, number=out is None, inputs=case.files,
-        dimensions=problem.dimensions, keep_checkpoints=case.checkpoint is not None, reopened=reopened,
+        dimensions=problem.dimensions, keep_checkpoints=case.checkpoint is not None, reopened=reopened, anew=anew,
     )  # fmt: skip
     with owning(comm) as owner, recorder:
 

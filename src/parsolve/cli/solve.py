@@ -110,7 +110,8 @@ def _solve(
     """Run a case, from a checkpoint if one was found, with the result there or apart; print the summary."""
     from parsolve.run import run as solve  # loads the numerics only now, after the case is known to be good
 
-    since, reopened, out = None, None, apart or args.output
+    anew = args.command == "run" and args.resume
+    since, reopened, out = None, None, apart or args.output or (Path(f"{case.stem}.h5") if anew else None)
     if found is not None:
         since, reopened = found.since, None if apart else found.reopen(comm)
         out = apart or found.result
@@ -118,7 +119,7 @@ def _solve(
             _warn(found.warnings)
             tell(f"parsolve: going on from step {since.step}, t = {since.time:.6g}, of '{since.manifest}'")
     with closing(ProgressLine(sys.stderr if comm.rank == 0 and not args.quiet else None)) as progress:
-        summary = solve(case, comm, out, args.force, progress, since, reopened)
+        summary = solve(case, comm, out, args.force, progress, since, reopened, anew)
     if comm.rank == 0:
         if not args.quiet:
             _warn(summary.warnings)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 CHUNK = 16 << 20  # bytes moved at once: large enough for full disk speed, small enough to be no memory cost
 _ALIGNMENT = 4096  # data sets start on a page, so that copies may share blocks where the file system can
+_PAGE = 4096  # bytes of an image that are kept together
 _HEAD = 64 << 10  # bytes in which a result says what it is
 _WORDS = (b"Conventions", b"CF-1.11", b"source", b"parsolve")
 _ORDERED = h5py.h5p.CRT_ORDER_TRACKED | h5py.h5p.CRT_ORDER_INDEXED
@@ -46,17 +47,92 @@ def storage_error(path: Path, action: str, number: int | None, reason: str) -> P
     return failure(path, action, OSError(number, reason))
 
 
-def create_file(path: Path) -> h5py.File:
+class Image:
+    """The bytes of a file in memory, without long runs of those never written, as HDF5 writes them.
+
+    The library may crash where a disk is full (h5py issue 914): so it writes here, and `save` to the disk.
+    """
+
+    def __init__(self) -> None:
+        self._pages: dict[int, bytearray] = {}
+        self._at = self._size = 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a byte, or to the end."""
+        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        return self._at
+
+    def tell(self) -> int:
+        """Return where it is."""
+        return self._at
+
+    def truncate(self, size: int | None = None) -> int:
+        """Make it so long."""
+        self._size = self._at if size is None else size
+        return self._size
+
+    def flush(self) -> None:
+        """Do nothing: there is nothing behind it."""
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill a buffer from here on; what was never written is zero."""
+        for start, stop, page, at in self._parts(len(buffer)):
+            known = self._pages.get(page)
+            buffer[start:stop] = known[at : at + stop - start] if known else bytes(stop - start)
+        self._at += len(buffer)
+        return len(buffer)
+
+    def write(self, data: memoryview) -> int:
+        """Take bytes from here on."""
+        for start, stop, page, at in self._parts(len(data)):
+            self._pages.setdefault(page, bytearray(_PAGE))[at : at + stop - start] = data[start:stop]
+        self._at += len(data)
+        self._size = max(self._size, self._at)
+        return len(data)
+
+    def save(self, path: Path) -> None:
+        """Write a new file, in place of one that is there.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        path.unlink(missing_ok=True)
+        with path.open("xb", buffering=0) as file:
+            file.truncate(self._size)
+            for page, known in sorted(self._pages.items()):
+                write_at(file.fileno(), bytes(known[: self._size - page * _PAGE]), page * _PAGE)
+
+    def _parts(self, count: int) -> Iterator[tuple[int, int, int, int]]:
+        """Of so many bytes from here on the parts of each page: first and last one, page, and where in it."""
+        done = 0
+        while done < count:
+            page, at = divmod(self._at + done, _PAGE)
+            stop = min(count, done + _PAGE - at)
+            yield done, stop, page, at
+            done = stop
+
+
+def write_at(descriptor: int, data: bytes, offset: int) -> None:
+    """Write all bytes at an offset of an open file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    while data:
+        done = os.pwrite(descriptor, data, offset)
+        data, offset = data[done:], offset + done
+
+
+def create_file(image: Image) -> h5py.File:
     """Return a new HDF5 file whose bytes depend on its content alone: creation order kept, no time stamps."""
     creation = _reproducible(h5py.h5p.FILE_CREATE)
     creation.set_link_creation_order(_ORDERED)
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_libver_bounds(h5py.h5f.LIBVER_EARLIEST, h5py.h5f.LIBVER_V110)  # what older readers understand
     access.set_alignment(_ALIGNMENT, _ALIGNMENT)
-    access.set_file_locking(False, False)  # a fresh temporary name: nobody else opens it, and locks fail on NFS
     access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
-    path.unlink(missing_ok=True)
-    return h5py.File(h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_EXCL, creation, access))
+    access.set_fileobj_driver(h5py.h5fd.fileobj_driver, image)
+    return h5py.File(h5py.h5f.create(b"image", h5py.h5f.ACC_TRUNC, creation, access))
 
 
 def create_group(parent: h5py.Group, name: str) -> h5py.Group:

@@ -46,7 +46,7 @@ class Recorder:
         self, comm: MPI.Intracomm, path: Path, grid: Grid, fields: Sequence[FieldInfo], dtype: DTypeLike,
         provenance: Mapping[str, str], *, keep_frames: bool = False, force: bool = False, number: bool = False,
         inputs: Sequence[Path] = (), dimensions: Sequence[FieldInfo] = (), keep_checkpoints: bool = False,
-        reopened: Places | None = None,
+        anew: bool = False, reopened: Places | None = None,
     ) -> None:  # fmt: skip
         self._comm = comm
         self._keep_frames, self._keep_checkpoints = keep_frames, keep_checkpoints
@@ -55,7 +55,7 @@ class Recorder:
 
         def claimed() -> Places:
             check_names(fields)
-            return reopened or claim(Path(path), force=force, number=number, inputs=inputs)
+            return reopened or claim(Path(path), force=force, number=number, anew=anew, inputs=inputs)
 
         self._places = on_root(comm, claimed)
 

@@ -16,7 +16,7 @@ import numpy as np
 import xxhash
 
 from parsolve.errors import StorageError, on_root
-from parsolve.store.files import create_contiguous, create_group, naming
+from parsolve.store.files import create_contiguous, create_group, naming, write_at
 from parsolve.store.hashes import BLOCK, block_hashes
 
 if TYPE_CHECKING:
@@ -70,15 +70,9 @@ def seal(path: Path, table: Table, hashes: Mapping[str, Sequence[Sequence[str]]]
     """
     with path.open("r+b", buffering=0) as file:
         for name, times in hashes.items():
-            _write(file.fileno(), bytes.fromhex("".join(digest for row in times for digest in row)), table.rows[name])
-        _write(file.fileno(), _rest(path, table), table.rest)
+            write_at(file.fileno(), bytes.fromhex("".join(digest for row in times for digest in row)), table.rows[name])
+        write_at(file.fileno(), _rest(path, table), table.rest)
         os.fsync(file.fileno())
-
-
-def _write(descriptor: int, data: bytes, offset: int) -> None:
-    while data:
-        done = os.pwrite(descriptor, data, offset)
-        data, offset = data[done:], offset + done
 
 
 def _rest(path: Path, table: Table) -> bytes:

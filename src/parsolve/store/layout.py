@@ -20,7 +20,7 @@ import numpy as np
 
 from parsolve.domain.grid import AXES
 from parsolve.errors import CaseError
-from parsolve.store.files import create_contiguous, create_file, create_group
+from parsolve.store.files import Image, create_contiguous, create_file, create_group
 from parsolve.store.integrity import GROUP, create_table
 
 if TYPE_CHECKING:
@@ -90,7 +90,8 @@ def lay_out(path: Path, content: Content, frames: Sequence[Path] = ()) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    with create_file(path) as file:
+    image = Image()
+    with create_file(image) as file:
         _write_globals(file, content)
         scales = _write_coordinates(file, content)
         for field in content.fields:
@@ -109,6 +110,7 @@ def lay_out(path: Path, content: Content, frames: Sequence[Path] = ()) -> None:
         provenance = create_group(file, "provenance")
         for key, text in content.provenance.items():
             provenance.create_dataset(key.replace("/", "_"), data=text, dtype=h5py.string_dtype())
+    image.save(path)
 
 
 def _write_globals(file: h5py.File, content: Content) -> None:

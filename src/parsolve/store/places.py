@@ -41,13 +41,16 @@ class Places:
         return self.working / f".{step:09d}.h5.partial"
 
 
-def claim(path: Path, *, force: bool = False, number: bool = False, inputs: Iterable[Path] = ()) -> Places:
+def claim(
+    path: Path, *, force: bool = False, number: bool = False, anew: bool = False, inputs: Iterable[Path] = ()
+) -> Places:
     """Claim a name for a new run and make its frames directory, which shows that results can be written there.
 
     Args:
         path: the name of the result.
         force: replace what is there, if parsolve wrote it.
         number: take stem-2, stem-3, ... where a name is taken.
+        anew: remove frames and checkpoints of a run that did not finish.
         inputs: files that the run reads, which are never replaced.
 
     Raises:
@@ -56,11 +59,11 @@ def claim(path: Path, *, force: bool = False, number: bool = False, inputs: Iter
     """
     writing.refuse_name(path)
     if not number or force:
-        return _claim(path, force, inputs)
+        return _claim(path, force, anew, inputs)
     for name in writing.numbered(path):
         if not os.path.lexists(name):
             with suppress(_Taken, claims.Claimed):
-                return _claim(name, force, inputs)
+                return _claim(name, force, anew, inputs)
     raise AssertionError
 
 
@@ -88,14 +91,17 @@ class _Taken(StorageError):
     """There is something of this name already."""
 
 
-def _claim(path: Path, force: bool, inputs: Iterable[Path]) -> Places:
+def _claim(path: Path, force: bool, anew: bool, inputs: Iterable[Path]) -> Places:
     frames = path.with_name(path.name + ".frames")
     if not force:
         _refuse_taken(path)  # first of all, and without a trace
     with ExitStack() as undo:
         claim = claims.take(path)
         undo.callback(claim.release)
-        _refuse_existing(path, frames, force, inputs)
+        _refuse_existing(path, frames, force, anew, inputs)
+        if anew and not force:
+            remove_checkpoints(frames)
+            remove_frames(frames)
         working = frames.with_name(frames.name + ".new") if frames.exists() else frames
         remove_checkpoints(working)
         remove_frames(working)
@@ -109,7 +115,7 @@ def _claim(path: Path, force: bool, inputs: Iterable[Path]) -> Places:
     return Places(path, path.with_name(f".{path.name}.partial"), frames, working, claim, force)
 
 
-def _refuse_existing(path: Path, frames: Path, force: bool, inputs: Iterable[Path]) -> None:
+def _refuse_existing(path: Path, frames: Path, force: bool, anew: bool, inputs: Iterable[Path]) -> None:
     """Refuse a place where something lies that is not to be replaced.
 
     Raises:
@@ -125,7 +131,7 @@ def _refuse_existing(path: Path, frames: Path, force: bool, inputs: Iterable[Pat
     if os.path.lexists(frames):
         if frames.is_symlink() or not frames.is_dir():
             raise StorageError(f"{frames}: is no directory of frames; remove it or use another -o")
-        if not force:
+        if not (force or anew):
             count = sum(1 for file in frames.glob("*.h5"))
             raise _Taken(
                 f"{frames}: {count} complete frames of a run that did not finish; "
