@@ -15,6 +15,7 @@ import pytest
 
 from parsolve.store.checkpoint import manifests
 from parsolve.store.result import open_result
+from parsolve.store.status import read_status
 
 CASE = """
 equation = "gray-scott"
@@ -102,6 +103,8 @@ def test_a_signal_to_one_rank_stops_all_with_a_checkpoint(
     lines = [line for line in told.splitlines() if line.startswith("parsolve:")]
     assert len(lines) == 1
     assert f"as {number.name} came; go on with `python -m parsolve restart {out}.frames`" in lines[0]
+    said = read_status(tmp_path / out)
+    assert (said.state, said.last_checkpoint) == ("stopped", said.at)
     assert not (tmp_path / out).exists()
     assert not list(tmp_path.glob("**/*.partial")) + list(tmp_path.glob(".*.lock"))
     done = finished(tmp_path, "restart", f"{out}.frames", ranks=3 - ranks)

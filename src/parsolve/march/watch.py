@@ -124,6 +124,11 @@ class Watch:
             self.reason = "its time is nearly over"
         return bool(self.reason or found[2] or self._is_kept(clock)) and not self.is_last(clock)
 
+    @property
+    def last(self) -> Clock:
+        """Where the last checkpoint is, or where the march began."""
+        return self._last
+
     def is_last(self, clock: Clock) -> bool:
         """Whether the last checkpoint is of this step."""
         return clock.step == self._last.step

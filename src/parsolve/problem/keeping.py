@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+import socket
 import uuid
 from time import monotonic
-from time import time as now
-from typing import TYPE_CHECKING
+from time import time as wall_time
+from typing import TYPE_CHECKING, Literal
 
 from parsolve.case.checks import seconds_of
 from parsolve.case.march import text_of
@@ -18,6 +19,7 @@ from parsolve.march.watch import Due, Signals, Watch
 from parsolve.problem.times import end_of
 from parsolve.store.checkpoint import Checkpoint, Checkpoints, number_of
 from parsolve.store.layout import Content, FieldInfo
+from parsolve.store.status import Status, write_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from parsolve.case import Case
     from parsolve.problem.prepare import Prepared
     from parsolve.stages.operator import State
+
+
+HEARTBEAT = 2.0  # seconds between two writings of the status
 
 
 class Stopped(ParsolveError):
@@ -57,6 +62,7 @@ class Keeper:
         kept = problem.case.checkpoint
         case = {"text": text_of(problem.case), "has_arrays": problem.case.has_arrays}
         self._files = Checkpoints(march.comm, folder, content, case, run, kept.keep if kept else 2)
+        self._begun, self._told = (Clock(), monotonic()), -HEARTBEAT
         self._watch = Watch(march.comm, due(problem.case), signals, deadline(problem.case))
 
     @property
@@ -76,16 +82,41 @@ class Keeper:
             sub = next(iter(self._march.state.values())).subdomain
             self._march.restore(since.numbers, lambda arrays: since.read(sub, arrays))
         self._watch.begin(clock)
+        self._begun, self._told = (clock, monotonic()), -HEARTBEAT
         return clock
 
     def finish(self, clock: Clock) -> None:
         """Keep the last state, if checkpoints are kept at all."""
         if self._march.problem.case.checkpoint is not None and not self._watch.is_last(clock):
             self._write(clock)
+        self._tell(clock, "done")
+
+    def _tell(self, clock: Clock, state: Literal["running", "stopped", "done"]) -> None:
+        """Write the status, on rank 0; while it is running not too often."""
+        now = monotonic()
+        if self._march.comm.rank or (state == "running" and now < self._told + HEARTBEAT):
+            return
+        self._told, time = now, self._march.problem.case.time
+        begun, since = self._begun
+        seconds = max(now - since, 1e-9)
+        steps, part = clock.step - begun.step, clock.time - begun.time
+        if time.end:
+            left = (time.end - clock.time) * seconds / part if part > 0 else None
+        else:
+            left = ((time.steps or 0) - clock.step) * seconds / steps if steps else None
+        frames, last = self._frames(), self._watch.last
+        status = Status(
+            state=state, updated=wall_time(), host=socket.gethostname(), process=os.getpid(),
+            at=(clock.step, clock.time), dt=self._march.control.dt, steps_per_s=steps / seconds,
+            seconds_left=0.0 if state == "done" else left, frames=len(frames),
+            last_frame=frames[-1] if frames else None, last_checkpoint=(last.step, last.time) if last.step else None,
+        )  # fmt: skip
+        write_status(self._folder, status)
 
     def _look(self, clock: Clock, state: State) -> None:
         if self._watch.look(clock):
             self._write(clock)
+        self._tell(clock, "stopped" if self._watch.reason else "running")
         if self._watch.reason:
             text = f"stopped at step {clock.step}, t = {clock.time:.6g}, as {self._watch.reason}"
             error = Stopped(f"{text}; go on with `python -m parsolve restart {self._folder}`")
@@ -115,5 +146,5 @@ def deadline(case: Case) -> float:
     left = seconds_of(case.run.walltime) if case.run.walltime else math.inf
     end = os.environ.get("SLURM_JOB_END_TIME", "")
     if end.isdecimal():
-        left = min(left, float(end) - now())
+        left = min(left, float(end) - wall_time())
     return monotonic() + left

@@ -1,0 +1,68 @@
+"""How a run is getting on, as a small file in its folder that anybody may read while it is replaced."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from parsolve.errors import StorageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAME = "status.json"
+_MOST = 1 << 16  # bytes
+Place = tuple[int, float]
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run says of itself: where it is (step and time), and when it said so (seconds since 1970)."""
+
+    state: Literal["running", "stopped", "done"]
+    updated: float
+    host: str
+    process: int
+    at: Place
+    dt: float
+    steps_per_s: float
+    seconds_left: float | None
+    frames: int
+    last_frame: Place | None
+    last_checkpoint: Place | None
+
+    @property
+    def age(self) -> float:
+        """Seconds since then."""
+        return max(0.0, time.time() - self.updated)
+
+
+def write_status(folder: Path, status: Status) -> None:
+    """Replace the status of a run; where that fails the run goes on without it."""
+    aside = folder / f".{NAME}.partial"
+    with suppress(OSError):
+        aside.write_bytes(msgspec.json.encode(status))
+        aside.replace(folder / NAME)
+
+
+def read_status(run: Path) -> Status:
+    """Return the status of a run, by its result or its folder of frames.
+
+    Raises:
+        StorageError: there is none, or it is damaged.
+    """
+    for folder in (run, *(run.with_name(run.name + suffix) for suffix in (".frames.new", ".frames") if run.name)):
+        path = folder / NAME
+        try:
+            with path.open("rb") as file:
+                return msgspec.json.decode(file.read(_MOST), type=Status)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as caught:
+            raise StorageError(f"{path}: cannot be read: {caught.strerror}") from None
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            raise StorageError(f"{path}: damaged, or not the status of a run") from None
+    ended = "; it is a file, so its run is over" if run.is_file() else "; give its result, or its folder of frames"
+    raise StorageError(f"{run}: no status of a run{ended}")
