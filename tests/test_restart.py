@@ -127,7 +127,7 @@ def test_a_stopped_run_goes_on_with_its_frames(lab: Any, solo: MPI.Intracomm, tm
         assert found is not None
         assert found.since.step == checkpoint.step
         case = found.case(["output.keep_frames=false"])
-        run(case, solo, found.result, since=found.since, reopened=found.reopen(solo))
+        run(case, solo, found.result, since=found.since, reopen=found.reopen)
         with open_result(tmp_path / "whole.h5") as a, open_result(tmp_path / "stopped.h5") as b:
             assert (a.times.tolist(), a.steps.tolist()) == (b.times.tolist(), b.steps.tolist())
             for name in a.fields:
@@ -146,7 +146,7 @@ def test_a_finished_run_is_extended(lab: Any, solo: MPI.Intracomm, tmp_path: Pat
     assert found is not None
     assert found.since.time == 0.02
     case = found.case(["time.end=0.04"])
-    run(case, solo, found.result, since=found.since, reopened=found.reopen(solo))
+    run(case, solo, found.result, since=found.since, reopen=found.reopen)
     with open_result(tmp_path / "short.h5") as result:
         assert result.times.tolist() == longer["times"]
         assert {name: result.read(name, -1).tobytes() for name in result.fields} == longer["last"]

@@ -85,7 +85,7 @@ def solve(
     if found is None:
         return run(case, ranks, Path(out), force, anew=resume)
     found.check(case)
-    return run(case, ranks, found.result, since=found.since, reopened=found.reopen(ranks))
+    return run(case, ranks, found.result, since=found.since, reopen=found.reopen)
 
 
 def _items(tables: Mapping[str, Any], key: str = "") -> dict[str, str]:

@@ -63,13 +63,13 @@ class Found:
                 "its state with [initial], e.g. u = { file = 'x.h5', dataset = 'u' }"
             )  # fmt: skip
 
-    def reopen(self, comm: MPI.Intracomm) -> Places:
-        """Return the places of its run, for this one to go on there; collective.
+    def reopen(self) -> Places:
+        """Claim the places of its run, for another to go on there; for one rank.
 
         Raises:
             StorageError: another run writes there.
         """
-        return on_root(comm, lambda: reopen(self.result, self.since.manifest.parent))
+        return reopen(self.result, self.since.manifest.parent)
 
 
 def look_for(comm: MPI.Intracomm, path: Path) -> Found | None:

@@ -18,6 +18,8 @@ from parsolve.store.provenance import provenance
 from parsolve.store.source import look_at
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mpi4py import MPI
 
     from parsolve.case import Case
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 def run(
     case: Case, comm: MPI.Intracomm, out: Path | None, force: bool = False, progress: Progress | None = None,
-    since: Checkpoint | None = None, reopened: Places | None = None, anew: bool = False,
+    since: Checkpoint | None = None, reopen: Callable[[], Places] | None = None, anew: bool = False,
 ) -> Summary:  # fmt: skip
     """Solve a case on the ranks of a communicator; collective.
 
@@ -42,7 +44,7 @@ def run(
         force: replace an older one.
         progress: is told of it on rank 0.
         since: a checkpoint to go on from.
-        reopened: its run's places, rank 0's, where its frames are gone on with.
+        reopen: claims the places of its run, where its frames are gone on with.
         anew: remove what a run into the same result left that did not finish.
 
     Returns:
@@ -58,7 +60,7 @@ def run(
     recorder = Recorder(
         comm, out or Path(f"{case.stem}.h5"), problem.grid, problem.recorded, problem.dtype, known,
         keep_frames=case.output.keep_frames, force=force, number=out is None, inputs=case.files,
-        dimensions=problem.dimensions, keep_checkpoints=case.checkpoint is not None, reopened=reopened, anew=anew,
+        dimensions=problem.dimensions, keep_checkpoints=case.checkpoint is not None, reopen=reopen, anew=anew,
     )  # fmt: skip
     with owning(comm) as owner, recorder:
 
@@ -70,7 +72,7 @@ def run(
         with Signals() as signals:
             keeper = Keeper(march, recorder.folder, known, lambda: recorder.frames, signals, since)
             clock = keeper.begin(since)
-            if since is not None and reopened:
+            if since is not None and reopen is not None:
                 recorder.go_on(since.frames, layout.subdomain(problem.grid, comm))
             else:
                 record(clock, march.state)

@@ -117,15 +117,15 @@ def _solve(
     from parsolve.run import run as solve  # loads the numerics only now, after the case is known to be good
 
     anew = args.command == "run" and args.resume
-    since, reopened, out = None, None, apart or args.output or (Path(f"{case.stem}.h5") if anew else None)
+    since, reopen, out = None, None, apart or args.output or (Path(f"{case.stem}.h5") if anew else None)
     if found is not None:
-        since, reopened = found.since, None if apart else found.reopen(comm)
+        since, reopen = found.since, None if apart else found.reopen
         out = apart or found.result
         if comm.rank == 0 and not args.quiet:
             _warn(found.warnings)
             tell(f"parsolve: going on from step {since.step}, t = {since.time:.6g}, of '{since.manifest}'")
     with closing(ProgressLine(sys.stderr if comm.rank == 0 and not args.quiet else None)) as progress:
-        summary = solve(case, comm, out, args.force, progress, since, reopened, anew)
+        summary = solve(case, comm, out, args.force, progress, since, reopen, anew)
     if comm.rank == 0:
         if not args.quiet:
             _warn(summary.warnings)

@@ -17,7 +17,7 @@ from parsolve.store.result import open_result
 from parsolve.store.slabs import FrameWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Self
 
     from mpi4py import MPI
@@ -46,7 +46,7 @@ class Recorder:
         self, comm: MPI.Intracomm, path: Path, grid: Grid, fields: Sequence[FieldInfo], dtype: DTypeLike,
         provenance: Mapping[str, str], *, keep_frames: bool = False, force: bool = False, number: bool = False,
         inputs: Sequence[Path] = (), dimensions: Sequence[FieldInfo] = (), keep_checkpoints: bool = False,
-        anew: bool = False, reopened: Places | None = None,
+        anew: bool = False, reopen: Callable[[], Places] | None = None,
     ) -> None:  # fmt: skip
         self._comm = comm
         self._keep_frames, self._keep_checkpoints = keep_frames, keep_checkpoints
@@ -55,7 +55,9 @@ class Recorder:
 
         def claimed() -> Places:
             check_names(fields)
-            return reopened or claim(Path(path), force=force, number=number, anew=anew, inputs=inputs)
+            if reopen is not None:
+                return reopen()
+            return claim(Path(path), force=force, number=number, anew=anew, inputs=inputs)
 
         self._places = on_root(comm, claimed)
 
