@@ -31,10 +31,9 @@ from faults.defects import DEFECTS  # noqa: E402
 from mpi4py import MPI  # noqa: E402
 
 import parsolve.__main__ as program  # noqa: E402
-import parsolve.api  # noqa: E402
-import parsolve.resume  # noqa: E402
-import parsolve.run  # noqa: E402
-import parsolve.store.verify  # noqa: E402, F401
+from parsolve.store.checkpoint import MANIFEST  # noqa: E402
+from parsolve.store.places import FRAME  # noqa: E402
+from parsolve.store.verify import verify  # noqa: E402, F401
 
 KILL, TORN, ONCE, EVER, SHORT = range(1, 6)
 SECONDS, AT_ONCE, MOST = 20, 2, 5000
@@ -133,12 +132,15 @@ def played(folder: Path, argv: list[str], arm: tuple[int, int, int] | None = Non
 
 
 def contents(path: Path) -> Any:
-    """All that a result holds of the march."""
+    """All that a result holds of the march, or why that cannot be had."""
     from parsolve.store.result import open_result
 
-    with open_result(path) as result:
-        values = {name: result.file[name][...].tobytes() for name in result.fields}
-        return result.times.tolist(), result.steps.tolist(), values
+    try:
+        with open_result(path) as result:
+            values = {name: result.file[name][...].tobytes() for name in result.fields}
+            return result.times.tolist(), result.steps.tolist(), values
+    except Exception as error:
+        return f"{error}"
 
 
 def judge(fault: Fault, home: Path, wanted: Any) -> tuple[str, bool]:
@@ -163,9 +165,13 @@ def judge(fault: Fault, home: Path, wanted: Any) -> tuple[str, bool]:
             if report[0]:
                 wrong.append(f"leaves a damaged result: {Path(f'{folder}.out').read_text()[-300:]}")
         frames = folder / "a.h5.frames"
-        if frames.is_dir() and any(frames.glob("*[0-9].*")) and played(folder, ["verify", frames.name])[0]:
+        if (
+            frames.is_dir()
+            and any(FRAME.fullmatch(path.name) or MANIFEST.fullmatch(path.name) for path in frames.iterdir())
+            and played(folder, ["verify", frames.name])[0]
+        ):
             wrong.append(f"leaves damaged frames: {Path(f'{folder}.out').read_text()[-300:]}")
-        if fault.later and not any(frames.glob("*.json")):
+        if fault.later and not any(frames.glob("checkpoint-*.json")):
             wrong.append("leaves no checkpoint")
         code, told, _ = played(folder, argv)
         if code:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import re
 import shutil
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 CHUNK = 16 << 20  # bytes moved at once: large enough for full disk speed, small enough to be no memory cost
 _ALIGNMENT = 4096  # data sets start on a page, so that copies may share blocks where the file system can
-_PAGE = 4096  # bytes of an image that are kept together
+_PAGE = 1 << 20  # bytes of an image that are kept together
 _HEAD = 64 << 10  # bytes in which a result says what it is
 _WORDS = (b"Conventions", b"CF-1.11", b"source", b"parsolve")
 _ORDERED = h5py.h5p.CRT_ORDER_TRACKED | h5py.h5p.CRT_ORDER_INDEXED
@@ -54,7 +55,8 @@ class Image:
     """
 
     def __init__(self) -> None:
-        self._pages: dict[int, bytearray] = {}
+        self._pages: dict[int, mmap.mmap] = {}  # given back to the system at once when they go
+        self._spans: dict[int, tuple[int, int]] = {}  # what is written of each
         self._at = self._size = 0
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
@@ -85,7 +87,11 @@ class Image:
     def write(self, data: memoryview) -> int:
         """Take bytes from here on."""
         for start, stop, page, at in self._parts(len(data)):
-            self._pages.setdefault(page, bytearray(_PAGE))[at : at + stop - start] = data[start:stop]
+            if page not in self._pages:
+                self._pages[page], self._spans[page] = mmap.mmap(-1, _PAGE), (at, at)
+            low, high = self._spans[page]
+            self._spans[page] = min(low, at), max(high, at + stop - start)
+            self._pages[page][at : at + stop - start] = data[start:stop]
         self._at += len(data)
         self._size = max(self._size, self._at)
         return len(data)
@@ -100,7 +106,9 @@ class Image:
         with path.open("xb", buffering=0) as file:
             file.truncate(self._size)
             for page, known in sorted(self._pages.items()):
-                write_at(file.fileno(), bytes(known[: self._size - page * _PAGE]), page * _PAGE)
+                low, high = self._spans[page]
+                high = min(high, self._size - page * _PAGE)
+                write_at(file.fileno(), known[low:high], page * _PAGE + low)
 
     def _parts(self, count: int) -> Iterator[tuple[int, int, int, int]]:
         """Of so many bytes from here on the parts of each page: first and last one, page, and where in it."""

@@ -83,7 +83,8 @@ def _rest(path: Path, table: Table) -> bytes:
     with path.open("rb") as file:
         for start, length in [*holes, (path.stat().st_size, 0)]:
             file.seek(at)
-            digest.update(file.read(max(0, start - at)))
+            while data := file.read(max(0, min(BLOCK, start - file.tell()))):
+                digest.update(data)
             digest.update(f"\0{start}\0{length}\0".encode())
             at = start + length
     return digest.digest()
