@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parsolve.case import Case
-from parsolve.case.tables import DEEPEST, merge
+from parsolve.case.tables import DEEPEST, flat, merge
 from parsolve.domain import launch
 from parsolve.errors import CaseError, SetupError, agree, agreed
 
@@ -80,21 +80,13 @@ def solve(
         if not isinstance(out, str | os.PathLike) or not isinstance(os.fspath(out), str):
             raise CaseError(f"solve: expected the name of the result, such as 'heat.h5', got {out!r}")
     if ranks.size > 1:
-        _require_same(ranks, _items({**case.to_dict(), "out": os.fspath(out), "force": force, "resume": resume}))
+        held = flat({**case.to_dict(), "out": os.fspath(out), "force": force, "resume": resume})
+        _require_same(ranks, {key: repr(value) for key, value in held.items()})
     found = look_for(ranks, Path(out)) if resume else None
     if found is None:
         return run(case, ranks, Path(out), force, anew=resume)
     found.check(case)
     return run(case, ranks, found.result, since=found.since, reopen=found.reopen)
-
-
-def _items(tables: Mapping[str, Any], key: str = "") -> dict[str, str]:
-    """The values of nested tables as texts, by their dotted keys."""
-    found: dict[str, str] = {}
-    for name, value in tables.items():
-        is_table = isinstance(value, dict) and "file" not in value  # which an array is named in
-        found |= _items(value, f"{key}{name}.") if is_table else {f"{key}{name}": repr(value)}
-    return found
 
 
 def _require_same(comm: MPI.Intracomm, items: dict[str, str]) -> None:

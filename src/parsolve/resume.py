@@ -11,7 +11,7 @@ from parsolve.case.origin import Origin
 from parsolve.case.tables import override, parse
 from parsolve.errors import CaseError, StorageError, on_root
 from parsolve.store.checkpoint import Checkpoint, find, manifests
-from parsolve.store.places import reopen
+from parsolve.store.places import FOLDERS, reopen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
     from parsolve.store.places import Places
-
-SUFFIXES = (".frames.new", ".frames")
 
 
 @dataclass(frozen=True)
@@ -92,10 +90,10 @@ def look_for(comm: MPI.Intracomm, path: Path) -> Found | None:
 def _folder(path: Path) -> tuple[Path | None, Path]:
     """The folder of checkpoints, if there are some, and the name of the result."""
     name = path.name or path.resolve().name
-    for suffix in SUFFIXES:
+    for suffix in FOLDERS:
         if name.endswith(suffix):
             return (path if manifests(path) else None), path.with_name(name.removesuffix(suffix))
-    for suffix in SUFFIXES:
+    for suffix in FOLDERS:
         folder = path.with_name(name + suffix)
         if manifests(folder):
             return folder, path

@@ -71,7 +71,7 @@ def run(
         owner.callback(march.free)
         with Signals() as signals:
             keeper = Keeper(march, recorder.folder, known, lambda: recorder.frames, signals, since)
-            clock = keeper.begin(since)
+            clock = keeper.begin()
             if since is not None and reopen is not None:
                 recorder.go_on(since.frames, layout.subdomain(problem.grid, comm))
             else:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import tomli_w
 
-from parsolve.case.tables import anchor_files, parse
+from parsolve.case.tables import anchor_files, flat, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from parsolve.case import Case
 
 # Keys and tables that change no value at a time that is reached either way.
@@ -30,16 +28,8 @@ def text_of(case: Case) -> str:
 
 def changed(before: str, now: str) -> str | None:
     """The first key by which two cases, as ``text_of`` gives them, do not have the same march; None if they have."""
-    old, new = (dict(_flat(parse("case", text), "")) for text in (before, now))
+    old, new = (flat(parse("case", text)) for text in (before, now))
     for key in sorted({*old, *new}):
         if old.get(key) != new.get(key) and not any(f"{key}.".startswith(f"{free}.") for free in FREE):
             return key
     return None
-
-
-def _flat(table: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, value in table.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

@@ -118,6 +118,15 @@ def merge(table: dict[str, Any], more: Mapping[str, Any]) -> None:
             put(table, key, value)
 
 
+def flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the values of nested tables by their dotted keys, in order; what names a file is one value."""
+    found: dict[str, Any] = {}
+    for key, value in tables.items():
+        is_table = isinstance(value, dict) and "file" not in value
+        found |= flat(value, f"{prefix}{key}.") if is_table else {f"{prefix}{key}": value}
+    return found
+
+
 def parse(name: str, text: str) -> dict[str, Any]:
     """Return the tables of a TOML text.
 

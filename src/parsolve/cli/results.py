@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from parsolve.cli.streams import answer
 from parsolve.cli.words import by_axis, file_name, number, size, table, tolerance
+from parsolve.errors import StorageError
 
 if TYPE_CHECKING:
     import argparse
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from parsolve.store.result import Result
 
 DIFFERENT = 1  # as of diff and cmp; what cannot be read is 5
-DAMAGED = 5
 
 
 def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
@@ -75,7 +75,7 @@ def verify(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> 
         rows = [("damaged", text) for text in report.damaged]
         rows += [("no hashes", path) for path in report.unknown] + [("whole", path) for path in report.whole]
         answer(json.dumps(vars(report)) if args.json else "\n".join(table(rows)))
-    return DAMAGED if report.damaged else 0
+    return StorageError.exit_code if report.damaged else 0
 
 
 def info(args: argparse.Namespace, start_mpi: object) -> int:

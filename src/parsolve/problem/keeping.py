@@ -62,7 +62,7 @@ class Keeper:
         kept = problem.case.checkpoint
         case = {"text": text_of(problem.case), "has_arrays": problem.case.has_arrays}
         self._files = Checkpoints(march.comm, folder, content, case, run, kept.keep if kept else 2)
-        self._begun, self._told = (Clock(), monotonic()), -HEARTBEAT
+        self._since, self._begun, self._told = since, (Clock(), 0.0), -HEARTBEAT
         self._watch = Watch(march.comm, due(problem.case), signals, deadline(problem.case))
 
     @property
@@ -70,9 +70,9 @@ class Keeper:
         """That of the march."""
         return Event(self._watch, self._look)
 
-    def begin(self, since: Checkpoint | None) -> Clock:
-        """Be as a checkpoint says; where the march then is."""
-        clock = Clock()
+    def begin(self) -> Clock:
+        """Be as the checkpoint says, if there is one; where the march then is."""
+        clock, since = Clock(), self._since
         if since is not None:
             clock = Clock(since.step, since.time)
             end, case = end_of(self._march.problem), self._march.problem.case
@@ -82,7 +82,7 @@ class Keeper:
             sub = next(iter(self._march.state.values())).subdomain
             self._march.restore(since.numbers, lambda arrays: since.read(sub, arrays))
         self._watch.begin(clock)
-        self._begun, self._told = (clock, monotonic()), -HEARTBEAT
+        self._begun = clock, monotonic()
         return clock
 
     def finish(self, clock: Clock) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from parsolve.errors import StorageError, agreed, on_root
 from parsolve.store.files import naming, rename, sync
-from parsolve.store.hashes import block_hashes, block_region, text_hash
+from parsolve.store.hashes import block_hashes, damage_of, text_hash
 from parsolve.store.integrity import context_of
 from parsolve.store.slabs import FrameWriter
 from parsolve.store.writing import write_whole
@@ -63,11 +63,9 @@ class Checkpoint:
         except StorageError as error:
             return str(error)
         for name, digests in self.hashes.items():
-            wrong = [n for n, (a, b) in enumerate(zip(digests, found[name], strict=True)) if a != b]
-            if wrong:
-                start, size = block_region(self.regions[name], wrong[0])
-                more = f", and {len(wrong) - 1} blocks more" if len(wrong) > 1 else ""
-                return f"{self.file}: '{name}' is damaged in bytes {start} to {start + size}{more}"
+            damage = damage_of(f"'{name}'", self.regions[name], digests, found[name])
+            if damage:
+                return f"{self.file}: {damage}"
         return ""
 
     def read(self, sub: Subdomain, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -16,7 +16,7 @@ from parsolve.errors import agreed
 from parsolve.store.files import naming
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from mpi4py import MPI
@@ -54,9 +54,14 @@ def block_hashes(comm: MPI.Comm, path: Path, regions: Mapping[str, Region], cont
     return result
 
 
-def block_region(region: Region, number: int) -> Region:
-    """Return where a block of a region stands."""
-    return list(_blocks(region))[number]
+def damage_of(what: str, region: Region, said: Sequence[str], found: Sequence[str]) -> str:
+    """Return which blocks of a region do not have the hashes that they had, in words; nothing if all have."""
+    wrong = [n for n, (a, b) in enumerate(zip(said, found, strict=True)) if a != b]
+    if not wrong:
+        return ""
+    start, size = list(_blocks(region))[wrong[0]]
+    more = f", and {len(wrong) - 1} blocks more" if len(wrong) > 1 else ""
+    return f"{what} is damaged in bytes {start} to {start + size}{more}"
 
 
 def _blocks(region: Region) -> Iterator[Region]:

@@ -17,7 +17,7 @@ import xxhash
 
 from parsolve.errors import StorageError, on_root
 from parsolve.store.files import create_contiguous, create_group, naming, write_at
-from parsolve.store.hashes import BLOCK, block_hashes
+from parsolve.store.hashes import BLOCK, block_hashes, damage_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -135,12 +135,9 @@ def damages(comm: MPI.Comm, path: Path, table: Table, context: str) -> list[str]
         hashes = block_hashes(comm, path, regions, context_of(context, step))
         for name, digests in hashes.items():
             row = rows[name][n * table.row : (n + 1) * table.row]
-            wrong = [i for i, digest in enumerate(digests) if bytes.fromhex(digest) != row[i * BYTES : (i + 1) * BYTES]]
-            if wrong:
-                start = regions[name][0] + wrong[0] * BLOCK
-                more = f", and {len(wrong) - 1} blocks more" if len(wrong) > 1 else ""
-                end = min(start + BLOCK, sum(regions[name]))
-                found.append(f"{path}: '{name}' at step {step} is damaged in bytes {start} to {end}{more}")
+            known = [row[i * BYTES : (i + 1) * BYTES].hex() for i in range(len(digests))]
+            damage = damage_of(f"'{name}' at step {step}", regions[name], known, digests)
+            found += [f"{path}: {damage}"] if damage else []
     return found
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import h5py
 import numpy as np
 
+from parsolve.store.files import write_at
 from parsolve.store.integrity import Table, read_table
 from parsolve.store.layout import TIMES, lay_out
 
@@ -61,6 +62,4 @@ class Outline:
         with path.open("xb", buffering=0) as file:
             file.truncate(self.size)
             for start, content in (*self.pieces, *places, (self.step, np.int64(step).tobytes())):
-                file.seek(start)
-                while content:
-                    content = content[file.write(content) :]
+                write_at(file.fileno(), content, start)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+FOLDERS = (".frames.new", ".frames")  # behind the name of a result: frames of a run that replaces others, and others
 FRAME = re.compile(r"\d{9,}\.h5")
 _UNFINISHED = re.compile(r"\.\d{9,}\.h5\.partial")
 

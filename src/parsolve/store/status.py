@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from parsolve.errors import StorageError
+from parsolve.store.places import FOLDERS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +54,7 @@ def read_status(run: Path) -> Status:
     Raises:
         StorageError: there is none, or it is damaged.
     """
-    for folder in (run, *(run.with_name(run.name + suffix) for suffix in (".frames.new", ".frames") if run.name)):
+    for folder in (run, *(run.with_name(run.name + suffix) for suffix in FOLDERS if run.name)):
         path = folder / NAME
         try:
             with path.open("rb") as file:
