@@ -11,7 +11,7 @@ from parsolve.case.origin import Origin
 from parsolve.case.tables import override, parse
 from parsolve.errors import CaseError, StorageError, on_root
 from parsolve.store.checkpoint import Checkpoint, find, manifests
-from parsolve.store.places import FOLDERS, reopen
+from parsolve.store.places import find_folder, reopen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,23 +78,10 @@ def look_for(comm: MPI.Intracomm, path: Path) -> Found | None:
     Raises:
         StorageError: there are some, and all are damaged.
     """
-    folder, result = on_root(comm, lambda: _folder(path))
+    folder, result = on_root(comm, lambda: find_folder(path, manifests))
     if folder is None:
         return None
     since, doubts = find(comm, folder)
     if since is None:
         raise StorageError(f"{folder}: no checkpoint is whole: {'; '.join(doubts)}")
     return Found(since, result, [f"{text}; an older checkpoint is taken" for text in doubts])
-
-
-def _folder(path: Path) -> tuple[Path | None, Path]:
-    """The folder of checkpoints, if there are some, and the name of the result."""
-    name = path.name or path.resolve().name
-    for suffix in FOLDERS:
-        if name.endswith(suffix):
-            return (path if manifests(path) else None), path.with_name(name.removesuffix(suffix))
-    for suffix in FOLDERS:
-        folder = path.with_name(name + suffix)
-        if manifests(folder):
-            return folder, path
-    return None, path

@@ -33,6 +33,14 @@ def pair(alone: Any, tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
     return make
 
 
+def test_what_differs_with_the_same_hash_was_damaged(pair: Any) -> None:
+    """The values are compared, never the hashes alone: those stay when values are damaged."""
+    outcome = compare(*pair({}, {("u", (1, 0, 0, 0)): 0.5}))
+    assert not outcome.equal
+    assert "'u': has the same hash in both" in outcome.lines[2]
+    assert "'v'" not in "".join(outcome.lines)
+
+
 @pytest.mark.parametrize("dtype", ["f8", "f4"])
 def test_the_same_run_is_the_same(pair: Any, dtype: str) -> None:
     outcome = compare(*pair({}, {}, dtype))

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from parsolve.case.tables import WHOLE
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -57,6 +59,7 @@ def check_case(case: Case) -> None:
     if case.output.every is not None and case.output.every_steps is not None:
         raise origin.error("output.every_steps", "give either every or every_steps, not both")
     _check_checkpoint(case)
+    _check_whole(case)
     for name in case.run.processes or {}:
         if name not in case.grid:
             raise origin.error(f"run.processes.{name}", "no such axis in [grid]", case.grid)
@@ -76,6 +79,17 @@ def _check_checkpoint(case: Case) -> None:
     for key, text in durations.items():
         if text is not None and not seconds_of(text):
             raise case.error(key, f"'{text}' is no duration; write it as '30s', '10min', '2h', '1h30min' or '01:30:00'")
+
+
+def _check_whole(case: Case) -> None:
+    """Refuse in `[initial]` a `from` that is no result."""
+    whole, key = case.initial.get(WHOLE), f"initial.{WHOLE}"
+    if whole is None:
+        return
+    if isinstance(whole, str | float) or whole.array is not None:
+        raise case.error(key, "is the result whose fields are the initial values: give its name, such as 'old.h5'")
+    if whole.dataset is not None:
+        raise case.error(f"{key}.dataset", "all fields are taken, each by its name; leave it out")
 
 
 def seconds_of(text: str) -> float:

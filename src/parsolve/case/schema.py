@@ -18,7 +18,7 @@ from parsolve.case.array import Array
 from parsolve.case.checks import SCHEMA, check_case, check_tables
 from parsolve.case.convert import convert
 from parsolve.case.origin import Origin
-from parsolve.case.tables import anchor_files, override, parse, read_source
+from parsolve.case.tables import WHOLE, anchor_files, name_whole, override, parse, read_source
 from parsolve.errors import CaseError
 
 if TYPE_CHECKING:
@@ -179,7 +179,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         Raises:
             CaseError: an unknown, missing or wrong key.
         """
-        origin = origin or Origin()
+        origin, data = origin or Origin(), dict(data)
+        name_whole(data)
         check_tables(data, origin)
         case = convert(data, cls, origin)
         case = msgspec.structs.replace(case, origin=origin, grid=dict(sorted(case.grid.items())))
@@ -216,6 +217,13 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
         text: str = tomli_w.dumps(self.to_dict())
         return text
+
+    def initial_of(self, field: str) -> tuple[str, Value | None]:
+        """Return the key that gives a field's initial values, and these: its own, else those of the result ``from``."""
+        whole = self.initial.get(WHOLE)
+        if field in self.initial or not isinstance(whole, FileValue):
+            return f"initial.{field}", self.initial.get(field)
+        return f"initial.{WHOLE}", msgspec.structs.replace(whole, dataset=field)
 
     def meaning(self, name: str) -> Meaning:
         """What a field, an axis or "time" means, as far as the case says it."""

@@ -28,6 +28,8 @@ ALTERNATIVES = (
 )
 
 
+WHOLE = "from"  # the key of [initial] that names a result for all fields
+
 # Tables in which a value may be text as well as a table: { file = ... }, { steps = ... }, { unit = ... }.
 MIXED = ("fields", "initial", "boundary", "run", "units")
 
@@ -164,8 +166,16 @@ def _toml_value(text: str) -> object:
     return parsed["value"] if len(parsed) == 1 else text
 
 
+def name_whole(data: dict[str, Any]) -> None:
+    """Write `from = "x.h5"` in [initial] as what it stands for, { file = "x.h5" }."""
+    initial = data.get("initial")
+    if isinstance(initial, dict) and isinstance(initial.get(WHOLE), str):
+        data["initial"] = initial | {WHOLE: {"file": initial[WHOLE]}}
+
+
 def anchor_files(data: dict[str, Any], folder: Path) -> None:
     """Make the files named in a case relative to its own folder (those of `--set` are to the current one)."""
+    name_whole(data)
     for key, value in data.items():
         if isinstance(value, dict):
             anchor_files(value, folder)

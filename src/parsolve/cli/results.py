@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from parsolve.cli.streams import answer
+from parsolve.cli.streams import answer, tell
 from parsolve.cli.words import by_axis, file_name, number, size, table, tolerance
 from parsolve.errors import StorageError
 
@@ -22,7 +22,7 @@ DIFFERENT = 1  # as of diff and cmp; what cannot be read is 5
 
 
 def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
-    """Add `info`, `plot`, `verify` and `compare`."""
+    """Add `info`, `plot`, `verify`, `gather` and `compare`."""
     parser = add("info", "show what is in a result", "python -m parsolve info gray-scott.h5")
     parser.add_argument("result", metavar="OUT.h5", type=file_name)
     parser.add_argument("--json", action="store_true", help="print one JSON object, provenance included")
@@ -54,6 +54,15 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(do=verify, parallel=True, writes=False)
 
+    example = "mpirun -n 4 python -m parsolve gather heat.h5"
+    parser = add("gather", "make one result of the frames that a run left", example)
+    parser.add_argument("run", type=file_name, metavar="RUN", help="the result of the run, or its folder of frames")
+    name = "result (default: that of the run)"
+    parser.add_argument("-o", "--output", type=file_name, metavar="OUT.h5", help=name)
+    parser.add_argument("--force", action="store_true", help="replace an existing result")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(do=gather, parallel=True, writes=True)
+
     example = "python -m parsolve compare a.h5 b.h5 --rtol 1e-12"
     parser = add("compare", "compare two results, bit by bit by default", example)
     parser.add_argument("a", metavar="A.h5", type=file_name)
@@ -76,6 +85,21 @@ def verify(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> 
         rows += [("no hashes", path) for path in report.unknown] + [("whole", path) for path in report.whole]
         answer(json.dumps(vars(report)) if args.json else "\n".join(table(rows)))
     return StorageError.exit_code if report.damaged else 0
+
+
+def gather(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> int:
+    """Make a result of frames, and print what is in it and what was left out."""
+    comm = start_mpi()
+
+    from parsolve.store.gather import gather as gather_frames
+
+    done = gather_frames(comm, args.run, args.output, args.force)
+    if comm.rank == 0:
+        for text in done.damaged:
+            tell(f"parsolve: left out: {text}")
+        times = f"{len(done.times)}, t = {done.times[0]:.6g} to {done.times[-1]:.6g}"
+        answer(json.dumps(vars(done)) if args.json else "\n".join(table([("result", done.result), ("frames", times)])))
+    return StorageError.exit_code if done.damaged else 0
 
 
 def info(args: argparse.Namespace, start_mpi: object) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from parsolve.case.tables import WHOLE
 from parsolve.domain.grid import Grid
 from parsolve.equations.catalogue import CATALOGUE
 from parsolve.equations.parity import odd
@@ -145,8 +146,8 @@ def _check_time(case: Case, scheme: Scheme) -> None:
 def _check_initial(case: Case, equation: Equation) -> None:
     allowed: Collection[str] = equation.unknowns
     for name in case.initial:
-        if name not in allowed:
+        if name not in allowed and name != WHOLE:
             raise case.error(f"initial.{name}", f"{_named(equation)} has no such field", allowed)
     for name in equation.fields:
-        if name not in case.initial:
+        if case.initial_of(name)[1] is None:
             raise case.error(f"initial.{name}", "missing: give an expression, a number or { file = ... }")

@@ -34,7 +34,8 @@ def initial(problem: Problem, name: str, start: Triple, shape: Triple) -> np.nda
     Raises:
         CaseError: an expression or file is wrong.
     """
-    return _values(problem, problem.case.initial.get(name, 0.0), f"initial.{name}", start, shape)
+    key, value = problem.case.initial_of(name)
+    return _values(problem, 0.0 if value is None else value, key, start, shape)
 
 
 def array(problem: Problem, name: str, start: Triple, shape: Triple, *, finite: bool = True) -> np.ndarray:

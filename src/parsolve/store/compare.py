@@ -9,6 +9,7 @@ import numpy as np
 
 from parsolve.domain.grid import AXES
 from parsolve.store.files import CHUNK
+from parsolve.store.integrity import content_hashes
 from parsolve.store.result import Result, open_result
 
 if TYPE_CHECKING:
@@ -72,13 +73,26 @@ def compare(a: Path | str, b: Path | str, rtol: float | None = None, atol: float
             shared = [field for field in first.fields if field in second.fields]
             found = (_compare_field(first, second, field, tolerance) for field in shared)
             differences = [difference for difference in found if difference]
+        damaged = _damaged(first, second, [difference.field for difference in differences])
         cells = first.grid.size * len(first.times) * len(first.fields)
         types = {np.dtype(result.file[field].dtype) for result in (first, second) for field in result.fields}
     equal = not notes and not differences
     how = "in every bit" if exact else f"within rtol {rtol or 0.0:g}, atol {atol:g}"
     how += f" of {_coarser(*types)}" if len(types) > 1 else ""
     head = f"same: {a} and {b}, {cells} values {how}" if equal else f"differs: {a} and {b}, compared {how}"
-    return Comparison(equal, (head, *notes, *(str(difference) for difference in differences)), tuple(differences))
+    return Comparison(
+        equal, (head, *notes, *(str(difference) for difference in differences), *damaged), tuple(differences)
+    )
+
+
+def _damaged(a: Result, b: Result, fields: list[str]) -> list[str]:
+    """Return a line for each field that differs though its hash is the same: not as it was written."""
+    one, other = (content_hashes(result.file, result.fields) for result in (a, b))
+    return [
+        f"field '{field}': has the same hash in both, so it was damaged in one of them: see `parsolve verify`"
+        for field in fields
+        if field in one and one[field] == other.get(field)
+    ]
 
 
 def _compare_outlines(a: Result, b: Result, tolerance: tuple[float, float] | None) -> Iterator[str]:

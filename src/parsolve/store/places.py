@@ -14,7 +14,7 @@ from parsolve.store.checkpoint import remove_checkpoints
 from parsolve.store.files import is_result, naming, rename
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 FOLDERS = (".frames.new", ".frames")  # behind the name of a result: frames of a run that replaces others, and others
@@ -40,6 +40,39 @@ class Places:
     def partial_frame(self, step: int) -> Path:
         """Return the name of a frame that is being written."""
         return self.working / f".{step:09d}.h5.partial"
+
+
+def find_folder(path: Path, holds: Callable[[Path], object]) -> tuple[Path | None, Path]:
+    """Return the folder of a run that holds something, if one does, and the name of the run's result.
+
+    Args:
+        path: the name of the result, or the folder.
+        holds: what is in a folder, if anything.
+    """
+    name = path.name or path.resolve().name
+    for suffix in FOLDERS:
+        if name.endswith(suffix):
+            return (path if holds(path) else None), path.with_name(name.removesuffix(suffix))
+    for suffix in FOLDERS:
+        folder = path.with_name(name + suffix)
+        if holds(folder):
+            return folder, path
+    return None, path
+
+
+def frames_in(folder: Path) -> list[Path]:
+    """Return the complete frames of a folder in order."""
+    try:
+        return sorted(
+            (path for path in folder.iterdir() if FRAME.fullmatch(path.name)), key=lambda path: int(path.stem)
+        )
+    except OSError:
+        return []
+
+
+def partial_of(path: Path) -> Path:
+    """Return the name of a result while it is put together."""
+    return path.with_name(f".{path.name}.partial")
 
 
 def claim(
@@ -79,7 +112,7 @@ def reopen(path: Path, working: Path) -> Places:
         if not is_result(path):
             raise StorageError(f"{path}: is no result of parsolve, so it is not replaced; use -o")
     frames = path.with_name(path.name + ".frames")
-    return Places(path, path.with_name(f".{path.name}.partial"), frames, working, claims.take(path), True)
+    return Places(path, partial_of(path), frames, working, claims.take(path), True)
 
 
 def _refuse_taken(path: Path) -> None:
@@ -113,7 +146,7 @@ def _claim(path: Path, force: bool, anew: bool, inputs: Iterable[Path]) -> Place
         except OSError as caught:
             raise writing.failure(path, f"write in directory '{path.parent}'", caught, "; use another -o") from caught
         undo.pop_all()
-    return Places(path, path.with_name(f".{path.name}.partial"), frames, working, claim, force)
+    return Places(path, partial_of(path), frames, working, claim, force)
 
 
 def _refuse_existing(path: Path, frames: Path, force: bool, anew: bool, inputs: Iterable[Path]) -> None:

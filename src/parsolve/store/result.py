@@ -19,10 +19,10 @@ from parsolve.errors import CaseError, StorageError
 from parsolve.store.files import open_read
 from parsolve.store.layout import Content, FieldInfo, lay_out
 from parsolve.store.look import look, refuse_borrowed
-from parsolve.store.places import FRAME
+from parsolve.store.places import frames_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -99,9 +99,19 @@ def _index(folder: Path, scratch: Path) -> Path:
     Raises:
         StorageError: there are none, or they are not of one run.
     """
-    frames = sorted(path.absolute() for path in folder.iterdir() if FRAME.fullmatch(path.name))
+    frames = [path.absolute() for path in frames_in(folder)]
     if not frames:
         raise StorageError(f"{folder}: is a folder without complete frames of a run")
+    lay_out(scratch / "index.h5", content_of(frames), frames)
+    return scratch / "index.h5"
+
+
+def content_of(frames: Sequence[Path]) -> Content:
+    """Return what one result of some frames holds beside the values.
+
+    Raises:
+        StorageError: one is damaged, or they are not of one run.
+    """
     times, steps = [], []
     look(*frames)
     with open_read(frames[0]) as file:
@@ -119,9 +129,7 @@ def _index(folder: Path, scratch: Path) -> Path:
                 same = False
         if not same:
             raise StorageError(f"{frame}: not a frame of the same run as '{frames[0].name}'")
-    content = Content(first.grid, infos, dtype, first.provenance, dimensions, tuple(times), tuple(steps))
-    lay_out(scratch / "index.h5", content, frames)
-    return scratch / "index.h5"
+    return Content(first.grid, infos, dtype, first.provenance, dimensions, tuple(times), tuple(steps))
 
 
 def _describe(path: Path, file: h5py.File) -> Result:

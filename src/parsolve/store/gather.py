@@ -1,0 +1,88 @@
+"""The result of the frames that a run left, however it ended."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from parsolve.errors import StorageError, on_root
+from parsolve.store import claims, writing
+from parsolve.store.combine import copy_frames
+from parsolve.store.files import is_result, rename
+from parsolve.store.places import find_folder, frames_in, partial_of
+from parsolve.store.result import content_of
+from parsolve.store.verify import verify
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mpi4py import MPI
+
+    from parsolve.store.claims import Claim
+
+
+@dataclass
+class Gathered:
+    """The result that was made, the times of its frames, and what is wrong with frames that were left out."""
+
+    result: str
+    times: list[float]
+    damaged: list[str] = field(default_factory=list)
+
+
+def gather(comm: MPI.Intracomm, run: Path, out: Path | None = None, force: bool = False) -> Gathered:
+    """Make one file of the complete frames of a run, which stay; those that are damaged are left out; collective.
+
+    Args:
+        comm: all ranks.
+        run: the name of the run's result, or the folder of its frames.
+        out: another name for the result.
+        force: replace an older one.
+
+    Raises:
+        StorageError: there are no whole frames, they are of several runs, the name is taken, or the disk failed.
+    """
+    folder, name = on_root(comm, lambda: find_folder(run, frames_in))
+    if folder is None:
+        raise StorageError(f"{run}: no frames of a run; give its result or its folder of frames")
+    result, frames = out or name, on_root(comm, lambda: frames_in(folder))
+    on_root(comm, lambda: _refuse_taken(result, force))
+    report = verify(comm, frames)
+    frames = [path for path in frames if str(path) in {*report.whole, *report.unknown}]
+    if not frames:
+        raise StorageError(f"{folder}: no frame is whole: {'; '.join(report.damaged)}")
+    content = on_root(comm, lambda: content_of(frames))
+
+    def claimed() -> Claim:
+        claim = claims.take(result)
+        try:
+            _refuse_taken(result, force)
+        except StorageError:
+            claim.release()
+            raise
+        return claim
+
+    claim, partial = on_root(comm, claimed), partial_of(result)
+    try:
+        copy_frames(comm, partial, content, frames)
+        on_root(comm, lambda: rename(partial, result))
+    finally:
+        if comm.rank == 0:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+            claim.release()
+    return Gathered(str(result), list(content.times), report.damaged)
+
+
+def _refuse_taken(path: Path, force: bool) -> None:
+    """Refuse the name of something that is there, but for a result that may be replaced."""
+    writing.refuse_name(path)
+    if not os.path.lexists(path):
+        return
+    writing.refuse_special(path)
+    if not force:
+        raise StorageError(f"{path}: exists already; use --force to replace it or another -o")
+    if not is_result(path):
+        raise StorageError(f"{path}: is no result of parsolve, so it is not replaced; use another -o")
