@@ -1,6 +1,6 @@
-"""Killed or failing at any call that changes a file, a run loses nothing that was kept, and nothing wrong exits 0.
+"""Killed, failing, damaged or without power at any call, a run loses nothing that was kept, and nothing wrong exits 0.
 
-Here some of the faults are played; `PYTHONPATH=tests python -m faults.server` plays all of them.
+Here a few of the faults are played; `PYTHONPATH=tests python -m faults` plays all of them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,12 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-STRIDES = {"kill": 23, "torn": 61, "short": 61, "once": 101, "ever": 251}
+STRIDES = {
+    "server": ["kill 61", "random 60", "torn 97", "short 97", "once 167", "ever 499"],
+    "power": ["97"],
+    "corruption": ["23"],
+}
+DEFECTS = ["server hashes_of_nothing 171", "corruption 43 context_left_out", "power 97 files_not_synced"]
 pytestmark = [
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the shim is for Linux"),
     pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler"),
@@ -28,22 +33,22 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def play(shim: Path, family: str, stride: int) -> subprocess.CompletedProcess[str]:
+def play(shim: Path, *words: str) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join(filter(None, (str(HERE.parent), os.environ.get("PYTHONPATH"))))
     return subprocess.run(
-        [sys.executable, "-m", "faults.server", family, str(stride)], capture_output=True, text=True, timeout=280,
+        [sys.executable, "-m", *words], capture_output=True, text=True, timeout=280,
         env=os.environ | {"PYTHONPATH": path, "LD_PRELOAD": str(shim)}, check=False,
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("family", STRIDES)
-def test_no_fault_loses_what_was_kept(shim: Path, family: str) -> None:
-    played = play(shim, family, STRIDES[family])
+@pytest.mark.parametrize("words", [f"{name} {given}" for name, some in STRIDES.items() for given in some])
+def test_nothing_is_lost(shim: Path, words: str) -> None:
+    played = play(shim, *f"faults.{words}".split())
     assert played.returncode == 0, f"\n{played.stdout}{played.stderr}"
 
 
-@pytest.mark.parametrize("defect", ["hashes_of_nothing", "claims_for_ever"])
-def test_a_defect_is_found(shim: Path, defect: str) -> None:
-    played = play(shim, defect, 97)
+@pytest.mark.parametrize("words", DEFECTS)
+def test_a_defect_is_found(shim: Path, words: str) -> None:
+    played = play(shim, *f"faults.{words}".split())
     assert played.returncode == 1, f"\n{played.stdout}{played.stderr}"
     assert " bad" in played.stdout

@@ -68,13 +68,20 @@ def test_the_claim_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("text", ["elsewhere 1 1\n", "", "\x00", "here x y z"])
+@pytest.mark.parametrize("text", ["elsewhere 1 1\n", "here x y z\n"])
 def test_what_cannot_be_known_dead_is_left_alone(tmp_path: Path, text: str) -> None:
     lock = tmp_path / ".a.h5.lock"
     lock.write_text(text)
     with pytest.raises(claims.Claimed, match=r"remove '.*\.a\.h5\.lock', or use another -o"):
         claims.take(tmp_path / "a.h5")
     assert lock.read_text() == text
+
+
+@pytest.mark.parametrize("text", ["", "\0" * 30, "elsewhere 1"])
+def test_a_line_that_never_ends_is_of_the_dead(tmp_path: Path, text: str) -> None:
+    (tmp_path / ".a.h5.lock").write_text(text)
+    claims.take(tmp_path / "a.h5").release()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_claim_that_others_have_is_not_released(tmp_path: Path) -> None:

@@ -91,8 +91,8 @@ def test_what_is_cut_or_swapped_is_missed(made: Path, solo: MPI.Intracomm) -> No
     (frames / "000000002.h5").unlink()
     assert any("000000002" in text for text in verify(solo, [made / "index.h5"]).damaged)
     shutil.copy(frames / "000000000.h5", frames / "000000002.h5")
-    report = verify(solo, [frames])  # whole, as a file; that it is not of this step is for the folder's reader
-    assert not report.damaged
+    (text,) = verify(solo, [frames]).damaged
+    assert text.endswith("000000002.h5: damaged: is the frame of step 0")
     assert (frames / "000000000.h5").read_bytes() == first
     with pytest.raises(StorageError, match="no such file"):
         verify(solo, [made / "nothing.h5"])

@@ -13,7 +13,7 @@ from pathlib import Path
 from parsolve.errors import StorageError
 from parsolve.store.writing import failure
 
-_TRIES, _PAUSE = 100, 0.01  # in all longer than it takes to write a line
+_TRIES, _PAUSE = 100, 0.01  # in all longer than it takes to write a line: who has not, died before
 
 
 class Claimed(StorageError):
@@ -41,11 +41,11 @@ def take(path: Path) -> Claim:
         StorageError: the directory cannot be written.
     """
     lock = path.with_name(f".{path.name}.lock")
-    for _ in range(_TRIES):
+    for left in reversed(range(_TRIES)):
         with suppress(FileExistsError):
             return _make(path, lock)
         try:
-            if _take_over(path, lock):
+            if _take_over(path, lock, not left):
                 return Claim(lock)
         except FileNotFoundError:  # the other run has just ended
             pass
@@ -76,8 +76,10 @@ def _make(path: Path, lock: Path) -> Claim:
     return Claim(lock)
 
 
-def _take_over(path: Path, lock: Path) -> bool:
+def _take_over(path: Path, lock: Path, last: bool) -> bool:
     """Whether the claim of a dead process is ours now; if not, it is being written or has changed meanwhile.
+
+    A line that has no end at the last try will not get one: its process has died, or the power failed.
 
     Of several that find it, the lock of the system lets one at a time look and write.
     """
@@ -86,14 +88,17 @@ def _take_over(path: Path, lock: Path) -> bool:
             fcntl.flock(file, fcntl.LOCK_EX)
         if not os.path.samestat(os.fstat(file.fileno()), lock.stat()):
             return False
-        text = file.read()
+        text = file.read(1000)
         host, pid, started = (*text.split(), "", "", "")[:3]
-        if not pid.isdecimal():
+        if text.endswith("\n"):
+            if not pid.isdecimal():
+                return False
+            if host != socket.gethostname():
+                raise Claimed(f"{path}: another run is writing it, process {pid} on {host}; {_remove(lock)}")
+            if _lives(int(pid), started):
+                raise Claimed(f"{path}: another run is writing it, process {pid} here; wait for it or use another -o")
+        elif not last:
             return False
-        if host != socket.gethostname():
-            raise Claimed(f"{path}: another run is writing it, process {pid} on {host}; {_remove(lock)}")
-        if _lives(int(pid), started):
-            raise Claimed(f"{path}: another run is writing it, process {pid} here; wait for it or use another -o")
         file.seek(0)
         file.truncate()
         file.write(_signature())

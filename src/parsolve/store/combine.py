@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parsolve.errors import StorageError, agreed, on_root
-from parsolve.store.files import copy_bytes, naming, open_read, require_space, sync
-from parsolve.store.integrity import Table, read_table, seal
+from parsolve.store.files import copy_bytes, naming, open_read, require_space
+from parsolve.store.integrity import Table, damages, read_table, seal
 from parsolve.store.layout import Content, lay_out
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def copy_frames(comm: MPI.Intracomm, path: Path, content: Content, frames: Seque
     with agreed(comm), naming(path, "copy the frames into it"), path.open("r+b", buffering=0) as target:
         for index, name in pieces[comm.rank :: comm.size]:
             part = _table(frames[index], content, content.steps[index : index + 1])
+            _refuse_damage(frames[index], part, name, content)
             with frames[index].open("rb", buffering=0) as source:
                 copy = partial(copy_bytes, source.fileno(), target.fileno())
                 copy(part.values[name], whole.values[name] + index * size, size)
@@ -53,6 +55,20 @@ def copy_frames(comm: MPI.Intracomm, path: Path, content: Content, frames: Seque
             seal(path, whole, {})
 
     on_root(comm, sealed)
+
+
+def _refuse_damage(frame: Path, table: Table, name: str, content: Content) -> None:
+    """Refuse a frame whose values of a field do not have the hashes that it says.
+
+    Raises:
+        StorageError: they have not, or the frame cannot be read.
+    """
+    from mpi4py import MPI
+
+    only = replace(table, values={name: table.values[name]}, rows={name: table.rows[name]})
+    found = damages(MPI.COMM_SELF, frame, only, content.provenance.get("run", ""), is_all=False)
+    if found:
+        raise StorageError(f"{found[0]}; go on into another result with `restart -o`, or gather the frames before it")
 
 
 def _table(path: Path, content: Content, steps: Sequence[int]) -> Table:
@@ -78,4 +94,7 @@ def write_index(places: Places, content: Content, frames: Sequence[Path]) -> Non
     """
     with naming(places.partial, "write the index"):
         lay_out(places.partial, content, [Path(places.frames.name) / frame.name for frame in frames])
-        sync(places.partial)
+        with open_read(places.partial) as file:
+            table = read_table(places.partial, file, [content.fields[0].name], content.steps)
+        assert table is not None
+        seal(places.partial, table, {})

@@ -15,6 +15,7 @@ from parsolve.store.layout import Content, FieldInfo, check_names
 from parsolve.store.places import FRAME, Places, claim, discard_unfinished, publish
 from parsolve.store.result import open_result
 from parsolve.store.slabs import FrameWriter
+from parsolve.store.verify import verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -99,6 +100,8 @@ class Recorder:
             return [step for step in steps if not places.frame(step).exists()]
 
         missing = on_root(self._comm, left)
+        damaged = verify(self._comm, [places.result]).damaged if missing else []
+        agree(self._comm, StorageError(f"{damaged[0]}; its frames are needed to go on") if damaged else None)
         for step, time in frames:
             if step in missing:
                 values: dict[str, NDArray[Any]] = {}

@@ -91,7 +91,7 @@ def _rest(path: Path, table: Table) -> bytes:
 
 
 def read_table(path: Path, file: h5py.File, fields: Sequence[str], steps: Sequence[int]) -> Table | None:
-    """The table of an open file; None if it has none, as of an index of frames or of an older version.
+    """The table of an open file, without values in an index of frames; None if it has none, as of an older version.
 
     Raises:
         StorageError: it is damaged.
@@ -99,9 +99,9 @@ def read_table(path: Path, file: h5py.File, fields: Sequence[str], steps: Sequen
     if GROUP not in file:
         return None
     try:
-        first = file[fields[0]]
+        first, rest = file[fields[0]], int(file[GROUP]["rest"].id.get_offset())
         if first.is_virtual:
-            return None
+            return Table({}, 0, {}, rest, tuple(map(int, steps)))
         size = int(first.id.get_storage_size()) // len(steps)
         values = {name: int(file[name].id.get_offset()) for name in fields}
         rows = {name: file[GROUP]["blocks"][name] for name in fields}
@@ -109,13 +109,13 @@ def read_table(path: Path, file: h5py.File, fields: Sequence[str], steps: Sequen
         if any(row.shape != shape for row in rows.values()):
             raise ValueError("its hashes are of another shape")
         offsets = {name: int(row.id.get_offset()) for name, row in rows.items()}
-        return Table(values, size, offsets, int(file[GROUP]["rest"].id.get_offset()), tuple(map(int, steps)))
+        return Table(values, size, offsets, rest, tuple(map(int, steps)))
     except (KeyError, TypeError, ValueError, AttributeError, OSError, RuntimeError) as caught:
         raise StorageError(f"{path}: damaged: what it says of its own bytes cannot be read ({caught})") from None
 
 
-def damages(comm: MPI.Comm, path: Path, table: Table, context: str) -> list[str]:
-    """What of a file is not as it was written; collective.
+def damages(comm: MPI.Comm, path: Path, table: Table, context: str, is_all: bool = True) -> list[str]:
+    """What of a file is not as it was written, the fields of a table and, if that is all, the rest; collective.
 
     Raises:
         StorageError: it cannot be read.
@@ -125,7 +125,7 @@ def damages(comm: MPI.Comm, path: Path, table: Table, context: str) -> list[str]
     def said() -> tuple[dict[str, bytes], bool]:
         with naming(path, "read it"), path.open("rb") as file:
             rows = {name: os.pread(file.fileno(), table.row * len(table.steps), at) for name, at in table.rows.items()}
-            return rows, os.pread(file.fileno(), BYTES, table.rest) == _rest(path, table)
+            return rows, not is_all or os.pread(file.fileno(), BYTES, table.rest) == _rest(path, table)
 
     rows, is_whole = on_root(comm, said)
     if not is_whole:

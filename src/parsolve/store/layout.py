@@ -104,9 +104,9 @@ def lay_out(path: Path, content: Content, frames: Sequence[Path] = ()) -> None:
                 dataset.dims[axis].attach_scale(scale)
         _write_nexus(file, content)
         _write_vtk(file, content)
-        if not frames:
-            size = content.grid.size * content.dtype.itemsize
-            create_table(file, [field.name for field in content.fields], len(content.times), size)
+        own = () if frames else content.fields
+        size = content.grid.size * content.dtype.itemsize
+        create_table(file, [field.name for field in own], len(content.times), size)
         provenance = create_group(file, "provenance")
         for key, text in content.provenance.items():
             provenance.create_dataset(key.replace("/", "_"), data=text, dtype=h5py.string_dtype())

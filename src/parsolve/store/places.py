@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from parsolve.errors import StorageError
 from parsolve.store import claims, writing
 from parsolve.store.checkpoint import remove_checkpoints
-from parsolve.store.files import is_result, naming, rename
+from parsolve.store.files import is_result, naming, rename, sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -141,6 +141,7 @@ def _claim(path: Path, force: bool, anew: bool, inputs: Iterable[Path]) -> Place
         remove_frames(working)
         try:
             working.mkdir()
+            sync(working.parent)  # what is kept in it must not go with its name
         except FileExistsError as caught:
             raise StorageError(f"{working}: holds files that are no frames; remove it or use another -o") from caught
         except OSError as caught:

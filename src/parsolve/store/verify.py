@@ -68,19 +68,22 @@ def _inside(path: Path) -> list[Path]:
 def _damages(comm: MPI.Comm, path: Path) -> list[str] | None:
     """What is wrong with a file; None if it has no hashes; collective."""
     if MANIFEST.fullmatch(path.name):
-        damage = on_root(comm, lambda: read_manifest(path)).damage(comm)
-        return [damage] if damage else []
+        checkpoint = on_root(comm, lambda: read_manifest(path))
+        damage = checkpoint.damage(comm)
+        return _damages(comm, checkpoint.file) or ([damage] if damage else [])
 
-    def known() -> tuple[Table, str] | list[str] | None:
+    def known() -> tuple[Table | None, str, list[str]]:
         look(path, ours=True)
         with open_result(path) as result:
-            if result.file[result.fields[0]].is_virtual:
-                return sorted({source.file_name for source in result.file[result.fields[0]].virtual_sources()})
-            table = read_table(path, result.file, result.fields, [int(step) for step in result.steps])
-            return None if table is None else (table, result.provenance.get("run", ""))
+            steps, first = [int(step) for step in result.steps], result.file[result.fields[0]]
+            if FRAME.fullmatch(path.name) and steps != [int(path.stem)]:
+                raise StorageError(f"{path}: damaged: is the frame of step {steps[0]}")
+            shown = {source.file_name for source in first.virtual_sources()} if first.is_virtual else set()
+            table = read_table(path, result.file, result.fields, steps)
+            return table, result.provenance.get("run", ""), sorted(shown)
 
-    found = on_root(comm, known)
-    if isinstance(found, list):
-        parts = [_damages(comm, path.parent / name) for name in found]
-        return [text for part in parts for text in part or ()]
-    return None if found is None else damages(comm, path, *found)
+    table, run, shown = on_root(comm, known)
+    if table is None and not shown:
+        return None
+    found = [] if table is None else damages(comm, path, table, run)
+    return found + [text for name in shown for text in _damages(comm, path.parent / name) or ()]
