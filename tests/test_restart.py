@@ -75,6 +75,27 @@ def solved(tables: dict[str, Any], comm: MPI.Intracomm, out: Path, **more: Any) 
         return {"last": last, "times": result.times.tolist(), "steps": result.steps.tolist(), "end": summary.time}
 
 
+def test_each_so_many_th_stays_and_can_be_begun_at(lab: Any, solo: MPI.Intracomm, tmp_path: Path) -> None:
+    """Also where the run was stopped in between; its count goes on."""
+    kept = {"every_steps": 2, "keep": 2, "keep_every": 3}
+    tables = lab.case("gray-scott", 14, 12, time={"steps": 10}, checkpoint=kept, output={"every_steps": 4})
+    whole = solved(tables | {"time": tables["time"] | {"steps": STEPS}}, solo, tmp_path / "whole.h5")
+    run(Case.from_dict(tables), solo, tmp_path / "a.h5")
+    found = look_for(solo, tmp_path / "a.h5")
+    assert found is not None
+    longer = found.case([f"time.steps={STEPS}"])
+    run(longer, solo, found.result, since=found.since, reopen=found.reopen)
+    folder = tmp_path / "a.h5.frames"
+    assert [int(path.stem[-9:]) for path in manifests(folder)] == [20, 18, 12, 6]
+    assert len(list(folder.glob("checkpoint-*.h5"))) == 4
+    begun = look_for(solo, folder / "checkpoint-000000006.json")
+    assert begun is not None
+    assert begun.since.step == 6
+    on = solved(begun.case([f"time.steps={STEPS}"]).to_dict(), solo, tmp_path / "b.h5", since=begun.since)
+    assert on["steps"] == [6, 8, 12, 16, 20]
+    assert on["last"] == whole["last"]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_run_is_run_and_restart_at_any_step(lab: Any, solo: MPI.Intracomm, name: str) -> None:
     """All that a march remembers is in its arrays and numbers, and looking at them changes nothing."""

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from parsolve.case import Case
-from parsolve.case.march import changed, text_of
+from parsolve.case.march import NUMERICS, changed, text_of
 from parsolve.case.origin import Origin
 from parsolve.case.tables import override, parse
 from parsolve.errors import CaseError, StorageError, on_root
-from parsolve.store.checkpoint import Checkpoint, find, manifests
+from parsolve.store.checkpoint import MANIFEST, Checkpoint, find, manifests
 from parsolve.store.places import find_folder, reopen
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ class Found:
     result: Path
     warnings: list[str]
 
-    def case(self, overrides: Sequence[str] = ()) -> Case:
-        """Return its case, with keys overridden.
+    def case(self, overrides: Sequence[str] = (), resample: bool = False) -> Case:
+        """Return its case, with keys overridden; to ``resample`` also those of the numerics.
 
         Raises:
             CaseError: an override is wrong, or the case is not wholly in the checkpoint.
@@ -45,20 +45,21 @@ class Found:
         data = parse(name, self.since.case)
         keys = [override(data, text) for text in overrides]
         case = Case.from_dict(data, Origin(name, self.since.case, tuple(keys)))
-        self.check(case)
+        self.check(case, resample)
         return case
 
-    def check(self, case: Case) -> None:
+    def check(self, case: Case, resample: bool = False) -> None:
         """Refuse a case whose march is not that of the checkpoint.
 
         Raises:
             CaseError: a key differs.
         """
-        key = changed(self.since.case, text_of(case))
+        key = changed(self.since.case, text_of(case), resample)
         if key is not None:
+            way = "" if resample or key not in NUMERICS else "restart with --resample -o OTHER.h5, or "
             raise case.error(
-                key, f"is not that of the run of '{self.since.manifest}', so it cannot go on; begin another run from "
-                "its state with [initial], e.g. u = { file = 'x.h5', dataset = 'u' }"
+                key, f"is not that of the run of '{self.since.manifest}', so it cannot go on; {way}begin another run "
+                f"with the values of a result by [initial] from = '{self.result}'"
             )  # fmt: skip
 
     def reopen(self) -> Places:
@@ -73,15 +74,17 @@ class Found:
 def look_for(comm: MPI.Intracomm, path: Path) -> Found | None:
     """Return the newest whole checkpoint of a run, by the name of its result or of its folder; collective.
 
-    None if it has none at all.
+    Or the one of which the manifest is named; None if there is none at all.
 
     Raises:
         StorageError: there are some, and all are damaged.
     """
     folder, result = on_root(comm, lambda: find_folder(path, manifests))
+    if MANIFEST.fullmatch(path.name):
+        folder, result = path, find_folder(path.absolute().parent, manifests)[1]
     if folder is None:
         return None
     since, doubts = find(comm, folder)
     if since is None:
-        raise StorageError(f"{folder}: no checkpoint is whole: {'; '.join(doubts)}")
+        raise StorageError(f"{path}: no checkpoint is whole: {'; '.join(doubts)}")
     return Found(since, result, [f"{text}; an older checkpoint is taken" for text in doubts])

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parsolve.errors import on_root, owning
-from parsolve.march.schedule import Clock
+from parsolve.march.schedule import START, Clock
 from parsolve.march.watch import Signals
-from parsolve.problem.keeping import Keeper
+from parsolve.problem.keeping import Keeper, resampled_values
 from parsolve.problem.layout import decide
 from parsolve.problem.pose import pose
 from parsolve.problem.prepare import prepare
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 def run(
     case: Case, comm: MPI.Intracomm, out: Path | None, force: bool = False, progress: Progress | None = None,
     since: Checkpoint | None = None, reopen: Callable[[], Places] | None = None, anew: bool = False,
+    resample: bool = False,
 ) -> Summary:  # fmt: skip
     """Solve a case on the ranks of a communicator; collective.
 
@@ -46,6 +47,7 @@ def run(
         since: a checkpoint to go on from.
         reopen: claims the places of its run, where its frames are gone on with.
         anew: remove what a run into the same result left that did not finish.
+        resample: begin with the values of the checkpoint alone, on another grid.
 
     Returns:
         The summary, on every rank.
@@ -67,10 +69,12 @@ def run(
         def record(clock: Clock, state: State) -> None:
             recorder.write(clock.time, clock.step, [state[info.name] for info in problem.recorded])
 
-        march = prepare(problem, layout, comm)  # kernels bound to fields that hold the initial values, and dt
+        given = resampled_values(since, problem) if since is not None and resample else None
+        begin = Clock(since.step, since.time) if since is not None and given else START
+        march = prepare(problem, layout, comm, begin, given)  # kernels bound to fields that hold values, and dt
         owner.callback(march.free)
         with Signals() as signals:
-            keeper = Keeper(march, recorder.folder, known, lambda: recorder.frames, signals, since)
+            keeper = Keeper(march, recorder.folder, known, lambda: recorder.frames, signals, since, resample)
             clock = keeper.begin()
             if since is not None and reopen is not None:
                 recorder.go_on(since.frames, layout.subdomain(problem.grid, comm))

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 # Keys and tables that change no value at a time that is reached either way.
 FREE = {"time.end", "time.steps", "output", "checkpoint", "title", "units", "run.processes", "run.threads",
         "run.pipeline", "run.walltime", "run.require_compiled", "run.check_every", "run.device"}  # fmt: skip
+# Those by which a problem is computed: values may go on with others, the march cannot.
+NUMERICS = (
+    *(f"grid.{axis}.cells" for axis in "xyz"), "run.order", "run.precision",
+    *(f"time.{key}" for key in ("scheme", "dt", "tolerance", "unstable")),
+)  # fmt: skip
 
 
 def text_of(case: Case) -> str:
@@ -26,10 +31,14 @@ def text_of(case: Case) -> str:
     return text
 
 
-def changed(before: str, now: str) -> str | None:
-    """The first key by which two cases, as ``text_of`` gives them, do not have the same march; None if they have."""
+def changed(before: str, now: str, resample: bool = False) -> str | None:
+    """The first key by which two cases, as ``text_of`` gives them, do not have the same march; None if they have.
+
+    To ``resample``, the same problem is enough.
+    """
+    free = (*FREE, *NUMERICS) if resample else FREE
     old, new = (flat(parse("case", text)) for text in (before, now))
     for key in sorted({*old, *new}):
-        if old.get(key) != new.get(key) and not any(f"{key}.".startswith(f"{free}.") for free in FREE):
+        if old.get(key) != new.get(key) and not any(f"{key}.".startswith(f"{key_of}.") for key_of in free):
             return key
     return None

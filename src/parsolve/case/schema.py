@@ -110,6 +110,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     every: str | _Positive | None = None
     every_steps: _Count | None = None
     keep: _Count = 2
+    keep_every: _Count | None = None
 
 
 class PassSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

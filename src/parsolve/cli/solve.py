@@ -13,7 +13,7 @@ from parsolve.cli.progress import ProgressLine, duration
 from parsolve.cli.streams import answer, tell
 from parsolve.cli.words import by_axis, count, file_name, passes_text, size, steps_text, table, workers_text
 from parsolve.domain import launch
-from parsolve.errors import StorageError, on_root
+from parsolve.errors import CaseError, StorageError, on_root
 
 if TYPE_CHECKING:
     import argparse
@@ -44,9 +44,14 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     parser = add(
         "restart", "go on from the newest checkpoint of a run", "mpirun -n 4 python -m parsolve restart heat.h5"
     )
-    parser.add_argument("run", type=file_name, metavar="RUN", help="the result of the run, or its folder of frames")
+    what = "the result of the run, its folder of frames, or the manifest of a checkpoint (which needs -o)"
+    parser.add_argument("run", type=file_name, metavar="RUN", help=what)
     override = "override a key of its case, e.g. time.end=10 (repeatable; later ones win)"
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=override)
+    another = (
+        "begin there with the values alone, so that cells, order, precision, scheme and dt may be others; needs -o"
+    )
+    parser.add_argument("--resample", action="store_true", help=another)
     parser.add_argument("-o", "--output", type=file_name, metavar="OUT.h5", help="another result, which begins there")
     parser.add_argument("--force", action="store_true", help="replace an existing OUT.h5")
     parser.add_argument("--json", action="store_true", help="last line of stdout: the summary as one JSON object")
@@ -103,15 +108,23 @@ def restart(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) ->
 
     from parsolve.resume import look_for
 
+    if args.output is None and (args.resample or args.run.suffix == ".json"):
+        why = "the frames of a result are on one grid" if args.resample else "the run has gone on since"
+        raise CaseError(f"restart: give -o OTHER.h5, as {why}")
     found = look_for(comm, args.run)
     if found is None:
         raise StorageError(f"{args.run}: no checkpoint of a run; give its result or its folder of frames")
-    case = on_root(comm, lambda: found.case(args.set))
-    return _solve(args, case, comm, found, args.output)
+    case = on_root(comm, lambda: found.case(args.set, args.resample))
+    return _solve(args, case, comm, found, args.output, args.resample)
 
 
 def _solve(
-    args: argparse.Namespace, case: Case, comm: MPI.Intracomm, found: Found | None, apart: Path | None = None
+    args: argparse.Namespace,
+    case: Case,
+    comm: MPI.Intracomm,
+    found: Found | None,
+    apart: Path | None = None,
+    resample: bool = False,
 ) -> int:
     """Run a case, from a checkpoint if one was found, with the result there or apart; print the summary."""
     from parsolve.run import run as solve  # loads the numerics only now, after the case is known to be good
@@ -125,7 +138,7 @@ def _solve(
             _warn(found.warnings)
             tell(f"parsolve: going on from step {since.step}, t = {since.time:.6g}, of '{since.manifest}'")
     with closing(ProgressLine(sys.stderr if comm.rank == 0 and not args.quiet else None)) as progress:
-        summary = solve(case, comm, out, args.force, progress, since, reopen, anew)
+        summary = solve(case, comm, out, args.force, progress, since, reopen, anew, resample)
     if comm.rank == 0:
         if not args.quiet:
             _warn(summary.warnings)

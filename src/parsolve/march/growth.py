@@ -25,11 +25,14 @@ class Growth:
         state: the initial state.
         rates: largest magnitude of the rates there, which may make a field out of nothing.
         growth: the largest rate at which the solution may grow now.
+        clock: where the march begins.
     """
 
-    def __init__(self, state: State, rates: Mapping[str, float], growth: Callable[[], float]) -> None:
+    def __init__(
+        self, state: State, rates: Mapping[str, float], growth: Callable[[], float], clock: Clock = START
+    ) -> None:
         self.warnings: list[str] = []
-        self._rates, self._growth, self._before = rates, growth, START
+        self._rates, self._growth, self._before = rates, growth, clock
         self._sizes, self._excess = _sizes(state), dict.fromkeys(state, 0.0)
 
     def numbers(self) -> dict[str, Any]:

@@ -10,14 +10,20 @@ from time import monotonic
 from time import time as wall_time
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
+from parsolve.case import Case
 from parsolve.case.checks import seconds_of
 from parsolve.case.march import text_of
+from parsolve.case.tables import parse
+from parsolve.domain.grid import Grid
+from parsolve.domain.resample import resampled
 from parsolve.errors import ParsolveError, agree, on_root
 from parsolve.march.march import Event, check_finite
 from parsolve.march.schedule import Clock
 from parsolve.march.watch import Due, Signals, Watch
 from parsolve.problem.times import end_of
-from parsolve.store.checkpoint import Checkpoint, Checkpoints, number_of
+from parsolve.store.checkpoint import LEAST, Checkpoint, Checkpoints, number_of
 from parsolve.store.layout import Content, FieldInfo
 from parsolve.store.status import Status, write_status
 
@@ -25,8 +31,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from parsolve.case import Case
-    from parsolve.problem.prepare import Prepared
+    from numpy.typing import NDArray
+
+    from parsolve.domain.grid import Triple
+    from parsolve.problem.prepare import Prepared, Values
+    from parsolve.problem.problem import Problem
     from parsolve.stages.operator import State
 
 
@@ -49,20 +58,25 @@ class Keeper:
         frames: step and time of the frames so far.
         signals: what the process was sent.
         since: the checkpoint from which the march goes on.
+        resample: whether it begins there with the values alone, and not as it was.
     """
 
     def __init__(
         self, march: Prepared, folder: Path, provenance: Mapping[str, str],
         frames: Callable[[], list[tuple[int, float]]], signals: Signals, since: Checkpoint | None = None,
+        resample: bool = False,
     ) -> None:  # fmt: skip
         problem, self._march, self._frames, self._folder = march.problem, march, frames, folder
         infos = tuple(FieldInfo(name, name, "1") for name in march.arrays)
         content = Content(problem.grid, infos, problem.dtype, provenance, tuple(problem.dimensions))
-        run = since.run if since else on_root(march.comm, lambda: uuid.uuid4().hex)
+        goes_on = since is not None and not resample
+        run = since.run if since and goes_on else on_root(march.comm, lambda: uuid.uuid4().hex)
         kept = problem.case.checkpoint
         case = {"text": text_of(problem.case), "has_arrays": problem.case.has_arrays}
-        self._files = Checkpoints(march.comm, folder, content, case, run, kept.keep if kept else 2)
-        self._since, self._begun, self._told = since, (Clock(), 0.0), -HEARTBEAT
+        keep, keep_every = (kept.keep, kept.keep_every or 0) if kept else (LEAST, 0)
+        count = since.count if since and goes_on else 0
+        self._files = Checkpoints(march.comm, folder, content, case, run, keep, keep_every, count)
+        self._since, self._goes_on, self._begun, self._told = since, goes_on, (Clock(), 0.0), -HEARTBEAT
         self._watch = Watch(march.comm, due(problem.case), signals, deadline(problem.case))
 
     @property
@@ -79,8 +93,9 @@ class Keeper:
             if end.step < clock.step or end.time < clock.time:
                 key = f"time.{'steps' if case.time.steps else 'end'}"
                 raise case.error(key, f"the checkpoint is at step {since.step}, t = {since.time:.6g} already")
-            sub = next(iter(self._march.state.values())).subdomain
-            self._march.restore(since.numbers, lambda arrays: since.read(sub, arrays))
+            if self._goes_on:
+                sub = next(iter(self._march.state.values())).subdomain
+                self._march.restore(since.numbers, lambda arrays: since.read(sub, arrays))
         self._watch.begin(clock)
         self._begun = clock, monotonic()
         return clock
@@ -129,6 +144,27 @@ class Keeper:
         numbers = number_of(march.numbers())
         self._files.write(clock.time, clock.step, sub, march.arrays, numbers, self._frames())
         self._watch.written(clock, begun)
+
+
+def resampled_values(since: Checkpoint, problem: Problem) -> Values:
+    """The values of a checkpoint on the grid of a problem, at any box.
+
+    Raises:
+        CaseError: the march needs more than values to begin.
+    """
+    case = Case.from_dict(parse(str(since.manifest), since.case))
+    old, dtype = Grid.of(case.grid), np.dtype(case.run.precision)
+    if problem.scheme.derivative == 2:
+        raise problem.case.error("time.scheme", "leapfrog begins with a velocity, which is in no checkpoint")
+    missing = sorted(set(problem.program.unknowns) - since.regions.keys())
+    if missing:
+        raise problem.case.error("time.scheme", f"{since.file} has no '{missing[0]}', as leapfrog does without it")
+
+    def values(name: str, start: Triple, shape: Triple) -> NDArray[np.float64]:
+        whole = since.array(name, dtype, old.cells)
+        return resampled(lambda places: whole[np.ix_(*places)], old, problem.grid, start, shape)
+
+    return values
 
 
 def due(case: Case) -> Due:

@@ -95,13 +95,14 @@ class Start:
     warnings: list[str]
 
 
-def begin(problem: Problem, ranges: Ranges, rate: float | None = None) -> Start:
-    """What is known of a march from the range of its initial values and coefficients.
+def begin(problem: Problem, ranges: Ranges, rate: float | None = None, time: float = 0.0) -> Start:
+    """What is known of a march from the range of its first values and coefficients.
 
     Args:
         problem: whose march it is.
         ranges: smallest and largest values, ``with_walls``.
         rate: the largest rate that a power iteration found.
+        time: when it begins.
 
     Raises:
         CaseError: there is no stable step, that which is given is not stable, or the equation is ill-posed.
@@ -109,7 +110,7 @@ def begin(problem: Problem, ranges: Ranges, rate: float | None = None) -> Start:
     """
     error, end, depends = problem.case.error, duration(problem), problem.depends
     given = None if problem.case.time.dt == "auto" else float(problem.case.time.dt)
-    modes = analyse(problem, ranges, window(problem, 0.0, end if given else end / WINDOWS))
+    modes = analyse(problem, ranges, window(problem, time, end if given else end / WINDOWS))
     if rate is not None and not isfinite(rate):
         raise NumericalError(NOT_FINITE)
     certain, factor, resolving = not depends.state, 1.0, resolving_step(problem, ranges, end)

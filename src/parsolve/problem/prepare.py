@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from mpi4py import MPI
     from numpy.typing import NDArray
 
+    from parsolve.domain.grid import Triple
     from parsolve.equations.program import Stage
     from parsolve.kernels.device import Device
     from parsolve.kernels.library import Kernel
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from parsolve.stages.operator import State
 
 Record = Callable[[Clock, "State"], None]
+Values = Callable[[str, "Triple", "Triple"], "NDArray[Any]"]  # of a field on a box (start, shape) of cells
 
 
 @dataclass(frozen=True)
@@ -147,8 +149,12 @@ class Prepared:
         return self.steps.stepper.work.subdomain.comm
 
 
-def prepare(problem: Problem, layout: Layout, comm: MPI.Intracomm) -> Prepared:
+def prepare(
+    problem: Problem, layout: Layout, comm: MPI.Intracomm, clock: Clock = START, given: Values | None = None
+) -> Prepared:
     """The march of a problem, ready to go, to be freed at the end; collective.
+
+    It begins where the ``clock`` is with the values ``given``, by default those of the case.
 
     Raises:
         ParsolveError: initial values are wrong, or there is no stable step; the same one on all ranks.
@@ -170,22 +176,22 @@ def prepare(problem: Problem, layout: Layout, comm: MPI.Intracomm) -> Prepared:
         velocity = work.fields(problem.velocities)
         with agreed(comm):
             for f in (*stepper.state.values(), *velocity.values()):
-                set_values(f, partial(initial, problem, f.name))
+                set_values(f, partial(given, f.name) if given else partial(initial, problem, f.name))
             walls.look(sub.start, sub.shape)
-        check_finite(stepper.state, START, 0.0)
+        check_finite(stepper.state, clock, 0.0)
         known = {f.name.removesuffix("_t"): magnitude(f) for f in velocity.values()}
         with walls.blamed(comm):
-            sizes = stepper.sizes_of_rates(0.0)
+            sizes = stepper.sizes_of_rates(clock.time)
 
             def speeds(time: float) -> dict[str, float]:
-                return known or (stepper.sizes_of_rates(time) if time else sizes)
+                return known or (stepper.sizes_of_rates(time) if time != clock.time else sizes)
 
-            renewal = Renewal(problem, work, stepper.state, speeds)
+            renewal = Renewal(problem, work, stepper.state, speeds, clock)
             owner.callback(renewal.free)
             agree(comm, None if all(map(isfinite, sizes.values())) else NumericalError(NOT_FINITE))
-            growth = Growth(stepper.state, sizes, lambda: renewal.growth)
-            control = _control(problem, renewal, stepper)
-        stepper.start(0.0, control.dt, {name.removesuffix("_t"): f for name, f in velocity.items()})
+            growth = Growth(stepper.state, sizes, lambda: renewal.growth, clock)
+            control = _control(problem, renewal, stepper, clock)
+        stepper.start(clock.time, control.dt, {name.removesuffix("_t"): f for name, f in velocity.items()})
         agree(comm, walls.error)
         layout = replace(layout, dt=control.dt)
         ranges = {name: extrema(f) for name, f in {**stepper.state, **arrays}.items()}
@@ -193,7 +199,7 @@ def prepare(problem: Problem, layout: Layout, comm: MPI.Intracomm) -> Prepared:
         return Prepared(problem, layout, steps, control, renewal, growth, walls, owner.pop_all().close, warnings)
 
 
-def _control(problem: Problem, renewal: Renewal, stepper: Stepper) -> Control:
+def _control(problem: Problem, renewal: Renewal, stepper: Stepper, clock: Clock) -> Control:
     """What chooses the steps; its ``dt`` is the first."""
     time, comm = problem.case.time, stepper.work.subdomain.comm
     if time.tolerance is None:
@@ -202,7 +208,7 @@ def _control(problem: Problem, renewal: Renewal, stepper: Stepper) -> Control:
         return Limited(renewal, end_of(problem), equal_steps(first_length(problem), dt)[1])
     assert time.end is not None
     longest = 0.5 * PER_CHANGE * renewal.start.resolving
-    dt = cautious_step(stepper, 0.0, time.tolerance, min(renewal.dt, longest))
+    dt = cautious_step(stepper, clock.time, time.tolerance, min(renewal.dt, longest))
     return ErrorControlled(comm, dt, time.end, time.tolerance, problem.scheme.order, longest)
 
 

@@ -14,7 +14,7 @@ from parsolve.equations.symbol import COARSE
 from parsolve.errors import CaseError, NumericalError, agree, on_root
 from parsolve.march.march import check_finite
 from parsolve.march.power import PowerIteration
-from parsolve.march.schedule import MOST_STEPS
+from parsolve.march.schedule import MOST_STEPS, START
 from parsolve.march.stability import SAFETY, excess
 from parsolve.problem.limits import (
     LOOKS,
@@ -78,6 +78,7 @@ class Renewal:
         work: makes the fields of a power iteration.
         state: the initial state.
         speeds: the largest magnitude at which each unknown changes at the current state and a time; collective.
+        clock: where the march begins.
 
     Attributes:
         dt: the longest step now.
@@ -85,21 +86,21 @@ class Renewal:
         growth: rate at which the solution itself may grow.
     """
 
-    def __init__(self, problem: Problem, work: Workspace, state: State, speeds: Speeds) -> None:
+    def __init__(self, problem: Problem, work: Workspace, state: State, speeds: Speeds, clock: Clock = START) -> None:
         self.problem, self._comm, self._power = problem, work.subdomain.comm, None
         self._depends, self._renews = problem.depends, renews(problem)
         moves = any(c.varies for sides in problem.conditions.values() for c in sides.values())
         self._driven = moves and self._depends.state
         self._arrays = {name: extrema(f) for name, f in work.arrays.items()}
         self._seen = {name: extrema(f) for name, f in state.items()}
-        self._holds, self._looked, self._speeds, rate = 1.0, 0, speeds, None
+        self._holds, self._looked, self._speeds, rate = 1.0, clock.step, speeds, None
         first, again = measures(problem)
         if first:
             self._power = PowerIteration(work, self._noise)
-            rate = self._power(state, 0.0)
-        self.start = on_root(self._comm, lambda: begin(problem, self._ranges((0.0,)), rate))
+            rate = self._power(state, clock.time)
+        self.start = on_root(self._comm, lambda: begin(problem, self._ranges((clock.time,)), rate, clock.time))
         self.growth = self.start.growth
-        self.dt = self._cautious(self.start.dt) if self._renews and self._depends.state else self.start.dt
+        self.dt = self._cautious(self.start.dt, clock.time) if self._renews and self._depends.state else self.start.dt
         if not again:
             self.free()
 
@@ -111,7 +112,7 @@ class Renewal:
         """
         if not self._renews:
             return self.dt, inf
-        if clock.step:
+        if clock.step != self._looked:
             self._renew(state, clock)
         holds = min(self._holds, self._span(self.dt) // self.dt) if self._depends.time else self._holds
         return self.dt, max(1.0, holds)
@@ -147,7 +148,7 @@ class Renewal:
         """Ranges of what was seen, with what walls impose at some times."""
         return with_walls(self.problem, self._seen, times) | self._arrays
 
-    def _cautious(self, dt: float, time: float = 0.0) -> float:
+    def _cautious(self, dt: float, time: float) -> float:
         """As much of a step as is stable at what the solution and its walls may become meanwhile."""
         speeds = self._speeds(time)
         for _ in range(MOST_HALVES):

@@ -9,6 +9,7 @@ than are to be kept.
 from __future__ import annotations
 
 import json
+import math
 import re
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from mpi4py import MPI
     from numpy.typing import NDArray
 
-    from parsolve.domain.grid import Subdomain
+    from parsolve.domain.grid import Subdomain, Triple
     from parsolve.store.layout import Content
 
 KIND, VERSION = "parsolve checkpoint", 1
@@ -55,6 +56,8 @@ class Checkpoint:
     frames: tuple[tuple[int, float], ...]
     regions: dict[str, tuple[int, int]]
     hashes: dict[str, list[str]]
+    count: int
+    stays: bool
 
     def damage(self, comm: MPI.Comm) -> str:
         """Return what is wrong with the file of values, or nothing; collective."""
@@ -79,10 +82,19 @@ class Checkpoint:
         box = tuple(map(slice, sub.start, sub.stop))
         with agreed(sub.comm), naming(self.file, "read it"):
             for name, values in arrays.items():
-                start, size = self.regions.get(name, (0, 0))
-                if size != sub.grid.size * values.itemsize:
-                    raise StorageError(f"{self.file}: has no '{name}' of {sub.grid.size} cells of {values.dtype}")
-                values[...] = np.memmap(self.file, values.dtype, "r", start, sub.grid.cells)[box]
+                values[...] = self.array(name, values.dtype, sub.grid.cells)[box]
+
+    def array(self, name: str, dtype: np.dtype[Any], cells: Triple) -> NDArray[Any]:
+        """Return a field over all cells, mapped: only what is looked at is read.
+
+        Raises:
+            StorageError: there is no such field.
+            OSError: the file cannot be read.
+        """
+        start, size = self.regions.get(name, (0, 0))
+        if size != math.prod(cells) * dtype.itemsize:
+            raise StorageError(f"{self.file}: has no '{name}' of {math.prod(cells)} cells of {dtype}")
+        return np.memmap(self.file, dtype, "r", start, cells)
 
 
 class Checkpoints:
@@ -95,14 +107,30 @@ class Checkpoints:
         case: the resolved case: its "text", and whether it "has_arrays" that are not in it.
         run: what no other run is called.
         keep: how many complete ones stay.
+        keep_every: each so many-th of the run stays for good; 0: none.
+        count: of checkpoints that the run has had.
     """
 
     def __init__(
-        self, comm: MPI.Intracomm, folder: Path, content: Content, case: Mapping[str, Any], run: str, keep: int = LEAST
+        self,
+        comm: MPI.Intracomm,
+        folder: Path,
+        content: Content,
+        case: Mapping[str, Any],
+        run: str,
+        keep: int = LEAST,
+        keep_every: int = 0,
+        count: int = 0,
     ) -> None:
         self._comm, self._folder, self._case, self._run = comm, folder, dict(case), run
         content = replace(content, provenance={**content.provenance, "run": run})
         self._writer, self._keep = FrameWriter(comm, content), max(LEAST, keep)
+        self._keep_every, self._count, self._staying = keep_every, count, set[str]()
+
+    @property
+    def _stays(self) -> bool:
+        """Whether the last one stays for good."""
+        return self._keep_every > 0 and self._count % self._keep_every == 0
 
     @property
     def size(self) -> int:
@@ -135,8 +163,10 @@ class Checkpoints:
                 with suppress(OSError):
                     partial.unlink(missing_ok=True)
             raise
+        self._count += 1
         said = {
-            "kind": KIND, "version": VERSION, "run": self._run, "file": file.name, "step": step,
+            "kind": KIND, "version": VERSION, "count": self._count, "stays": self._stays,
+            "run": self._run, "file": file.name, "step": step,
             "time": time, "case": self._case, "numbers": numbers, "frames": list(frames),
             "regions": writer.regions, "hashes": writer.hashes,
         }  # fmt: skip
@@ -156,14 +186,19 @@ class Checkpoints:
     def _prune(self) -> None:
         """Remove older ones, the manifest first, so that what has one stays complete."""
         for manifest in manifests(self._folder)[self._keep :]:
-            with suppress(OSError):
+            with suppress(OSError, StorageError):
+                if manifest.name in self._staying or read_manifest(manifest).stays:
+                    self._staying.add(manifest.name)
+                    continue
                 manifest.unlink()
                 sync(self._folder)
                 manifest.with_suffix(".h5").unlink(missing_ok=True)
 
 
 def manifests(folder: Path) -> list[Path]:
-    """Return the manifests of a folder, the newest first."""
+    """Return the manifests of a folder, the newest first; of a manifest itself that alone."""
+    if MANIFEST.fullmatch(folder.name):
+        return [folder]
     try:
         found = [path for path in folder.iterdir() if MANIFEST.fullmatch(path.name)]
     except OSError:
@@ -207,6 +242,7 @@ def read_manifest(path: Path) -> Checkpoint:
         return Checkpoint(
             path, path.with_suffix(".h5"), said["run"], int(said["step"]), float(said["time"]), said["case"]["text"],
             bool(said["case"]["has_arrays"]), said["numbers"], frames, regions, said["hashes"],
+            int(said["count"]), bool(said["stays"]),
         )  # fmt: skip
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as caught:
         raise StorageError(f"{path}: damaged, or no manifest of a checkpoint ({caught})") from None

@@ -80,9 +80,7 @@ def compare(a: Path | str, b: Path | str, rtol: float | None = None, atol: float
     how = "in every bit" if exact else f"within rtol {rtol or 0.0:g}, atol {atol:g}"
     how += f" of {_coarser(*types)}" if len(types) > 1 else ""
     head = f"same: {a} and {b}, {cells} values {how}" if equal else f"differs: {a} and {b}, compared {how}"
-    return Comparison(
-        equal, (head, *notes, *(str(difference) for difference in differences), *damaged), tuple(differences)
-    )
+    return Comparison(equal, (head, *notes, *map(str, differences), *damaged), tuple(differences))
 
 
 def _damaged(a: Result, b: Result, fields: list[str]) -> list[str]:
