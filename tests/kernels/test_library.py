@@ -74,7 +74,8 @@ def test_integers_of_64_bits_are_passed_whole() -> None:
 
 
 def test_limits_are_those_of_the_header() -> None:
-    for name in ("MAX_FIELDS", "MAX_COEFFICIENTS", "MAX_TERMS", "MAX_DEPTH", "MAX_POINTS", "SUM_DIGITS", "ABI"):
+    limits = ("MAX_FIELDS", "MAX_COEFFICIENTS", "MAX_TERMS", "MAX_DEPTH", "MAX_POINTS")
+    for name in (*limits, "SUM_DIGITS", "SUM_FRACTION", "ABI"):
         assert getattr(library, name) == constant(f"PS_{name}"), name
 
 

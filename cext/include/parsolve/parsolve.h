@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define PS_ABI 6
+#define PS_ABI 7
 #define PS_MAX_FIELDS 256
 #define PS_MAX_COEFFICIENTS 128
 #define PS_MAX_TERMS 12
@@ -105,5 +105,8 @@ typedef struct ps_extrema {
     int64_t bad[3];
 } ps_extrema;
 
-#define PS_SUM_DIGITS 70
+/* An exact sum: digit d counts 2^(32 d - PS_SUM_FRACTION); the last but one takes the sign, the last counts values that are
+ * not finite. */
+#define PS_SUM_DIGITS 136
+#define PS_SUM_FRACTION 2176
 #endif

@@ -152,7 +152,7 @@ def bind(
     Raises:
         SetupError: more fields or terms than the ABI holds, or fields of different layouts.
     """
-    _require_one_layout([*inputs, *outputs, *chain(*terms)])
+    require_one_layout([*inputs, *outputs, *chain(*terms)])
     return _bind(kernel, box, inputs, outputs, terms, coefficients, weights, scale, colour)
 
 
@@ -173,8 +173,8 @@ def bind_transfer(
         SetupError: as ``bind``; or along an axis neither grid has 2^m times the cells of the other.
     """
     source, target = inputs[0].subdomain, outputs[0].subdomain
-    _require_one_layout(inputs)
-    _require_one_layout([*outputs, *chain(*terms)])
+    require_one_layout(inputs)
+    require_one_layout([*outputs, *chain(*terms)])
     bound = _bind(kernel, box, inputs, outputs, terms, coefficients, weights, scale)
     args = bound.args
     args.other_stride[:], args.other_offset[:] = inputs[0].stride, source.start
@@ -185,7 +185,8 @@ def bind_transfer(
     return bound
 
 
-def _require_one_layout(fields: Sequence[Field]) -> None:
+def require_one_layout(fields: Sequence[Field]) -> None:
+    """Raises SetupError: the fields are of different layouts or types, so that no kernel can take them together."""
     first = fields[0]
     if any((f.stride, f.origin, f.dtype) != (first.stride, first.origin, first.dtype) for f in fields):
         raise SetupError("fields of one kernel must have the same layout")

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parsolve.domain.field import Field, arguments, owned
-from parsolve.kernels.library import SUM_DIGITS, Extrema
+from parsolve.domain.field import Field, arguments, owned, require_one_layout
+from parsolve.errors import NumericalError
+from parsolve.kernels.library import SUM_DIGITS, SUM_FRACTION, Extrema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from parsolve.kernels.library import Args
-
-LAST_BIT = 1074  # a double is a whole multiple of 2**-1074
 
 
 @dataclass(frozen=True)
@@ -70,23 +69,105 @@ def first_bad(f: Field) -> Bad | None:
 
 
 def exact_sum(f: Field) -> float:
-    """Sum over the grid, rounded once from the exact value; NaN if a value is not finite; collective."""
-    from mpi4py import MPI
+    """Sum over the grid, rounded once from the exact value; collective.
 
-    digits = np.zeros(SUM_DIGITS, np.int64)
-    pointer = digits.ctypes.data_as(ctypes.POINTER(ctypes.c_int64))
-    _function(f, "sum")(ctypes.byref(_over_owned(f)), pointer)
-    f.subdomain.comm.Allreduce(MPI.IN_PLACE, digits, op=MPI.SUM)
-    *parts, bad = (int(d) for d in digits)
-    if bad:
-        return float("nan")
-    total = sum(d << (32 * i) for i, d in enumerate(parts))
-    try:
-        return float(Fraction(total, 1 << LAST_BIT))
-    except OverflowError:
-        return float("inf") if total > 0 else float("-inf")
+    NaN if a value is not finite, infinite if the sum is beyond all doubles, as all sums here; ``checked`` says why.
+    """
+    return _rounded(_total("sum", f))
 
 
 def mean(f: Field) -> float:
-    """Mean over the grid of the exact sum; collective."""
-    return exact_sum(f) / f.subdomain.grid.size
+    """Mean over the grid, rounded once from the exact value; collective."""
+    return _rounded(_total("sum", f), f.subdomain.grid.size)
+
+
+def dot(f: Field, g: Field) -> float:
+    """Sum of the products f g over the grid, rounded once from the exact value; collective.
+
+    Raises:
+        SetupError: the fields are of different layouts or types.
+    """
+    require_one_layout((f, g))
+    return _rounded(_total("dot", f, g))
+
+
+def norm(f: Field, order: float = 2) -> float:
+    """Sum of |f| (order 1), root of the sum of f^2 (2) or largest |f| (infinity), rounded once; collective.
+
+    Raises:
+        ValueError: another order.
+    """
+    if order == 1:
+        return _rounded(_total("sum_abs", f))
+    if order == 2:
+        return _root(_total("dot", f, f))
+    if order == math.inf:
+        return _largest(f)
+    raise ValueError(f"norm of order {order}: it is 1, 2 or infinity")
+
+
+def checked(value: float, *fields: Field) -> float:
+    """The value, a sum of these fields; collective where it is not finite.
+
+    Raises:
+        NumericalError: on all ranks, if it is not finite: the first cell that is not, or that the sum is too large.
+    """
+    if math.isfinite(value):
+        return value
+    found = [(n, bad.index, bad.field) for n, f in enumerate(fields) if (bad := first_bad(f))]
+    comm, first = fields[0].subdomain.comm, min(found, default=None)
+    told = [one for one in comm.allgather(first) if one]
+    if not told:
+        raise NumericalError(f"a sum over {' and '.join(f.name for f in fields)} is too large for a double")
+    _, (z, y, x), name = min(told)
+    raise NumericalError(f"{name} is not finite at cell z = {z}, y = {y}, x = {x}")
+
+
+def _largest(f: Field) -> float:
+    """Largest |value|, NaN if a value is not finite; collective."""
+    from mpi4py import MPI
+
+    local = local_extrema(f)
+    both = np.array([max(-local.minimum, local.maximum), float(local.bad[0] < f.subdomain.shape[0])])
+    f.subdomain.comm.Allreduce(MPI.IN_PLACE, both, op=MPI.MAX)
+    return math.nan if both[1] else float(both[0])
+
+
+def _total(name: str, *fields: Field) -> int | None:
+    """The exact sum by a function of the core, times 2**SUM_FRACTION; None if a value is not finite; collective."""
+    from mpi4py import MPI
+
+    f = fields[0]
+    args, core = _over_owned(f), f.device.library.handle
+    args.field[: len(fields)] = [g.address for g in fields]
+    digits = np.zeros(SUM_DIGITS, np.int64)
+    pointer = digits.ctypes.data_as(ctypes.POINTER(ctypes.c_int64))
+    core.ps_reduce(_function(f, name), args, pointer, f.subdomain.threads)
+    f.subdomain.comm.Allreduce(MPI.IN_PLACE, digits, op=MPI.SUM)
+    core.ps_carry(pointer)
+    sign, bad = digits[-2:].tolist()
+    low = int.from_bytes(digits[:-2].astype("<u4").tobytes(), "little")
+    return None if bad else (sign << 32 * (SUM_DIGITS - 2)) + low
+
+
+def _rounded(total: int | None, count: int = 1) -> float:
+    """The double next to total / 2**SUM_FRACTION / count, an even one in the middle."""
+    if total is None:
+        return math.nan
+    try:
+        return total / (count << SUM_FRACTION)
+    except OverflowError:
+        return math.inf if total > 0 else -math.inf
+
+
+def _root(total: int | None) -> float:
+    """The root of total / 2**SUM_FRACTION, rounded once: from 55 bits or more, and one that says if others follow."""
+    if total is None:
+        return math.nan
+    places = max(0, 56 - total.bit_length() // 2)
+    square = total << 2 * places
+    root = math.isqrt(square)
+    try:
+        return (2 * root + (root * root < square)) / (1 << places + 1 + SUM_FRACTION // 2)
+    except OverflowError:
+        return math.inf

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 
-ABI = 6
-MAX_FIELDS, MAX_COEFFICIENTS, MAX_TERMS, MAX_DEPTH, MAX_POINTS, SUM_DIGITS = 256, 128, 12, 8, 8, 70
+ABI = 7
+MAX_FIELDS, MAX_COEFFICIENTS, MAX_TERMS, MAX_DEPTH, MAX_POINTS = 256, 128, 12, 8, 8
+SUM_DIGITS, SUM_FRACTION = 136, 2176
 TYPES = {"float64": "f64", "float32": "f32"}
 LIBRARIES = Path(__file__).parent.parent / "lib"
 Int3 = ctypes.c_int64 * 3
@@ -119,7 +120,10 @@ SIGNATURES: dict[str, tuple[type, list[type]]] = {
     "ghost": (ctypes.c_int, [ctypes.POINTER(Ghost), _int]),
     "extrema": (ctypes.c_int, [_args, ctypes.POINTER(Extrema)]),
     "error_norm": (ctypes.c_int, [_args, ctypes.POINTER(ctypes.c_double)]),
+    "reduce": (ctypes.c_int, [_void, _args, ctypes.POINTER(_int), _int]),
     "sum": (ctypes.c_int, [_args, ctypes.POINTER(_int)]),
+    "sum_abs": (ctypes.c_int, [_args, ctypes.POINTER(_int)]),
+    "dot": (ctypes.c_int, [_args, ctypes.POINTER(_int)]),
     "fma": (ctypes.c_int, [_void, _void, _void, _void, _int]),
 }
 
