@@ -3,8 +3,9 @@
     python benchmarks/sums.py [--megabytes 512] [--threads 1] [--repeats 9]
 
 The plain sums are reassociated by the compiler (-O3 -march=native -ffast-math), so that only memory holds them up, and
-have as many threads.  One thread is timed by the processor's clock, so that others who share the core do not count.  Values: normal, ordinary ones; far apart ones, from 1e-200 to 1e200 (1e-30 to 1e30 in float32) in
-no order, which no window holds.  The best of the repeats counts.
+have as many threads.  One thread is timed by the processor's clock, so that others who share the core do not count.
+Values: normal, ordinary ones; far apart ones, from 1e-200 to 1e200 (1e-30 to 1e30 in float32) in no order, which no
+window holds.  The best of the repeats counts.
 """
 
 from __future__ import annotations
