@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
 import time
 import traceback
 import warnings
+from array import array
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parsolve.cli import streams
@@ -16,11 +20,13 @@ from parsolve.domain import launch
 from parsolve.errors import ParsolveError, ResourceError, SetupError, failure, has_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from mpi4py import MPI
 
 MEETING_SECONDS = 5.0
+ALONE_SECONDS = 1.0
+FIRST_CALLS = 6  # after which MPICH shares memory
 INTERRUPTED = 130
 
 
@@ -30,6 +36,7 @@ class World:
     def __init__(self) -> None:
         self.comm: MPI.Intracomm | None = None
         self.meeting: MPI.Intracomm | None = None  # apart from comm, so that no collective call of the work is met
+        self.is_opened = False
 
     def open(self) -> MPI.Intracomm:
         """Return a duplicate of the world communicator.
@@ -38,9 +45,11 @@ class World:
             SetupError: no MPI library, or the launcher belongs to another one.
         """
         if self.comm is None:
+            self.is_opened = True
             world, library = _start_mpi()
             self.meeting = world.Dup()
             self.comm = world.Dup()
+            _prepare(self.comm)
             contradiction = launch.duplicate(self.comm.size)
             if contradiction:
                 raise SetupError(
@@ -50,7 +59,9 @@ class World:
         return self.comm
 
     def close(self) -> None:
-        """Free the communicators, where all ranks come."""
+        """Free the communicators, once all ranks have come: MPI would wait for them where no watchdog sees it."""
+        if self.meeting is not None:
+            self.meeting.Barrier()
         for comm in (self.comm, self.meeting):
             if comm is not None:
                 comm.Free()
@@ -59,6 +70,12 @@ class World:
     def end(self, error: ParsolveError) -> int:
         """Print an error once and return the exit code of all ranks; abort if the others are not here."""
         text = streams.short(f"parsolve: error: {error}")
+        if self.meeting is None and self.is_opened:
+            if not launch.is_first():
+                time.sleep(ALONE_SECONDS)  # the first rank tells what all have
+                text += f" (rank {launch.rank()})"
+            streams.tell(text)
+            return self._stop(error.exit_code)
         if self.meeting is None or self.meeting.size == 1:
             if launch.is_first():
                 streams.tell(text)
@@ -75,7 +92,11 @@ class World:
 
     def crash(self) -> int:
         """Print the traceback of an unexpected error and stop all ranks."""
-        where = f" on rank {self.meeting.rank} of {self.meeting.size}" if self.meeting is not None else ""
+        copies = launch.launched()
+        rank, size = (launch.rank(), copies[2]) if copies else (0, 1)
+        if self.meeting is not None:
+            rank, size = self.meeting.rank, self.meeting.size
+        where = f" on rank {rank} of {size}" if size > 1 else ""
         streams.tell(f"parsolve: unexpected error{where}; please report it:\n{traceback.format_exc().rstrip()}")
         return self._stop(1)
 
@@ -87,8 +108,11 @@ class World:
 
     def _stop(self, code: int) -> int:
         """Stop the other ranks, where there are some, and this one; else return the code."""
-        if self.meeting is not None and self.meeting.size > 1:
-            self.meeting.Abort(code)
+        mpi = sys.modules.get("mpi4py.MPI")
+        if self.is_opened and (mpi is None or not mpi.Is_initialized()):
+            launch.abort(code)
+        elif self.is_opened and mpi is not None and mpi.COMM_WORLD.size > 1:
+            mpi.COMM_WORLD.Abort(code)
         return code
 
 
@@ -97,19 +121,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     world = World()
     signal.signal(signal.SIGTERM, _terminate)
     streams.guard()
+    if not faulthandler.is_enabled():
+        with suppress(OSError, ValueError):  # stderr may be no file
+            faulthandler.enable()
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         # Values that are not finite are looked for and told with their places.
         warnings.filterwarnings("ignore", ".* encountered in ", RuntimeWarning)
-        code = _run(sys.argv[1:] if argv is None else argv, world)
-    world.close()  # an error that only some ranks have has stopped them all before
-    return code
+        words = sys.argv[1:] if argv is None else argv
+        code = _guarded(world, lambda: run_command(words, world.open))
+        # An error that only some ranks have has stopped them all before.
+        return _guarded(world, world.close) or code
 
 
-def _run(argv: Sequence[str], world: World) -> int:
-    """Run a command; whatever it raises is told, and gives the exit code."""
+def _guarded(world: World, do: Callable[[], int | None]) -> int:
+    """Do something; whatever it raises is told, and gives the exit code."""
     try:
-        return run_command(argv, world.open)
+        return do() or 0
     except ParsolveError as error:
         return world.end(error)
     except MemoryError as error:
@@ -153,8 +181,37 @@ def _start_mpi() -> tuple[MPI.Intracomm, str]:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         advice = "pip install mpich, or load the MPI module of the cluster"
         raise SetupError(f"MPI cannot be loaded ({reason}); {advice}") from None
+    _forget_names()
     library = MPI.Get_library_version().strip("\0").strip().splitlines()[0]
     return MPI.COMM_WORLD, " ".join(library.split())
+
+
+def _forget_names() -> None:
+    """Remove the names of the memory that MPICH shares between the ranks of a node: all have it, and use no name again.
+
+    So nothing is left of ranks that are killed.
+    """
+    with suppress(OSError):
+        for line in Path("/proc/self/maps").read_text().splitlines():
+            name = line.partition("/dev/shm/mpich_shm_")[1:]
+            if name[0]:
+                with suppress(OSError):
+                    Path("".join(name)).unlink()
+
+
+def _prepare(comm: MPI.Intracomm) -> None:
+    """Let MPICH make the files of the memory by which ranks of a node agree, all at once; collective.
+
+    It makes them at the first calls of each kind, and a rank that is killed meanwhile leaves them.
+    """
+    from mpi4py import MPI
+
+    number = array("q", [0])
+    for _ in range(FIRST_CALLS):
+        comm.Bcast(number)
+        comm.Reduce(number if comm.rank else MPI.IN_PLACE, number)
+        comm.Allreduce(MPI.IN_PLACE, number)
+        comm.allreduce(0, op=MPI.MIN)  # for which mpi4py has a communicator of its own
 
 
 def _all_meet(meeting: MPI.Intracomm) -> bool:

@@ -69,7 +69,7 @@ def solve(
     from mpi4py import MPI
 
     from parsolve.resume import look_for
-    from parsolve.run import run
+    from parsolve.run import run, watchdog
 
     if comm is not None and not isinstance(comm, MPI.Intracomm):
         raise CaseError(f"solve: comm is a communicator, such as MPI.COMM_WORLD, got {comm!r}")
@@ -82,11 +82,12 @@ def solve(
     if ranks.size > 1:
         held = flat({**case.to_dict(), "out": os.fspath(out), "force": force, "resume": resume})
         _require_same(ranks, {key: repr(value) for key, value in held.items()})
-    found = look_for(ranks, Path(out)) if resume else None
-    if found is None:
-        return run(case, ranks, Path(out), force, anew=resume)
-    found.check(case)
-    return run(case, ranks, found.result, since=found.since, reopen=found.reopen)
+    with watchdog(case, ranks):
+        found = look_for(ranks, Path(out)) if resume else None
+        if found is None:
+            return run(case, ranks, Path(out), force, anew=resume)
+        found.check(case)
+        return run(case, ranks, found.result, since=found.since, reopen=found.reopen)
 
 
 def _require_same(comm: MPI.Intracomm, items: dict[str, str]) -> None:

@@ -6,6 +6,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from parsolve.watchdog import pulse
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -61,6 +63,7 @@ def agree(comm: MPI.Comm, error: ParsolveError | None) -> None:
     The flag travels as a number, so that the usual case costs one reduction and no pickling.
     """
     first = comm.allreduce(comm.size if error is None else comm.rank, op=_minimum())
+    pulse.beats += 1
     if first == comm.size:
         return
     shared: ParsolveError = comm.bcast(error, root=first)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -67,3 +68,12 @@ def test_more_threads_than_cores_are_told(comm: MPI.Intracomm, monkeypatch: pyte
             assert f"{comm.size} ranks" in found
             assert f"share {cores} cores" in found
             assert (f"of {threads} threads" in found) == (threads > 1)
+
+
+def test_the_launcher_is_told_to_end_all() -> None:
+    reading, writing = os.pipe()
+    launch.abort(3, {"PMI_FD": str(writing)})
+    os.close(writing)
+    assert os.read(reading, 100) == b"cmd=abort exitcode=3\n"
+    os.close(reading)
+    launch.abort(3, {})  # another launcher

@@ -70,7 +70,7 @@ def check_case(case: Case) -> None:
 
 def _check_checkpoint(case: Case) -> None:
     kept = case.checkpoint
-    durations = {"run.walltime": case.run.walltime}
+    durations = {"run.walltime": case.run.walltime, "run.watchdog": case.run.watchdog}
     if kept is not None:
         _exactly_one(case.origin, "checkpoint", kept, ("every", "every_steps"))
         durations["checkpoint.every"] = kept.every if isinstance(kept.every, str) else None

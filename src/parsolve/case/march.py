@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 # Keys and tables that change no value at a time that is reached either way.
 FREE = {"time.end", "time.steps", "output", "checkpoint", "title", "units", "run.processes", "run.threads",
-        "run.pipeline", "run.walltime", "run.require_compiled", "run.check_every", "run.device"}  # fmt: skip
+        "run.pipeline", "run.walltime", "run.watchdog", "run.require_compiled", "run.check_every",
+        "run.device"}  # fmt: skip
 # Those by which a problem is computed: values may go on with others, the march cannot.
 NUMERICS = (
     *(f"grid.{axis}.cells" for axis in "xyz"), "run.order", "run.precision",

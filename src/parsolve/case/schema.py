@@ -134,6 +134,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     pipeline: Literal["auto", "off"] | PassSettings = "auto"
     threads: _Count | None = None
     walltime: str | None = None
+    watchdog: str | None = None
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -128,6 +128,9 @@ def _solve(
 ) -> int:
     """Run a case, from a checkpoint if one was found, with the result there or apart; print the summary."""
     from parsolve.run import run as solve  # loads the numerics only now, after the case is known to be good
+    from parsolve.run import watchdog
+
+    watchdog(case, comm).start()  # until the process ends
 
     anew = args.command == "run" and args.resume
     since, reopen, out = None, None, apart or args.output or (Path(f"{case.stem}.h5") if anew else None)

@@ -10,6 +10,7 @@ from parsolve.domain.grid import AXES
 from parsolve.domain.reduce import first_bad
 from parsolve.errors import NumericalError, agree
 from parsolve.march.schedule import START, Clock, Either, Stop
+from parsolve.watchdog import pulse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -79,6 +80,7 @@ def march(
         stop = Stop(min(due.step, end.step), min(due.time, end.time))
         while not stop.is_reached(clock):
             clock = control.advance(steps, clock, stop)
+            pulse.beats += 1
             if progress is not None:
                 progress.update(clock.step, clock.time, control.dt)
         seconds += perf_counter() - begin
