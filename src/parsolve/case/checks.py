@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from parsolve.case.schema import Axis, Case, SideCondition
 
 SCHEMA = 1
+SOONEST = 1  # seconds of a watchdog
 SMALLEST = 1e-36  # cells, and one over it the largest: their eighth power is a floating-point number
 AXES = ("x", "y", "z")
 SIDES = tuple(axis + end for axis in AXES for end in ("min", "max"))
@@ -79,6 +80,8 @@ def _check_checkpoint(case: Case) -> None:
     for key, text in durations.items():
         if text is not None and not seconds_of(text):
             raise case.error(key, f"'{text}' is no duration; write it as '30s', '10min', '2h', '1h30min' or '01:30:00'")
+    if case.run.watchdog and seconds_of(case.run.watchdog) < SOONEST:
+        raise case.error("run.watchdog", f"a step, frame or checkpoint may take so long: give {SOONEST}s or more")
 
 
 def _check_whole(case: Case) -> None:
