@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parsolve.case.checks import seconds_of
 from parsolve.errors import on_root, owning
 from parsolve.march.schedule import START, Clock
 from parsolve.march.watch import Signals
@@ -17,7 +16,6 @@ from parsolve.problem.summary import Summary, summarize
 from parsolve.store.frames import Recorder
 from parsolve.store.provenance import provenance
 from parsolve.store.source import look_at
-from parsolve.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,12 +27,6 @@ if TYPE_CHECKING:
     from parsolve.stages.operator import State
     from parsolve.store.checkpoint import Checkpoint
     from parsolve.store.places import Places
-
-
-def watchdog(case: Case, comm: MPI.Intracomm) -> Watchdog:
-    """The watchdog that a case asks for, of the ranks that solve it."""
-    text = case.run.watchdog
-    return Watchdog(seconds_of(text) if text else None, comm)
 
 
 def run(
