@@ -12,6 +12,7 @@ from parsolve.case import Case
 from parsolve.case.tables import DEEPEST, flat, merge
 from parsolve.domain import launch
 from parsolve.errors import CaseError, SetupError, agree, agreed
+from parsolve.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -69,7 +70,7 @@ def solve(
     from mpi4py import MPI
 
     from parsolve.resume import look_for
-    from parsolve.run import run, watchdog
+    from parsolve.run import run
 
     if comm is not None and not isinstance(comm, MPI.Intracomm):
         raise CaseError(f"solve: comm is a communicator, such as MPI.COMM_WORLD, got {comm!r}")
@@ -82,7 +83,7 @@ def solve(
     if ranks.size > 1:
         held = flat({**case.to_dict(), "out": os.fspath(out), "force": force, "resume": resume})
         _require_same(ranks, {key: repr(value) for key, value in held.items()})
-    with watchdog(case, ranks):
+    with Watchdog(case.patience, ranks):
         found = look_for(ranks, Path(out)) if resume else None
         if found is None:
             return run(case, ranks, Path(out), force, anew=resume)

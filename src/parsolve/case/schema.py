@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import msgspec
 
 from parsolve.case.array import Array
-from parsolve.case.checks import SCHEMA, check_case, check_tables
+from parsolve.case.checks import SCHEMA, check_case, check_tables, seconds_of
 from parsolve.case.convert import convert
 from parsolve.case.origin import Origin
 from parsolve.case.tables import WHOLE, anchor_files, name_whole, override, parse, read_source
@@ -245,6 +245,11 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         values = [*self.initial.values(), *self.fields.values()]
         values += [v for s in sides for v in (s.dirichlet, s.neumann, s.curvature) if v is not None]
         return [value for value in values if isinstance(value, FileValue)]
+
+    @property
+    def patience(self) -> float | None:
+        """The seconds of the watchdog; None: there is none."""
+        return seconds_of(self.run.watchdog) if self.run.watchdog else None
 
     @property
     def has_arrays(self) -> bool:

@@ -14,6 +14,7 @@ from parsolve.cli.streams import answer, tell
 from parsolve.cli.words import by_axis, count, file_name, passes_text, size, steps_text, table, workers_text
 from parsolve.domain import launch
 from parsolve.errors import CaseError, StorageError, on_root
+from parsolve.watchdog import Watchdog
 
 if TYPE_CHECKING:
     import argparse
@@ -128,9 +129,8 @@ def _solve(
 ) -> int:
     """Run a case, from a checkpoint if one was found, with the result there or apart; print the summary."""
     from parsolve.run import run as solve  # loads the numerics only now, after the case is known to be good
-    from parsolve.run import watchdog
 
-    watchdog(case, comm).start()  # until the process ends
+    Watchdog(case.patience, comm).start()  # until the process ends
 
     anew = args.command == "run" and args.resume
     since, reopen, out = None, None, apart or args.output or (Path(f"{case.stem}.h5") if anew else None)
