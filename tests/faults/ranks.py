@@ -172,11 +172,11 @@ def waited(path: Path, process: subprocess.Popen[bytes]) -> bool:
 def judge(case: Case, limit: float) -> list[str]:
     """What is wrong with how a job ended and what it told."""
     wrong, text = [], case.text
-    if case.code == 0 or (case.kind == "stop" and case.code != HUNG):
+    if case.code == 0 or (case.kind == "stop" and case.code not in (HUNG, signal.SIGKILL)):
         wrong.append(f"ends with {case.code}")
     if case.seconds >= limit:
         wrong.append(f"takes {case.seconds:.1f} s")
-    told = [int(rank) for rank in re.findall(r"^parsolve: .*?\brank (\d+)", text, re.MULTILINE)]
+    told = [int(rank) for rank in re.findall(r"parsolve: (?:unexpected )?error.*?\brank (\d+)", text)]
     wanted = {"exception": [case.rank], "stop": [rank for rank in range(RANKS) if rank != case.rank]}.get(case.kind, [])
     if sorted(told) != wanted:
         wrong.append(f"ranks {told} say what is wrong")
