@@ -64,7 +64,7 @@ def run(
         keep_frames=case.output.keep_frames, force=force, number=out is None, inputs=case.files,
         dimensions=problem.dimensions, keep_checkpoints=case.checkpoint is not None, reopen=reopen, anew=anew,
     )  # fmt: skip
-    with owning(comm) as owner, recorder:
+    with recorder, owning(comm) as owner:
 
         def record(clock: Clock, state: State) -> None:
             recorder.write(clock.time, clock.step, [state[info.name] for info in problem.recorded])
@@ -75,6 +75,7 @@ def run(
         owner.callback(march.free)
         with Signals() as signals:
             keeper = Keeper(march, recorder.folder, known, lambda: recorder.frames, signals, since, resample)
+            owner.callback(keeper.close)
             clock = keeper.begin()
             if since is not None and reopen is not None:
                 recorder.go_on(since.frames, layout.subdomain(problem.grid, comm))

@@ -70,7 +70,7 @@ def results_named_first() -> None:
 def short_writes_taken() -> None:
     """What a write leaves out is not written."""
     once: Callable[..., Any] = lambda descriptor, data, offset: os.pwrite(descriptor, data, offset)  # noqa: E731
-    files.write_at = integrity.write_at = once
+    files.write_at = integrity.write_at = slabs.write_at = once
 
 
 def short_outlines_taken() -> None:
@@ -90,13 +90,13 @@ def short_outlines_taken() -> None:
 
 def errors_swallowed() -> None:
     """A field that cannot be written is not told."""
-    write = slabs._write_at
+    write = slabs.write_at
 
     def silent(*arguments: Any) -> None:
         with suppress(Exception):
             write(*arguments)
 
-    slabs._write_at = silent
+    slabs.write_at = silent
 
 
 def claims_for_ever() -> None:

@@ -39,6 +39,7 @@ CASES: dict[str, tuple[Any, tuple[int, ...], dict[str, Any], dict[str, Any]]] = 
     "float32": ({"u": FLUX}, (200, 200, 180), {"scheme": "ssprk33"}, {"run": {"order": 6, "precision": "float32"}}),
     "second derivative": ({"u_tt": FLUX}, (150, 150, 150), {"scheme": "leapfrog"}, {}),
     "adaptive": ({"u": FLUX}, (130, 130, 130), {"scheme": "dp45", "tolerance": 1e-4, "end": 1e-5}, {}),
+    "checkpoints": ("wave", (200, 200, 200), {"scheme": "leapfrog"}, {"checkpoint": {"every_steps": 2}}),
     "line": ({"u": FLUX}, (4000000,), {"scheme": "rk4"}, {}),
 }
 

@@ -275,13 +275,13 @@ def test_a_write_that_fails_on_one_rank_is_one_error_for_all(
     recorder = maker.recorder(shared_tmp / "r.h5", grid)
     recorder.write(0.0, 0, maker.fields(domain, 0))
     fields = maker.fields(domain, 1)
-    write_slabs = FrameWriter._write_slabs
+    write_pieces = FrameWriter._write_pieces
 
     def limited(*arguments: Any) -> None:
         with file_size_limit(4096) if comm.rank == comm.size - 1 else nullcontext():
-            write_slabs(*arguments)
+            write_pieces(*arguments)
 
-    monkeypatch.setattr(FrameWriter, "_write_slabs", limited)
+    monkeypatch.setattr(FrameWriter, "_write_pieces", limited)
     with pytest.raises(StorageError, match=r"000000001\.h5\.partial: cannot write") as caught:
         recorder.write(1.0, 1, fields)
     monkeypatch.undo()

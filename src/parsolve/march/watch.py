@@ -82,11 +82,12 @@ class Watch:
 
     Attributes:
         reason: why the march is to stop, once it is.
+        ready: whether all ranks were, at the last look.
     """
 
     def __init__(self, comm: MPI.Intracomm, due: Due, signals: Signals, deadline: float = math.inf) -> None:
         self._comm, self._due, self._signals, self._deadline = comm, due, signals, deadline
-        self._steps, self._next, self._costs, self.reason = 1, 1, 0.0, ""
+        self._steps, self._next, self._costs, self.reason, self.ready = 1, 1, 0.0, "", True
         self._looked = self._written = monotonic()
         self._last = START
 
@@ -104,39 +105,41 @@ class Watch:
         """Whether it looks here."""
         return clock.step >= self._next or self._is_kept(clock)
 
-    def look(self, clock: Clock) -> bool:
-        """Whether a checkpoint is due; ``reason`` then says whether the march is to stop after it."""
+    def look(self, clock: Clock, ready: bool = True) -> bool:
+        """Whether a checkpoint is due; ``reason`` then says whether the march is to stop after it.
+
+        And ``ready`` whether all ranks are so.
+        """
         from mpi4py import MPI
 
         now = monotonic()
-        found = np.zeros(4)  # signal; rank 0's: whether time is over, a checkpoint is due, steps to the next look
-        found[0] = self._signals.received
+        found = np.zeros(5)  # signal, not ready; rank 0's: whether time is over, a checkpoint is due, the next look
+        found[:2] = self._signals.received, not ready
         if self._comm.rank == 0:
-            found[1:] = self._decide(clock, now)
+            found[2:] = self._decide(clock, now)
         if self._comm.size > 1:
             self._comm.Allreduce(MPI.IN_PLACE, found, op=MPI.MAX)
         if clock.step >= self._next:
-            self._steps = int(found[3])
+            self._steps = int(found[4])
             self._next, self._looked = clock.step + self._steps, now
         if found[0]:
             self.reason = f"{signal.Signals(int(found[0])).name} came"
-        elif found[1]:
+        elif found[2]:
             self.reason = "its time is nearly over"
-        return bool(self.reason or found[2] or self._is_kept(clock)) and not self.is_last(clock)
-
-    @property
-    def last(self) -> Clock:
-        """Where the last checkpoint is, or where the march began."""
-        return self._last
+        self.ready = not found[1]
+        return bool(self.reason or found[3] or self._is_kept(clock)) and not self.is_last(clock)
 
     def is_last(self, clock: Clock) -> bool:
         """Whether the last checkpoint is of this step."""
         return clock.step == self._last.step
 
-    def written(self, clock: Clock, begun: float) -> None:
-        """A checkpoint was begun then, and is complete."""
+    def begun(self, clock: Clock) -> None:
+        """A checkpoint was begun here."""
         self._last, self._written = clock, monotonic()
-        self._costs = max(self._costs, self._written - begun)
+
+    def took(self, seconds: float) -> None:
+        """A checkpoint takes so long."""
+        self._costs = max(self._costs, seconds)
 
     def _is_kept(self, clock: Clock) -> bool:
         return bool(self._due.steps and clock.step % self._due.steps == 0)

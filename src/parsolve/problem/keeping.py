@@ -6,6 +6,7 @@ import math
 import os
 import socket
 import uuid
+from contextlib import suppress
 from time import monotonic
 from time import time as wall_time
 from typing import TYPE_CHECKING, Literal
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from parsolve.problem.prepare import Prepared, Values
     from parsolve.problem.problem import Problem
     from parsolve.stages.operator import State
+    from parsolve.store.stages import Job
 
 
 HEARTBEAT = 2.0  # seconds between two writings of the status
@@ -77,6 +79,9 @@ class Keeper:
         count = since.count if since and goes_on else 0
         self._files = Checkpoints(march.comm, folder, content, case, run, keep, keep_every, count)
         self._since, self._goes_on, self._begun, self._told = since, goes_on, (Clock(), 0.0), -HEARTBEAT
+        self._job: Job | None = None
+        self._held = self._last = Clock()  # of the checkpoint that was begun last, and of the one that is complete
+        self._waited = 0.0  # seconds of the march, for the one that was begun last
         self._watch = Watch(march.comm, due(problem.case), signals, deadline(problem.case))
 
     @property
@@ -97,14 +102,21 @@ class Keeper:
                 sub = next(iter(self._march.state.values())).subdomain
                 self._march.restore(since.numbers, lambda arrays: since.read(sub, arrays))
         self._watch.begin(clock)
+        self._last = clock
         self._begun = clock, monotonic()
         return clock
 
     def finish(self, clock: Clock) -> None:
         """Keep the last state, if checkpoints are kept at all."""
+        self._complete()
         if self._march.problem.case.checkpoint is not None and not self._watch.is_last(clock):
-            self._write(clock)
+            self._write(clock, wait=True)
         self._tell(clock, "done")
+
+    def close(self) -> None:
+        """After an error of all ranks, complete a checkpoint that was begun before; collective."""
+        with suppress(ParsolveError):
+            self._complete()
 
     def _tell(self, clock: Clock, state: Literal["running", "stopped", "done"]) -> None:
         """Write the status, on rank 0; while it is running not too often."""
@@ -119,7 +131,7 @@ class Keeper:
             left = (time.end - clock.time) * seconds / part if part > 0 else None
         else:
             left = ((time.steps or 0) - clock.step) * seconds / steps if steps else None
-        frames, last = self._frames(), self._watch.last
+        frames, last = self._frames(), self._last
         status = Status(
             state=state, updated=wall_time(), host=socket.gethostname(), process=os.getpid(),
             at=(clock.step, clock.time), dt=self._march.control.dt, steps_per_s=steps / seconds,
@@ -129,21 +141,38 @@ class Keeper:
         write_status(self._folder, status)
 
     def _look(self, clock: Clock, state: State) -> None:
-        if self._watch.look(clock):
-            self._write(clock)
+        is_due = self._watch.look(clock, self._job is None or self._job.is_ready)
+        if self._job is not None and (self._watch.ready or is_due or self._watch.reason):
+            self._complete(stages=None if is_due or self._watch.reason else 1)
+        if is_due:
+            self._write(clock, wait=bool(self._watch.reason))
         self._tell(clock, "stopped" if self._watch.reason else "running")
         if self._watch.reason:
             text = f"stopped at step {clock.step}, t = {clock.time:.6g}, as {self._watch.reason}"
             error = Stopped(f"{text}; go on with `python -m parsolve restart {self._folder}`")
             agree(self._march.comm, error)
 
-    def _write(self, clock: Clock) -> None:
+    def _write(self, clock: Clock, wait: bool) -> None:
+        """Begin a checkpoint, and ``wait`` for it to be complete."""
         march, begun = self._march, monotonic()
         check_finite(march.state, clock, march.control.dt, march.walls.error)
         sub = next(iter(march.state.values())).subdomain
         numbers = number_of(march.numbers())
-        self._files.write(clock.time, clock.step, sub, march.arrays, numbers, self._frames())
-        self._watch.written(clock, begun)
+        self._job = self._files.begin(clock.time, clock.step, sub, march.arrays, numbers, self._frames(), wait)
+        self._watch.begun(clock)
+        self._held, self._waited = clock, monotonic() - begun
+        if wait:
+            self._complete()
+
+    def _complete(self, stages: int | None = None) -> None:
+        """Go on with a checkpoint that was begun, by so many stages or to its end."""
+        job = self._job
+        while job is not None and not job.is_done and stages != 0:
+            job.go_on()
+            stages = stages and stages - 1
+        if job is not None and job.is_done:
+            self._job, self._last = None, self._held
+            self._watch.took(self._waited + job.seconds)
 
 
 def resampled_values(since: Checkpoint, problem: Problem) -> Values:

@@ -24,8 +24,9 @@ def memory_of(problem: Problem, shape: Triple, ghosts: Triple) -> int:
     No page of a field is taken before it is written.  So there are peaks when rates are measured, with the state,
     initial velocities and coefficients; when the first rates are there, with those still; and in the march.
     A power iteration has two fields for each unknown (its trial, and what comes of it), those that definitions make,
-    and two arrays of owned cells (the direction, and the rates to compare with).  One rank lays out the
-    coordinates: as an array, in the image of the result, and in the outline of the frames.
+    and two arrays of owned cells (the direction, and the rates to compare with).  While a checkpoint is
+    written there is a copy of what it holds.  One rank lays out the coordinates: as an array, in the image of the
+    result, and in the outline of the frames.
     """
     program, item = problem.program, problem.dtype.itemsize
     unknowns, made, arrays = len(program.unknowns), len(program.defines), len(program.arrays)
@@ -34,7 +35,9 @@ def memory_of(problem: Problem, shape: Triple, ghosts: Triple) -> int:
     first, again = (measured * power for measured in measures(problem))
     start = (unknowns + len(problem.velocities) + arrays) * field
     rates = start + (unknowns + made) * field
-    return max(start + first, rates + again, problem.field_count * field + again) + 24 * max(problem.grid.cells)
+    kept = (problem.carried + unknowns * (again > 0)) * prod(shape) * item if problem.case.checkpoint else 0
+    march = problem.field_count * field + again + kept
+    return max(start + first, rates + again, march) + 24 * max(problem.grid.cells)
 
 
 def require_memory(problem: Problem, sub: Subdomain) -> None:

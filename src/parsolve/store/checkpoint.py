@@ -22,6 +22,7 @@ from parsolve.store.files import naming, rename, sync
 from parsolve.store.hashes import block_hashes, damage_of, text_hash
 from parsolve.store.integrity import context_of
 from parsolve.store.slabs import FrameWriter
+from parsolve.store.stages import Job
 from parsolve.store.writing import write_whole
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from parsolve.domain.grid import Subdomain, Triple
     from parsolve.store.layout import Content
+    from parsolve.store.stages import Stages
 
 KIND, VERSION = "parsolve checkpoint", 1
 LEAST = 2  # complete checkpoints that are kept
@@ -137,51 +139,57 @@ class Checkpoints:
         """Bytes of one."""
         return self._writer.size
 
-    def write(
+    def begin(
         self, time: float, step: int, sub: Subdomain, arrays: Mapping[str, NDArray[Any]], numbers: Mapping[str, Any],
-        frames: Sequence[tuple[int, float]],
-    ) -> Path:  # fmt: skip
-        """Write a checkpoint of a state that is known to be finite, and return its manifest; collective.
+        frames: Sequence[tuple[int, float]], wait: bool = False,
+    ) -> Job:  # fmt: skip
+        """Begin to write a checkpoint of a state that is known to be finite; collective.
 
         Args:
             time: that the march has reached.
             step: the steps that it has taken.
             sub: of the ranks.
-            arrays: the registers over the owned cells.
+            arrays: the registers over the owned cells; they may change from then on.
             numbers: the rest, as JSON takes it.
             frames: step and time of the frames so far.
+            wait: until it is complete, without a copy of the arrays.
 
         Raises:
             StorageError, ResourceError: it could not be brought to the disk; those before are as they were.
         """
-        writer, name = self._writer, f"checkpoint-{step:09d}"
+        said = {"step": step, "time": time, "case": self._case, "numbers": numbers, "frames": list(frames)}
+        job = Job(self._comm, self._stages(said, sub, arrays, not wait), threaded=not wait)
+        if wait:
+            job.finish()
+        return job
+
+    def _stages(
+        self, said: Mapping[str, Any], sub: Subdomain, arrays: Mapping[str, NDArray[Any]], copy: bool
+    ) -> Stages:
+        writer, name = self._writer, f"checkpoint-{said['step']:09d}"
         partial, file = self._folder / f".{name}.h5.partial", self._folder / f"{name}.h5"
-        try:
-            writer.write(partial, time, step, sub, arrays, writer.size, "a checkpoint")
-        except BaseException:
+        time, step, is_named = said["time"], said["step"], False
+
+        def commit() -> None:
+            nonlocal is_named
             if self._comm.rank == 0:
+                more = {
+                    "kind": KIND, "version": VERSION, "run": self._run, "count": self._count, "stays": self._stays,
+                    "file": file.name, "regions": writer.regions, "hashes": writer.hashes,
+                }  # fmt: skip
+                rename(partial, file)
+                is_named = True
+                _write_manifest(self._folder / f"{name}.json", {**more, **said})
+                self._prune()
+
+        try:
+            yield from writer.stages(partial, time, step, sub, arrays, writer.size, "a checkpoint", copy)
+            self._count += 1
+            yield commit
+        finally:
+            if self._comm.rank == 0 and not is_named:
                 with suppress(OSError):
                     partial.unlink(missing_ok=True)
-            raise
-        self._count += 1
-        said = {
-            "kind": KIND, "version": VERSION, "count": self._count, "stays": self._stays,
-            "run": self._run, "file": file.name, "step": step,
-            "time": time, "case": self._case, "numbers": numbers, "frames": list(frames),
-            "regions": writer.regions, "hashes": writer.hashes,
-        }  # fmt: skip
-
-        def commit() -> Path:
-            rename(partial, file)
-            manifest = self._folder / f"{name}.json"
-            text = json.dumps(said, indent=1)
-            write_whole(manifest, json.dumps({"hash": text_hash(text), "text": text}).encode(), force=True)
-            with naming(manifest, "give it its name"):
-                sync(self._folder)
-            self._prune()
-            return manifest
-
-        return on_root(self._comm, commit)
 
     def _prune(self) -> None:
         """Remove older ones, the manifest first, so that what has one stays complete."""
@@ -193,6 +201,18 @@ class Checkpoints:
                 manifest.unlink()
                 sync(self._folder)
                 manifest.with_suffix(".h5").unlink(missing_ok=True)
+
+
+def _write_manifest(path: Path, said: Mapping[str, Any]) -> None:
+    """Write a manifest, with its own hash, and give it its name for good.
+
+    Raises:
+        StorageError: it could not be brought to the disk.
+    """
+    text = json.dumps(said, indent=1)
+    write_whole(path, json.dumps({"hash": text_hash(text), "text": text}).encode(), force=True)
+    with naming(path, "give it its name"):
+        sync(path.parent)
 
 
 def manifests(folder: Path) -> list[Path]:

@@ -120,7 +120,7 @@ class Image:
             done = stop
 
 
-def write_at(descriptor: int, data: bytes, offset: int) -> None:
+def write_at(descriptor: int, data: bytes | memoryview, offset: int) -> None:
     """Write all bytes at an offset of an open file.
 
     Raises:

@@ -30,28 +30,48 @@ def text_hash(text: str) -> str:
     return xxhash.xxh3_128_hexdigest(text.encode())
 
 
-def block_hashes(comm: MPI.Comm, path: Path, regions: Mapping[str, Region], context: str) -> dict[str, list[str]]:
-    """Return the hashes of the blocks of regions of a file, on all ranks; collective.
+class Blocks:
+    """The blocks of regions of a file, of which each rank reads a part.
 
     Args:
-        comm: its ranks read a part each.
+        comm: the ranks.
         path: of the file.
         regions: by name.
         context: what the file is, such as its run and step.
+    """
+
+    def __init__(self, comm: MPI.Comm, path: Path, regions: Mapping[str, Region], context: str) -> None:
+        self._comm, self._path, self._context, self._names = comm, path, context, tuple(regions)
+        self._tasks = [(name, n, *block) for name, region in regions.items() for n, block in enumerate(_blocks(region))]
+
+    def read(self) -> list[str]:
+        """Return the hashes of this rank's part; not collective.
+
+        Raises:
+            StorageError: it cannot be read, or ends early.
+        """
+        first, last = (len(self._tasks) * rank // self._comm.size for rank in (self._comm.rank, self._comm.rank + 1))
+        return list(_read(self._path, self._tasks[first:last], self._context))
+
+    def gather(self, own: list[str]) -> dict[str, list[str]]:
+        """Return the hashes of all blocks of each region; collective."""
+        result: dict[str, list[str]] = {name: [] for name in self._names}
+        found = (digest for part in self._comm.allgather(own) for digest in part)
+        for (name, *_), digest in zip(self._tasks, found, strict=True):
+            result[name].append(digest)
+        return result
+
+
+def block_hashes(comm: MPI.Comm, path: Path, regions: Mapping[str, Region], context: str) -> dict[str, list[str]]:
+    """Return the hashes of the blocks of regions of a file, on all ranks; collective.
 
     Raises:
         StorageError: it cannot be read, or ends early; the same on all ranks.
     """
-    tasks = [(name, n, at, size) for name, region in regions.items() for n, (at, size) in enumerate(_blocks(region))]
-    first, last = (len(tasks) * rank // comm.size for rank in (comm.rank, comm.rank + 1))
-    own: list[str] = []
+    blocks, own = Blocks(comm, path, regions, context), []
     with agreed(comm):
-        own = list(_read(path, tasks[first:last], context))
-    found = [digest for part in comm.allgather(own) for digest in part]
-    result: dict[str, list[str]] = {name: [] for name in regions}
-    for (name, *_), digest in zip(tasks, found, strict=True):
-        result[name].append(digest)
-    return result
+        own = blocks.read()
+    return blocks.gather(own)
 
 
 def damage_of(what: str, region: Region, said: Sequence[str], found: Sequence[str]) -> str:

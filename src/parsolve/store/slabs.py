@@ -1,26 +1,27 @@
 """A frame's file, written by all ranks at once.
 
-Rank 0 lays a file out with plain HDF5 and closes it; every rank then writes whole layers at the data sets' offsets
-through MPI-IO. So no HDF5 built for MPI is needed, and no rank ever holds the global array.
+Rank 0 lays a file out with plain HDF5 and closes it; every rank then writes whole layers at the data sets' offsets. So
+no HDF5 built for MPI is needed, and no rank ever holds the global array.
 """
 
 from __future__ import annotations
 
-import errno
-import shutil
+import os
 import socket
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from parsolve.errors import ParsolveError, agree, on_root
-from parsolve.store.files import naming, require_space, storage_error
-from parsolve.store.hashes import block_hashes
+from parsolve.errors import ParsolveError, on_root
+from parsolve.store.files import naming, require_space, write_at
+from parsolve.store.hashes import Blocks
 from parsolve.store.integrity import Table, context_of, seal
 from parsolve.store.layers import Layers
 from parsolve.store.outline import Outline
+from parsolve.store.stages import Job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from mpi4py import MPI
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
     from parsolve.domain.grid import Subdomain
     from parsolve.store.layout import Content
+    from parsolve.store.stages import Stages
+
+Piece = tuple[str, int, "NDArray[Any]"]  # field, first byte in the file, values
 
 
 class FrameWriter:
@@ -67,18 +71,29 @@ class FrameWriter:
         Raises:
             StorageError, ResourceError: the disk failed or is full; the same on all ranks.
         """
+        Job(self._comm, self.stages(path, time, step, sub, arrays, room, purpose)).finish()
+
+    def stages(
+        self, path: Path, time: float, step: int, sub: Subdomain, arrays: Mapping[str, NDArray[Any]],
+        room: int, purpose: str, copy: bool = False,
+    ) -> Stages:  # fmt: skip
+        """The stages of that; with a ``copy`` the arrays may change once the first stage has begun."""
         self._table = table = on_root(self._comm, lambda: self._lay_out(path, time, step, room, purpose))
         if self._layers is None:
             self._layers = Layers(sub, self.content.dtype)
-        self._write_slabs(path, self._layers, arrays)
-        context = context_of(self.content.provenance.get("run", ""), step)
-        self.hashes = block_hashes(self._comm, path, self.regions, context)
+        pieces: Iterable[Piece] = self._pieces(self._layers, arrays)
+        if copy:
+            pieces = [(name, at, values.copy()) for name, at, values in pieces]
+        yield partial(self._write_pieces, path, pieces)
+        blocks = Blocks(self._comm, path, self.regions, context_of(self.content.provenance.get("run", ""), step))
+        self.hashes = blocks.gather((yield blocks.read))
 
         def sealed() -> None:
-            with naming(path, "write its hashes"):
-                seal(path, replace(table, steps=(step,)), {name: [row] for name, row in self.hashes.items()})
+            if self._comm.rank == 0:
+                with naming(path, "write its hashes"):
+                    seal(path, replace(table, steps=(step,)), {name: [row] for name, row in self.hashes.items()})
 
-        on_root(self._comm, sealed)
+        yield sealed
 
     @property
     def regions(self) -> dict[str, tuple[int, int]]:
@@ -95,57 +110,46 @@ class FrameWriter:
             self.outline.write(path, time, step)
         return self.outline.table
 
-    def _write_slabs(self, path: Path, layers: Layers, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Write this rank's slabs of every field from its offset on and bring the file to the disk; collective.
+    def _pieces(self, layers: Layers, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Piece]:
+        """What this rank writes, to be taken to its end, as others wait for what it sends."""
+        for info in self.content.fields:
+            offset = self.regions[info.name][0]
+            for start, values in layers.slabs(arrays[info.name]):
+                yield info.name, offset + start, values
 
-        Each rank opens the file for itself, so nothing but the exchange is collective; a rank on which something fails
-        still takes part in that.
+    def _write_pieces(self, path: Path, pieces: Iterable[Piece]) -> None:
+        """Write this rank's part of a file and bring it to the disk; whatever fails, all pieces are taken.
+
+        Raises:
+            StorageError, ResourceError: the disk failed or is full.
         """
-        from mpi4py import MPI
-
-        error: ParsolveError | None = None
-
-        def attempt(action: str, call: Callable[..., Any], *args: Any) -> Any:
-            nonlocal error
-            try:
-                return call(*args)
-            except MPI.Exception as caught:
-                error = error or self._failure(path, action, caught)
-
-        where = "open it (do all nodes share this file system?)"
-        file = attempt(where, MPI.File.Open, MPI.COMM_SELF, str(path), MPI.MODE_WRONLY)
+        error: Exception | None = None
+        where = f" on rank {self._comm.rank}, {socket.gethostname()}"
+        descriptor = -1
         try:
-            for info in self.content.fields:
-                offset = self.regions[info.name][0]
-                for start, values in layers.slabs(arrays[info.name]):
-                    if values.size and error is None:
-                        attempt(f"write field '{info.name}'", _write_at, file, offset + start, values)
+            with naming(path, f"open it{where} (do all nodes share this file system?)"):
+                descriptor = _open(path)
+        except ParsolveError as caught:
+            error = caught
+        try:
+            for name, at, values in pieces:
+                if values.size and error is None:
+                    try:
+                        with naming(path, f"write field '{name}'{where}"):
+                            write_at(descriptor, values.data.cast("B"), at)
+                    except ParsolveError as caught:
+                        error = caught
             if error is None:
-                attempt("bring it to the disk", file.Sync)
+                with naming(path, f"bring it to the disk{where}"):
+                    os.fsync(descriptor)
         finally:
-            if file is not None:
-                attempt("close it", file.Close)
-        agree(self._comm, error)
-
-    def _failure(self, path: Path, action: str, caught: MPI.Exception) -> ParsolveError:
-        """Return an MPI-IO error as one that names file, rank and host."""
-        from mpi4py import MPI
-
-        # Some MPI libraries say no more than that it failed.
-        full = (
-            caught.Get_error_class() in (MPI.ERR_NO_SPACE, MPI.ERR_QUOTA)
-            or shutil.disk_usage(path.parent).free < 1 << 20
-        )
-        reason = " ".join(caught.Get_error_string().split())
-        where = f"rank {self._comm.rank} on {socket.gethostname()}"
-        return storage_error(path, action, errno.ENOSPC if full else None, f"{where}: {reason}")
+            if descriptor >= 0:
+                with naming(path, f"close it{where}"):
+                    os.close(descriptor)
+        if error is not None:
+            raise error
 
 
-def _write_at(file: MPI.File, offset: int, values: NDArray[Any]) -> None:
-    """Write all bytes of an array at once."""
-    from mpi4py import MPI
-
-    status = MPI.Status()
-    file.Write_at(offset, values, status)
-    if status.Get_count(MPI.BYTE) != values.nbytes:  # some libraries raise nothing
-        raise MPI.Exception(MPI.ERR_IO)
+def _open(path: Path) -> int:
+    """Return the descriptor of a file that is there, to be written."""
+    return os.open(path, os.O_WRONLY | os.O_CLOEXEC)
