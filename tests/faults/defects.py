@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
+import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from parsolve.store import checkpoint, claims, combine, files, frames, integrity, outline, places, slabs, writing
+from parsolve.store import (
+    checkpoint,
+    claims,
+    combine,
+    files,
+    frames,
+    integrity,
+    outline,
+    places,
+    result,
+    slabs,
+    status,
+    verify,
+    writing,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,11 +130,131 @@ def hashes_of_nothing() -> None:
     slabs.seal = lambda path, table, hashes: None
 
 
+class Same(str):
+    """A text that is any other."""
+
+    __slots__ = ()
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __ne__(self, other: object) -> bool:
+        return False
+
+
+def manifests_believed() -> None:
+    """The hash of a manifest is not looked at."""
+    checkpoint.text_hash = Same
+
+
+def values_believed() -> None:
+    """The hashes of a checkpoint's values are not looked at."""
+    checkpoint.Checkpoint.damage = lambda self, comm: ""  # type: ignore[method-assign]
+
+
+def rest_not_hashed() -> None:
+    """What a file holds beside values has no hash."""
+    integrity._rest = lambda path, table: bytes(integrity.BYTES)
+
+
+def steps_not_compared() -> None:
+    """A frame is taken for that of its name."""
+    verify.FRAME = re.compile("(?!)")
+
+
+def files_not_synced() -> None:
+    """Files get their names before their bytes are on the disk."""
+    real = os.fsync
+
+    def folders(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            real(descriptor)
+
+    os.fsync = folders
+
+
+def folders_not_synced() -> None:
+    """Names are not brought to the disk."""
+    files.sync = checkpoint.sync = places.sync = lambda path: None
+
+
+def syncs_retried() -> None:
+    """A file that could not be synced is synced again, and that is believed."""
+    real = os.fsync
+
+    def again(descriptor: int) -> None:
+        try:
+            real(descriptor)
+        except OSError:
+            real(descriptor)
+
+    os.fsync = again
+
+
+def half_lines_waited_for() -> None:
+    """A claim that was never written whole is one of a run that goes on."""
+    take_over = claims._take_over
+    claims._take_over = lambda path, lock, last: take_over(path, lock, False)
+
+
+def frames_removed_first() -> None:
+    """Frames are removed before the result has its name."""
+    publish = frames.publish
+
+    def early(of: places.Places, *more: bool) -> None:
+        places.remove_checkpoints(of.working)
+        places.remove_frames(of.working)
+        publish(of, *more)
+
+    frames.publish = early
+
+
+def links_followed() -> None:
+    """Links to other files are followed."""
+    result.refuse_links = lambda *_: None
+
+
+def shapes_believed() -> None:
+    """A data set is as large as it says."""
+    result.refuse_empty = lambda dataset: None
+
+
+def doubts_unsaid() -> None:
+    """What is read is not compared with its hashes."""
+    result.doubts = lambda *_: False
+
+
+def status_believed() -> None:
+    """A status has no hash."""
+    status._hash = lambda text: bytes(32)
+
+
+def no_vote() -> None:
+    """A rank that cannot write is not heard by the others."""
+
+    def alone(comm: Any, error: Exception | None) -> None:
+        if error is not None and comm.rank == 0:
+            raise error
+
+    slabs.agree = alone
+
+
 DEFECTS: dict[str, Callable[[], None]] = {
     f.__name__: f
     for f in (
         frames_named_first, manifests_first, pruned_early, results_named_first,
         short_writes_taken, short_outlines_taken, errors_swallowed, claims_for_ever,
-        frames_not_taken_over, hashes_of_nothing,
+        frames_not_taken_over, hashes_of_nothing, frames_removed_first, syncs_retried,
+        manifests_believed, values_believed, rest_not_hashed, steps_not_compared,
+        files_not_synced, folders_not_synced, half_lines_waited_for,
+        links_followed, shapes_believed, doubts_unsaid, status_believed, no_vote,
     )
+}  # fmt: skip
+# Which family finds a defect, with how many faults left out; the calls of a run find the others.
+FINDERS = {
+    "manifests_believed": ("corruption", 7), "values_believed": ("corruption", 7), "rest_not_hashed": ("corruption", 7),
+    "steps_not_compared": ("corruption", 5), "files_not_synced": ("power", 29), "folders_not_synced": ("power", 29),
+    "half_lines_waited_for": ("power", 29), "links_followed": ("hostile", 200), "shapes_believed": ("hostile", 200),
+    "doubts_unsaid": ("hostile", 200), "status_believed": ("hostile", 50), "no_vote": ("pair", 5),
 }  # fmt: skip

@@ -107,7 +107,9 @@ def info(args: argparse.Namespace, start_mpi: object) -> int:
     from parsolve.store.result import open_result
 
     with open_result(args.result) as result:
-        facts = _facts(args.result, result)
+        facts, doubt = _facts(args.result, result), result.doubt()
+    if doubt:
+        tell(f"parsolve: warning: {doubt}")
     answer(json.dumps(facts) if args.json else _info_text(facts))
     return 0
 

@@ -42,7 +42,7 @@ class Blocks:
 
     def __init__(self, comm: MPI.Comm, path: Path, regions: Mapping[str, Region], context: str) -> None:
         self._comm, self._path, self._context, self._names = comm, path, context, tuple(regions)
-        self._tasks = [(name, n, *block) for name, region in regions.items() for n, block in enumerate(_blocks(region))]
+        self._tasks = _tasks(regions)
 
     def read(self) -> list[str]:
         """Return the hashes of this rank's part; not collective.
@@ -74,6 +74,15 @@ def block_hashes(comm: MPI.Comm, path: Path, regions: Mapping[str, Region], cont
     return blocks.gather(own)
 
 
+def hashes_here(path: Path, regions: Mapping[str, Region], context: str) -> list[str]:
+    """Return the hashes of the blocks of regions one after the other, read by this process alone.
+
+    Raises:
+        StorageError: it cannot be read, or ends early.
+    """
+    return list(_read(path, _tasks(regions), context))
+
+
 def damage_of(what: str, region: Region, said: Sequence[str], found: Sequence[str]) -> str:
     """Return which blocks of a region do not have the hashes that they had, in words; nothing if all have."""
     wrong = [n for n, (a, b) in enumerate(zip(said, found, strict=True)) if a != b]
@@ -82,6 +91,10 @@ def damage_of(what: str, region: Region, said: Sequence[str], found: Sequence[st
     start, size = list(_blocks(region))[wrong[0]]
     more = f", and {len(wrong) - 1} blocks more" if len(wrong) > 1 else ""
     return f"{what} is damaged in bytes {start} to {start + size}{more}"
+
+
+def _tasks(regions: Mapping[str, Region]) -> list[tuple[str, int, int, int]]:
+    return [(name, n, at, size) for name, region in regions.items() for n, (at, size) in enumerate(_blocks(region))]
 
 
 def _blocks(region: Region) -> Iterator[Region]:

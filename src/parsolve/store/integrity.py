@@ -2,11 +2,13 @@
 
 `/integrity/blocks/u` of shape (time, blocks, 16) has the hash of each block of 2 MiB of `/u` at each time; the hash of
 all other bytes of the file stands last, in `/integrity/rest`. Blocks are counted from where the values of a time begin,
-so they do not depend on ranks, nor on whether frames were gathered.
+so they do not depend on ranks, nor on whether frames were gathered. Behind all that HDF5 knows of the file a line says
+where values and that last hash are, so that all but the values can be seen to be whole before HDF5 reads them.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ import xxhash
 
 from parsolve.errors import StorageError, on_root
 from parsolve.store.files import create_contiguous, create_group, naming, write_at
-from parsolve.store.hashes import BLOCK, block_hashes, damage_of
+from parsolve.store.hashes import BLOCK, block_hashes, damage_of, hashes_here
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
 GROUP, BYTES = "integrity", 16
+_END = b" %05d bytes of parsolve\n"  # and what they are of: the line before
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,24 @@ def seal(path: Path, table: Table, hashes: Mapping[str, Sequence[Sequence[str]]]
     with path.open("r+b", buffering=0) as file:
         for name, times in hashes.items():
             write_at(file.fileno(), bytes.fromhex("".join(digest for row in times for digest in row)), table.rows[name])
+        line = json.dumps([*sorted(table.values.values()), table.size * len(table.steps), table.rest]).encode()
+        write_at(file.fileno(), line + _END % len(line), path.stat().st_size)
         write_at(file.fileno(), _rest(path, table), table.rest)
         os.fsync(file.fileno())
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether all bytes of a file but those of the values are as parsolve wrote them; HDF5 is not asked."""
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            end = os.pread(file.fileno(), len(_END % 0), size - len(_END % 0))
+            length = int(end[1:6])
+            *values, total, rest = json.loads(os.pread(file.fileno(), length, size - len(end) - length))
+            table = Table(dict(zip(map(str, values), values, strict=True)), total, {}, rest, (0,))
+            return end == _END % length and os.pread(file.fileno(), BYTES, rest) == _rest(path, table)
+    except (OSError, ValueError, TypeError, OverflowError, RecursionError):
+        return False
 
 
 def _rest(path: Path, table: Table) -> bytes:
@@ -139,6 +158,23 @@ def damages(comm: MPI.Comm, path: Path, table: Table, context: str, is_all: bool
             damage = damage_of(f"'{name}' at step {step}", regions[name], known, digests)
             found += [f"{path}: {damage}"] if damage else []
     return found
+
+
+def doubts(path: Path, table: Table, context: str, shown: Sequence[tuple[str, int]]) -> bool:
+    """Whether something of a file is not as it was written, of the values only some fields at some times; for one rank.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
+    with naming(path, "read it"), path.open("rb") as file:
+        if os.pread(file.fileno(), BYTES, table.rest) != _rest(path, table):
+            return True
+        for name, n in shown if table.values else ():
+            region = {name: (table.values[name] + n * table.size, table.size)}
+            said = os.pread(file.fileno(), table.row, table.rows[name] + n * table.row).hex()
+            if "".join(hashes_here(path, region, context_of(context, table.steps[n]))) != said:
+                return True
+    return False
 
 
 def context_of(run: str, step: int) -> str:

@@ -1,7 +1,7 @@
 """A look at an HDF5 file before it is read: values that lie elsewhere are found, and damage ends another process.
 
-The HDF5 library may crash or run for ever on files that are damaged or made with intent. So a file that parsolve did
-not write is first read, in part, by a child with limits: `python -m parsolve.store.look FILE`.
+The HDF5 library may crash or run for ever on files that are damaged or made with intent. So a file that is
+not as parsolve wrote it is first read, in part, by a child with limits: `python -m parsolve.store.look FILE`.
 """
 
 from __future__ import annotations
@@ -20,22 +20,24 @@ import h5py
 
 from parsolve.domain.launch import PREFIXES
 from parsolve.errors import StorageError
-from parsolve.store.files import is_file, is_result, open_read
+from parsolve.store.files import is_file, open_read
+from parsolve.store.integrity import is_sealed
 
 _SECONDS = 5  # of computing, after which the child has seen enough
 _LIMIT, _PATIENCE = 3 * _SECONDS, 12 * _SECONDS  # of computing and of waiting, after which it is ended
 _MEMORY = 4 << 30
 _BYTES = 32 << 20  # that it reads of one data set
+_PACKED = 2000  # times that deflate, the best of what HDF5 has itself, makes bytes fewer, at most
 _DEPTH = 8  # of virtual data sets in each other
 
 
-def look(*paths: Path, ours: bool = False) -> None:
-    """Let a child read what is in HDF5 files that are there; those that parsolve wrote too, if ``ours`` may be damaged.
+def look(*paths: Path) -> None:
+    """Let a child read what is in HDF5 files that are there, but for those that are as parsolve wrote them.
 
     Raises:
         StorageError: the child did not survive that.
     """
-    foreign = [path for path in paths if is_file(path) and (ours or not is_result(path))]
+    foreign = [path for path in paths if is_file(path) and not is_sealed(path)]
     if foreign and sys.executable:
         _survive(tuple(path.absolute() for path in foreign), tuple(map(_state, foreign)))
 
@@ -66,6 +68,32 @@ def _state(path: Path) -> tuple[int, ...]:
     """Return what changes when a file does."""
     found = path.stat()
     return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def refuse_links(file: h5py.File, *groups: str) -> None:
+    """Refuse a file with links to other files or names, which may lead anywhere, at its root or in groups of it.
+
+    Raises:
+        StorageError: it has one.
+    """
+    for place in ("/", *groups):
+        if place in file and isinstance(group := file[place], h5py.Group):
+            for name in group:
+                if group.id.links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
+                    raise StorageError(f"{file.filename}: '{name}' in '{place}' is a link, which is not followed")
+
+
+def refuse_empty(dataset: h5py.Dataset) -> None:
+    """Refuse a data set that says far more values than its file holds, even if they are packed.
+
+    Raises:
+        StorageError: it does.
+    """
+    held, packed = dataset.id.get_storage_size(), dataset.chunks is not None
+    if not dataset.is_virtual and dataset.nbytes > (_PACKED if packed else 1) * held:
+        raise StorageError(
+            f"{dataset.file.filename}: '{dataset.name}' is to have {dataset.nbytes} bytes, but has {held}"
+        )
 
 
 def refuse_borrowed(dataset: h5py.Dataset, above: tuple[tuple[Path, str], ...] = ()) -> None:
@@ -154,7 +182,7 @@ def _try_all(path: Path) -> None:
 
     with open_read(path) as file:
         for name in file:
-            if not isinstance(file.get(name, getlink=True), h5py.ExternalLink):
+            if isinstance(file.get(name, getlink=True), h5py.HardLink):
                 with suppress(Exception):
                     read(name, file[name])
         file.visititems(read)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from math import inf, isfinite
@@ -17,8 +18,9 @@ from parsolve.case.tables import nearest
 from parsolve.domain.grid import AXES, Grid
 from parsolve.errors import CaseError, StorageError
 from parsolve.store.files import open_read
+from parsolve.store.integrity import GROUP, doubts, read_table
 from parsolve.store.layout import Content, FieldInfo, lay_out
-from parsolve.store.look import look, refuse_borrowed
+from parsolve.store.look import look, refuse_borrowed, refuse_empty, refuse_links
 from parsolve.store.places import frames_in
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+_FRAMES = re.compile(r"[^/]+\.frames/\d{9,}\.h5")
 Index = slice | int | EllipsisType | tuple[slice | int | EllipsisType, ...]
 
 
@@ -61,14 +64,32 @@ class Result:
             raise StorageError(f"{self.path}: cannot read field '{field}' ({caught})") from caught
         return values
 
+    def doubt(self, *shown: tuple[str, int]) -> str:
+        """Return that something is not as it was written, if so: of the values some fields at some time indices alone.
+
+        Raises:
+            StorageError: the file is damaged.
+        """
+        path = Path(self.file.filename)
+        table = read_table(path, self.file, self.fields, self.steps.tolist())
+        if table is None or not doubts(path, table, self.provenance.get("run", ""), shown):
+            return ""
+        return f"{self.path}: damaged, or changed since it was written; `parsolve verify` tells what"
+
     def units(self, name: str) -> str:
         """Return the unit of a field or an axis; empty if it has none."""
-        units = str(self.file[name].attrs.get("units", ""))
+        units = self._said(name, "units")
         return "" if units == "1" else units
 
     def long_name(self, name: str) -> str:
         """Return what a field or an axis means; its name if the file does not say."""
-        return str(self.file[name].attrs.get("long_name", "")) or name
+        return self._said(name, "long_name") or name
+
+    def _said(self, name: str, key: str) -> str:
+        try:
+            return str(self.file[name].attrs.get(key, ""))
+        except (KeyError, TypeError, ValueError, AttributeError, OSError, RuntimeError) as caught:
+            raise StorageError(f"{self.path}: cannot read '{key}' of '{name}' ({caught})") from None
 
     def info(self, name: str) -> FieldInfo:
         """Return name, meaning and unit of a field, an axis or the time."""
@@ -90,7 +111,7 @@ def open_result(path: Path | str) -> Iterator[Result]:
             file = owner.enter_context(open_read(_index(path, Path(scratch))))
         else:
             file = owner.enter_context(open_read(path))
-        yield _describe(path, file)
+        yield _describe(path, file, path.is_dir())
 
 
 def _index(folder: Path, scratch: Path) -> Path:
@@ -132,17 +153,20 @@ def content_of(frames: Sequence[Path]) -> Content:
     return Content(first.grid, infos, dtype, first.provenance, dimensions, tuple(times), tuple(steps))
 
 
-def _describe(path: Path, file: h5py.File) -> Result:
+def _describe(path: Path, file: h5py.File, is_scratch: bool = False) -> Result:
     """Return what stands in an open file beside the values.
 
     Raises:
         StorageError: it is not a result, or frames are missing.
     """
     try:
-        _refuse_missing_frames(path, file)
+        refuse_links(file, "provenance", GROUP, f"{GROUP}/blocks")
+        if not is_scratch:
+            _refuse_missing_frames(path, file)
         for item in (*file.values(), *file["provenance"].values()):
             if isinstance(item, h5py.Dataset):
                 refuse_borrowed(item)
+                refuse_empty(item)
         times, steps = _numbers(file, "time", "fiu"), _numbers(file, "step", "iu")
         axes = tuple(axis for axis in AXES if axis in file)
         grid = _grid(file, axes)
@@ -159,13 +183,16 @@ def _describe(path: Path, file: h5py.File) -> Result:
 
 
 def _refuse_missing_frames(path: Path, file: h5py.File) -> None:
-    """Refuse an index without its frames.
+    """Refuse an index without its frames, and what shows anything else.
 
     Raises:
-        StorageError: some are missing.
+        StorageError: some are missing, or are no frames in a folder beside it.
     """
     virtual = [item for item in file.values() if isinstance(item, h5py.Dataset) and item.is_virtual]
     frames = {source.file_name for dataset in virtual for source in dataset.virtual_sources()} - {"."}
+    others = sorted(frame for frame in frames if not _FRAMES.fullmatch(frame))
+    if others:
+        raise StorageError(f"{path}: shows values of '{others[0]}', which is no frame in a folder beside it; not read")
     missing = sorted(frame for frame in frames if not (path.resolve().parent / frame).is_file())
     if missing:
         raise StorageError(

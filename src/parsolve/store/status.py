@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
+import xxhash
 
 from parsolve.errors import StorageError
 from parsolve.store.places import FOLDERS
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 NAME = "status.json"
 _MOST = 1 << 16  # bytes
+_HEAD = b'{"hash":"%s",'
 Place = tuple[int, float]
 
 
@@ -44,8 +46,26 @@ def write_status(folder: Path, status: Status) -> None:
     """Replace the status of a run; where that fails the run goes on without it."""
     aside = folder / f".{NAME}.partial"
     with suppress(OSError):
-        aside.write_bytes(msgspec.json.encode(status))
+        text = msgspec.json.encode(status)
+        aside.write_bytes(_HEAD % _hash(text) + text[1:])
         aside.replace(folder / NAME)
+
+
+def _decoded(data: bytes) -> Status:
+    """The status that a file says, if its hash, which comes first, is that of the rest.
+
+    Raises:
+        ValueError, msgspec.MsgspecError: it is not.
+    """
+    size = len(_HEAD % _hash(b""))
+    text = b"{" + data[size:]
+    if data[:size] != _HEAD % _hash(text):
+        raise ValueError("its hash is another")
+    return msgspec.json.decode(text, type=Status)
+
+
+def _hash(text: bytes) -> bytes:
+    return xxhash.xxh3_128_hexdigest(text).encode()
 
 
 def read_status(run: Path) -> Status:
@@ -58,12 +78,12 @@ def read_status(run: Path) -> Status:
         path = folder / NAME
         try:
             with path.open("rb") as file:
-                return msgspec.json.decode(file.read(_MOST), type=Status)
+                return _decoded(file.read(_MOST))
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as caught:
             raise StorageError(f"{path}: cannot be read: {caught.strerror}") from None
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, ValueError):
             raise StorageError(f"{path}: damaged, or not the status of a run") from None
     ended = "; it is a file, so its run is over" if run.is_file() else "; give its result, or its folder of frames"
     raise StorageError(f"{run}: no status of a run{ended}")

@@ -73,7 +73,7 @@ def _damages(comm: MPI.Comm, path: Path) -> list[str] | None:
         return _damages(comm, checkpoint.file) or ([damage] if damage else [])
 
     def known() -> tuple[Table | None, str, list[str]]:
-        look(path, ours=True)
+        look(path)
         with open_result(path) as result:
             steps, first = [int(step) for step in result.steps], result.file[result.fields[0]]
             if FRAME.fullmatch(path.name) and steps != [int(path.stem)]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,8 @@ def draw(
         cut = _choose_cut(result, slice)
         times = _choose_times(result, time, _LINES if len(cut.axes) == 1 else _PANELS if sheet else 1)
         values = [result.read(name, index, cut.index) for index in times]
+        if doubt := result.doubt(*((name, index) for index in times)):
+            warnings.warn(doubt, stacklevel=2)
         (_draw_lines if len(cut.axes) == 1 else _draw_maps)(figure, result, name, cut, times, values, look)
     return save(figure, path.with_suffix(f".{name}.png") if out is None else Path(out), force, number=out is None)
 
