@@ -18,8 +18,9 @@ STRIDES = {
     "server": ["kill 61", "random 60", "torn 97", "short 97", "once 167", "ever 499"],
     "power": ["97"],
     "corruption": ["23"],
+    "hostile": ["200"],
 }
-DEFECTS = ["server hashes_of_nothing 171", "corruption 43 context_left_out", "power 97 files_not_synced"]
+DEFECTS = ["server hashes_of_nothing 171", "corruption 23 values_believed", "power 97 files_not_synced"]
 pytestmark = [
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the shim is for Linux"),
     pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler"),

@@ -42,7 +42,7 @@ class Blocks:
 
     def __init__(self, comm: MPI.Comm, path: Path, regions: Mapping[str, Region], context: str) -> None:
         self._comm, self._path, self._context, self._names = comm, path, context, tuple(regions)
-        self._tasks = _tasks(regions)
+        self._tasks = [(name, n, *block) for name, region in regions.items() for n, block in enumerate(_blocks(region))]
 
     def read(self) -> list[str]:
         """Return the hashes of this rank's part; not collective.
@@ -80,7 +80,8 @@ def hashes_here(path: Path, regions: Mapping[str, Region], context: str) -> list
     Raises:
         StorageError: it cannot be read, or ends early.
     """
-    return list(_read(path, _tasks(regions), context))
+    tasks = [(name, n, *block) for name, region in regions.items() for n, block in enumerate(_blocks(region))]
+    return list(_read(path, tasks, context))
 
 
 def damage_of(what: str, region: Region, said: Sequence[str], found: Sequence[str]) -> str:
@@ -91,10 +92,6 @@ def damage_of(what: str, region: Region, said: Sequence[str], found: Sequence[st
     start, size = list(_blocks(region))[wrong[0]]
     more = f", and {len(wrong) - 1} blocks more" if len(wrong) > 1 else ""
     return f"{what} is damaged in bytes {start} to {start + size}{more}"
-
-
-def _tasks(regions: Mapping[str, Region]) -> list[tuple[str, int, int, int]]:
-    return [(name, n, at, size) for name, region in regions.items() for n, (at, size) in enumerate(_blocks(region))]
 
 
 def _blocks(region: Region) -> Iterator[Region]:
