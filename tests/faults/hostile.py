@@ -183,7 +183,7 @@ def batch(home: Home, numbers: list[int], folder: Path, is_mutant: bool) -> list
     log, left, wrong = folder.with_name(folder.name + ".log"), list(numbers), []
     while left:
         log.unlink(missing_ok=True)
-        code = child(folder, partial(reader, home, folder, left, log, is_mutant), 20 * len(left))
+        code = child(folder, partial(reader, home, folder, left, log, is_mutant), 60 + 20 * len(left))
         done = [line.split("\t", 1) for line in log.read_text().splitlines()] if log.exists() else []
         wrong += [f"{number}: {text}" for number, text in done if text]
         if code == 0:
@@ -290,7 +290,10 @@ def play(stride: int) -> Tally:
     with scratch() as place:
         (place / "whole").mkdir()
         home = whole(place / "whole")
-        mutants, constructs = list(range(0, MUTANTS, stride)), list(range(0, len(CONSTRUCTS), min(stride, 7)))
+        mutants, constructs = (
+            list(range(0, MUTANTS, stride)),
+            list(range(0, len(CONSTRUCTS), 1 if stride <= 200 else 7)),
+        )
         jobs = [(at, mutants[at : at + BATCH], True) for at in range(0, len(mutants), BATCH)]
         jobs += [(at, [number], False) for at, number in enumerate(constructs)]
         with get_context("fork").Pool(AT_ONCE) as pool:

@@ -26,6 +26,7 @@ SECONDS = 60
 def on_two(folder: Path, fault: str, defect: str) -> tuple[int, str]:
     """Exit code and messages of a run on two ranks, armed; -9 where it did not end."""
     environment = os.environ | {"FAULT_FOLDER": str(folder), "FAULT": fault, "LD_PRELOAD": os.environ["FAULT_SHIM"]}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     words = ["mpirun", "-n", "2", sys.executable, "-m", "faults.pair", "run", defect]
     with subprocess.Popen(
         words, cwd=folder, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True

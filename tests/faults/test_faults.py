@@ -18,7 +18,7 @@ STRIDES = {
     "server": ["kill 61", "random 60", "torn 97", "short 97", "once 167", "ever 499"],
     "power": ["97"],
     "corruption": ["23"],
-    "hostile": ["200"],
+    "hostile": ["400"],
 }
 DEFECTS = ["server hashes_of_nothing 171", "corruption 23 values_believed", "power 97 files_not_synced"]
 pytestmark = [
