@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from faults.defects import DEFECTS
-from faults.play import RUN, Tally, contents, prepare, program, scratch, spoken
+from faults.play import MPI, RUN, Tally, contents, prepare, program, scratch, spoken
 from faults.server import KILL, ONCE, after, undisturbed
 
 ACTIONS = ((KILL, 0), (ONCE, errno.EIO), (ONCE, errno.ENOSPC))
@@ -77,7 +77,10 @@ if __name__ == "__main__":
     if sys.argv[1] == "run":
         if len(sys.argv) > 2 and sys.argv[2]:
             DEFECTS[sys.argv[2]]()
-        sys.exit(program.main(RUN))
+        MPI.Init_thread(MPI.THREAD_FUNNELED)
+        ended = program.main(RUN)
+        MPI.Finalize()
+        sys.exit(ended)
     tally = play(int(sys.argv[1]), *sys.argv[2:])
     print(tally)
     sys.exit(bool(tally.bad) or not tally.fired)
