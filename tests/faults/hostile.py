@@ -87,6 +87,8 @@ class World:
     def Free(self) -> None:
         """Nothing."""
 
+    Barrier = Free
+
 
 def mutated(data: bytes, draw: random.Random) -> bytes:
     """The bytes with something changed, most of all where something stands."""
