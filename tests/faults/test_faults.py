@@ -16,11 +16,11 @@ import pytest
 HERE = Path(__file__).parent
 STRIDES = {
     "server": ["kill 61", "random 60", "torn 97", "short 97", "once 167", "ever 499"],
-    "power": ["97"],
-    "corruption": ["23"],
+    "power": ["149"],
+    "corruption": ["47"],
     "hostile": ["400"],
 }
-DEFECTS = ["server hashes_of_nothing 171", "corruption 23 values_believed", "power 97 files_not_synced"]
+DEFECTS = ["server hashes_of_nothing 171", "corruption 60 values_believed", "power 197 files_not_synced"]
 pytestmark = [
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the shim is for Linux"),
     pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler"),
