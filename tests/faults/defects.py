@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 import stat
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from parsolve.errors import ParsolveError
 from parsolve.store import (
     checkpoint,
     claims,
@@ -19,13 +20,14 @@ from parsolve.store import (
     places,
     result,
     slabs,
+    stages,
     status,
     verify,
     writing,
 )  # fmt: skip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -233,11 +235,15 @@ def status_believed() -> None:
 def no_vote() -> None:
     """A rank that cannot write is not heard by the others."""
 
-    def alone(comm: Any, error: Exception | None) -> None:
-        if error is not None and comm.rank == 0:
-            raise error
+    @contextmanager
+    def alone(comm: Any) -> Iterator[None]:
+        try:
+            yield
+        except ParsolveError:
+            if comm.rank == 0:
+                raise
 
-    slabs.agree = alone
+    stages.agreed = alone
 
 
 DEFECTS: dict[str, Callable[[], None]] = {
