@@ -74,10 +74,14 @@ static void note(const char *call, const char *path, const char *to, int64_t off
 {
     if (record < 0) return;
     const int64_t head[5] = {strlen(call), strlen(path), strlen(to), offset, n};
-    const void *parts[5] = {head, call, path, to, data};
     const int64_t sizes[5] = {sizeof head, head[0], head[1], head[2], data ? n : 0};
-    for (int i = 0; i < 5; i++)
-        if (sizes[i] && syscall(SYS_write, record, parts[i], sizes[i]) != sizes[i]) abort();
+    const struct iovec parts[5] = {{(void *)head, sizes[0]},
+                                   {(void *)call, sizes[1]},
+                                   {(void *)path, sizes[2]},
+                                   {(void *)to, sizes[3]},
+                                   {(void *)data, sizes[4]}};
+    const int64_t all = sizes[0] + sizes[1] + sizes[2] + sizes[3] + sizes[4];
+    if (syscall(SYS_writev, record, parts, 5) != all) abort(); /* at once: other threads do so too */
 }
 
 static void die(void)
@@ -90,8 +94,8 @@ static void die(void)
 static int hit(const char *name, const char *path, int ours)
 {
     if (!folder[0] || !ours) return 0;
-    calls++;
-    if (!at || (calls != at && !(action == EVER && calls > at))) return 0;
+    const long n = __atomic_add_fetch(&calls, 1, __ATOMIC_SEQ_CST);
+    if (!at || (n != at && !(action == EVER && n > at))) return 0;
     if (!fired) snprintf(what, sizeof what, "%s %s", name, path);
     fired = 1;
     if (action == KILL) die();

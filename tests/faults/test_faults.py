@@ -20,7 +20,7 @@ STRIDES = {
     "corruption": ["47"],
     "hostile": ["400"],
 }
-DEFECTS = ["server hashes_of_nothing 171", "corruption 60 values_believed", "power 197 files_not_synced"]
+DEFECTS = ["server claims_for_ever 97", "corruption 60 values_believed", "power 197 files_not_synced"]
 pytestmark = [
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the shim is for Linux"),
     pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler"),
