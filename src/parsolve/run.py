@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parsolve.errors import on_root, owning
+from parsolve.errors import NumericalError, on_root, owning
 from parsolve.march.schedule import START, Clock
 from parsolve.march.watch import Signals
 from parsolve.problem.keeping import Keeper, resampled_values
 from parsolve.problem.layout import decide
 from parsolve.problem.pose import pose
+from parsolve.problem.postmortem import write_postmortem
 from parsolve.problem.prepare import prepare
 from parsolve.problem.summary import Summary, summarize
 from parsolve.store.frames import Recorder
@@ -81,6 +82,11 @@ def run(
                 recorder.go_on(since.frames, layout.subdomain(problem.grid, comm))
             else:
                 record(clock, march.state)
-            outcome = march.run(record, progress, clock, [keeper.event])
+            try:
+                outcome = march.run(record, progress, clock, [keeper.event])
+            except NumericalError as error:
+                keeper.fail()
+                write_postmortem(march, recorder.folder, known, error)
+                raise
             keeper.finish(Clock(outcome.steps, outcome.time))
         return summarize(march, outcome, recorder.finish())

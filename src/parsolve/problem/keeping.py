@@ -113,12 +113,17 @@ class Keeper:
             self._write(clock, wait=True)
         self._tell(clock, "done")
 
+    def fail(self) -> None:
+        """Say that the numbers went wrong; the checkpoints before stay."""
+        step, time, _ = self._march.history.last
+        self._tell(Clock(step, time), "failed")
+
     def close(self) -> None:
         """After an error of all ranks, complete a checkpoint that was begun before; collective."""
         with suppress(ParsolveError):
             self._complete()
 
-    def _tell(self, clock: Clock, state: Literal["running", "stopped", "done"]) -> None:
+    def _tell(self, clock: Clock, state: Literal["running", "stopped", "done", "failed"]) -> None:
         """Write the status, on rank 0; while it is running not too often."""
         now = monotonic()
         if self._march.comm.rank or (state == "running" and now < self._told + HEARTBEAT):

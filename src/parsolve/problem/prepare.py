@@ -18,6 +18,7 @@ from parsolve.kernels.jit import NoCompiler, load
 from parsolve.kernels.library import CompiledKernel
 from parsolve.march.control import ErrorControlled, Limited, cautious_step
 from parsolve.march.growth import Growth
+from parsolve.march.history import History
 from parsolve.march.march import Event, check_finite, march
 from parsolve.march.schedule import START, Clock, Either, EverySteps, equal_steps
 from parsolve.march.stepper import Stepper, Workspace
@@ -66,6 +67,7 @@ class Prepared:
     renewal: Renewal
     growth: Growth
     walls: Walls
+    history: History
     free: Callable[[], None]
     warnings: list[str]
 
@@ -127,14 +129,13 @@ class Prepared:
             if isinstance(control, Limited) and end.is_reached(clock):
                 control.limit(state, clock)  # the last steps were not too long either
 
-        shown = progress if self.comm.rank == 0 else None
-        if shown is not None:
-            shown.start(problem.case.time.end, problem.case.time.steps, problem.grid.size)
+        shown = self.history
+        shown.tells(progress if self.comm.rank == 0 else None)
+        shown.start(problem.case.time.end, problem.case.time.steps, problem.grid.size)
         events = [Event(checks, look, marching=True), Event(frames, record), *more]
         with self.walls.blamed(self.comm):
             outcome = march(self.steps, control, events, clock=clock, progress=shown)
-        if shown is not None:
-            shown.finish()
+        shown.finish()
         self.warnings.extend(self.growth.warnings)
         return outcome
 
@@ -196,7 +197,9 @@ def prepare(
         layout = replace(layout, dt=control.dt)
         ranges = {name: extrema(f) for name, f in {**stepper.state, **arrays}.items()}
         warnings = renewal.start.warnings + peclet_warnings(problem, ranges)
-        return Prepared(problem, layout, steps, control, renewal, growth, walls, owner.pop_all().close, warnings)
+        return Prepared(
+            problem, layout, steps, control, renewal, growth, walls, History(), owner.pop_all().close, warnings
+        )
 
 
 def _control(problem: Problem, renewal: Renewal, stepper: Stepper, clock: Clock) -> Control:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 KIND, VERSION = "parsolve checkpoint", 1
 LEAST = 2  # complete checkpoints that are kept
 MANIFEST = re.compile(r"checkpoint-\d{9,}\.json")
-OURS = re.compile(r"\.?status\.json(\.partial)?|\.?checkpoint-\d{9,}\.(h5|json)(\.[\d.]*partial)?")
+OURS = re.compile(r"\.?(status|failed)\.(json|h5)(\.[\d.]*partial)?|\.?checkpoint-\d{9,}\.(h5|json)(\.[\d.]*partial)?")
 _MOST = 64 << 20  # bytes of a manifest
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FOLDERS = (".frames.new", ".frames")  # behind the name of a result: frames of a run that replaces others, and others
+FAILED = ("failed.h5", "failed.json")  # what a march left whose numbers went wrong
 FRAME = re.compile(r"\d{9,}\.h5")
 _UNFINISHED = re.compile(r"\.\d{9,}\.h5\.partial")
 
@@ -111,8 +112,11 @@ def reopen(path: Path, working: Path) -> Places:
         writing.refuse_special(path)
         if not is_result(path):
             raise StorageError(f"{path}: is no result of parsolve, so it is not replaced; use -o")
-    frames = path.with_name(path.name + ".frames")
-    return Places(path, partial_of(path), frames, working, claims.take(path), True)
+    frames, claim = path.with_name(path.name + ".frames"), claims.take(path)
+    with suppress(OSError):
+        for name in FAILED:
+            (working / name).unlink(missing_ok=True)
+    return Places(path, partial_of(path), frames, working, claim, True)
 
 
 def _refuse_taken(path: Path) -> None:

@@ -24,7 +24,7 @@ Place = tuple[int, float]
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """What a run says of itself: where it is (step and time), and when it said so (seconds since 1970)."""
 
-    state: Literal["running", "stopped", "done"]
+    state: Literal["running", "stopped", "done", "failed"]
     updated: float
     host: str
     process: int
