@@ -1,4 +1,6 @@
-"""Writing frames: bytes a second beside one ndarray.tofile + fsync of the same bytes in the same run.
+"""Writing frames and checkpoints: bytes a second beside one ndarray.tofile + fsync of the same bytes in the same run.
+
+For a checkpoint also how long the march waits until it may go on, beside a copy of the state in memory.
 
 mpirun -n 2 python benchmarks/frames.py [--size 256] [--directory .] [--repeats 5]
 """
@@ -12,6 +14,7 @@ import tempfile
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 from mpi4py import MPI
@@ -20,7 +23,12 @@ from parsolve.bench.measure import case_of
 from parsolve.domain.field import Field
 from parsolve.domain.grid import Grid, regular
 from parsolve.domain.processes import best_processes
+from parsolve.store.checkpoint import Checkpoints
 from parsolve.store.frames import FieldInfo, Recorder
+from parsolve.store.layout import Content
+
+if TYPE_CHECKING:
+    from parsolve.store.stages import Job
 
 
 def main() -> None:
@@ -35,10 +43,22 @@ def main() -> None:
     field = Field("u", regular(grid, comm, best_processes(grid, comm.size, 1), 1), np.float64)
     field.owned[...] = 1.0 + np.arange(field.owned.shape[2])
     recorder = Recorder(comm, scratch / "out.h5", grid, [FieldInfo("u", "u", "1")], np.float64, {}, keep_frames=True)
-    plain, frames = [], []
+    content = Content(grid, (FieldInfo("u", "u", "1"),), np.dtype(float), {})
+    checkpoints = Checkpoints(comm, recorder.folder, content, {"text": "", "has_arrays": False}, "a run")
+    other = np.ones_like(field.owned)
+
+    def checkpoint(n: int, wait: bool) -> Job:
+        return checkpoints.begin(float(n), n, field.subdomain, {"u": field.owned}, {}, [], wait)
+
+    plain, frames, kept, waited, copied = [], [], [], [], []
     for n in range(args.repeats):
         plain.append(timed(comm, lambda: write_plain(comm, scratch / "plain.bin", grid)))
         frames.append(timed(comm, lambda n=n: recorder.write(float(n), n, [field])))
+        kept.append(timed(comm, lambda n=n: checkpoint(2 * n, True)))
+        copied.append(timed(comm, lambda: np.copyto(other, field.owned)))
+        jobs: list[Job] = []
+        waited.append(timed(comm, lambda n=n, jobs=jobs: jobs.append(checkpoint(2 * n + 1, False))))
+        jobs[0].finish()
     recorder.abandon()
     if comm.rank == 0:
         size = grid.size * 8
@@ -46,6 +66,10 @@ def main() -> None:
         print(f"  tofile + fsync  {size / median(plain) / 1e9:.2f} GB/s")
         print(f"  frame           {size / median(frames) / 1e9:.2f} GB/s")
         print(f"  ratio           {median(plain) / median(frames):.2f}")
+        print(f"  checkpoint      {size / median(kept) / 1e9:.2f} GB/s")
+        print(f"  ratio           {median(plain) / median(kept):.2f}")
+        print(f"  copy in memory  {2 * size / median(copied) / 1e9:.2f} GB/s, read and written")
+        print(f"  march waits     {median(waited) * 1e3:.0f} ms, {median(waited) / median(copied):.2f} times that")
         shutil.rmtree(scratch)
 
 

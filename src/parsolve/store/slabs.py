@@ -12,6 +12,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from parsolve.errors import ParsolveError, on_root
 from parsolve.store.files import naming, require_space, write_at
 from parsolve.store.hashes import Blocks
@@ -47,6 +49,7 @@ class FrameWriter:
         self.hashes: dict[str, list[str]] = {}  # of the blocks of each field, in the last file
         self._table: Table | None = None
         self._layers: Layers | None = None
+        self._copies: list[NDArray[Any]] = []
 
     @property
     def size(self) -> int:
@@ -83,7 +86,7 @@ class FrameWriter:
             self._layers = Layers(sub, self.content.dtype)
         pieces: Iterable[Piece] = self._pieces(self._layers, arrays)
         if copy:
-            pieces = [(name, at, values.copy()) for name, at, values in pieces]
+            pieces = list(self._copied(pieces))
         yield partial(self._write_pieces, path, pieces)
         blocks = Blocks(self._comm, path, self.regions, context_of(self.content.provenance.get("run", ""), step))
         self.hashes = blocks.gather((yield blocks.read))
@@ -116,6 +119,14 @@ class FrameWriter:
             offset = self.regions[info.name][0]
             for start, values in layers.slabs(arrays[info.name]):
                 yield info.name, offset + start, values
+
+    def _copied(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
+        """Copies of them, in memory that is kept for the next time: new pages take longer than the copy."""
+        for n, (name, at, values) in enumerate(pieces):
+            if n == len(self._copies):
+                self._copies.append(np.empty_like(values))
+            np.copyto(self._copies[n], values)
+            yield name, at, self._copies[n]
 
     def _write_pieces(self, path: Path, pieces: Iterable[Piece]) -> None:
         """Write this rank's part of a file and bring it to the disk; whatever fails, all pieces are taken.
