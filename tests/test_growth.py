@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import subprocess
@@ -67,7 +68,15 @@ def cases(lab: Any) -> list[tuple[Case, type[Exception] | None]]:
     plain = {"output": {"every_steps": 1}}
     small = {
         "passes": lab.case("heat", 24, 24, time={"steps": 4, "scheme": "euler"}, run={"threads": 2}, **plain),
-        "plain": lab.case("wave", 24, 24, time={"steps": 2, "scheme": "leapfrog"}, run={"pipeline": "off"}, **plain),
+        "plain": lab.case(
+            "wave",
+            24,
+            24,
+            time={"steps": 2, "scheme": "leapfrog"},
+            run={"pipeline": "off"},
+            checkpoint={"every_steps": 1},
+            **plain,
+        ),
         "adaptive": lab.case("heat", 24, 24, time={"end": 1e-3, "scheme": "bs23", "tolerance": 1e-3}),
         "text": lab.case({"u": "laplace(u) + mean(u)*k"}, 24, 24, fields={"k": "x"}, time={"steps": 1}),
         "kept": lab.case("heat", 24, 24, time={"steps": 1}, output={"keep_frames": True}),
@@ -87,7 +96,7 @@ def grow(lab: Any, comm: MPI.Intracomm, folder: Path, runs: int, monkeypatch: py
         case, error = known[n % len(known)]
         with monkeypatch.context() as patched:
             if error is StorageError:
-                patched.setattr(slabs, "_write_at", failing)
+                patched.setattr(slabs, "write_at", failing)
             if error is None:
                 run(case, comm, folder / "out.h5", force=True)
             else:
@@ -98,7 +107,7 @@ def grow(lab: Any, comm: MPI.Intracomm, folder: Path, runs: int, monkeypatch: py
 
 
 def failing(*_: object) -> None:
-    raise MPI.Exception(MPI.ERR_IO)
+    raise OSError(errno.EIO, "broken")
 
 
 @pytest.fixture

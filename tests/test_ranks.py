@@ -59,6 +59,9 @@ def output_of(command: list[str], folder: Path, seconds: float) -> str:
     """What a command prints; the test fails, and everything that the command started ends, if it fails or hangs."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(PREFIXES)}
     environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    environment |= {
+        "MPIR_CVAR_POSIX_NUM_COLLS_THRESHOLD": str(2**31 - 1)
+    }  # see domain/launch.py: pytest starts MPI itself
     log = folder / "output.txt"  # a file, as a pipe stays open as long as any process that has it
     with (
         log.open("w") as file,

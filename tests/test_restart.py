@@ -88,7 +88,7 @@ def test_each_so_many_th_stays_and_can_be_begun_at(lab: Any, solo: MPI.Intracomm
     folder = tmp_path / "a.h5.frames"
     assert [int(path.stem[-9:]) for path in manifests(folder)] == [20, 18, 12, 6]
     assert len(list(folder.glob("checkpoint-*.h5"))) == 4
-    begun = look_for(solo, folder / "checkpoint-000000006.json")
+    begun = look_for(solo, folder / "checkpoint-000000006.json", is_any=True)
     assert begun is not None
     assert begun.since.step == 6
     on = solved(begun.case([f"time.steps={STEPS}"]).to_dict(), solo, tmp_path / "b.h5", since=begun.since)

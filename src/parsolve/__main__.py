@@ -168,8 +168,7 @@ def _start_mpi() -> tuple[MPI.Intracomm, str]:
     Raises:
         SetupError: there is no mpi4py, or no MPI library for it.
     """
-    # Without a network this part of Open MPI 5 tells an error for each window in shared memory, which others make.
-    os.environ.setdefault("OMPI_MCA_osc", "^ucx")
+    launch.prepare()
     try:
         import mpi4py
 

@@ -71,16 +71,16 @@ class Found:
         return reopen(self.result, self.since.manifest.parent)
 
 
-def look_for(comm: MPI.Intracomm, path: Path) -> Found | None:
+def look_for(comm: MPI.Intracomm, path: Path, is_any: bool = False) -> Found | None:
     """Return the newest whole checkpoint of a run, by the name of its result or of its folder; collective.
 
-    Or the one of which the manifest is named; None if there is none at all.
+    Or, if ``is_any`` may be taken, the one of which the manifest is named; None if there is none at all.
 
     Raises:
         StorageError: there are some, and all are damaged.
     """
     folder, result = on_root(comm, lambda: find_folder(path, manifests))
-    if MANIFEST.fullmatch(path.name):
+    if is_any and MANIFEST.fullmatch(path.name):
         folder, result = path, find_folder(path.absolute().parent, manifests)[1]
     if folder is None:
         return None

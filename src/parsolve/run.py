@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parsolve.errors import NumericalError, on_root, owning
+from parsolve.errors import NumericalError, ParsolveError, is_agreed, on_root, owning
 from parsolve.march.schedule import START, Clock
 from parsolve.march.watch import Signals
-from parsolve.problem.keeping import Keeper, resampled_values
+from parsolve.problem.keeping import Keeper, Stopped, resampled_values
 from parsolve.problem.layout import decide
 from parsolve.problem.pose import pose
 from parsolve.problem.postmortem import write_postmortem
@@ -60,9 +60,10 @@ def run(
     problem = pose(case, comm)  # the case checked against its equation, the equation discretised
     layout = decide(problem, comm)  # process grid, ghosts, passes, threads, instruction set: the same for all ranks
     known = provenance(case, comm)
+    inputs = [*case.files, *((since.manifest, since.file) if since is not None and reopen is None else ())]
     recorder = Recorder(
         comm, out or Path(f"{case.stem}.h5"), problem.grid, problem.recorded, problem.dtype, known,
-        keep_frames=case.output.keep_frames, force=force, number=out is None, inputs=case.files,
+        keep_frames=case.output.keep_frames, force=force, number=out is None, inputs=inputs,
         dimensions=problem.dimensions, keep_checkpoints=case.checkpoint is not None, reopen=reopen, anew=anew,
     )  # fmt: skip
     with recorder, owning(comm) as owner:
@@ -74,19 +75,22 @@ def run(
         begin = Clock(since.step, since.time) if since is not None and given else START
         march = prepare(problem, layout, comm, begin, given)  # kernels bound to fields that hold values, and dt
         owner.callback(march.free)
-        with Signals() as signals:
-            keeper = Keeper(march, recorder.folder, known, lambda: recorder.frames, signals, since, resample)
-            owner.callback(keeper.close)
-            clock = keeper.begin()
-            if since is not None and reopen is not None:
-                recorder.go_on(since.frames, layout.subdomain(problem.grid, comm))
-            else:
-                record(clock, march.state)
-            try:
+        signals = Signals()
+        keeper = Keeper(march, recorder.folder, known, lambda: recorder.frames, signals, since, resample)
+        owner.callback(keeper.close)
+        try:
+            with signals:
+                clock = keeper.begin()
+                if since is not None and reopen is not None:
+                    recorder.go_on(since.frames, layout.subdomain(problem.grid, comm))
+                else:
+                    record(clock, march.state)
                 outcome = march.run(record, progress, clock, [keeper.event])
-            except NumericalError as error:
+                keeper.finish(Clock(outcome.steps, outcome.time))
+            return summarize(march, outcome, recorder.finish())
+        except ParsolveError as error:
+            if is_agreed(comm, error) and not isinstance(error, Stopped):
                 keeper.fail()
-                write_postmortem(march, recorder.folder, known, error)
-                raise
-            keeper.finish(Clock(outcome.steps, outcome.time))
-        return summarize(march, outcome, recorder.finish())
+                if isinstance(error, NumericalError):
+                    write_postmortem(march, recorder.folder, known, error)
+            raise

@@ -77,3 +77,15 @@ def test_the_launcher_is_told_to_end_all() -> None:
     assert os.read(reading, 100) == b"cmd=abort exitcode=3\n"
     os.close(reading)
     launch.abort(3, {})  # another launcher
+
+
+def test_more_ranks_than_cores_do_not_wait_in_a_loop() -> None:
+    """And what is set already stays."""
+    key, cores = "MPIR_CVAR_POSIX_NUM_COLLS_THRESHOLD", os.cpu_count() or 1
+    crowded, fitting, given = ({"MPI_LOCALNRANKS": str(n)} for n in (cores + 1, cores, cores + 1))
+    given[key] = "5"
+    for environment in (crowded, fitting, given):
+        launch.prepare(environment)
+    assert int(crowded[key]) > 10**9
+    assert key not in fitting
+    assert given[key] == "5"

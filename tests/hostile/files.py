@@ -120,7 +120,7 @@ DAMAGED: dict[str, Content] = {
     "only the signature": GOOD[:8],
     "first 100 bytes": GOOD[:100],
     "half": GOOD[: len(GOOD) // 2],
-    "all but a byte": GOOD[:-1],
+    "three quarters": GOOD[: 3 * len(GOOD) // 4],
     "zeros": bytes(len(GOOD)),
     "zeros behind the signature": GOOD[:8] + bytes(len(GOOD) - 8),
     "signature damaged": b"\x00" + GOOD[1:],

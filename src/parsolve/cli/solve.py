@@ -112,7 +112,7 @@ def restart(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) ->
     if args.output is None and (args.resample or args.run.suffix == ".json"):
         why = "the frames of a result are on one grid" if args.resample else "the run has gone on since"
         raise CaseError(f"restart: give -o OTHER.h5, as {why}")
-    found = look_for(comm, args.run)
+    found = look_for(comm, args.run, is_any=args.output is not None)
     if found is None:
         raise StorageError(f"{args.run}: no checkpoint of a run; give its result or its folder of frames")
     case = on_root(comm, lambda: found.case(args.set, args.resample))

@@ -206,17 +206,17 @@ def split(cells: int, parts: int, multiple: int = 1) -> list[int]:
     return [*((i * size + min(i, more)) * multiple for i in range(parts)), cells]
 
 
-def slabs(shape: Triple) -> Iterator[tuple[Triple, Triple]]:
-    """Starts and shapes of boxes of at most SLAB cells that make up a box of this shape; most are whole layers."""
-    if shape[0] * shape[1] * shape[2] <= SLAB:
+def slabs(shape: Triple, most: int = SLAB) -> Iterator[tuple[Triple, Triple]]:
+    """Starts and shapes of boxes of at most so many cells that make up a box of this shape; most are whole layers."""
+    if shape[0] * shape[1] * shape[2] <= most:
         yield (0, 0, 0), shape
         return
     axis = next(d for d in range(3) if shape[d] > 1)
-    step = max(1, SLAB * shape[axis] // (shape[0] * shape[1] * shape[2]))
+    step = max(1, most * shape[axis] // (shape[0] * shape[1] * shape[2]))
     for first in range(0, shape[axis], step):
         extent = [*shape]
         extent[axis] = min(step, shape[axis] - first)
-        for inner, part in slabs((extent[0], extent[1], extent[2])):
+        for inner, part in slabs((extent[0], extent[1], extent[2]), most):
             start = [*inner]
             start[axis] += first
             yield (start[0], start[1], start[2]), part

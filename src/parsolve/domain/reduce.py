@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from parsolve.domain.field import Field, arguments, owned, require_one_layout
-from parsolve.errors import NumericalError
+from parsolve.errors import NumericalError, agree
 from parsolve.kernels.library import SUM_DIGITS, SUM_FRACTION, Extrema
 
 if TYPE_CHECKING:
@@ -117,10 +117,12 @@ def checked(value: float, *fields: Field) -> float:
     found = [(n, bad.index, bad.field) for n, f in enumerate(fields) if (bad := first_bad(f))]
     comm, first = fields[0].subdomain.comm, min(found, default=None)
     told = [one for one in comm.allgather(first) if one]
-    if not told:
-        raise NumericalError(f"a sum over {' and '.join(f.name for f in fields)} is too large for a double")
-    _, (z, y, x), name = min(told)
-    raise NumericalError(f"{name} is not finite at cell z = {z}, y = {y}, x = {x}")
+    text = f"a sum over {' and '.join(f.name for f in fields)} is too large for a double"
+    if told:
+        _, (z, y, x), name = min(told)
+        text = f"{name} is not finite at cell z = {z}, y = {y}, x = {x}"
+    agree(comm, NumericalError(text))
+    raise AssertionError
 
 
 def _largest(f: Field) -> float:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parsolve.domain.grid import slabs
+from parsolve.domain.grid import SLAB, slabs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,7 @@ def resampled(
     """
     values = np.empty(shape)
     axes = [_Axis(n, m, p, a) for n, m, p, a in zip(old.cells, new.cells, new.periodic, new.anti, strict=True)]
-    for first, extent in slabs(shape):
+    for first, extent in slabs(shape, max(1, min(SLAB, SLAB * new.size // old.size))):  # of the old cells that are read
         box = [(a + b, n) for a, b, n in zip(start, first, extent, strict=True)]
         needed = [axis.needed(*part) for axis, part in zip(axes, box, strict=True)]
         part = read(tuple(axis.inside(places) for axis, places in zip(axes, needed, strict=True))).astype(np.float64)
@@ -88,7 +88,8 @@ class _Axis:
             for part in range(1, parts):
                 total += values[part::parts]
             total /= parts
-            return total
+            pieces = values.reshape(count, parts, *values.shape[1:])
+            return np.clip(total, pieces.min(axis=1), pieces.max(axis=1), out=total)
         if self.new % self.old == 0:
             parts = self.new // self.old
             cells = np.arange(first, first + count)
@@ -99,8 +100,9 @@ class _Axis:
         lower = self._lower(first, count)
         weight = (self._centres(first, count) - lower).reshape(-1, *[1] * (values.ndim - 1))
         below = lower - lower[0]
-        between: Values = (1 - weight) * values[below] + weight * values[below + 1]
-        return between
+        one, other = values[below], values[below + 1]
+        between: Values = (1 - weight) * one + weight * other
+        return np.clip(between, np.minimum(one, other), np.maximum(one, other), out=between)
 
     def _slopes(self, values: Values) -> Values:
         """The limited slope of each cell but the outermost: at most twice the smaller difference, 0 at extrema."""

@@ -28,6 +28,11 @@ class History:
         """From now on."""
         self._shown = shown
 
+    def begin(self, step: int, time: float, dt: float) -> None:
+        """Remember where it begins, with this step."""
+        self.last = (step, time, dt)
+        self.changes.append(self.last)
+
     def start(self, total_time: float | None, total_steps: int | None, cells: int) -> None:
         """Tell what is ahead."""
         if self._shown is not None:

@@ -79,15 +79,19 @@ class Watch:
         due: when checkpoints are.
         signals: what the process was sent.
         deadline: when the run is to be over, as `monotonic` counts seconds; rank 0's is taken.
+        costs: seconds that a checkpoint may take, before the first one shows it.
 
     Attributes:
         reason: why the march is to stop, once it is.
         ready: whether all ranks were, at the last look.
     """
 
-    def __init__(self, comm: MPI.Intracomm, due: Due, signals: Signals, deadline: float = math.inf) -> None:
+    def __init__(
+        self, comm: MPI.Intracomm, due: Due, signals: Signals, deadline: float = math.inf, costs: float = 0.0
+    ) -> None:
         self._comm, self._due, self._signals, self._deadline = comm, due, signals, deadline
-        self._steps, self._next, self._costs, self.reason, self.ready = 1, 1, 0.0, "", True
+        self._steps, self._next, self._costs, self.reason, self.ready = 1, 1, costs, "", True
+        self._guessed = True
         self._looked = self._written = monotonic()
         self._last = START
 
@@ -113,10 +117,12 @@ class Watch:
         from mpi4py import MPI
 
         now = monotonic()
-        found = np.zeros(5)  # signal, not ready; rank 0's: whether time is over, a checkpoint is due, the next look
-        found[:2] = self._signals.received, not ready
+        found = np.zeros(
+            6
+        )  # signal, not ready; rank 0's: whether time is over, a checkpoint is due, the next look; costs
+        found[0], found[1], found[5] = self._signals.received, not ready, self._costs
         if self._comm.rank == 0:
-            found[2:] = self._decide(clock, now)
+            found[2:5] = self._decide(clock, now, ready)
         if self._comm.size > 1:
             self._comm.Allreduce(MPI.IN_PLACE, found, op=MPI.MAX)
         if clock.step >= self._next:
@@ -127,7 +133,8 @@ class Watch:
         elif found[2]:
             self.reason = "its time is nearly over"
         self.ready = not found[1]
-        return bool(self.reason or found[3] or self._is_kept(clock)) and not self.is_last(clock)
+        self._costs = found[5]
+        return bool(self.reason or (found[3] and self.ready) or self._is_kept(clock)) and not self.is_last(clock)
 
     def is_last(self, clock: Clock) -> bool:
         """Whether the last checkpoint is of this step."""
@@ -139,16 +146,18 @@ class Watch:
 
     def took(self, seconds: float) -> None:
         """A checkpoint takes so long."""
-        self._costs = max(self._costs, seconds)
+        self._costs = seconds if self._guessed else max(self._costs, seconds)
+        self._guessed = False
 
     def _is_kept(self, clock: Clock) -> bool:
         return bool(self._due.steps and clock.step % self._due.steps == 0)
 
-    def _decide(self, clock: Clock, now: float) -> tuple[bool, bool, int]:
+    def _decide(self, clock: Clock, now: float, ready: bool) -> tuple[bool, bool, int]:
         """Whether time is over, whether a checkpoint is due, and how many steps the next look is away."""
         length, due = now - self._looked, self._due
         steps = min(self._steps * SECONDS / max(length, 1e-6), MOST_LONGER * self._steps)
-        left = self._deadline - now - 2 * self._costs - 2 * max(SECONDS, length)
+        costs = self._costs * (2 if ready else 3)  # one that is under way is completed before
+        left = self._deadline - now - costs - 2 * max(SECONDS, length)
         timely = due.time is not None and clock.time // due.time > self._last.time // due.time
         slow = due.seconds is not None and now - self._written >= due.seconds
         return left < 0, timely or slow, max(1, int(steps))

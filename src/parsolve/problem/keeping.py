@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 
 HEARTBEAT = 2.0  # seconds between two writings of the status
+RATE = 1e8  # bytes a second at which a disk is believed to write before the first checkpoint
 
 
 class Stopped(ParsolveError):
@@ -82,7 +83,7 @@ class Keeper:
         self._job: Job | None = None
         self._held = self._last = Clock()  # of the checkpoint that was begun last, and of the one that is complete
         self._waited = 0.0  # seconds of the march, for the one that was begun last
-        self._watch = Watch(march.comm, due(problem.case), signals, deadline(problem.case))
+        self._watch = Watch(march.comm, due(problem.case), signals, deadline(problem.case), self._files.size / RATE)
 
     @property
     def event(self) -> Event:
@@ -114,12 +115,13 @@ class Keeper:
         self._tell(clock, "done")
 
     def fail(self) -> None:
-        """Say that the numbers went wrong; the checkpoints before stay."""
+        """Say that the numbers went wrong; the checkpoints before stay, one that was begun is completed."""
+        self.close()
         step, time, _ = self._march.history.last
         self._tell(Clock(step, time), "failed")
 
     def close(self) -> None:
-        """After an error of all ranks, complete a checkpoint that was begun before; collective."""
+        """However the march ended on all ranks, complete a checkpoint that was begun before; collective."""
         with suppress(ParsolveError):
             self._complete()
 
@@ -171,13 +173,15 @@ class Keeper:
 
     def _complete(self, stages: int | None = None) -> None:
         """Go on with a checkpoint that was begun, by so many stages or to its end."""
-        job = self._job
+        job, self._job = self._job, None
         while job is not None and not job.is_done and stages != 0:
             job.go_on()
             stages = stages and stages - 1
         if job is not None and job.is_done:
-            self._job, self._last = None, self._held
+            self._last = self._held
             self._watch.took(self._waited + job.seconds)
+        else:
+            self._job = job
 
 
 def resampled_values(since: Checkpoint, problem: Problem) -> Values:

@@ -110,7 +110,11 @@ def begin(problem: Problem, ranges: Ranges, rate: float | None = None, time: flo
     """
     error, end, depends = problem.case.error, duration(problem), problem.depends
     given = None if problem.case.time.dt == "auto" else float(problem.case.time.dt)
-    modes = analyse(problem, ranges, window(problem, time, end if given else end / WINDOWS))
+    modes = analyse(
+        problem,
+        ranges,
+        window(problem, time, max(0.0, end - time) if given else min(end / WINDOWS, max(0.0, end - time))),
+    )
     if rate is not None and not isfinite(rate):
         raise NumericalError(NOT_FINITE)
     certain, factor, resolving = not depends.state, 1.0, resolving_step(problem, ranges, end)

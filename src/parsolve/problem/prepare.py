@@ -131,6 +131,7 @@ class Prepared:
 
         shown = self.history
         shown.tells(progress if self.comm.rank == 0 else None)
+        shown.begin(clock.step, clock.time, control.dt)
         shown.start(problem.case.time.end, problem.case.time.steps, problem.grid.size)
         events = [Event(checks, look, marching=True), Event(frames, record), *more]
         with self.walls.blamed(self.comm):

@@ -180,7 +180,7 @@ class Checkpoints:
                 rename(partial, file)
                 is_named = True
                 _write_manifest(self._folder / f"{name}.json", {**more, **said})
-                self._prune()
+                self._prune(step)
 
         try:
             yield from writer.stages(partial, time, step, sub, arrays, writer.size, "a checkpoint", copy)
@@ -191,16 +191,36 @@ class Checkpoints:
                 with suppress(OSError):
                     partial.unlink(missing_ok=True)
 
-    def _prune(self) -> None:
-        """Remove older ones, the manifest first, so that what has one stays complete."""
-        for manifest in manifests(self._folder)[self._keep :]:
-            with suppress(OSError, StorageError):
-                if manifest.name in self._staying or read_manifest(manifest).stays:
+    def _prune(self, step: int) -> None:
+        """Remove those before a step that are not needed, the manifest first, so that what has one stays complete.
+
+        And values without a manifest, of checkpoints during which a run was killed.
+        """
+        with suppress(OSError, StorageError):
+            before = [path for path in manifests(self._folder) if _step_of(path) <= step]
+            for manifest in before[self._keep :]:
+                if manifest.name not in self._staying and not _stays(manifest):
+                    manifest.unlink()
+                    sync(self._folder)
+                    manifest.with_suffix(".h5").unlink(missing_ok=True)
+                else:
                     self._staying.add(manifest.name)
-                    continue
-                manifest.unlink()
-                sync(self._folder)
-                manifest.with_suffix(".h5").unlink(missing_ok=True)
+            for file in self._folder.glob("checkpoint-*.h5"):
+                if _step_of(file) < step and not file.with_suffix(".json").exists():
+                    file.unlink(missing_ok=True)
+
+
+def _step_of(path: Path) -> int:
+    """The step of the file of a checkpoint."""
+    return int(path.stem.rpartition("-")[2])
+
+
+def _stays(manifest: Path) -> bool:
+    """Whether a checkpoint stays for good; one that is damaged does not."""
+    try:
+        return read_manifest(manifest).stays
+    except StorageError:
+        return False
 
 
 def _write_manifest(path: Path, said: Mapping[str, Any]) -> None:
@@ -216,14 +236,19 @@ def _write_manifest(path: Path, said: Mapping[str, Any]) -> None:
 
 
 def manifests(folder: Path) -> list[Path]:
-    """Return the manifests of a folder, the newest first; of a manifest itself that alone."""
+    """Return the manifests of a folder, the newest first; of a manifest itself that alone.
+
+    Raises:
+        StorageError: the folder is there, and cannot be read.
+    """
     if MANIFEST.fullmatch(folder.name):
         return [folder]
-    try:
-        found = [path for path in folder.iterdir() if MANIFEST.fullmatch(path.name)]
-    except OSError:
-        return []
-    return sorted(found, key=lambda path: int(path.stem.rpartition("-")[2]), reverse=True)
+    with naming(folder, "look into it"):
+        try:
+            found = [path for path in folder.iterdir() if MANIFEST.fullmatch(path.name)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+    return sorted(found, key=_step_of, reverse=True)
 
 
 def find(comm: MPI.Comm, folder: Path) -> tuple[Checkpoint | None, list[str]]:

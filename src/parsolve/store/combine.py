@@ -43,11 +43,14 @@ def copy_frames(comm: MPI.Intracomm, path: Path, content: Content, frames: Seque
     with agreed(comm), naming(path, "copy the frames into it"), path.open("r+b", buffering=0) as target:
         for index, name in pieces[comm.rank :: comm.size]:
             part = _table(frames[index], content, content.steps[index : index + 1])
-            _refuse_damage(frames[index], part, name, content)
             with frames[index].open("rb", buffering=0) as source:
                 copy = partial(copy_bytes, source.fileno(), target.fileno())
                 copy(part.values[name], whole.values[name] + index * size, size)
                 copy(part.rows[name], whole.rows[name] + index * whole.row, whole.row)
+            at = {name: whole.values[name] + index * size}
+            rows = {name: whole.rows[name] + index * whole.row}
+            copied = replace(whole, values=at, rows=rows, steps=content.steps[index : index + 1])
+            _refuse_damage(frames[index], part, path, copied, content)
         os.fsync(target.fileno())
 
     def sealed() -> None:
@@ -57,18 +60,25 @@ def copy_frames(comm: MPI.Intracomm, path: Path, content: Content, frames: Seque
     on_root(comm, sealed)
 
 
-def _refuse_damage(frame: Path, table: Table, name: str, content: Content) -> None:
-    """Refuse a frame whose values of a field do not have the hashes that it says.
+def _refuse_damage(frame: Path, table: Table, path: Path, copied: Table, content: Content) -> None:
+    """Refuse a copy of a field whose values do not have the hashes that the frame says.
 
     Raises:
-        StorageError: they have not, or the frame cannot be read.
+        StorageError: they have not, of the frame or of the copy alone, or one cannot be read.
     """
     from mpi4py import MPI
 
-    only = replace(table, values={name: table.values[name]}, rows={name: table.rows[name]})
-    found = damages(MPI.COMM_SELF, frame, only, content.provenance.get("run", ""), is_all=False)
-    if found:
-        raise StorageError(f"{found[0]}; go on into another result with `restart -o`, or gather the frames before it")
+    run = content.provenance.get("run", "")
+    wrong = damages(MPI.COMM_SELF, path, copied, run, is_all=False)
+    if wrong:
+        only = replace(
+            table, values={n: table.values[n] for n in copied.values}, rows={n: table.rows[n] for n in copied.rows}
+        )
+        found = damages(MPI.COMM_SELF, frame, only, run, is_all=False)
+        advice = "go on into another result with `restart -o`, or gather the frames before it"
+        raise StorageError(
+            f"{found[0]}; {advice}" if found else f"{wrong[0]}, though the frame is whole: look at the disk"
+        )
 
 
 def _table(path: Path, content: Content, steps: Sequence[int]) -> Table:

@@ -97,6 +97,7 @@ class Recorder:
             for path in places.working.glob("*.h5"):
                 if FRAME.fullmatch(path.name) and int(path.stem) not in steps:
                     path.unlink()
+            _refuse_other(next((path for step in steps if (path := places.frame(step)).exists()), None), names)
             return [step for step in steps if not places.frame(step).exists()]
 
         missing = on_root(self._comm, left)
@@ -152,6 +153,19 @@ class Recorder:
         """Leave the complete frames and remove unfinished files; not collective, safe after any error."""
         if self._comm.rank == 0:
             discard_unfinished(self._places)
+
+
+def _refuse_other(frame: Path | None, names: Sequence[str]) -> None:
+    """Refuse to go on with a frame that lacks fields.
+
+    Raises:
+        StorageError: it does.
+    """
+    if frame is not None:
+        with open_result(frame) as held:
+            missing = [name for name in names if name not in held.fields]
+        if missing:
+            raise StorageError(f"{frame}: has no field '{missing[0]}'; give output.fields as before, or another -o")
 
 
 def _box(old: Result, name: str, step: int, sub: Subdomain) -> NDArray[Any]:

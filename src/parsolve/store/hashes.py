@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 BLOCK = 2 << 20  # bytes: a wrong one is a small part of a field, and a list of all is short
 Region = tuple[int, int]  # first byte, and how many
+Task = tuple[str, int, int, int]  # what it is of, its number, first byte, and how many
 
 
 def text_hash(text: str) -> str:
@@ -42,7 +43,7 @@ class Blocks:
 
     def __init__(self, comm: MPI.Comm, path: Path, regions: Mapping[str, Region], context: str) -> None:
         self._comm, self._path, self._context, self._names = comm, path, context, tuple(regions)
-        self._tasks = [(name, n, *block) for name, region in regions.items() for n, block in enumerate(_blocks(region))]
+        self._tasks = _tasks(regions)
 
     def read(self) -> list[str]:
         """Return the hashes of this rank's part; not collective.
@@ -51,7 +52,7 @@ class Blocks:
             StorageError: it cannot be read, or ends early.
         """
         first, last = (len(self._tasks) * rank // self._comm.size for rank in (self._comm.rank, self._comm.rank + 1))
-        return list(_read(self._path, self._tasks[first:last], self._context))
+        return list(read_hashes(self._path, self._tasks[first:last], self._context))
 
     def gather(self, own: list[str]) -> dict[str, list[str]]:
         """Return the hashes of all blocks of each region; collective."""
@@ -80,8 +81,11 @@ def hashes_here(path: Path, regions: Mapping[str, Region], context: str) -> list
     Raises:
         StorageError: it cannot be read, or ends early.
     """
-    tasks = [(name, n, *block) for name, region in regions.items() for n, block in enumerate(_blocks(region))]
-    return list(_read(path, tasks, context))
+    return list(read_hashes(path, _tasks(regions), context))
+
+
+def _tasks(regions: Mapping[str, Region]) -> list[Task]:
+    return [(name, n, *block) for name, region in regions.items() for n, block in enumerate(_blocks(region))]
 
 
 def damage_of(what: str, region: Region, said: Sequence[str], found: Sequence[str]) -> str:
@@ -100,16 +104,33 @@ def _blocks(region: Region) -> Iterator[Region]:
         yield start + at, min(BLOCK, size - at)
 
 
-def _read(path: Path, tasks: list[tuple[str, int, int, int]], context: str) -> Iterator[str]:
-    buffer = memoryview(bytearray(max((size for *_, size in tasks), default=0)))
+def hash_of(task: Task, data: bytes | memoryview, context: str) -> str:
+    """Return the hash of the bytes of a task."""
+    digest = _begin(task, context)
+    digest.update(data)
+    return digest.hexdigest()
+
+
+def read_hashes(path: Path, tasks: Sequence[Task], context: str) -> Iterator[str]:
+    """Return the hashes of what stands in a file.
+
+    Raises:
+        StorageError: it cannot be read, or ends early.
+    """
+    buffer = memoryview(bytearray(min(BLOCK, max((size for *_, size in tasks), default=0))))
     with naming(path, "read it"), path.open("rb", buffering=0) as file:
-        for name, number, at, size in tasks:
+        for task in tasks:
+            digest, (_, _, at, size) = _begin(task, context), task
             done = 0
             while done < size:
-                count = os.preadv(file.fileno(), [buffer[done:size]], at + done)
+                count = os.preadv(file.fileno(), [buffer[: size - done]], at + done)
                 if not count:
                     raise OSError(errno.EIO, f"it ends at byte {at + done}, {size - done} bytes early")
+                digest.update(buffer[:count])
                 done += count
-            digest = xxhash.xxh3_128(f"{context}\0{name}\0{number}\0{size}\0".encode())
-            digest.update(buffer[:size])
             yield digest.hexdigest()
+
+
+def _begin(task: Task, context: str) -> xxhash.xxh3_128:
+    name, number, _, size = task
+    return xxhash.xxh3_128(f"{context}\0{name}\0{number}\0{size}\0".encode())

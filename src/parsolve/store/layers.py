@@ -50,6 +50,10 @@ class Layers:
         with agreed(comm):
             self._slab = np.empty(max(math.prod(plan.shape) for _, plan in self._rounds), dtype)
 
+    def empty(self) -> list[NDArray[Any]]:
+        """Return arrays into which the slabs of an array fit."""
+        return [np.empty(plan.shape, self._slab.dtype) for _, plan in self._rounds]
+
     def slabs(self, owned: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
         """Yield this rank's slabs of an array: the byte where each begins, and its values, which hold until the next.
 

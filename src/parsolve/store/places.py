@@ -62,13 +62,17 @@ def find_folder(path: Path, holds: Callable[[Path], object]) -> tuple[Path | Non
 
 
 def frames_in(folder: Path) -> list[Path]:
-    """Return the complete frames of a folder in order."""
-    try:
-        return sorted(
-            (path for path in folder.iterdir() if FRAME.fullmatch(path.name)), key=lambda path: int(path.stem)
-        )
-    except OSError:
-        return []
+    """Return the complete frames of a folder in order.
+
+    Raises:
+        StorageError: the folder is there, and cannot be read.
+    """
+    with naming(folder, "look into it"):
+        try:
+            found = [path for path in folder.iterdir() if FRAME.fullmatch(path.name)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+    return sorted(found, key=lambda path: int(path.stem))
 
 
 def partial_of(path: Path) -> Path:
@@ -171,12 +175,13 @@ def _refuse_existing(path: Path, frames: Path, force: bool, anew: bool, inputs: 
         if frames.is_symlink() or not frames.is_dir():
             raise StorageError(f"{frames}: is no directory of frames; remove it or use another -o")
         if not (force or anew):
-            count = sum(1 for file in frames.glob("*.h5"))
+            count = len(frames_in(frames))
             raise _Taken(
                 f"{frames}: {count} complete frames of a run that did not finish; "
                 f"go on with `parsolve restart {frames}`, replace them with --force, or use another -o"
             )
-        for file in frames.glob("*.h5"):
+    for folder in (frames, frames.with_name(frames.name + ".new")):
+        for file in folder.glob("*"):
             writing.refuse_inputs(file, inputs)
 
 
@@ -193,6 +198,8 @@ def publish(places: Places, keep_frames: bool, keep_checkpoints: bool) -> None:
     aside = places.frames.with_name(places.frames.name + ".old")
     with naming(places.result, "replace it by the new result"):
         if keep_frames and places.working != places.frames and places.frames.exists():
+            places.result.unlink(missing_ok=True)  # an index would show the frames of the new run as its own
+            sync(places.result.parent)
             remove_checkpoints(aside)
             remove_frames(aside)
             places.frames.rename(aside)

@@ -70,11 +70,14 @@ class Result:
         Raises:
             StorageError: the file is damaged.
         """
-        path = Path(self.file.filename)
-        table = read_table(path, self.file, self.fields, self.steps.tolist())
+        path, text = Path(self.file.filename), "damaged, or changed since it was written; `parsolve verify` tells what"
+        try:
+            table = read_table(path, self.file, self.fields, self.steps.tolist())
+        except StorageError:
+            return f"{self.path}: {text}"  # as of fields that were renamed, added or packed
         if table is None or not doubts(path, table, self.provenance.get("run", ""), shown):
             return ""
-        return f"{self.path}: damaged, or changed since it was written; `parsolve verify` tells what"
+        return f"{self.path}: {text}"
 
     def units(self, name: str) -> str:
         """Return the unit of a field or an axis; empty if it has none."""

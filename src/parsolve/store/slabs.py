@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from parsolve.errors import ParsolveError, on_root
+from parsolve.errors import ParsolveError, StorageError, agreed, on_root
 from parsolve.store.files import naming, require_space, write_at
-from parsolve.store.hashes import Blocks
+from parsolve.store.hashes import Blocks, Task, hash_of, read_hashes
 from parsolve.store.integrity import Table, context_of, seal
 from parsolve.store.layers import Layers
 from parsolve.store.outline import Outline
@@ -86,10 +86,12 @@ class FrameWriter:
             self._layers = Layers(sub, self.content.dtype)
         pieces: Iterable[Piece] = self._pieces(self._layers, arrays)
         if copy:
+            with agreed(self._comm):
+                self._copies = self._copies or [a for _ in self.content.fields for a in self._layers.empty()]
             pieces = list(self._copied(pieces))
-        yield partial(self._write_pieces, path, pieces)
+        written = yield partial(self._write_pieces, path, pieces)
         blocks = Blocks(self._comm, path, self.regions, context_of(self.content.provenance.get("run", ""), step))
-        self.hashes = blocks.gather((yield blocks.read))
+        self.hashes = blocks.gather((yield partial(_read_back, path, written, blocks)))
 
         def sealed() -> None:
             if self._comm.rank == 0:
@@ -123,20 +125,20 @@ class FrameWriter:
     def _copied(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
         """Copies of them, in memory that is kept for the next time: new pages take longer than the copy."""
         for n, (name, at, values) in enumerate(pieces):
-            if n == len(self._copies):
-                self._copies.append(np.empty_like(values))
             np.copyto(self._copies[n], values)
             yield name, at, self._copies[n]
 
-    def _write_pieces(self, path: Path, pieces: Iterable[Piece]) -> None:
-        """Write this rank's part of a file and bring it to the disk; whatever fails, all pieces are taken.
+    def _write_pieces(self, path: Path, pieces: Iterable[Piece]) -> dict[Task, str]:
+        """Write this rank's part of a file, bring it to the disk, and return the hashes of what was to be written.
+
+        Whatever fails, all pieces are taken.
 
         Raises:
             StorageError, ResourceError: the disk failed or is full.
         """
         error: Exception | None = None
         where = f" on rank {self._comm.rank}, {socket.gethostname()}"
-        descriptor = -1
+        descriptor, hashes = -1, dict[Task, str]()
         try:
             with naming(path, f"open it{where} (do all nodes share this file system?)"):
                 descriptor = _open(path)
@@ -146,8 +148,11 @@ class FrameWriter:
             for name, at, values in pieces:
                 if values.size and error is None:
                     try:
+                        data = values.data.cast("B")
                         with naming(path, f"write field '{name}'{where}"):
-                            write_at(descriptor, values.data.cast("B"), at)
+                            write_at(descriptor, data, at)
+                        task = (name, 0, at, values.nbytes)
+                        hashes[task] = hash_of(task, data, "")
                     except ParsolveError as caught:
                         error = caught
             if error is None:
@@ -159,6 +164,20 @@ class FrameWriter:
                     os.close(descriptor)
         if error is not None:
             raise error
+        return hashes
+
+
+def _read_back(path: Path, written: Mapping[Task, str], blocks: Blocks) -> list[str]:
+    """Return the hashes of this rank's blocks, once what it wrote stands in the file as it was in memory.
+
+    Raises:
+        StorageError: it does not, or cannot be read.
+    """
+    for task, digest in zip(written, read_hashes(path, list(written), ""), strict=True):
+        if digest != written[task]:
+            name, _, at, size = task
+            raise StorageError(f"{path}: '{name}' is not there as it was written, in bytes {at} to {at + size}")
+    return blocks.read()
 
 
 def _open(path: Path) -> int:
