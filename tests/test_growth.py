@@ -133,7 +133,7 @@ def test_runs_on_several_ranks_leave_nothing(
 
 
 def check(grown: dict[str, int]) -> None:
-    assert grown.pop("memory") < 2048
+    assert grown.pop("memory") < 4096  # kB: twice what the table of names of Python, which may grow meanwhile, takes
     assert grown.pop("mappings") <= 4
     assert grown.pop("communicators") <= 0
     assert set(grown.values()) == {0}, grown
