@@ -18,8 +18,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from faults.defects import DEFECTS
-from faults.play import CASE, RUN, SOLO, Tally, damage, played, prepare, scratch
+from faults.play import CASE, RUN, SOLO, Tally, damage, main, played, prepare, scratch
 
 from parsolve.store import checkpoint, hashes, integrity
 from parsolve.store.files import open_read
@@ -240,8 +239,4 @@ def play(stride: int) -> Tally:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 2:
-        DEFECTS[sys.argv[2]]()
-    tally = play(int(sys.argv[1]))
-    print(tally)
-    sys.exit(bool(tally.bad))
+    sys.exit(main(play))

@@ -27,8 +27,21 @@ from typing import TYPE_CHECKING, Any
 import h5py
 from faults.constructs import CONSTRUCTS
 from faults.corruption import values
-from faults.defects import DEFECTS
-from faults.play import AT_ONCE, CASE, RUN, SOLO, Tally, child, contents, played, prepare, program, scratch, spoken
+from faults.play import (
+    AT_ONCE,
+    CASE,
+    RUN,
+    SOLO,
+    Tally,
+    child,
+    contents,
+    main,
+    played,
+    prepare,
+    program,
+    scratch,
+    spoken,
+)
 
 from parsolve.store import checkpoint, look
 
@@ -306,9 +319,5 @@ def play(stride: int) -> Tally:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 2:
-        DEFECTS[sys.argv[2]]()
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    tally = play(int(sys.argv[1]))
-    print(tally)
-    sys.exit(bool(tally.bad))
+    sys.exit(main(play))

@@ -20,6 +20,7 @@ import mpi4py
 os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"  # a process with threads cannot fork either
 mpi4py.rc.initialize = False  # MPI starts in the child: a process that has started it cannot fork
 
+from faults.defects import DEFECTS  # noqa: E402
 from mpi4py import MPI  # noqa: E402
 
 import parsolve.__main__ as program  # noqa: E402
@@ -191,6 +192,15 @@ def damage(*paths: Path) -> list[str]:
         return verifying.verify(SOLO, paths).damaged
     finally:
         verifying.look = look
+
+
+def main(play: Callable[[int], Tally]) -> int:
+    """Play every so many cases, by the words of the program, with a defect if one is named; print the counts."""
+    if len(sys.argv) > 2:
+        DEFECTS[sys.argv[2]]()
+    tally = play(int(sys.argv[1]))
+    print(tally)
+    return bool(tally.bad)
 
 
 def spoken(text: str) -> bool:

@@ -20,8 +20,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from faults.defects import DEFECTS
-from faults.play import AT_ONCE, LATER, RUN, SOLO, Tally, child, prepare, program, scratch
+from faults.play import AT_ONCE, LATER, RUN, SOLO, Tally, child, main, prepare, program, scratch
 from faults.server import after, undisturbed
 
 from parsolve.store.checkpoint import find
@@ -233,8 +232,4 @@ def play(stride: int) -> Tally:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 2:
-        DEFECTS[sys.argv[2]]()
-    tally = play(int(sys.argv[1]))
-    print(tally)
-    sys.exit(bool(tally.bad))
+    sys.exit(main(play))

@@ -37,9 +37,9 @@ def changed(before: str, now: str, resample: bool = False) -> str | None:
 
     To ``resample``, the same problem is enough.
     """
-    free = (*FREE, *NUMERICS) if resample else FREE
+    others = (*FREE, *NUMERICS) if resample else FREE
     old, new = (flat(parse("case", text)) for text in (before, now))
     for key in sorted({*old, *new}):
-        if old.get(key) != new.get(key) and not any(f"{key}.".startswith(f"{key_of}.") for key_of in free):
+        if old.get(key) != new.get(key) and not any(f"{key}.".startswith(f"{free}.") for free in others):
             return key
     return None

@@ -117,9 +117,8 @@ class Watch:
         from mpi4py import MPI
 
         now = monotonic()
-        found = np.zeros(
-            6
-        )  # signal, not ready; rank 0's: whether time is over, a checkpoint is due, the next look; costs
+        # Signal, not ready; rank 0's: whether time is over, a checkpoint is due, steps to the next look; costs.
+        found = np.zeros(6)
         found[0], found[1], found[5] = self._signals.received, not ready, self._costs
         if self._comm.rank == 0:
             found[2:5] = self._decide(clock, now, ready)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING
 from parsolve.errors import StorageError, on_root
 from parsolve.store import claims, writing
 from parsolve.store.combine import copy_frames
-from parsolve.store.files import is_result, rename
-from parsolve.store.places import find_folder, frames_in, partial_of
+from parsolve.store.files import rename
+from parsolve.store.places import find_folder, frames_in, partial_of, refuse_taken
 from parsolve.store.result import content_of
 from parsolve.store.verify import verify
 
@@ -48,7 +47,12 @@ def gather(comm: MPI.Intracomm, run: Path, out: Path | None = None, force: bool 
     if folder is None:
         raise StorageError(f"{run}: no frames of a run; give its result or its folder of frames")
     result, frames = out or name, on_root(comm, lambda: frames_in(folder))
-    on_root(comm, lambda: _refuse_taken(result, force))
+
+    def refused() -> None:
+        writing.refuse_name(result)
+        refuse_taken(result, force)
+
+    on_root(comm, refused)
     report = verify(comm, frames)
     frames = [path for path in frames if str(path) in {*report.whole, *report.unknown}]
     if not frames:
@@ -58,7 +62,7 @@ def gather(comm: MPI.Intracomm, run: Path, out: Path | None = None, force: bool 
     def claimed() -> Claim:
         claim = claims.take(result)
         try:
-            _refuse_taken(result, force)
+            refuse_taken(result, force)
         except StorageError:
             claim.release()
             raise
@@ -74,15 +78,3 @@ def gather(comm: MPI.Intracomm, run: Path, out: Path | None = None, force: bool 
                 partial.unlink(missing_ok=True)
             claim.release()
     return Gathered(str(result), list(content.times), report.damaged)
-
-
-def _refuse_taken(path: Path, force: bool) -> None:
-    """Refuse the name of something that is there, but for a result that may be replaced."""
-    writing.refuse_name(path)
-    if not os.path.lexists(path):
-        return
-    writing.refuse_special(path)
-    if not force:
-        raise StorageError(f"{path}: exists already; use --force to replace it or another -o")
-    if not is_result(path):
-        raise StorageError(f"{path}: is no result of parsolve, so it is not replaced; use another -o")

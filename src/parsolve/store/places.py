@@ -112,10 +112,7 @@ def reopen(path: Path, working: Path) -> Places:
     Raises:
         StorageError: another run writes there, or its directory cannot be written.
     """
-    if os.path.lexists(path):
-        writing.refuse_special(path)
-        if not is_result(path):
-            raise StorageError(f"{path}: is no result of parsolve, so it is not replaced; use -o")
+    refuse_taken(path, force=True)
     frames, claim = path.with_name(path.name + ".frames"), claims.take(path)
     with suppress(OSError):
         for name in FAILED:
@@ -123,10 +120,20 @@ def reopen(path: Path, working: Path) -> Places:
     return Places(path, partial_of(path), frames, working, claim, True)
 
 
-def _refuse_taken(path: Path) -> None:
-    if os.path.lexists(path):
-        writing.refuse_special(path)
+def refuse_taken(path: Path, force: bool, inputs: Iterable[Path] = ()) -> None:
+    """Refuse the name of something that is there, but, to be replaced by force, a result that the run does not read.
+
+    Raises:
+        StorageError: it is there.
+    """
+    if not os.path.lexists(path):
+        return
+    writing.refuse_special(path)
+    if not force:
         raise _Taken(f"{path}: exists already; use --force to replace it or another -o")
+    writing.refuse_inputs(path, inputs)
+    if not is_result(path):
+        raise StorageError(f"{path}: is no result of parsolve, so it is not replaced; remove it or use another -o")
 
 
 class _Taken(StorageError):
@@ -136,7 +143,7 @@ class _Taken(StorageError):
 def _claim(path: Path, force: bool, anew: bool, inputs: Iterable[Path]) -> Places:
     frames = path.with_name(path.name + ".frames")
     if not force:
-        _refuse_taken(path)  # first of all, and without a trace
+        refuse_taken(path, force)  # first of all, and without a trace
     with ExitStack() as undo:
         claim = claims.take(path)
         undo.callback(claim.release)
@@ -164,13 +171,7 @@ def _refuse_existing(path: Path, frames: Path, force: bool, anew: bool, inputs: 
     Raises:
         StorageError: a result or frames without `force`; with it, what parsolve did not write, and what the run reads.
     """
-    if not force:
-        _refuse_taken(path)
-    elif os.path.lexists(path):
-        writing.refuse_special(path)
-        writing.refuse_inputs(path, inputs)
-        if not is_result(path):
-            raise StorageError(f"{path}: is no result of parsolve, so it is not replaced; remove it or use another -o")
+    refuse_taken(path, force, inputs)
     if os.path.lexists(frames):
         if frames.is_symlink() or not frames.is_dir():
             raise StorageError(f"{frames}: is no directory of frames; remove it or use another -o")
