@@ -12,7 +12,7 @@ import pytest
 
 from parsolve.case import Case
 from parsolve.domain.processes import factorizations
-from parsolve.errors import StorageError
+from parsolve.errors import CaseError, StorageError
 from parsolve.march.march import Event
 from parsolve.march.schedule import START, Clock, EverySteps
 from parsolve.march.tableaus import SCHEMES
@@ -235,3 +235,70 @@ def test_it_goes_on_on_any_ranks(
         for manifest in manifests(shared_tmp / "many.h5.frames"):
             checkpoint = read_manifest(manifest)
             assert solved(tables, solo, shared_tmp / "back.h5", since=checkpoint)["last"] == whole["last"]
+
+
+def test_it_does_not_go_on_with_frames_of_another_run(lab: Any, solo: MPI.Intracomm, tmp_path: Path) -> None:
+    """Nor with the result of another run of the same case; nothing of it is lost."""
+    tables = lab.case("heat", 16, time={"steps": 8}, output={"every_steps": 4}, checkpoint={"every_steps": 4})
+    kept = tables | {"output": {"every_steps": 4, "keep_frames": True}}
+    for name, case in (("a", kept), ("b", kept), ("c", tables), ("d", tables)):
+        run(Case.from_dict(case), solo, tmp_path / f"{name}.h5")
+    shutil.copy(tmp_path / "b.h5.frames/000000004.h5", tmp_path / "a.h5.frames")
+    shutil.copy(tmp_path / "d.h5", tmp_path / "c.h5")
+    for name, text in (("a", "not a frame of the same run"), ("c", "c.h5: is of another run than the checkpoint")):
+        found = look_for(solo, tmp_path / f"{name}.h5")
+        assert found is not None
+        before = (tmp_path / f"{name}.h5").read_bytes()
+        with pytest.raises(StorageError, match=text):
+            run(found.case(["time.steps=12"]), solo, found.result, since=found.since, reopen=found.reopen)
+        assert (tmp_path / f"{name}.h5").read_bytes() == before
+        assert manifests(tmp_path / f"{name}.h5.frames")[0] == found.since.manifest
+
+
+@pytest.mark.parametrize("key", ["fields", "initial"])
+def test_it_does_not_go_on_with_other_input_files(lab: Any, solo: MPI.Intracomm, tmp_path: Path, key: str) -> None:
+    np.save(tmp_path / "k.npy", 1 + np.arange(16.0))
+    rates = {"u": "div(k*grad(u))"} if key == "fields" else {"k": "laplace(k)"}
+    case = lab.case(rates, 16, time={"steps": 8}, checkpoint={"every_steps": 4})
+    case |= {key: {"k": {"file": str(tmp_path / "k.npy")}}}
+    run(Case.from_dict(case), solo, tmp_path / "a.h5")
+    found = look_for(solo, tmp_path / "a.h5")
+    assert found is not None
+
+    def longer() -> None:
+        run(found.case(["time.steps=12"]), solo, found.result, since=found.since, reopen=found.reopen)
+
+    np.save(tmp_path / "k.npy", 1 + np.arange(16.0)[::-1])
+    with pytest.raises(CaseError, match=r"k\.npy: is not as it was when the run of '.*' began"):
+        longer()
+    np.save(tmp_path / "k.npy", 1 + np.arange(16.0))
+    longer()
+    with open_result(tmp_path / "a.h5") as result:
+        assert result.steps[-1] == 12
+
+
+def test_force_does_not_remove_the_checkpoint_that_a_run_begins_from(
+    lab: Any, solo: MPI.Intracomm, tmp_path: Path
+) -> None:
+    tables = lab.case("heat", 16, time={"steps": 8}, checkpoint={"every_steps": 4})
+    run(Case.from_dict(tables), solo, tmp_path / "a.h5")
+    manifest = manifests(tmp_path / "a.h5.frames")[0]
+    before = {path.name: path.read_bytes() for path in manifest.parent.iterdir()}
+    found = look_for(solo, manifest, is_any=True)
+    assert found is not None
+    with pytest.raises(StorageError, match="is read here"):
+        run(found.case(["time.steps=12"]), solo, tmp_path / "a.h5", force=True, since=found.since)
+    assert {path.name: path.read_bytes() for path in manifest.parent.iterdir()} == before
+
+
+def test_fields_that_the_frames_lack_are_asked_for_before_the_march(
+    lab: Any, solo: MPI.Intracomm, tmp_path: Path
+) -> None:
+    some = {"every_steps": 4, "fields": ["u"], "keep_frames": True}
+    tables = lab.case("gray-scott", 14, 12, time={"steps": 8}, output=some, checkpoint={"every_steps": 4})
+    run(Case.from_dict(tables), solo, tmp_path / "a.h5")
+    found = look_for(solo, tmp_path / "a.h5")
+    assert found is not None
+    case = found.case(["time.steps=12", "output.fields=['u', 'v']"])
+    with pytest.raises(StorageError, match="has no field .v.; give output"):
+        run(case, solo, found.result, since=found.since, reopen=found.reopen)

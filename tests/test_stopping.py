@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from parsolve.march.watch import AGAIN
 from parsolve.store.checkpoint import manifests
 from parsolve.store.result import open_result
 from parsolve.store.status import read_status
@@ -20,15 +21,15 @@ from parsolve.store.status import read_status
 CASE = """
 equation = "gray-scott"
 [grid]
-x = { cells = 24, range = [0.0, 1.0], periodic = true }
-y = { cells = 20, range = [0.0, 1.0], periodic = true }
+x = { cells = 200, range = [0.0, 1.0], periodic = true }
+y = { cells = 160, range = [0.0, 1.0], periodic = true }
 [initial]
 u = "1 - 0.5*box(x, 0.4, 0.6)*box(y, 0.4, 0.6)"
 v = "0.25*box(x, 0.4, 0.6)*box(y, 0.4, 0.6) + 0.01*noise(seed=1)"
 [time]
-steps = 240000
+steps = 8000
 [output]
-every_steps = 60000
+every_steps = 2000
 [checkpoint]
 every = "0.1s"
 """
@@ -103,7 +104,7 @@ def test_a_signal_to_one_rank_stops_all_with_a_checkpoint(
     undisturbed: Path, tmp_path: Path, number: signal.Signals, ranks: int
 ) -> None:
     shutil.copy(undisturbed.parent / "a.toml", tmp_path)
-    out = f"{tmp_path.name}.h5"
+    out = f"{os.getpid()}-{tmp_path.name}.h5"  # of this worker alone
     process = marching(tmp_path, out, ranks=ranks)
     os.kill(ranks_of(out)[-1], number)
     _, told = process.communicate(timeout=10)
@@ -125,6 +126,7 @@ def test_a_second_signal_ends_at_once_and_the_checkpoint_stays(undisturbed: Path
     process = marching(tmp_path, "twice.h5")
     for _ in range(2):
         process.send_signal(signal.SIGTERM)
+        time.sleep(AGAIN)
     process.communicate(timeout=10)
     assert process.returncode in (75, -signal.SIGTERM)
     assert finished(tmp_path, "run", "a.toml", "-o", "twice.h5", "--resume").returncode == 0
@@ -146,7 +148,7 @@ def test_a_run_stops_before_its_time_is_over(undisturbed: Path, tmp_path: Path, 
 def test_whenever_it_is_killed_it_goes_on_to_the_same_result(undisturbed: Path, tmp_path: Path, ranks: int) -> None:
     shutil.copy(undisturbed.parent / "a.toml", tmp_path)
     draw, kills = random.Random(ranks), 0
-    out = f"{tmp_path.name}.h5"
+    out = f"{os.getpid()}-{tmp_path.name}.h5"  # of this worker alone
     for _ in range(8):
         process = subprocess.Popen(words("run", "a.toml", "-o", out, "--resume", ranks=ranks), cwd=tmp_path,
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)  # fmt: skip

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from parsolve.errors import NumericalError, ParsolveError, is_agreed, on_root, owning
 from parsolve.march.schedule import START, Clock
 from parsolve.march.watch import Signals
-from parsolve.problem.keeping import Keeper, Stopped, resampled_values
+from parsolve.problem.keeping import Keeper, Stopped, refuse_changed_inputs, resampled_values
 from parsolve.problem.layout import decide
 from parsolve.problem.pose import pose
 from parsolve.problem.postmortem import write_postmortem
@@ -59,7 +59,9 @@ def run(
     on_root(comm, lambda: look_at(case.files))  # damaged files must not end a rank
     problem = pose(case, comm)  # the case checked against its equation, the equation discretised
     layout = decide(problem, comm)  # process grid, ghosts, passes, threads, instruction set: the same for all ranks
-    known = provenance(case, comm)
+    known = provenance(case, comm, since.run if since is not None and reopen is not None else None)
+    if since is not None and not resample:
+        refuse_changed_inputs(since, known)
     inputs = [*case.files, *((since.manifest, since.file) if since is not None and reopen is None else ())]
     recorder = Recorder(
         comm, out or Path(f"{case.stem}.h5"), problem.grid, problem.recorded, problem.dtype, known,

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from parsolve.errors import CaseError, ResourceError, StorageError
-from parsolve.store import layers
+from parsolve.store import combine, layers
 from parsolve.store.frames import FieldInfo, Recorder
 from parsolve.store.result import open_result
 from parsolve.store.slabs import FrameWriter
@@ -331,3 +331,32 @@ def test_memory_is_bounded_by_a_slab(alone: Any, tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
     assert peak < grid.size * 8 / 4
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_what_is_gathered_from_a_damaged_frame_is_no_result(
+    alone: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_late: bool
+) -> None:
+    """Be it the frame, or its copy alone."""
+    recorder, grid = alone.recorder(tmp_path / "a.h5", alone.grid(5, 4)), alone.grid(5, 4)
+    for step in range(2):
+        recorder.write(step / 2, step, alone.fields(alone.domain(grid), step))
+    path = recorder.folder / "000000001.h5"
+    with open_result(path) as result:
+        at = int(result.file["u"].id.get_offset())
+    if is_late:
+        copy = combine.copy_bytes
+
+        def wrong(source: int, target: int, start: int, to: int, size: int) -> None:
+            copy(source, target, start, to, size)
+            os.pwrite(target, b"\1", to)
+
+        monkeypatch.setattr(combine, "copy_bytes", wrong)
+    else:
+        with path.open("r+b") as file:
+            file.seek(at)
+            file.write(b"\1")
+    with pytest.raises(StorageError, match="though the frame is whole" if is_late else r"000000001\.h5: 'u' at step 1"):
+        recorder.finish()
+    assert not (tmp_path / "a.h5").exists()
+    assert path.exists()

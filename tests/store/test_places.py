@@ -7,7 +7,8 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -16,9 +17,6 @@ import pytest
 from parsolve.errors import StorageError
 from parsolve.store.places import claim, discard_unfinished
 from parsolve.store.result import open_result
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 # A run whose values say which one it was; all begin at about the same time.
 RUN = """
@@ -158,3 +156,25 @@ def test_what_others_make_meanwhile_is_not_replaced(alone: Any, tmp_path: Path) 
     with suppress(StorageError):
         alone.recorder(path, grid)
     assert (tmp_path / "r.h5.frames/000000000.h5").exists()
+
+
+def test_an_index_that_is_replaced_never_shows_the_frames_of_the_new_run(
+    alone: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed at any rename, there is the old result, none, or the new one."""
+    path = tmp_path / "a.h5"
+    alone.result(path, 5, 4, keep_frames=True, names=("u",))
+    seen, renamed = [], Path.rename
+
+    def watched(self: Path, target: Path) -> Path:
+        done = renamed(self, target)
+        if path.exists():
+            with open_result(path) as result:
+                seen.append(result.fields)
+        return done
+
+    monkeypatch.setattr(Path, "rename", watched)
+    alone.result(path, 5, 4, keep_frames=True, force=True, names=("v",))
+    with open_result(path) as result:
+        assert result.fields == ("v",)
+    assert ("v",) not in seen[:-1]

@@ -141,3 +141,16 @@ def test_hashes_do_not_depend_on_ranks(lab: Any, comm: MPI.Intracomm, solo: MPI.
     comm.barrier()
     (text,) = verify(comm, [shared_tmp / "one.h5"]).damaged
     assert f"'u' at step 0 is damaged in bytes {at + BLOCK} to" in text if comm.rank == 0 else text
+
+
+def test_a_frame_of_another_run_is_missed(made: Path, lab: Any, solo: MPI.Intracomm) -> None:
+    """Of the same step of the same case: only the name of the run differs."""
+    case = lab.case({"u": "laplace(u)", "v": "dx(u) - v"}, 9, 8, time=TIME,
+                    output={"every_steps": 2, "keep_frames": True})  # fmt: skip
+    run(Case.from_dict(case), solo, made / "other.h5")
+    shutil.copy(made / "other.h5.frames/000000002.h5", made / "index.h5.frames")
+    for path in (made / "index.h5", made / "index.h5.frames"):
+        (text,) = verify(solo, [path]).damaged
+        assert text.endswith("000000002.h5: is of another run than the frames beside it")
+    with pytest.raises(StorageError, match="not a frame of the same run"), open_result(made / "index.h5.frames"):
+        pass

@@ -235,8 +235,12 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     @property
     def files(self) -> list[Path]:
         """The files that a run reads: the case's own, and those of its values."""
-        named = [value.file for value in self._given if value.array is None]
-        return [Path(name) for name in dict.fromkeys([self.origin.name, *named])]
+        return list(dict.fromkeys([Path(self.origin.name), *self.inputs]))
+
+    @property
+    def inputs(self) -> list[Path]:
+        """The files that its values are read from."""
+        return [Path(name) for name in dict.fromkeys(value.file for value in self._given if value.array is None)]
 
     @property
     def _given(self) -> list[FileValue]:

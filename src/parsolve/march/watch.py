@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 SECONDS = 0.5  # between two looks, as many steps as that are
+AGAIN = 0.5  # within which a signal that comes twice is one, as a launcher passes it on to ranks that have it
 MOST_LONGER = 4  # times as many steps to the next look as to this one
 
 
@@ -40,6 +41,7 @@ class Signals:
 
     def __init__(self) -> None:
         self.received = 0
+        self._when = -math.inf
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -56,7 +58,8 @@ class Signals:
     def _note(self, number: int, frame: FrameType | None) -> None:
         """Note the first; at the second do what was done before."""
         if not self.received:
-            self.received = number
+            self.received, self._when = number, monotonic()
+        if self.received == number and monotonic() < self._when + AGAIN:
             return
         signal.signal(number, self._before[number])
         os.kill(os.getpid(), number)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import socket
-import uuid
 from contextlib import suppress
 from time import monotonic
 from time import time as wall_time
@@ -19,7 +19,7 @@ from parsolve.case.march import text_of
 from parsolve.case.tables import parse
 from parsolve.domain.grid import Grid
 from parsolve.domain.resample import resampled
-from parsolve.errors import ParsolveError, agree, on_root
+from parsolve.errors import CaseError, ParsolveError, agree
 from parsolve.march.march import Event, check_finite
 from parsolve.march.schedule import Clock
 from parsolve.march.watch import Due, Signals, Watch
@@ -57,7 +57,7 @@ class Keeper:
     Args:
         march: what is kept.
         folder: where.
-        provenance: what their frames say of where they come from.
+        provenance: what their frames say of where they come from, also the "run" and hashes of its "inputs".
         frames: step and time of the frames so far.
         signals: what the process was sent.
         since: the checkpoint from which the march goes on.
@@ -73,12 +73,14 @@ class Keeper:
         infos = tuple(FieldInfo(name, name, "1") for name in march.arrays)
         content = Content(problem.grid, infos, problem.dtype, provenance, tuple(problem.dimensions))
         goes_on = since is not None and not resample
-        run = since.run if since and goes_on else on_root(march.comm, lambda: uuid.uuid4().hex)
         kept = problem.case.checkpoint
-        case = {"text": text_of(problem.case), "has_arrays": problem.case.has_arrays}
+        case = {
+            "text": text_of(problem.case), "has_arrays": problem.case.has_arrays,
+            "inputs": json.loads(provenance["inputs"]),
+        }  # fmt: skip
         keep, keep_every = (kept.keep, kept.keep_every or 0) if kept else (LEAST, 0)
         count = since.count if since and goes_on else 0
-        self._files = Checkpoints(march.comm, folder, content, case, run, keep, keep_every, count)
+        self._files = Checkpoints(march.comm, folder, content, case, keep, keep_every, count)
         self._since, self._goes_on, self._begun, self._told = since, goes_on, (Clock(), 0.0), -HEARTBEAT
         self._job: Job | None = None
         self._held = self._last = Clock()  # of the checkpoint that was begun last, and of the one that is complete
@@ -182,6 +184,20 @@ class Keeper:
             self._watch.took(self._waited + job.seconds)
         else:
             self._job = job
+
+
+def refuse_changed_inputs(since: Checkpoint, provenance: Mapping[str, str]) -> None:
+    """Refuse to go on with input files that are not as they were when the run began.
+
+    Raises:
+        CaseError: one is not.
+    """
+    for name, digest in json.loads(provenance["inputs"]).items():
+        if since.inputs.get(name) != digest:
+            raise CaseError(
+                f"{name}: is not as it was when the run of '{since.manifest}' began, so it cannot go on; put the file "
+                "back, or begin another run with the values of a result by [initial] from"
+            )
 
 
 def resampled_values(since: Checkpoint, problem: Problem) -> Values:

@@ -12,7 +12,7 @@ import json
 import math
 import re
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +20,6 @@ import numpy as np
 from parsolve.errors import StorageError, agreed, on_root
 from parsolve.store.files import naming, rename, sync
 from parsolve.store.hashes import block_hashes, damage_of, text_hash
-from parsolve.store.integrity import context_of
 from parsolve.store.slabs import FrameWriter
 from parsolve.store.stages import Job
 from parsolve.store.writing import write_whole
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from parsolve.store.layout import Content
     from parsolve.store.stages import Stages
 
-KIND, VERSION = "parsolve checkpoint", 1
+KIND, VERSION = "parsolve checkpoint", 2
 LEAST = 2  # complete checkpoints that are kept
 MANIFEST = re.compile(r"checkpoint-\d{9,}\.json")
 OURS = re.compile(r"\.?(status|failed)\.(json|h5)(\.[\d.]*partial)?|\.?checkpoint-\d{9,}\.(h5|json)(\.[\d.]*partial)?")
@@ -54,6 +53,7 @@ class Checkpoint:
     time: float
     case: str
     has_arrays: bool
+    inputs: dict[str, str]
     numbers: dict[str, Any]
     frames: tuple[tuple[int, float], ...]
     regions: dict[str, tuple[int, int]]
@@ -64,7 +64,7 @@ class Checkpoint:
     def damage(self, comm: MPI.Comm) -> str:
         """Return what is wrong with the file of values, or nothing; collective."""
         try:
-            found = block_hashes(comm, self.file, self.regions, context_of(self.run, self.step))
+            found = block_hashes(comm, self.file, self.regions, str(self.step))
         except StorageError as error:
             return str(error)
         for name, digests in self.hashes.items():
@@ -106,8 +106,7 @@ class Checkpoints:
         comm: all ranks of the run.
         folder: where they are.
         content: what their frames hold.
-        case: the resolved case: its "text", and whether it "has_arrays" that are not in it.
-        run: what no other run is called.
+        case: the resolved case: its "text", whether it "has_arrays" that are not in it, and hashes of its "inputs".
         keep: how many complete ones stay.
         keep_every: each so many-th of the run stays for good; 0: none.
         count: of checkpoints that the run has had.
@@ -119,13 +118,11 @@ class Checkpoints:
         folder: Path,
         content: Content,
         case: Mapping[str, Any],
-        run: str,
         keep: int = LEAST,
         keep_every: int = 0,
         count: int = 0,
     ) -> None:
-        self._comm, self._folder, self._case, self._run = comm, folder, dict(case), run
-        content = replace(content, provenance={**content.provenance, "run": run})
+        self._comm, self._folder, self._case, self._run = comm, folder, dict(case), content.provenance["run"]
         self._writer, self._keep = FrameWriter(comm, content), max(LEAST, keep)
         self._keep_every, self._count, self._staying = keep_every, count, set[str]()
 
@@ -286,8 +283,8 @@ def read_manifest(path: Path) -> Checkpoint:
         frames = tuple((int(step), float(time)) for step, time in said["frames"])
         return Checkpoint(
             path, path.with_suffix(".h5"), said["run"], int(said["step"]), float(said["time"]), said["case"]["text"],
-            bool(said["case"]["has_arrays"]), said["numbers"], frames, regions, said["hashes"],
-            int(said["count"]), bool(said["stays"]),
+            bool(said["case"]["has_arrays"]), dict(said["case"]["inputs"]), said["numbers"], frames, regions,
+            said["hashes"], int(said["count"]), bool(said["stays"]),
         )  # fmt: skip
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as caught:
         raise StorageError(f"{path}: damaged, or no manifest of a checkpoint ({caught})") from None

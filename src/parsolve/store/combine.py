@@ -50,7 +50,7 @@ def copy_frames(comm: MPI.Intracomm, path: Path, content: Content, frames: Seque
             at = {name: whole.values[name] + index * size}
             rows = {name: whole.rows[name] + index * whole.row}
             copied = replace(whole, values=at, rows=rows, steps=content.steps[index : index + 1])
-            _refuse_damage(frames[index], part, path, copied, content)
+            _refuse_damage(frames[index], part, path, copied)
         os.fsync(target.fileno())
 
     def sealed() -> None:
@@ -60,7 +60,7 @@ def copy_frames(comm: MPI.Intracomm, path: Path, content: Content, frames: Seque
     on_root(comm, sealed)
 
 
-def _refuse_damage(frame: Path, table: Table, path: Path, copied: Table, content: Content) -> None:
+def _refuse_damage(frame: Path, table: Table, path: Path, copied: Table) -> None:
     """Refuse a copy of a field whose values do not have the hashes that the frame says.
 
     Raises:
@@ -68,13 +68,12 @@ def _refuse_damage(frame: Path, table: Table, path: Path, copied: Table, content
     """
     from mpi4py import MPI
 
-    run = content.provenance.get("run", "")
-    wrong = damages(MPI.COMM_SELF, path, copied, run, is_all=False)
+    wrong = damages(MPI.COMM_SELF, path, copied, is_all=False)
     if wrong:
         only = replace(
             table, values={n: table.values[n] for n in copied.values}, rows={n: table.rows[n] for n in copied.rows}
         )
-        found = damages(MPI.COMM_SELF, frame, only, run, is_all=False)
+        found = damages(MPI.COMM_SELF, frame, only, is_all=False)
         advice = "go on into another result with `restart -o`, or gather the frames before it"
         raise StorageError(
             f"{found[0]}; {advice}" if found else f"{wrong[0]}, though the frame is whole: look at the disk"

@@ -13,7 +13,7 @@ from parsolve.store.combine import copy_frames, write_index
 from parsolve.store.files import rename
 from parsolve.store.layout import Content, FieldInfo, check_names
 from parsolve.store.places import FRAME, Places, claim, discard_unfinished, publish
-from parsolve.store.result import open_result
+from parsolve.store.result import content_of, open_result
 from parsolve.store.slabs import FrameWriter
 from parsolve.store.verify import verify
 
@@ -97,8 +97,10 @@ class Recorder:
             for path in places.working.glob("*.h5"):
                 if FRAME.fullmatch(path.name) and int(path.stem) not in steps:
                     path.unlink()
-            _refuse_other(next((path for step in steps if (path := places.frame(step)).exists()), None), names)
-            return [step for step in steps if not places.frame(step).exists()]
+            there = [step for step in steps if places.frame(step).exists()]
+            if there:
+                self._refuse_other(places.working, [places.frame(step) for step in there])
+            return [step for step in steps if step not in there]
 
         missing = on_root(self._comm, left)
         damaged = verify(self._comm, [places.result]).damaged if missing else []
@@ -107,6 +109,7 @@ class Recorder:
             if step in missing:
                 values: dict[str, NDArray[Any]] = {}
                 with agreed(self._comm), open_result(places.result) as old:
+                    self._refuse_run(places.result, old.provenance)
                     values = {name: _box(old, name, step, sub) for name in names}
                 self._writer.write(places.partial_frame(step), time, step, sub, values, self._writer.size, "a frame")
                 self._named(step)
@@ -139,6 +142,27 @@ class Recorder:
         on_root(self._comm, lambda: publish(places, self._keep_frames, self._keep_checkpoints))
         return places.result
 
+    def _refuse_other(self, folder: Path, frames: Sequence[Path]) -> None:
+        """Refuse to go on with frames of another run, or that lack fields.
+
+        Raises:
+            StorageError: they are, or do.
+        """
+        held = content_of(frames)
+        self._refuse_run(folder, held.provenance)
+        missing = {info.name for info in self._content.fields} - {info.name for info in held.fields}
+        if missing:
+            raise StorageError(f"{folder}: has no field '{min(missing)}'; give output.fields as before, or another -o")
+
+    def _refuse_run(self, path: Path, said: Mapping[str, str]) -> None:
+        """Refuse to go on with what another run wrote.
+
+        Raises:
+            StorageError: it did.
+        """
+        if said.get("run") != self._content.provenance.get("run"):
+            raise StorageError(f"{path}: is of another run than the checkpoint; move it away, or give another -o")
+
     def _named(self, step: int) -> None:
         """Give a frame its name; collective."""
         on_root(self._comm, lambda: rename(self._places.partial_frame(step), self._places.frame(step)))
@@ -153,19 +177,6 @@ class Recorder:
         """Leave the complete frames and remove unfinished files; not collective, safe after any error."""
         if self._comm.rank == 0:
             discard_unfinished(self._places)
-
-
-def _refuse_other(frame: Path | None, names: Sequence[str]) -> None:
-    """Refuse to go on with a frame that lacks fields.
-
-    Raises:
-        StorageError: it does.
-    """
-    if frame is not None:
-        with open_result(frame) as held:
-            missing = [name for name in names if name not in held.fields]
-        if missing:
-            raise StorageError(f"{frame}: has no field '{missing[0]}'; give output.fields as before, or another -o")
 
 
 def _box(old: Result, name: str, step: int, sub: Subdomain) -> NDArray[Any]:

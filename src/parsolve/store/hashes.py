@@ -38,7 +38,7 @@ class Blocks:
         comm: the ranks.
         path: of the file.
         regions: by name.
-        context: what the file is, such as its run and step.
+        context: what the file is, as its step.
     """
 
     def __init__(self, comm: MPI.Comm, path: Path, regions: Mapping[str, Region], context: str) -> None:

@@ -133,7 +133,7 @@ def read_table(path: Path, file: h5py.File, fields: Sequence[str], steps: Sequen
         raise StorageError(f"{path}: damaged: what it says of its own bytes cannot be read ({caught})") from None
 
 
-def damages(comm: MPI.Comm, path: Path, table: Table, context: str, is_all: bool = True) -> list[str]:
+def damages(comm: MPI.Comm, path: Path, table: Table, is_all: bool = True) -> list[str]:
     """What of a file is not as it was written, the fields of a table and, if that is all, the rest; collective.
 
     Raises:
@@ -151,7 +151,7 @@ def damages(comm: MPI.Comm, path: Path, table: Table, context: str, is_all: bool
         found.append(f"{path}: damaged beside the values: in names, coordinates, provenance or hashes")
     for n, step in enumerate(table.steps):
         regions = {name: (at + n * table.size, table.size) for name, at in table.values.items()}
-        hashes = block_hashes(comm, path, regions, context_of(context, step))
+        hashes = block_hashes(comm, path, regions, str(step))
         for name, digests in hashes.items():
             row = rows[name][n * table.row : (n + 1) * table.row]
             known = [row[i * BYTES : (i + 1) * BYTES].hex() for i in range(len(digests))]
@@ -160,7 +160,7 @@ def damages(comm: MPI.Comm, path: Path, table: Table, context: str, is_all: bool
     return found
 
 
-def doubts(path: Path, table: Table, context: str, shown: Sequence[tuple[str, int]]) -> bool:
+def doubts(path: Path, table: Table, shown: Sequence[tuple[str, int]]) -> bool:
     """Whether something of a file is not as it was written, of the values only some fields at some times; for one rank.
 
     Raises:
@@ -172,14 +172,9 @@ def doubts(path: Path, table: Table, context: str, shown: Sequence[tuple[str, in
         for name, n in shown if table.values else ():
             region = {name: (table.values[name] + n * table.size, table.size)}
             said = os.pread(file.fileno(), table.row, table.rows[name] + n * table.row).hex()
-            if "".join(hashes_here(path, region, context_of(context, table.steps[n]))) != said:
+            if "".join(hashes_here(path, region, str(table.steps[n]))) != said:
                 return True
     return False
-
-
-def context_of(run: str, step: int) -> str:
-    """What the hashes of values are of, beside the field and the place."""
-    return f"{run} {step}"
 
 
 def content_hashes(file: h5py.File, fields: Sequence[str]) -> dict[str, str]:

@@ -5,15 +5,22 @@ from __future__ import annotations
 import json
 import platform
 import sys
+import uuid
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 import h5py
 
+from parsolve.errors import on_root
 from parsolve.kernels.library import describe
+from parsolve.store.files import is_file
+from parsolve.store.hashes import block_hashes, text_hash
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
     from mpi4py import MPI
 
     from parsolve.case import Case
@@ -21,8 +28,17 @@ if TYPE_CHECKING:
 PACKAGES = ("parsolve", "numpy", "scipy", "h5py", "mpi4py", "sympy")
 
 
-def provenance(case: Case, comm: MPI.Intracomm) -> dict[str, str]:
-    """Texts by name: resolved case, command line, versions, ranks, hosts, compiled library; collective."""
+def provenance(case: Case, comm: MPI.Intracomm, run: str | None = None) -> dict[str, str]:
+    """Texts by name: resolved case, its files, command line, versions, ranks, hosts, compiled library; collective.
+
+    Args:
+        case: what is solved.
+        comm: its ranks.
+        run: the name of the run that goes on; by default a new one that no other has.
+
+    Raises:
+        StorageError: a file cannot be read.
+    """
     from mpi4py import MPI
 
     hosts = sorted(set(comm.allgather(MPI.Get_processor_name())))
@@ -32,6 +48,8 @@ def provenance(case: Case, comm: MPI.Intracomm) -> dict[str, str]:
         "title": case.title,
         "parsolve": versions["parsolve"],
         "case": case.to_toml(),
+        "inputs": json.dumps({str(path.resolve()): digest for path, digest in _hashes(comm, case.inputs)}),
+        "run": run or on_root(comm, lambda: uuid.uuid4().hex),
         "command": " ".join(sys.argv),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": json.dumps(versions),
@@ -41,6 +59,14 @@ def provenance(case: Case, comm: MPI.Intracomm) -> dict[str, str]:
         "kernels": json.dumps(describe()),
     }
     return {name: _storable(text) for name, text in texts.items()}
+
+
+def _hashes(comm: MPI.Intracomm, paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+    """Each file that is there with a hash of all of it; collective."""
+    for path in paths:
+        size = on_root(comm, lambda path=path: path.stat().st_size if is_file(path) else None)  # type: ignore[misc]
+        if size is not None:
+            yield path, text_hash("".join(block_hashes(comm, path, {"": (0, size)}, "")[""]))
 
 
 def _storable(text: str) -> str:

@@ -75,7 +75,7 @@ class Result:
             table = read_table(path, self.file, self.fields, self.steps.tolist())
         except StorageError:
             return f"{self.path}: {text}"  # as of fields that were renamed, added or packed
-        if table is None or not doubts(path, table, self.provenance.get("run", ""), shown):
+        if table is None or not doubts(path, table, shown):
             return ""
         return f"{self.path}: {text}"
 
@@ -149,11 +149,23 @@ def content_of(frames: Sequence[Path]) -> Content:
                 times.append(float(file["time"][0]))
                 steps.append(int(file["step"][0]))
                 same = all(file[info.name].shape == (1, *first.grid.shape) for info in infos)
+                same &= _run(file) == first.provenance.get("run", "")
             except (KeyError, TypeError, ValueError, AttributeError, OSError, RuntimeError):
                 same = False
         if not same:
             raise StorageError(f"{frame}: not a frame of the same run as '{frames[0].name}'")
     return Content(first.grid, infos, dtype, first.provenance, dimensions, tuple(times), tuple(steps))
+
+
+def _run(file: h5py.File) -> str:
+    """Return the name of the run that wrote a file; empty if it does not say.
+
+    Raises:
+        KeyError, TypeError, ValueError, OSError, RuntimeError: it is damaged.
+    """
+    refuse_links(file, "provenance")
+    said = file["provenance"]
+    return str(said["run"].asstr()[()]) if "run" in said else ""
 
 
 def _describe(path: Path, file: h5py.File, is_scratch: bool = False) -> Result:

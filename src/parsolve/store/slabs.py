@@ -17,7 +17,7 @@ import numpy as np
 from parsolve.errors import ParsolveError, StorageError, agreed, on_root
 from parsolve.store.files import naming, require_space, write_at
 from parsolve.store.hashes import Blocks, Task, hash_of, read_hashes
-from parsolve.store.integrity import Table, context_of, seal
+from parsolve.store.integrity import Table, seal
 from parsolve.store.layers import Layers
 from parsolve.store.outline import Outline
 from parsolve.store.stages import Job
@@ -90,7 +90,7 @@ class FrameWriter:
                 self._copies = self._copies or [a for _ in self.content.fields for a in self._layers.empty()]
             pieces = list(self._copied(pieces))
         written = yield partial(self._write_pieces, path, pieces)
-        blocks = Blocks(self._comm, path, self.regions, context_of(self.content.provenance.get("run", ""), step))
+        blocks = Blocks(self._comm, path, self.regions, str(step))
         self.hashes = blocks.gather((yield partial(_read_back, path, written, blocks)))
 
         def sealed() -> None:

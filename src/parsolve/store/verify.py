@@ -38,10 +38,11 @@ def verify(comm: MPI.Comm, paths: Sequence[Path]) -> Report:
         StorageError: there is nothing of such a name, or nothing in a folder.
     """
     report = Report()
+    runs: dict[Path, str] = {}
     files = on_root(comm, lambda: [file for path in paths for file in _inside(path)])
     for path in files:
         try:
-            found = _damages(comm, path)
+            found = _damages(comm, path, runs)
         except StorageError as error:
             found = [str(error)]
         if found is None:
@@ -65,25 +66,32 @@ def _inside(path: Path) -> list[Path]:
     return [path]
 
 
-def _damages(comm: MPI.Comm, path: Path) -> list[str] | None:
-    """What is wrong with a file; None if it has no hashes; collective."""
+def _damages(comm: MPI.Comm, path: Path, runs: dict[Path, str]) -> list[str] | None:
+    """What is wrong with a file; None if it has no hashes; collective.
+
+    The frames of a folder and the index that shows them are to be of one run: the first one found is noted.
+    """
     if MANIFEST.fullmatch(path.name):
         checkpoint = on_root(comm, lambda: read_manifest(path))
         damage = checkpoint.damage(comm)
-        return _damages(comm, checkpoint.file) or ([damage] if damage else [])
+        return _damages(comm, checkpoint.file, runs) or ([damage] if damage else [])
 
-    def known() -> tuple[Table | None, str, list[str]]:
+    def known() -> tuple[Table | None, list[str]]:
         look(path)
         with open_result(path) as result:
+            run = result.provenance.get("run", "")
             steps, first = [int(step) for step in result.steps], result.file[result.fields[0]]
             if FRAME.fullmatch(path.name) and steps != [int(path.stem)]:
                 raise StorageError(f"{path}: damaged: is the frame of step {steps[0]}")
+            if FRAME.fullmatch(path.name) and runs.setdefault(path.parent.resolve(), run) != run:
+                raise StorageError(f"{path}: is of another run than the frames beside it")
             shown = {source.file_name for source in first.virtual_sources()} if first.is_virtual else set()
-            table = read_table(path, result.file, result.fields, steps)
-            return table, result.provenance.get("run", ""), sorted(shown)
+            for name in shown:
+                runs.setdefault((path.parent / name).parent.resolve(), run)
+            return read_table(path, result.file, result.fields, steps), sorted(shown)
 
-    table, run, shown = on_root(comm, known)
+    table, shown = on_root(comm, known)
     if table is None and not shown:
         return None
-    found = [] if table is None else damages(comm, path, table, run)
-    return found + [text for name in shown for text in _damages(comm, path.parent / name) or ()]
+    found = [] if table is None else damages(comm, path, table)
+    return found + [text for name in shown for text in _damages(comm, path.parent / name, runs) or ()]
