@@ -1,0 +1,1 @@
+"""Many runs, and runs on clusters: batch scripts, tasks on sub-communicators."""
