@@ -5,19 +5,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from parsolve.api import make_case, solve
     from parsolve.case import Case
+    from parsolve.ensemble.calls import task
+    from parsolve.ensemble.tasks import Executor
     from parsolve.errors import ParsolveError
     from parsolve.store.result import open_result
 
     __version__: str
 
-__all__ = ["Case", "ParsolveError", "__version__", "make_case", "open_result", "solve"]
+__all__ = ["Case", "Executor", "ParsolveError", "__version__", "make_case", "open_result", "solve", "task"]
 
 _HOMES = {
     "Case": "parsolve.case",
+    "Executor": "parsolve.ensemble.tasks",
     "ParsolveError": "parsolve.errors",
     "make_case": "parsolve.api",
     "open_result": "parsolve.store.result",
     "solve": "parsolve.api",
+    "task": "parsolve.ensemble.calls",
 }
 
 

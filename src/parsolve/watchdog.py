@@ -79,21 +79,29 @@ class Watchdog:
 
     def _end(self, seconds: float) -> None:
         """Tell where this rank is, let the others do so, and end all."""
-        with suppress(OSError, ValueError), Path(os.devnull).open("w") as nowhere:
-            faulthandler.dump_traceback_later(GRACE + APART * MOST + LAST, exit=True, file=os.dup(nowhere.fileno()))
         what = f"nothing went forward for {seconds:g} s (run.watchdog)"
-        told = f"parsolve: error: {self._name}: {what}, {self._place()}\n"
-        with suppress(OSError):
-            os.write(2, told.encode(errors="backslashreplace"))  # in one piece, without the lock of a stream
-        time.sleep(GRACE + APART * min(self._comm.rank, MOST))
-        self._comm.Abort(HUNG)  # the only call to MPI that is not of the thread which started it, and the last one
+        end_job(self._comm, f"{self._name}: {what}, {place(self._watched)}")
 
-    def _place(self) -> str:
-        """Return the call in which the thread that is watched is, and its stack."""
-        frame = sys._current_frames().get(self._watched)
-        stack = traceback.extract_stack(frame) if frame else []
-        if not stack:
-            return "as its thread is gone"
-        last = stack[-1]
-        lines = "".join(traceback.format_list(stack)).rstrip()
-        return f"it is in `{last.line}` of {last.name}:\n{lines}"
+
+def end_job(comm: MPI.Comm, told: str) -> None:
+    """Tell what stands still, let the other ranks do so, and end all with the exit code of what hung.
+
+    It may be called from a thread: the only call to MPI that is not of the thread which started it, and the last one.
+    """
+    with suppress(OSError, ValueError), Path(os.devnull).open("w") as nowhere:
+        faulthandler.dump_traceback_later(GRACE + APART * MOST + LAST, exit=True, file=os.dup(nowhere.fileno()))
+    with suppress(OSError):  # in one piece, without the lock of a stream
+        os.write(2, f"parsolve: error: {told}\n".encode(errors="backslashreplace"))
+    time.sleep(GRACE + APART * min(comm.rank, MOST))
+    comm.Abort(HUNG)
+
+
+def place(thread: int) -> str:
+    """Return the call in which a thread is, and its stack."""
+    frame = sys._current_frames().get(thread)
+    stack = traceback.extract_stack(frame) if frame else []
+    if not stack:
+        return "as its thread is gone"
+    last = stack[-1]
+    lines = "".join(traceback.format_list(stack)).rstrip()
+    return f"it is in `{last.line}` of {last.name}:\n{lines}"
