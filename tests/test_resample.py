@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from parsolve import make_case
 from parsolve.__main__ import main
 from parsolve.case import Case
-from parsolve.errors import CaseError
+from parsolve.errors import CaseError, NumericalError
 from parsolve.resume import look_for
 from parsolve.run import run
 from parsolve.store.result import open_result
@@ -145,3 +146,22 @@ def test_the_command_needs_a_place_of_its_own(
     with open_result(tmp_path / "on.h5") as result:
         assert result.grid.shape == (10, 24)
         assert result.times.tolist() == [0.1, 0.12]
+
+
+def test_initial_arrays_from_python_are_not_needed_but_others_are(solo: MPI.Intracomm, tmp_path: Path) -> None:
+    base = {"grid": {"x": {"cells": 8, "range": [0.0, 1.0]}}, "evolve": {"u": "k*dxx(u)"}, "time": TIME,
+            "checkpoint": KEPT}  # fmt: skip
+    ones, once = np.arange(8.0), {"parameters": {"k": 1.0}}
+    run(make_case(base, initial={"u": ones}, **once), solo, tmp_path / "half.h5")
+    _, values = resampled(solo, tmp_path, "time.end=0.4", "grid.x.cells=16")
+    assert values["u 0"].mean() == pytest.approx(3.5)
+    run(make_case(base, initial={"u": ones}, fields={"k": ones / 9}), solo, tmp_path / "half.h5", True)
+    with pytest.raises(CaseError, match="arrays given from Python"):
+        resampled(solo, tmp_path, "grid.x.cells=16")
+
+
+def test_values_that_the_precision_does_not_hold_are_told(lab: Any, solo: MPI.Intracomm, tmp_path: Path) -> None:
+    case = lab.case({"u": "-u"}, 4, time=TIME, checkpoint=KEPT) | {"initial": {"u": "1e300*x"}}
+    run(Case.from_dict(case), solo, tmp_path / "half.h5")
+    with pytest.raises(NumericalError, match=r"check \[initial\] and run\.precision"):
+        resampled(solo, tmp_path, "run.precision=float32", "time.end=0.4")

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from parsolve.case import Case
-from parsolve.case.march import NUMERICS, changed, text_of
+from parsolve.case.march import NUMERICS, changed, is_array, text_of
 from parsolve.case.origin import Origin
-from parsolve.case.tables import override, parse
+from parsolve.case.tables import flat, override, parse
 from parsolve.errors import CaseError, StorageError, on_root
 from parsolve.store.checkpoint import MANIFEST, Checkpoint, find, manifests
 from parsolve.store.places import find_folder, reopen
@@ -36,13 +36,16 @@ class Found:
         Raises:
             CaseError: an override is wrong, or the case is not wholly in the checkpoint.
         """
-        if self.since.has_arrays:
+        name = str(self.since.manifest)
+        data = parse(name, self.since.case)
+        for field, value in data.get("initial", {}).items():
+            if resample and is_array(value):  # not needed: it begins with the values of the checkpoint
+                data["initial"][field] = {"file": str(self.since.file.absolute()), "dataset": field}
+        if self.since.has_arrays and any(map(is_array, flat(data).values())):
             raise CaseError(
                 f"{self.since.manifest}: its case has arrays given from Python, which are not in it; go on from Python "
                 "with solve(case, out, resume=True)"
             )
-        name = str(self.since.manifest)
-        data = parse(name, self.since.case)
         keys = [override(data, text) for text in overrides]
         case = Case.from_dict(data, Origin(name, self.since.case, tuple(keys)))
         self.check(case, resample)

@@ -331,3 +331,10 @@ def test_sums_and_extrema_are_the_same_on_every_process_grid(comm: MPI.Intracomm
         abs(values).max(),
     )
     assert set(comm.allreduce(found)) == {expected}
+
+
+@pytest.mark.parametrize("values", [[0.0, 0.0], [0.0, -0.0], [-0.0, 0.0], [-0.0, -0.0]])
+def test_there_is_one_zero(values: list[float]) -> None:
+    """Which of two is found depends on the split."""
+    f = holding(values)
+    assert not np.signbit([*extrema(f), norm(f, math.inf), norm(f), mean(f)]).any()

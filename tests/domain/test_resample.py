@@ -76,3 +76,19 @@ def test_a_box_has_the_bits_of_the_whole(cells: tuple[int, int], periodic: Any) 
         part = resampled(lambda p: old[None][np.ix_(*p)], grid(10, 14, periodic=periodic), new, start, shape)  # type: ignore[arg-type]
         box = tuple(slice(a, a + n) for a, n in zip(start[1:], shape[1:], strict=True))
         assert np.array_equal(part[0], whole[box])
+
+
+@pytest.mark.parametrize("scale", [1e308, 1e-300, 1e-170])
+@pytest.mark.parametrize("cells", [2, 4, 8, 24, 7])
+def test_the_size_of_numbers_does_not_matter(cells: int, scale: float) -> None:
+    """Neither sums of parts nor products of differences leave the doubles."""
+    old = np.array([-1.5, 0.0, 1.5, 1.6, 1.0, 1.5, 1.2, 1.7])
+    found, plain = on(old * scale, grid(cells)), on(old, grid(cells))
+    assert np.isfinite(found).all()
+    assert np.allclose(found / scale, plain, rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize("cells", [2, 3, 4, 8])
+def test_there_is_one_zero(cells: int) -> None:
+    """Which of two is the smaller one depends on how many there are."""
+    assert not np.signbit(on(np.array([-0.0, 0.0, -0.0, -0.0]), grid(cells))).any()

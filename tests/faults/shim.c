@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -59,7 +60,8 @@ static const char *name_of(int fd)
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     const ssize_t n = syscall(SYS_readlinkat, AT_FDCWD, link, path, sizeof path - 2);
     path[n < 0 ? 0 : n] = 0;
-    if (n > 0 && n == (ssize_t)strlen(folder) - 1) strcat(path, "/"); /* the folder itself */
+    struct stat found;
+    if (n > 0 && !fstat(fd, &found) && S_ISDIR(found.st_mode)) strcat(path, "/");
     return path;
 }
 

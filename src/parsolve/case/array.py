@@ -5,6 +5,8 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Any
 
+ARRAY = "array of shape"  # begins the description of one
+
 
 class Array:
     """A NumPy array that nobody changes; arrays are equal where shape, type and bytes are."""
@@ -12,7 +14,7 @@ class Array:
     def __init__(self, values: Any) -> None:
         self.values = values
         digest = sha256(values.tobytes()).hexdigest()
-        self.description = f"array of shape {values.shape}, {values.dtype} (sha256 {digest})"
+        self.description = f"{ARRAY} {values.shape}, {values.dtype} (sha256 {digest})"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Array) and other.description == self.description

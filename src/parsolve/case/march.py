@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import tomli_w
 
+from parsolve.case.array import ARRAY
 from parsolve.case.tables import anchor_files, flat, parse
 
 if TYPE_CHECKING:
@@ -32,6 +33,11 @@ def text_of(case: Case) -> str:
     return text
 
 
+def is_array(value: object) -> bool:
+    """Whether a value of a case's tables describes an array given from Python."""
+    return isinstance(value, dict) and str(value.get("file")).startswith(ARRAY)
+
+
 def changed(before: str, now: str, resample: bool = False) -> str | None:
     """The first key by which two cases, as ``text_of`` gives them, do not have the same march; None if they have.
 
@@ -40,6 +46,7 @@ def changed(before: str, now: str, resample: bool = False) -> str | None:
     others = (*FREE, *NUMERICS) if resample else FREE
     old, new = (flat(parse("case", text)) for text in (before, now))
     for key in sorted({*old, *new}):
-        if old.get(key) != new.get(key) and not any(f"{key}.".startswith(f"{free}.") for free in others):
+        dropped = resample and key.startswith("initial.") and is_array(old.get(key))
+        if old.get(key) != new.get(key) and not dropped and not any(f"{key}.".startswith(f"{f}.") for f in others):
             return key
     return None

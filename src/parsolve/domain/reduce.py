@@ -51,7 +51,7 @@ def extrema(f: Field) -> tuple[float, float]:
     local = local_extrema(f)
     both = np.array([-local.minimum, local.maximum])
     f.subdomain.comm.Allreduce(MPI.IN_PLACE, both, op=MPI.MAX)
-    return -float(both[0]), float(both[1])
+    return 0.0 - float(both[0]), 0.0 + float(both[1])  # no -0.0: which zero is found depends on the split
 
 
 def magnitude(f: Field) -> float:
@@ -130,7 +130,7 @@ def _largest(f: Field) -> float:
     from mpi4py import MPI
 
     local = local_extrema(f)
-    both = np.array([max(-local.minimum, local.maximum), float(local.bad[0] < f.subdomain.shape[0])])
+    both = np.array([max(abs(local.minimum), abs(local.maximum)), float(local.bad[0] < f.subdomain.shape[0])])
     f.subdomain.comm.Allreduce(MPI.IN_PLACE, both, op=MPI.MAX)
     return math.nan if both[1] else float(both[0])
 

@@ -46,7 +46,7 @@ def resampled(
         for d, axis in enumerate(axes):
             signs = axis.signs(needed[d]).reshape([-1 if e == d else 1 for e in range(3)])
             part = np.moveaxis(axis(np.moveaxis(part * signs, d, 0), *box[d]), 0, d)
-        values[tuple(slice(a, a + n) for a, n in zip(first, extent, strict=True))] = part
+        values[tuple(slice(a, a + n) for a, n in zip(first, extent, strict=True))] = part + 0.0  # no -0.0
     return values
 
 
@@ -84,10 +84,11 @@ class _Axis:
             return values
         if self.old % self.new == 0:
             parts = self.old // self.new
-            total: Values = values[::parts].copy()  # in this order for any box
+            scale = 0.5 ** (parts - 1).bit_length()  # exact, and no sum of parts is beyond all doubles
+            total: Values = values[::parts] * scale  # in this order for any box
             for part in range(1, parts):
-                total += values[part::parts]
-            total /= parts
+                total += values[part::parts] * scale
+            total /= parts * scale
             pieces = values.reshape(count, parts, *values.shape[1:])
             return np.clip(total, pieces.min(axis=1), pieces.max(axis=1), out=total)
         if self.new % self.old == 0:
@@ -95,7 +96,7 @@ class _Axis:
             cells = np.arange(first, first + count)
             place = cells // parts - first // parts + 1
             offset = ((cells % parts + 0.5) / parts - 0.5).reshape(-1, *[1] * (values.ndim - 1))
-            lines: Values = values[place] + offset * self._slopes(values)[place]
+            lines: Values = values[place] + 4 * offset * self._slopes(values / 4)[place]  # no difference overflows
             return lines
         lower = self._lower(first, count)
         weight = (self._centres(first, count) - lower).reshape(-1, *[1] * (values.ndim - 1))
@@ -110,7 +111,7 @@ class _Axis:
         left, right = difference[:-1], difference[1:]
         least = 2 * np.minimum(np.abs(left), np.abs(right))
         limited = np.sign(left) * np.minimum(least, np.abs(left + right) / 2)
-        slopes[1:-1] = np.where(left * right > 0, limited, 0.0)
+        slopes[1:-1] = np.where(np.sign(left) == np.sign(right), limited, 0.0)
         return slopes
 
     def _centres(self, first: int, count: int) -> Values:

@@ -115,9 +115,7 @@ def _message(bad: Bad, state: State, grid: Grid, clock: Clock, dt: float) -> str
     z, y, x = (i - s for i, s in zip(bad.index, start, strict=True))
     value = state[bad.field].owned[z, y, x]
     cell = ", ".join(f"{axis} = {bad.index[AXES.index(axis)]}" for axis in grid.names)
-    advice = (
-        f"try a smaller time.dt (it was {dt:.6g})"
-        if clock.step
-        else "the initial values are not finite: check [initial]"
-    )
+    advice = f"try a smaller time.dt (it was {dt:.6g})"
+    if not dt:  # it has not begun
+        advice = "the values that it begins with are not finite: check [initial] and run.precision"
     return f"{bad.field} is {value} at cell {cell}; step {clock.step}, t = {clock.time:.6g}, dt = {dt:.6g}; {advice}"
