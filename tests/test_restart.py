@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import tomli_w
 
 from parsolve.case import Case
 from parsolve.domain.processes import factorizations
@@ -302,3 +303,45 @@ def test_fields_that_the_frames_lack_are_asked_for_before_the_march(
     case = found.case(["time.steps=12", "output.fields=['u', 'v']"])
     with pytest.raises(StorageError, match=r"has no field 'v'; give"):
         run(case, solo, found.result, since=found.since, reopen=found.reopen)
+
+
+def test_the_way_on_is_told_where_something_is_missing(lab: Any, solo: MPI.Intracomm, tmp_path: Path) -> None:
+    np.save(tmp_path / "u.npy", np.arange(16.0))
+    tables = lab.case("heat", 16, time={"steps": 8}, output={"every_steps": 4}, checkpoint={"every_steps": 4})
+    tables |= {"initial": {"u": {"file": str(tmp_path / "u.npy")}}}
+    run(Case.from_dict(tables), solo, tmp_path / "a.h5")
+    found = look_for(solo, tmp_path / "a.h5")
+    assert found is not None
+
+    def longer() -> None:
+        run(found.case(["time.steps=12"]), solo, found.result, since=found.since, reopen=found.reopen)
+
+    (tmp_path / "a.h5").rename(tmp_path / "b.h5")
+    with pytest.raises(StorageError, match="is not there, and has frames of the run; put it back"):
+        longer()
+    (tmp_path / "b.h5").rename(tmp_path / "a.h5")
+    (tmp_path / "u.npy").rename(tmp_path / "v.npy")
+    with pytest.raises(CaseError, match=r"u\.npy: is not as it was .* put the file back"):
+        longer()
+    (tmp_path / "v.npy").rename(tmp_path / "u.npy")
+    longer()
+    for manifest in manifests(tmp_path / "a.h5.frames"):
+        manifest.write_text("null")
+    with pytest.raises(StorageError, match=r"no manifest of a checkpoint of this version; .*`gather .*a\.h5` makes"):
+        look_for(solo, tmp_path / "a.h5")
+
+
+def test_it_goes_on_from_any_directory_and_without_the_time_of_its_job(
+    lab: Any, solo: MPI.Intracomm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sub").mkdir()
+    np.save(tmp_path / "u.npy", np.arange(16.0))
+    tables = lab.case("heat", 16, time={"steps": 8}, checkpoint={"every_steps": 4}, run={"walltime": "1h"})
+    (tmp_path / "a.toml").write_text(tomli_w.dumps(tables | {"initial": {"u": {"file": "u.npy"}}}))
+    monkeypatch.chdir(tmp_path)
+    run(Case.load("a.toml"), solo, tmp_path / "a.h5")
+    monkeypatch.chdir(tmp_path / "sub")
+    found = look_for(solo, tmp_path / "a.h5")
+    assert found is not None
+    found.check(Case.load("../a.toml"))
+    assert found.case().run.walltime is None

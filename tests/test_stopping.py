@@ -98,8 +98,9 @@ def same(folder: Path, out: str, whole: Path) -> bool:
         return all(a.read(f, n).tobytes() == b.read(f, n).tobytes() for f in b.fields for n in range(len(b.times)))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
-@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize(
+    ("number", "ranks"), [(signal.SIGTERM, 1), (signal.SIGINT, 1), (signal.SIGUSR1, 1), (signal.SIGTERM, 2)]
+)
 def test_a_signal_to_one_rank_stops_all_with_a_checkpoint(
     undisturbed: Path, tmp_path: Path, number: signal.Signals, ranks: int
 ) -> None:
@@ -111,7 +112,8 @@ def test_a_signal_to_one_rank_stops_all_with_a_checkpoint(
     assert process.returncode == 75
     lines = [line for line in told.splitlines() if line.startswith("parsolve:")]
     assert len(lines) == 1
-    assert f"as {number.name} came; go on with `python -m parsolve restart {out}.frames`" in lines[0]
+    launcher = f"mpirun -n {ranks} " if ranks > 1 else ""
+    assert f"as {number.name} came; go on with `{launcher}python -m parsolve restart {out}`" in lines[0]
     said = read_status(tmp_path / out)
     assert (said.state, said.last_checkpoint) == ("stopped", said.at)
     assert not (tmp_path / out).exists()
@@ -166,3 +168,20 @@ def test_whenever_it_is_killed_it_goes_on_to_the_same_result(undisturbed: Path, 
     done = finished(tmp_path, "run", "a.toml", "-o", out, "--resume", ranks=ranks)
     assert done.returncode == 0, done.stderr
     assert same(tmp_path, out, undisturbed)
+
+
+def test_sigusr1_while_it_starts_is_not_lost(undisturbed: Path, tmp_path: Path) -> None:
+    """It stops after its first step, as a second signal would have it too."""
+    shutil.copy(undisturbed.parent / "a.toml", tmp_path)
+    out = tmp_path / "sp ace.h5"
+    process = subprocess.Popen(words("run", "a.toml", "-o", out.name), cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + SECONDS
+    while not (tmp_path / ".sp ace.h5.lock").exists() and not out.with_name("sp ace.h5.frames").exists():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+    process.send_signal(signal.SIGUSR1)
+    _, told = process.communicate(timeout=SECONDS)
+    assert process.returncode == 75
+    assert "go on with `python -m parsolve restart 'sp ace.h5'`" in told
+    assert finished(tmp_path, "restart", out.name).returncode == 0
+    assert same(tmp_path, out.name, undisturbed)

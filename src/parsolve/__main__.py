@@ -120,6 +120,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return the exit code, the same on all ranks; no error passes as a traceback."""
     world = World()
     signal.signal(signal.SIGTERM, _terminate)
+    # Who sends SIGUSR1 wants a checkpoint: it waits for the march. No thread may take it before, nor MPI, which has a
+    # use of its own for it.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     streams.guard()
     if not faulthandler.is_enabled():
         with suppress(OSError, ValueError):  # stderr may be no file
@@ -131,7 +134,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         words = sys.argv[1:] if argv is None else argv
         code = _guarded(world, lambda: run_command(words, world.open))
         # An error that only some ranks have has stopped them all before.
-        return _guarded(world, world.close) or code
+        code = _guarded(world, world.close) or code
+    if signal.SIGUSR1 not in signal.sigpending():  # one that has come too late ends nothing
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return code
 
 
 def _guarded(world: World, do: Callable[[], int | None]) -> int:

@@ -47,7 +47,7 @@ class Found:
                 "with solve(case, out, resume=True)"
             )
         keys = [override(data, text) for text in overrides]
-        case = Case.from_dict(data, Origin(name, self.since.case, tuple(keys)))
+        case = Case.from_dict(data, Origin(name, "", tuple(keys)))
         self.check(case, resample)
         return case
 
@@ -89,5 +89,6 @@ def look_for(comm: MPI.Intracomm, path: Path, is_any: bool = False) -> Found | N
         return None
     since, doubts = find(comm, folder)
     if since is None:
-        raise StorageError(f"{path}: no checkpoint is whole: {'; '.join(doubts)}")
+        advice = f"`gather {result}` makes a result of its frames; with --force in place of --resume a run begins anew"
+        raise StorageError(f"{path}: no checkpoint is whole: {'; '.join(doubts)}; {advice}")
     return Found(since, result, [f"{text}; an older checkpoint is taken" for text in doubts])

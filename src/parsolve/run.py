@@ -57,11 +57,11 @@ def run(
         ParsolveError: the same one on all ranks.
     """
     on_root(comm, lambda: look_at(case.files))  # damaged files must not end a rank
-    problem = pose(case, comm)  # the case checked against its equation, the equation discretised
-    layout = decide(problem, comm)  # process grid, ghosts, passes, threads, instruction set: the same for all ranks
     known = provenance(case, comm, since.run if since is not None and reopen is not None else None)
     if since is not None and not resample:
         refuse_changed_inputs(since, known)
+    problem = pose(case, comm)  # the case checked against its equation, the equation discretised
+    layout = decide(problem, comm)  # process grid, ghosts, passes, threads, instruction set: the same for all ranks
     inputs = [*case.files, *((since.manifest, since.file) if since is not None and reopen is None else ())]
     recorder = Recorder(
         comm, out or Path(f"{case.stem}.h5"), problem.grid, problem.recorded, problem.dtype, known,

@@ -70,3 +70,21 @@ def test_a_checkpoint_that_is_due_waits_until_the_one_before_is_written(solo: MP
     look.begun(Clock(3, 1.2))
     assert not look.look(Clock(4, 1.9))
     assert look.look(Clock(5, 2.0))
+
+
+def test_sigusr1_waits_for_those_who_note_it(others: list[int]) -> None:
+    """Before and after them, whatever MPI or Python would do with it."""
+    try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+        signal.raise_signal(signal.SIGUSR1)
+        assert others == []
+        with Signals() as signals:
+            assert (signals.received, others) == (signal.SIGUSR1, [])
+        signal.raise_signal(signal.SIGUSR1)
+        assert others == []
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
+    assert others == [signal.SIGUSR1]
+    with Signals():
+        pass
+    assert signal.SIGUSR1 not in signal.pthread_sigmask(signal.SIG_BLOCK, ())

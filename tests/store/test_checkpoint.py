@@ -11,7 +11,7 @@ import pytest
 
 from parsolve.errors import StorageError
 from parsolve.store import slabs
-from parsolve.store.checkpoint import Checkpoints, find, manifests, read_manifest
+from parsolve.store.checkpoint import Checkpoints, find, manifests, read_manifest, require_manifest
 from parsolve.store.layout import Content, FieldInfo
 
 if TYPE_CHECKING:
@@ -139,3 +139,25 @@ def test_damage_of_values_is_told_with_the_bytes(alone: Any, solo: MPI.Intracomm
     assert found is not None
     assert found.step == 1
     assert len(doubts) == 1
+
+
+@pytest.mark.parametrize("kind", ["json", "h5"])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_not_waited_for(
+    alone: Any, solo: MPI.Intracomm, tmp_path: Path, kind: str, make: Any
+) -> None:
+    Written(alone, tmp_path).at(1, 2)
+    path = tmp_path / f"checkpoint-000000002.{kind}"
+    path.unlink()
+    make(path)
+    found, doubts = find(solo, tmp_path)
+    assert found is not None
+    assert found.step == 1
+    assert path.name in doubts[0]
+
+
+def test_a_name_that_is_not_there_is_told_with_those_that_are(alone: Any, tmp_path: Path) -> None:
+    Written(alone, tmp_path).at(1, 12)
+    require_manifest(tmp_path / "checkpoint-000000012.json")
+    with pytest.raises(StorageError, match="no such checkpoint; there are those of the steps 1, 12"):
+        require_manifest(tmp_path / "checkpoint-000000003.json")

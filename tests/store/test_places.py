@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from parsolve.errors import StorageError
-from parsolve.store.places import claim, discard_unfinished
+from parsolve.store.places import claim, command, discard_unfinished, find_folder
 from parsolve.store.result import open_result
 
 # A run whose values say which one it was; all begin at about the same time.
@@ -178,3 +178,31 @@ def test_an_index_that_is_replaced_never_shows_the_frames_of_the_new_run(
     with open_result(path) as result:
         assert result.fields == ("v",)
     assert ("v",) not in seen[:-1]
+
+
+@pytest.mark.parametrize(("path", "result"), [
+    (".", "here"), ("/", "/"), ("a.h5", "a.h5"), ("a.h5.frames", "a.h5"), ("link.h5", "a.h5"), ("link", "a.h5"),
+    ("b.h5.frames.new", "b.h5"),
+])  # fmt: skip
+def test_a_run_is_found_by_any_of_its_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, result: str
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    for name in ("a.h5.frames", "b.h5.frames.new"):
+        (here / name).mkdir()
+    (here / "a.h5").touch()
+    (here / "link.h5").symlink_to("a.h5")
+    (here / "link").symlink_to("a.h5.frames")
+    folder, found = find_folder(Path(path), Path.is_dir)
+    assert found.name == result.strip("/")
+    assert (folder is not None) == (result not in ("here", "/"))
+
+
+@pytest.mark.parametrize(("ranks", "path", "text"), [
+    (1, "a.h5", "python -m parsolve restart a.h5"), (4, "a b", "mpirun -n 4 python -m parsolve restart 'a b'"),
+    (1, "-x", "python -m parsolve restart ./-x"), (1, "$(a)", "python -m parsolve restart '$(a)'"),
+])  # fmt: skip
+def test_a_command_can_be_pasted(ranks: int, path: str, text: str) -> None:
+    assert command(ranks, "restart", Path(path)) == text

@@ -28,7 +28,8 @@ def text_of(case: Case) -> str:
     """The resolved case as TOML, arrays by their descriptions, files by whole paths if there are none."""
     tables = case.to_dict()
     if not case.has_arrays:
-        anchor_files(tables, Path.cwd())
+        anchor_files(tables, Path.cwd(), Path.resolve)
+    tables["run"].pop("walltime", None)  # of a job, not of the march
     text: str = tomli_w.dumps(tables)
     return text
 

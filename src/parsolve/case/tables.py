@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from parsolve.errors import CaseError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 DEFAULT_CASE = "gray-scott"
 LONGEST = 120  # letters of a key or a value in a message
@@ -173,11 +173,11 @@ def name_whole(data: dict[str, Any]) -> None:
         data["initial"] = initial | {WHOLE: {"file": initial[WHOLE]}}
 
 
-def anchor_files(data: dict[str, Any], folder: Path) -> None:
+def anchor_files(data: dict[str, Any], folder: Path, settle: Callable[[Path], Path] = Path) -> None:
     """Make the files named in a case relative to its own folder (those of `--set` are to the current one)."""
     name_whole(data)
     for key, value in data.items():
         if isinstance(value, dict):
-            anchor_files(value, folder)
+            anchor_files(value, folder, settle)
         elif key == "file" and isinstance(value, str):
-            data[key] = str(folder / value)
+            data[key] = str(settle(folder / value))

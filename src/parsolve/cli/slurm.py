@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -131,6 +129,9 @@ def _proposed(asked: Proposal) -> str:
 
 def _offered() -> list[str]:
     """The ways of srun to start ranks, as far as it says."""
+    import shutil
+    import subprocess
+
     found = shutil.which("srun")
     if not found:
         return []
@@ -143,6 +144,8 @@ def _offered() -> list[str]:
 
 def _library() -> str:
     """What the MPI library says that it is; empty if it cannot be asked."""
+    import subprocess
+
     done = subprocess.run([sys.executable, "-c", ASK_LIBRARY], capture_output=True, text=True, check=False)
     return done.stdout.strip()
 
@@ -153,6 +156,9 @@ def _sbatch(text: str, is_test: bool) -> int:
     Raises:
         SetupError: there is none, or it refuses.
     """
+    import shutil
+    import subprocess
+
     program = shutil.which("sbatch")
     if program is None:
         raise SetupError("no sbatch on PATH; print the script without --submit, and submit it where Slurm is")

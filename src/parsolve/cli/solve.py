@@ -108,8 +108,12 @@ def restart(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) ->
     comm = start_mpi()
 
     from parsolve.resume import look_for
+    from parsolve.store.checkpoint import MANIFEST, require_manifest
 
-    if args.output is None and (args.resample or args.run.suffix == ".json"):
+    is_manifest = bool(MANIFEST.fullmatch(args.run.name))
+    if is_manifest:
+        on_root(comm, lambda: require_manifest(args.run))
+    if args.output is None and (args.resample or is_manifest):
         why = "the frames of a result are on one grid" if args.resample else "the run has gone on since"
         raise CaseError(f"restart: give -o OTHER.h5, as {why}")
     found = look_for(comm, args.run, is_any=args.output is not None)

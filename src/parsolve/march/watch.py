@@ -35,22 +35,27 @@ MOST_LONGER = 4  # times as many steps to the next look as to this one
 class Signals:
     """Within it the signals that end a run are noted, a second one ends it as it would have done.
 
+    SIGUSR1 may have been blocked before, to wait for this, and is so again afterwards.
+
     Attributes:
         received: the first one, 0 if there was none.
     """
 
     def __init__(self) -> None:
         self.received = 0
-        self._when = -math.inf
+        self._when, self._held = -math.inf, False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number in CAUGHT:
                 self._before[number] = signal.signal(number, self._note) or signal.SIG_DFL
+            self._held = signal.SIGUSR1 in signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._held:
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}

@@ -26,6 +26,7 @@ from parsolve.march.watch import Due, Signals, Watch
 from parsolve.problem.times import end_of
 from parsolve.store.checkpoint import LEAST, Checkpoint, Checkpoints, number_of
 from parsolve.store.layout import Content, FieldInfo
+from parsolve.store.places import command, find_folder
 from parsolve.store.status import Status, write_status
 
 if TYPE_CHECKING:
@@ -100,7 +101,11 @@ class Keeper:
             end, case = end_of(self._march.problem), self._march.problem.case
             if end.step < clock.step or end.time < clock.time:
                 key = f"time.{'steps' if case.time.steps else 'end'}"
-                raise case.error(key, f"the checkpoint is at step {since.step}, t = {since.time:.6g} already")
+                raise case.error(
+                    key,
+                    f"the checkpoint is at step {since.step}, t = {since.time:.6g} already; "
+                    "give a later end, or --force without --resume to begin anew",
+                )
             if self._goes_on:
                 sub = next(iter(self._march.state.values())).subdomain
                 self._march.restore(since.numbers, lambda arrays: since.read(sub, arrays))
@@ -158,7 +163,8 @@ class Keeper:
         self._tell(clock, "stopped" if self._watch.reason else "running")
         if self._watch.reason:
             text = f"stopped at step {clock.step}, t = {clock.time:.6g}, as {self._watch.reason}"
-            error = Stopped(f"{text}; go on with `python -m parsolve restart {self._folder}`")
+            result = find_folder(self._folder, lambda _: True)[1]
+            error = Stopped(f"{text}; go on with `{command(self._march.comm.size, 'restart', result)}`")
             agree(self._march.comm, error)
 
     def _write(self, clock: Clock, wait: bool) -> None:
@@ -194,10 +200,16 @@ def refuse_changed_inputs(since: Checkpoint, provenance: Mapping[str, str]) -> N
     """
     for name, digest in json.loads(provenance["inputs"]).items():
         if since.inputs.get(name) != digest:
-            raise CaseError(
-                f"{name}: is not as it was when the run of '{since.manifest}' began, so it cannot go on; put the file "
-                "back, or begin another run with the values of a result by [initial] from"
-            )
+            raise _changed(name, since)
+    for name in since.inputs.keys() - json.loads(provenance["inputs"]).keys():
+        raise _changed(name, since)
+
+
+def _changed(name: str, since: Checkpoint) -> CaseError:
+    return CaseError(
+        f"{name}: is not as it was when the run of '{since.manifest}' began, so it cannot go on; put the file back, or "
+        "begin another run with the values of a result by [initial] from = 'OLD.h5'"
+    )
 
 
 def resampled_values(since: Checkpoint, problem: Problem) -> Values:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from parsolve.case import FileValue
 from parsolve.case.tables import WHOLE
 from parsolve.domain.grid import Grid
 from parsolve.equations.catalogue import CATALOGUE
@@ -21,6 +23,7 @@ from parsolve.problem.operators import refuse_overflow
 from parsolve.problem.problem import Problem
 from parsolve.problem.sides import refuse_singular, side_condition
 from parsolve.store.layout import RESERVED as STORED
+from parsolve.store.source import HDF5
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -148,6 +151,11 @@ def _check_initial(case: Case, equation: Equation) -> None:
     for name in case.initial:
         if name not in allowed and name != WHOLE:
             raise case.error(f"initial.{name}", f"{_named(equation)} has no such field", allowed)
+    whole = case.initial.get(WHOLE)
+    if isinstance(whole, FileValue) and Path(whole.file).suffix.lower() not in HDF5:
+        raise case.error(
+            f"initial.{WHOLE}", f"'{whole.file}' is no result: give its .h5 file (`gather` makes one of a run's frames)"
+        )
     for name in equation.fields:
         if case.initial_of(name)[1] is None:
             raise case.error(f"initial.{name}", "missing: give an expression, a number or { file = ... }")

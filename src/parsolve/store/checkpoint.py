@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from parsolve.errors import StorageError, agreed, on_root
-from parsolve.store.files import naming, rename, sync
+from parsolve.store.files import is_file, naming, rename, sync
 from parsolve.store.hashes import block_hashes, damage_of, text_hash
 from parsolve.store.slabs import FrameWriter
 from parsolve.store.stages import Job
@@ -248,6 +248,17 @@ def manifests(folder: Path) -> list[Path]:
     return sorted(found, key=_step_of, reverse=True)
 
 
+def require_manifest(path: Path) -> None:
+    """Refuse the name of a manifest that is not there.
+
+    Raises:
+        StorageError: with the steps of those that are.
+    """
+    if not is_file(path):
+        steps = ", ".join(str(_step_of(other)) for other in manifests(path.parent)[::-1])
+        raise StorageError(f"{path}: no such checkpoint; there are those of the steps {steps or '(none)'}")
+
+
 def find(comm: MPI.Comm, folder: Path) -> tuple[Checkpoint | None, list[str]]:
     """Return the newest checkpoint of a folder that is whole, and what is wrong with newer ones; collective."""
     doubts: list[str] = []
@@ -270,15 +281,17 @@ def read_manifest(path: Path) -> Checkpoint:
     Raises:
         StorageError: it cannot be read, or is damaged.
     """
+    if not is_file(path):  # to open a pipe would wait for ever
+        raise StorageError(f"{path}: no such file")
     with naming(path, "read it"), path.open("rb") as stream:
         data = stream.read(_MOST + 1)
     try:
         outer = json.loads(data)
         if len(data) > _MOST or text_hash(outer["text"]) != outer["hash"]:
-            raise ValueError("its hash is another")
+            raise ValueError
         said = json.loads(outer["text"])
         if said["kind"] != KIND or said["version"] != VERSION or said["file"] != path.with_suffix(".h5").name:
-            raise ValueError("it is of another version or place")
+            raise ValueError
         regions = {name: (int(a), int(n)) for name, (a, n) in said["regions"].items()}
         frames = tuple((int(step), float(time)) for step, time in said["frames"])
         return Checkpoint(
@@ -286,8 +299,8 @@ def read_manifest(path: Path) -> Checkpoint:
             bool(said["case"]["has_arrays"]), dict(said["case"]["inputs"]), said["numbers"], frames, regions,
             said["hashes"], int(said["count"]), bool(said["stays"]),
         )  # fmt: skip
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as caught:
-        raise StorageError(f"{path}: damaged, or no manifest of a checkpoint ({caught})") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise StorageError(f"{path}: damaged, or no manifest of a checkpoint of this version") from None
 
 
 def remove_checkpoints(folder: Path) -> None:

@@ -103,6 +103,9 @@ class Recorder:
             return [step for step in steps if step not in there]
 
         missing = on_root(self._comm, left)
+        gone = f"{places.result}: is not there, and has frames of the run; put it back, or give another -o to `restart`"
+        there = on_root(self._comm, lambda: not missing or places.result.exists())
+        agree(self._comm, None if there else StorageError(gone))
         damaged = verify(self._comm, [places.result]).damaged if missing else []
         agree(self._comm, StorageError(f"{damaged[0]}; its frames are needed to go on") if damaged else None)
         for step, time in frames:

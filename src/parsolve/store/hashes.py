@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+from io import FileIO
 from typing import TYPE_CHECKING
 
 import xxhash
@@ -118,7 +119,7 @@ def read_hashes(path: Path, tasks: Sequence[Task], context: str) -> Iterator[str
         StorageError: it cannot be read, or ends early.
     """
     buffer = memoryview(bytearray(min(BLOCK, max((size for *_, size in tasks), default=0))))
-    with naming(path, "read it"), path.open("rb", buffering=0) as file:
+    with naming(path, "read it"), _open(path) as file:
         for task in tasks:
             digest, (_, _, at, size) = _begin(task, context), task
             done = 0
@@ -129,6 +130,11 @@ def read_hashes(path: Path, tasks: Sequence[Task], context: str) -> Iterator[str
                 digest.update(buffer[:count])
                 done += count
             yield digest.hexdigest()
+
+
+def _open(path: Path) -> FileIO:
+    """Return a file that is open for reading; of a pipe nothing is waited for."""
+    return FileIO(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
 
 
 def _begin(task: Task, context: str) -> xxhash.xxh3_128:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -43,6 +44,13 @@ class Places:
         return self.working / f".{step:09d}.h5.partial"
 
 
+def command(ranks: int, verb: str, path: Path) -> str:
+    """Return the command of parsolve, on so many ranks, as a shell takes it."""
+    launcher = f"mpirun -n {ranks} " if ranks > 1 else ""
+    word = f"./{path}" if str(path).startswith("-") else str(path)
+    return f"{launcher}python -m parsolve {verb} {shlex.quote(word)}"
+
+
 def find_folder(path: Path, holds: Callable[[Path], object]) -> tuple[Path | None, Path]:
     """Return the folder of a run that holds something, if one does, and the name of the run's result.
 
@@ -50,7 +58,11 @@ def find_folder(path: Path, holds: Callable[[Path], object]) -> tuple[Path | Non
         path: the name of the result, or the folder.
         holds: what is in a folder, if anything.
     """
-    name = path.name or path.resolve().name
+    if path.is_symlink() or not path.name:
+        path = path.resolve()
+    name = path.name
+    if not name:  # the root
+        return None, path
     for suffix in FOLDERS:
         if name.endswith(suffix):
             return (path if holds(path) else None), path.with_name(name.removesuffix(suffix))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from parsolve.domain.grid import Grid
 
-_HDF5 = {".h5", ".hdf5", ".hdf", ".nc", ".nc4", ".vtkhdf"}
+HDF5 = {".h5", ".hdf5", ".hdf", ".nc", ".nc4", ".vtkhdf"}
 _TIFF = {".tif", ".tiff"}
 _IMAGES = {".png", *_TIFF}
 _PACKING = {"scale_factor": 1.0, "add_offset": 0.0}  # of netCDF, and what changes nothing
@@ -56,7 +56,7 @@ def read_block(
     kind = path.suffix.lower()
     box = tuple(slice(first, first + count) for first, count in zip(start, shape, strict=True))
     try:
-        if kind in _HDF5:
+        if kind in HDF5:
             values = _read_hdf5(path, dataset, grid, box, time)
         elif time is not None:
             raise CaseError(f"{path}: time = {time:g} is for results in HDF5; leave it out")
@@ -67,7 +67,7 @@ def read_block(
         elif kind in _IMAGES:
             values = _read_image(path, grid, box)
         else:
-            known = ", ".join(sorted(_HDF5 | _IMAGES | {".npy"}))
+            known = ", ".join(sorted(HDF5 | _IMAGES | {".npy"}))
             raise CaseError(f"{path}: cannot read '{kind or 'no suffix'}' files; known: {known}")
     except ParsolveError as caught:
         raise caught if isinstance(caught, CaseError | SetupError) else CaseError(str(caught)) from caught
@@ -104,7 +104,7 @@ def look_at(paths: Iterable[Path]) -> None:
         CaseError: a file is damaged.
     """
     try:
-        look(*(path for path in paths if path.suffix.lower() in _HDF5 and is_file(path)))
+        look(*(path for path in paths if path.suffix.lower() in HDF5 and is_file(path)))
     except StorageError as caught:
         raise CaseError(str(caught)) from caught
 

@@ -74,6 +74,7 @@ def read_status(run: Path) -> Status:
     Raises:
         StorageError: there is none, or it is damaged.
     """
+    run = run.resolve() if run.is_symlink() else run
     for folder in (run, *(run.with_name(run.name + suffix) for suffix in FOLDERS if run.name)):
         path = folder / NAME
         try:
