@@ -50,14 +50,14 @@ def task(ranks: int = 1, priority: float = 0) -> Callable[[F], F]:
     return decorate
 
 
-def wishes(fn: Callable[..., Any], ranks: int | None, priority: float | None, most: int) -> tuple[Wishes, bool]:
+def wishes(fn: Callable[..., Any], ranks: int | None, priority: float | None, most: int | None) -> tuple[Wishes, bool]:
     """Ranks and priority of a task, and whether the function is given a communicator.
 
     Args:
         fn: the function.
         ranks: what ``submit`` says; None: what `task` says, or 1.
         priority: likewise.
-        most: ranks that there are.
+        most: ranks that there are; None: that is looked at later.
 
     Raises:
         TaskError: not a function, not numbers, or there is no parameter ``comm``.
@@ -72,7 +72,7 @@ def wishes(fn: Callable[..., Any], ranks: int | None, priority: float | None, mo
         raise TaskError(f"{name(fn)}: ranks is a whole number >= 1, got {ranks!r}")
     if not isinstance(priority, int | float) or priority != priority:
         raise TaskError(f"{name(fn)}: priority is a number, got {priority!r}")
-    if ranks > most:
+    if most is not None and ranks > most:
         raise SetupError(
             f"{name(fn)}: a task of {ranks} ranks does not fit, as there are {most}: mpirun -n {ranks}, or fewer ranks"
         )

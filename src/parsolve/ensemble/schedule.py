@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import heapq
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from parsolve.ensemble import calls
 from parsolve.ensemble.groups import choose, reserve
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ ROW = 256  # tasks among which large ones go first
 BRIDGE = 0.01  # seconds of work that each rank has ahead at least
 OVERHEAD = 2e-5  # seconds that a task takes beside the function
 MOST = 2000  # tasks ahead
+NAMED = 3  # tasks of a rank that died
 SMOOTHING = 0.1  # of the mean time of a task
 
 
@@ -105,6 +108,15 @@ class Schedule:
         if task.ranks == 1:
             self._mean = seconds if self._mean is None else self._mean + SMOOTHING * (seconds - self._mean)
         return task, members
+
+    def describe(self, rank: int) -> str:
+        """What a rank has to do, for people; from any thread."""
+        with suppress(Exception):  # the main thread may be at it, and what is told is better than nothing
+            have = [task.call for task, members in list(self._running.values()) if rank in members]
+            some = [calls.label(*calls.unpack(call)) for call in have[:NAMED]]
+            more = f" and {len(have) - NAMED} more" if len(have) > NAMED else ""
+            return f" within task {', '.join(some)}{more}" if some else ""
+        return ""
 
     def assign(self, absent: Collection[int] = ()) -> Iterator[tuple[Task, Members]]:
         """Tasks that begin now, or soon, and their ranks.

@@ -18,8 +18,11 @@ from concurrent.futures import ALL_COMPLETED, Future
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from parsolve.domain import launch
 from parsolve.ensemble import calls, waiting
 from parsolve.ensemble.calls import TaskError
+from parsolve.ensemble.deaths import Deaths
+from parsolve.ensemble.engines import Pool, pool
 from parsolve.ensemble.groups import Groups, nodes
 from parsolve.ensemble.schedule import Schedule, Task
 from parsolve.ensemble.serving import SIGNAL, Answer, Bench, Clock, Order, Pause, place_of, serve
@@ -68,6 +71,28 @@ class Executor:
         self._given, self._timeout, self._grace = comm, timeout, grace
         self._state: int | None = None  # None: not entered, or left
 
+    @staticmethod
+    def of(where: Any = None, **options: Any) -> Executor | Pool:
+        """The executor for what is there: the same tasks on ranks, in a pool, on Dask's workers, or here.
+
+        Args:
+            where: a communicator, an executor of `concurrent.futures` (only tasks of one rank), a client of
+                `dask.distributed` (likewise), or None: this process alone.
+            options: those of this class, if the tasks are on ranks.
+
+        Raises:
+            TaskError: none of these.
+            SetupError: nothing is given, but a launcher started several processes.
+        """
+        from mpi4py import MPI
+
+        if where is None:
+            launched = launch.launched()
+            if launched is not None and launched[2] > 1:
+                raise SetupError(f"{launched[0]} started {launched[2]} processes: Executor.of(MPI.COMM_WORLD)")
+            return Executor(MPI.COMM_SELF, **options)
+        return Executor(where, **options) if isinstance(where, MPI.Intracomm) else pool(where, **options)
+
     def __enter__(self) -> Executor | None:
         """Return this on rank 0, and None on the others once it is over there."""
         is_main = threading.current_thread() is threading.main_thread()
@@ -82,6 +107,7 @@ class Executor:
         self._groups = Groups(self.comm)
         self._clock = Clock(self.comm, self._timeout, self._is_ticking if self.comm.rank == 0 else None)
         self._bench = Bench(self.comm, self._groups, self._clock, self._grace)
+        self._deaths = Deaths(self.comm, self._schedule.describe)
         if self.comm.rank == 0:
             self._open()
             return self
@@ -103,6 +129,7 @@ class Executor:
                 error.ranks = self.size  # type: ignore[attr-defined] # see errors.is_agreed
         self.work(lambda: not self._unsettled)
         self._state = HERE
+        self._deaths.stop()
         requests = [self.comm.isend(calls.pack_end(error), dest=rank) for rank in range(1, self.size)]
         for request in self._sent + requests:
             request.wait()
@@ -120,6 +147,7 @@ class Executor:
         self._state = BODY
         self._before = signal.signal(SIGNAL, self._tick)
         self._clock.start()
+        self._deaths.start()
 
     def _free(self) -> None:
         self._clock.stop()

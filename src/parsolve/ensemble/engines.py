@@ -1,0 +1,197 @@
+"""The same tasks without ranks: on the pools of `concurrent.futures` and on the workers of Dask."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent import futures
+from concurrent.futures import ALL_COMPLETED, Future
+from typing import TYPE_CHECKING, Any, Protocol
+
+from parsolve.ensemble import calls
+from parsolve.ensemble.calls import TaskError
+from parsolve.ensemble.waiting import results
+from parsolve.errors import SetupError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from types import TracebackType
+    from typing import Self
+
+
+class Inner(Protocol):
+    """What the future of a pool has, and that of Dask too."""
+
+    def add_done_callback(self, fn: Callable[[Any], object], /) -> object:
+        """Call a function when it has ended."""
+
+    def cancelled(self) -> bool:
+        """Whether it is cancelled."""
+
+    def exception(self) -> BaseException | None:
+        """Its error."""
+
+    def result(self) -> Any:
+        """Its value."""
+
+    def cancel(self) -> object:
+        """Cancel it if that can be."""
+
+
+class PoolFuture(Future[Any]):
+    """The result of a task in a pool: what comes back as bytes is the value or the error, as from a rank.
+
+    Args:
+        inner: the future of the pool.
+    """
+
+    def __init__(self, inner: Inner) -> None:
+        super().__init__()
+        self._inner = inner
+        inner.add_done_callback(self._take)
+
+    def cancel(self) -> bool:
+        """Cancel the task if it has not begun; return whether it is cancelled."""
+        if not self.done():
+            self._inner.cancel()
+        return self.cancelled()
+
+    def _take(self, inner: Inner) -> None:
+        if inner.cancelled():
+            super().cancel()
+            self.set_running_or_notify_cancel()
+            return
+        error = inner.exception()
+        if error is not None:
+            self.set_exception(error)
+            return
+        is_value, content = inner.result()
+        try:
+            value = calls.unpack_value(content) if is_value else calls.unpack_error(content, "")
+        except Exception as unexpected:
+            is_value, value = False, TaskError(f"the result cannot be unpacked here: {unexpected}")
+        if is_value:
+            self.set_result(value)
+        else:
+            self.set_exception(value)
+
+
+class Pool:
+    """Runs tasks of one rank in a pool, which is not ended with the block: who made it ends it.
+
+    Args:
+        submit: gives the pool a function, its arguments and a priority.
+    """
+
+    size = 1
+
+    def __init__(self, submit: Callable[[Callable[..., Any], tuple[Any, ...], float], Inner]) -> None:
+        self._submit = submit
+        self._pending: set[Future[Any]] = set()
+
+    def __enter__(self) -> Self:
+        """Return this: there are no other ranks."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        """Wait for all tasks; after an error for those that cannot be cancelled."""
+        left = list(self._pending)
+        if error is not None:
+            for future in left:
+                future.cancel()
+        futures.wait(left)
+
+    def submit(
+        self,
+        fn: Callable[..., Any],
+        /,
+        *args: Any,
+        ranks: int | None = None,
+        priority: float | None = None,
+        **kwargs: Any,
+    ) -> Future[Any]:
+        """As `Executor.submit`; only Dask knows priorities, other pools keep the order.
+
+        Raises:
+            TaskError: it cannot be sent.
+            SetupError: it has several ranks.
+        """
+        wish, has_comm = calls.wishes(fn, ranks, priority, None)
+        if wish.ranks > 1:
+            raise SetupError(
+                f"{calls.name(fn)}: a task of {wish.ranks} ranks needs Executor(comm) under mpirun; "
+                "a pool has one rank for each task"
+            )
+        arguments = calls.pack(fn, args, kwargs), has_comm and "comm" not in kwargs
+        future = PoolFuture(self._submit(perform, arguments, wish.priority))
+        self._pending.add(future)
+        future.add_done_callback(self._pending.discard)
+        return future
+
+    def map(
+        self,
+        fn: Callable[..., Any],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        ranks: int | None = None,
+        priority: float | None = None,
+    ) -> Iterator[Any]:
+        """As `Executor.map`."""
+        end = None if timeout is None else time.monotonic() + timeout
+        found = [self.submit(fn, *args, ranks=ranks, priority=priority) for args in zip(*iterables, strict=False)]
+        return results(found, end)
+
+    def wait(
+        self, fs: Iterable[Future[Any]], timeout: float | None = None, return_when: str = ALL_COMPLETED
+    ) -> tuple[set[Future[Any]], set[Future[Any]]]:
+        """As `concurrent.futures.wait`: the sets ``done`` and ``not_done``."""
+        return futures.wait(set(fs), timeout, return_when)
+
+    def as_completed(self, fs: Iterable[Future[Any]], timeout: float | None = None) -> Iterator[Future[Any]]:
+        """As `concurrent.futures.as_completed`: each future when it has ended."""
+        return futures.as_completed(fs, timeout)
+
+
+def pool(where: object) -> Pool:
+    """The engine of a pool of `concurrent.futures`, or of a client of Dask.
+
+    Raises:
+        TaskError: it is none.
+    """
+    if isinstance(where, futures.Executor):
+        given = where
+        return Pool(lambda fn, args, _: given.submit(fn, *args))
+    if type(where).__module__.partition(".")[0] == "distributed" and hasattr(where, "scheduler_info"):
+        client: Any = where
+        return Pool(lambda fn, args, priority: client.submit(fn, *args, priority=priority, pure=False))
+    raise TaskError(
+        "Executor.of: expected a communicator, an executor of concurrent.futures, a client of dask.distributed, or "
+        f"nothing, got {where!r}"
+    )
+
+
+def perform(packed: bytes, has_comm: bool) -> tuple[bool, bytes]:
+    """Call a function in a worker of a pool; return whether there is a value, and the value or error as bytes."""
+    call: calls.Call | None = None
+    try:
+        fn, args, kwargs = call = calls.unpack(packed)
+        if has_comm:
+            kwargs["comm"] = _own_comm()
+        return True, calls.pack_value(fn(*args, **kwargs))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        return False, calls.pack_error(error, calls.label(*call) if call else "(not unpacked)")
+
+
+def _own_comm() -> Any:
+    """The communicator of this process alone.
+
+    Raises:
+        TaskError: it is for the main thread only.
+    """
+    from mpi4py import MPI
+
+    if threading.current_thread() is not threading.main_thread() and MPI.Query_thread() < MPI.THREAD_MULTIPLE:
+        raise TaskError("tasks in threads have no communicator, as MPI was started for one thread; take processes")
+    return MPI.COMM_SELF
