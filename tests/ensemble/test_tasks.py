@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import concurrent.futures
 import random
+import re
 import threading
 import time
 from operator import add
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,10 +20,12 @@ from parsolve.ensemble.calls import RemoteTraceback, TaskError
 from parsolve.errors import CaseError, SetupError, agreed
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
+    from subprocess import CompletedProcess
 
     from mpi4py import MPI
 
+ROOT = Path(__file__).parents[2]
 HANGS = pytest.mark.timeout(100, method="thread")
 
 
@@ -364,3 +368,15 @@ def test_a_task_solves_a_case_on_its_ranks(comm: MPI.Intracomm, shared_tmp: Path
             found = [f.result() for f in pending]
             assert [steps for steps, _ in found] == [5] * 6
             assert all(mean == pytest.approx(0.25) for _, mean in found)
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_the_snippets_of_the_page(script: Callable[..., CompletedProcess[str]], ranks: int) -> None:
+    page = (ROOT / "docs/tasks.md").read_text("utf-8")
+    first, second = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    done = script(first, ranks)
+    assert (done.returncode, done.stdout) == (0, "332833500\n"), done.stderr
+    assert "`mpirun -n 4 python script.py` prints 332833500" in page
+    done = script(second, ranks)
+    assert done.returncode == 0, done.stderr
+    assert sorted(line.split()[0] for line in done.stdout.splitlines()) == ["0.1", "0.2", "0.4"]

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 ROW = 256  # tasks among which large ones go first
 BRIDGE = 0.01  # seconds of work that each rank has ahead at least
+NEAR = 0.001  # seconds of work that rank 0 takes at once
 OVERHEAD = 2e-5  # seconds that a task takes beside the function
 MOST = 2000  # tasks ahead
 NAMED = 3  # tasks of a rank that died
@@ -141,7 +142,7 @@ class Schedule:
                 if not held.isdisjoint(absent):
                     held = set()  # nobody knows when they come
             blocked.add(size)
-        yield from self._ahead(held)
+        yield from self._ahead(held.union(absent))
 
     def _next_size(self, blocked: Collection[int]) -> int | None:
         """How many ranks the next task has."""
@@ -165,18 +166,19 @@ class Schedule:
         self._running[task.number] = task, members
         return task, members
 
-    def _ahead(self, held: Collection[int]) -> Iterator[tuple[Task, Members]]:
-        """More tasks of one rank for ranks that have such: all but the first, which asks for itself."""
+    def _ahead(self, excluded: Collection[int]) -> Iterator[tuple[Task, Members]]:
+        """More tasks of one rank for ranks that have such."""
         heap = self._heaps.get(1)
         share = len(heap) // (2 * len(self._load)) if heap else 0
         if not share:
             return
-        bridge = 1.0 if self._mean is None else (BRIDGE + 2 * self.away) / (self._mean + OVERHEAD)
-        most = 1 + min(math.ceil(bridge), MOST)
-        for rank in range(1, len(self._load)):
-            if rank in held or self._busy.get(rank) != -1 - rank:
+        for rank, load in enumerate(self._load):
+            if rank in excluded or self._busy.get(rank) != -1 - rank:
                 continue
-            for _ in range(min(most - self._load[rank], share)):
+            bridge = BRIDGE + 2 * self.away if rank else NEAR
+            tasks = float(rank > 0) if self._mean is None else bridge / (self._mean + OVERHEAD)
+            most = 1 + min(math.ceil(tasks) if rank else int(tasks), MOST)
+            for _ in range(min(most - load, share)):
                 task = self._take(1)
                 if task is None:
                     return

@@ -282,11 +282,11 @@ class Executor:
             self._before(number, frame)
 
     def _step(self) -> bool:
-        """Take messages and do the task of this rank, if there is one; return whether anything was done."""
+        """Take messages and do the tasks of this rank, if there are any; return whether anything was done."""
         has_news = self._exchange(())
-        if self._own:
+        while self._own:
             self._do(self._own.popleft())
-            return True
+            has_news = True
         return has_news
 
     def _exchange(self, absent: Collection[int] = (0,)) -> bool:
