@@ -1,0 +1,69 @@
+"""The command that runs a family of cases."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from parsolve.cli.progress import duration
+from parsolve.cli.streams import answer, tell
+from parsolve.cli.words import file_name, table
+from parsolve.errors import on_root
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Sequence
+
+    from mpi4py import MPI
+
+    from parsolve.ensemble.sweep import Record
+
+
+def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
+    """Add `sweep`."""
+    parser = add("sweep", "run a family of cases", "mpirun -n 4 python -m parsolve sweep study.toml -o study")
+    parser.add_argument("sweep", type=file_name, metavar="SWEEP.toml", help="a case, and what varies")
+    parser.add_argument("-o", "--output", type=file_name, metavar="FOLDER", help="for its members (default: its name)")
+    parser.add_argument("--resume", action="store_true", help="go on with it: what is done stays")
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument("--fail-fast", action="store_true", help="begin no other member once one has failed")
+    action.add_argument("--keep-going", action="store_true", help="run all, whichever fail (the default)")
+    parser.add_argument("--json", action="store_true", help="last line of stdout: how it ended as one JSON object")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors (and the JSON line)")
+    parser.set_defaults(do=sweep, parallel=True, writes=True)
+
+
+def sweep(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> int:
+    """Run the members of a sweep and print how they ended."""
+    comm = start_mpi()
+    from parsolve.ensemble.members import read_sweep
+    from parsolve.ensemble.sweep import exit_code
+    from parsolve.ensemble.sweep import sweep as run_all
+
+    found = on_root(comm, lambda: read_sweep(args.sweep))
+    out = args.output or Path(found.name)
+
+    def told(number: int, record: Record, records: Sequence[Record]) -> None:
+        if record.state == "failed":
+            label = found.label(number)
+            tell(
+                f"parsolve: {record.error}" if record.error.startswith(label) else f"parsolve: {label}: {record.error}"
+            )
+        elif not args.quiet and record.state != "waiting":
+            ended = sum(r.state not in ("waiting", "running") for r in records)
+            text = f"{record.state} in {duration(record.seconds)}, {ended} of {len(records)} ended"
+            tell(f"parsolve: member {found.folder(number)} {text}")
+
+    records = run_all(found, comm, out, args.resume, args.fail_fast, told)
+    if comm.rank == 0:
+        counts = {state: sum(r.state == state for r in records) for state in dict.fromkeys(r.state for r in records)}
+        if not args.quiet:
+            said = ", ".join(f"{count} {state}" for state, count in counts.items())
+            rows = [("members", f"{len(records)}: {said}"), ("table", str(out / "members.h5"))]
+            if exit_code(records) == 75:
+                rows.append(("go on", f"python -m parsolve sweep {args.sweep} -o {out} --resume"))
+            (tell if args.json else answer)("\n".join(table(rows, "  ")))
+        if args.json:
+            answer(json.dumps({"folder": str(out), "members": len(records), **counts}))
+    return exit_code(records)

@@ -1,0 +1,114 @@
+"""The members of a sweep as one table, and their last frames as one array."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+
+from parsolve.errors import StorageError
+from parsolve.store.files import Image, create_contiguous, create_file, create_group, naming, rename, write_at
+from parsolve.store.result import open_result
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from parsolve.ensemble.members import Sweep
+    from parsolve.ensemble.sweep import Record
+
+TEXT = h5py.string_dtype()
+NUMBERS = ("min", "max", "mean")
+
+
+def write_table(path: Path, found: Sweep, records: Sequence[Record], result: str) -> None:
+    """Write a table with a row for each member, a data set for each column.
+
+    ``number``, ``state``, ``error``, ``seconds``, ``result``, ``steps``, ``time``; ``parameters/KEY`` of what varies;
+    ``fields/NAME/min``, ``max`` and ``mean`` of the last state. NaN and -1 stand for what a member has not.
+
+    Raises:
+        StorageError, ResourceError: it could not be brought to the disk.
+    """
+    image, rows = Image(), range(len(records))
+    with create_file(image) as file:
+        file.attrs["source"] = "parsolve sweep"
+        _column(file, "number", list(rows))
+        _column(file, "state", [record.state for record in records])
+        _column(file, "error", [record.error for record in records])
+        _column(file, "seconds", [record.seconds for record in records])
+        _column(file, "result", [f"{found.folder(n)}/{result}" for n in rows])
+        _column(file, "steps", [int(record.summary.get("steps", -1)) for record in records])
+        _column(file, "time", [float(record.summary.get("time", np.nan)) for record in records])
+        parameters = create_group(file, "parameters")
+        for key in found.members[0]:
+            _column(parameters, key, [member[key] for member in found.members])
+        fields = create_group(file, "fields")
+        for name in dict.fromkeys(name for record in records for name in record.summary.get("fields", {})):
+            group = create_group(fields, name)
+            for what in NUMBERS:
+                known = [record.summary.get("fields", {}).get(name, {}).get(what, np.nan) for record in records]
+                _column(group, what, known)
+    _save(image, path)
+
+
+def _column(group: h5py.Group, name: str, values: Sequence[Any]) -> None:
+    """Write a column, of texts if there is one among the values."""
+    if any(isinstance(value, str) for value in values):
+        group.create_dataset(name, data=[str(value) for value in values], dtype=TEXT)
+    else:
+        group.create_dataset(name, data=np.array(values))
+
+
+def _save(image: Image, path: Path) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    with naming(path, "write it"):
+        image.save(partial)
+        rename(partial, path)
+
+
+def write_stack(path: Path, results: Sequence[Path], records: Sequence[Record]) -> None:
+    """Write the last frames of all members, each field as an array (member, z, y, x), a member after the other.
+
+    NaN stands for those that are not done.
+
+    Raises:
+        StorageError: members have other grids or fields, one cannot be read, or the disk failed.
+    """
+    done = [n for n, record in enumerate(records) if record.state == "done"]
+    if not done:
+        return
+    with open_result(results[done[0]]) as first:
+        names, shape, dtype = first.fields, first.grid.shape, first.file[first.fields[0]].dtype
+    image, partial = Image(), path.with_name(f".{path.name}.partial")
+    with create_file(image) as file:
+        file.attrs["source"] = "parsolve sweep"
+        file.create_dataset("done", data=np.isin(np.arange(len(results)), done))
+        for name in names:
+            create_contiguous(file, name, (len(results), *shape), dtype)
+    with naming(path, "write it"):
+        image.save(partial)
+        with h5py.File(partial, "r", locking=False) as file:
+            places = {name: int(file[name].id.get_offset()) for name in names}
+        with partial.open("r+b", buffering=0) as target:
+            for n, result in enumerate(results):
+                for name, values in _last(result, names, shape, dtype, n in done).items():
+                    write_at(target.fileno(), values.data.cast("B"), places[name] + n * values.nbytes)
+            os.fsync(target.fileno())
+        rename(partial, path)
+
+
+def _last(path: Path, names: Sequence[str], shape: tuple[int, ...], dtype: Any, is_done: bool) -> dict[str, Any]:
+    """The last frame of a result, NaN if it is not done.
+
+    Raises:
+        StorageError: it is of another grid or has other fields.
+    """
+    if not is_done:
+        return {name: np.full(shape, np.nan, dtype) for name in names}
+    with open_result(path) as result:
+        if result.grid.shape != shape or not set(names) <= set(result.fields):
+            raise StorageError(f"{path}: has another grid or other fields than the first member: leave stack out")
+        return {name: np.ascontiguousarray(result.read(name, -1), dtype) for name in names}

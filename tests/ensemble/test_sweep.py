@@ -1,0 +1,156 @@
+"""A sweep runs each member once, with the bits of its run alone, and goes on with what is missing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+import pytest
+import tomli_w
+
+from parsolve.ensemble.members import read_sweep
+from parsolve.ensemble.sweep import Record, exit_code, sweep
+from parsolve.errors import StorageError
+from parsolve.run import run
+from parsolve.store.compare import compare
+from parsolve.store.result import open_result
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from mpi4py import MPI
+
+    from parsolve.ensemble.members import Sweep
+
+CASE = {
+    "grid": {"x": {"cells": 16, "range": [0.0, 1.0], "periodic": True}},
+    "evolve": {"u": "D*dxx(u) + F*u"},
+    "parameters": {"D": 1e-3, "F": 0.0},
+    "initial": {"u": "sin(2*pi*x)"},
+    "time": {"steps": 20, "dt": 1e-2},
+    "run": {"device": "numpy"},
+}
+
+
+def study(folder: Path, ranks: int = 1, **tables: Any) -> Sweep:
+    (folder / "case.toml").write_text(tomli_w.dumps(CASE))
+    vary = {"parameters": {"D": [1e-3, 2e-3, 3e-3], "F": [0.0, 1.0]}}
+    (folder / "study.toml").write_text(tomli_w.dumps({"case": "case.toml", "ranks": ranks, "vary": vary} | tables))
+    return read_sweep(folder / "study.toml")
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_each_member_has_the_bits_of_its_run_alone(comm: MPI.Intracomm, shared_tmp: Path, ranks: int) -> None:
+    """On groups of any size; table and stack say what the results say."""
+    if comm.rank == 0:
+        study(shared_tmp, min(ranks, comm.size), stack=True)
+    comm.Barrier()
+    found, out = read_sweep(shared_tmp / "study.toml"), shared_tmp / f"out{ranks}"
+    records = sweep(found, comm, out)
+    assert [record.state for record in records] == ["done"] * 6
+    assert exit_code(records) == 0
+    run(found.case(3), comm, shared_tmp / "alone.h5")
+    assert compare(out / "3/result.h5", shared_tmp / "alone.h5").equal
+    with h5py.File(out / "members.h5") as table, h5py.File(out / "stack.h5") as stack:
+        assert table["parameters/parameters.D"][...].tolist() == [1e-3, 1e-3, 2e-3, 2e-3, 3e-3, 3e-3]
+        assert stack["u"].shape == (6, 16)
+        for n, name in enumerate(table["result"].asstr()):
+            with open_result(out / name) as result:
+                last = result.read("u", -1)
+                assert np.array_equal(stack["u"][n], last)
+                assert table["fields/u/max"][n] == last.max()
+                assert table["steps"][n] == 20
+    comm.Barrier()
+
+
+def test_a_member_that_fails_does_not_stop_the_others(solo: MPI.Intracomm, tmp_path: Path) -> None:
+    allowed = {"time": {"unstable": "allow"}}
+    found = study(tmp_path, vary={"parameters": {"F": [0.0, 1e300, 1.0]}}, stack=True, set=allowed)
+    told: list[tuple[int, str]] = []
+
+    def tell(number: int, record: Record, _: Sequence[Record]) -> None:
+        told.append((number, record.state))
+
+    records = sweep(found, solo, tmp_path / "out", tell=tell)
+    assert [record.state for record in records] == ["done", "failed", "done"]
+    assert sorted(told) == [(0, "done"), (1, "failed"), (2, "done")]
+    assert "u is nan at cell x = 0" in records[1].error
+    assert exit_code(records) == records[1].code == 4
+    with h5py.File(tmp_path / "out/members.h5") as table, h5py.File(tmp_path / "out/stack.h5") as stack:
+        assert table["state"].asstr()[...].tolist() == ["done", "failed", "done"]
+        assert np.isnan(table["fields/u/mean"][1])
+        assert stack["done"][...].tolist() == [True, False, True]
+        assert np.isnan(stack["u"][1]).all()
+        assert np.isfinite(stack["u"][2]).all()
+
+
+def test_failing_fast_begins_no_other(solo: MPI.Intracomm, tmp_path: Path) -> None:
+    found = study(tmp_path, vary={"parameters": {"F": [1e300, *np.linspace(0, 1, 40).tolist()]}})
+    records = sweep(found, solo, tmp_path / "out", fail_fast=True)
+    assert records[0].state == "failed"
+    assert sum(record.state == "waiting" for record in records) > 20
+    assert exit_code(records) == 75
+
+
+def test_it_goes_on_with_what_is_missing(solo: MPI.Intracomm, tmp_path: Path) -> None:
+    """What is done stays as it is; a member without its record, or of other values, is run again."""
+    found = study(tmp_path)
+    sweep(found, solo, tmp_path / "out")
+    with pytest.raises(StorageError, match="exists already; go on with --resume"):
+        sweep(found, solo, tmp_path / "out")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("out/*/result.h5")}
+    whole = (tmp_path / "out/2/result.h5").read_bytes()
+    (tmp_path / "out/2/member.json").unlink()
+    (tmp_path / "out/4/result.h5").unlink()
+    (tmp_path / "out/5/member.json").write_text("{}")
+    records = sweep(found, solo, tmp_path / "out", resume=True)
+    assert [record.state for record in records] == ["done"] * 6
+    again = {path for path, stamp in before.items() if path.stat().st_mtime_ns != stamp}
+    assert {path.parent.name for path in again} == {"2", "4", "5"}
+    assert len((tmp_path / "out/2/result.h5").read_bytes()) == pytest.approx(len(whole), abs=4096)
+    other = study(tmp_path, vary={"parameters": {"F": [0.5]}})
+    with pytest.raises(StorageError, match="is of another sweep"):
+        sweep(other, solo, tmp_path / "out", resume=True)
+
+
+def test_where_time_is_nearly_over_no_member_begins(solo: MPI.Intracomm, tmp_path: Path) -> None:
+    found = study(tmp_path, set={"run": {"walltime": "10s"}})
+    records = sweep(found, solo, tmp_path / "out")
+    assert {record.state for record in records} == {"waiting"}
+    assert exit_code(records) == 75
+    assert json.loads((tmp_path / "out/status.json").read_text())["waiting"] == 6
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_killed_and_resumed_it_ends_with_the_same_table(tmp_path: Path, ranks: int) -> None:
+    """What was done before is not run again."""
+    study(tmp_path, set={"time": {"steps": 400}, "checkpoint": {"every_steps": 50}})
+    launcher = [shutil.which("mpirun") or "mpirun", "-n", str(ranks)] if ranks > 1 else []
+    words = [*launcher, sys.executable, "-m", "parsolve", "sweep", "study.toml", "-q"]
+    subprocess.run([*words, "-o", "whole"], cwd=tmp_path, check=True)
+    process = subprocess.Popen([*words, "-o", "out"], cwd=tmp_path, start_new_session=True, stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 60
+    while len(list(tmp_path.glob("out/*/member.json"))) < 2:
+        assert time.monotonic() < end
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    done = {path: path.stat().st_mtime_ns for path in tmp_path.glob("out/*/member.json")}
+    assert 2 <= len(done) <= 6
+    subprocess.run([*words, "-o", "out", "--resume"], cwd=tmp_path, check=True)
+    assert {path: path.stat().st_mtime_ns for path in done} == done
+    with h5py.File(tmp_path / "whole/members.h5") as a, h5py.File(tmp_path / "out/members.h5") as b:
+        for name in ("state", "steps", "time", "fields/u/mean", "fields/u/min", "parameters/parameters.D"):
+            assert a[name][...].tolist() == b[name][...].tolist()
+    for n in range(6):
+        assert compare(tmp_path / f"whole/{n}/result.h5", tmp_path / f"out/{n}/result.h5").equal
