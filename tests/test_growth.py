@@ -117,6 +117,7 @@ def memory() -> Iterator[Path]:
         yield Path(folder)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_a_thousand_runs_leave_nothing(memory: Path) -> None:
     """In a process of its own: where other tests have used much memory, it is taken in steps of megabytes."""

@@ -99,7 +99,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
             continue
 
 
-@pytest.mark.parametrize("ranks", [2, 3, 4])
+@pytest.mark.parametrize("ranks", [2, pytest.param(3, marks=pytest.mark.long), 4])
 def test_collective_tests(mpirun: list[str], tmp_path: Path, ranks: int) -> None:
     pytest_words = ["pytest", "--with-mpi", "-q", "-x", "-p", "no:cacheprovider"]
     limits = [f"--timeout={TEST_SECONDS}", "--timeout-method=thread"]

@@ -11,9 +11,10 @@ import pytest
 
 HERE = Path(__file__).parent
 FAMILIES = ("values", "expressions", "files", "pictures", "commands", "environments")
+SLOW, LONG = ("files", "pictures"), pytest.mark.long
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [pytest.param(name, marks=LONG if name in SLOW else ()) for name in FAMILIES])
 def test_every_input_ends_well(family: str) -> None:
     path = os.pathsep.join(filter(None, (str(HERE.parent), os.environ.get("PYTHONPATH"))))
     played = subprocess.run(

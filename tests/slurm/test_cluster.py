@@ -34,9 +34,9 @@ def load(path: Path) -> ModuleType:
 
 slurm = load(Path(__file__).with_name("cluster.py"))
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.timeout(300),
     pytest.mark.skipif(bool(slurm.lacking()), reason=slurm.lacking()),
-    pytest.mark.xdist_group("slurm"),
 ]
 CASE = """
 equation = "gray-scott"
@@ -176,7 +176,6 @@ def test_a_wrong_case_is_refused_before_it_waits_in_a_queue(cluster: Any, tmp_pa
     assert not cluster.ask("squeue", "-h").strip()
 
 
-@pytest.mark.long
 def test_a_job_stops_before_its_limit_and_comes_back(cluster: Any, tmp_path: Path) -> None:
     """A limit of one minute, the shortest that Slurm has, by the clock of the run or by Slurm's signal."""
     sets = ("--set", "time.steps=400000", "--set", "output.every_steps=100000")
