@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import select
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parsolve.watchdog import HUNG
+from parsolve.watchdog import GRACE, HUNG
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +69,7 @@ class Deaths:
             rank = self._found[descriptor]
             text = f"parsolve: error: rank {rank} of {self._comm.size} has ended{self._describe(rank)}; all ranks end\n"
             os.write(2, text.encode(errors="backslashreplace"))
+        time.sleep(GRACE)  # the launcher ends all, by the code of the rank that ended; if it does not:
         self._comm.Abort(HUNG)  # the only call to MPI that is not of the main thread, and the last one
 
 
