@@ -29,6 +29,14 @@ ROOT = Path(__file__).parents[2]
 HANGS = pytest.mark.timeout(100, method="thread")
 
 
+def nested(n: int, comm: MPI.Intracomm) -> int:
+    """Tasks within a task, on its ranks."""
+    with Executor(comm) as tasks:
+        if tasks is not None:
+            return sum(tasks.map(square, range(n))) + tasks.submit(whole, 1, ranks=comm.size).result()[1]
+    return -1
+
+
 def square(x: int) -> int:
     return x * x
 
@@ -38,8 +46,11 @@ def whole(x: int, comm: MPI.Intracomm) -> tuple[int, int, list[int]]:
     return comm.size, comm.allreduce(x), comm.allgather(comm.rank)
 
 
-def nap(number: int, seconds: float, ranks: int, comm: MPI.Intracomm) -> tuple[int, int, int]:
+def nap(number: int, seconds: float, ranks: int, bad: int, comm: MPI.Intracomm) -> tuple[int, int, int]:
     time.sleep(seconds * (1 + comm.rank))
+    if bad < ranks:
+        fail_on(bad, comm)
+        return number, 0, 0
     assert comm.size == ranks
     return number, comm.size, comm.allreduce(number)
 
@@ -204,17 +215,27 @@ def test_groups_have_the_ranks_that_were_asked_for(comm: MPI.Intracomm) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_mixes_of_sizes_and_durations_come_to_an_end(comm: MPI.Intracomm, seed: int) -> None:
     chance = random.Random(seed)
-    n, expected, pending = 60, [], []
+    expected, pending = [], []
     with Executor(comm) as tasks:
         if tasks is not None:
-            for number in range(n):
-                ranks = chance.randint(1, comm.size)
+            for number in range(60):
+                ranks, bad = chance.randint(1, comm.size), chance.randint(0, 4 * comm.size)
                 seconds = chance.choice((0, 0, 1e-4, 1e-3, 4e-3))
-                pending.append(tasks.submit(nap, number, seconds, ranks, ranks=ranks, priority=chance.randint(0, 1)))
-                expected.append((number, ranks, number * ranks))
+                given = nap, number, seconds, ranks, bad
+                pending.append(tasks.submit(*given, ranks=ranks, priority=chance.randint(0, 1)))
+                expected.append(f"bad on {bad}" if bad < ranks else (number, ranks, number * ranks))
                 if chance.random() < 0.1:
-                    chance.choice(pending).result()
-            assert [f.result() for f in pending] == expected
+                    tasks.wait([chance.choice(pending)])
+            assert [str(f.exception()) if f.exception() else f.result() for f in pending] == expected
+
+
+@HANGS
+def test_a_task_may_have_tasks_of_its_own(comm: MPI.Intracomm) -> None:
+    with Executor(comm) as tasks:
+        if tasks is not None:
+            sizes = [1 + i % comm.size for i in range(8)]
+            pending = [tasks.submit(nested, 20, ranks=ranks) for ranks in sizes]
+            assert [f.result() - ranks for f, ranks in zip(pending, sizes, strict=True)] == [2470] * 8
 
 
 @HANGS

@@ -13,6 +13,7 @@ import math
 import signal
 import threading
 import time
+import traceback
 from collections import deque
 from concurrent.futures import ALL_COMPLETED, Future
 from contextlib import suppress
@@ -25,7 +26,7 @@ from parsolve.ensemble.deaths import Deaths
 from parsolve.ensemble.engines import Pool, pool
 from parsolve.ensemble.groups import Groups, nodes
 from parsolve.ensemble.schedule import Schedule, Task
-from parsolve.ensemble.serving import SIGNAL, Answer, Bench, Clock, Order, Pause, place_of, serve
+from parsolve.ensemble.serving import SIGNAL, Answer, Bench, Clock, Order, Pause, place_of, serve, tell
 from parsolve.ensemble.waiting import TaskFuture, results
 from parsolve.errors import SetupError, agreed
 
@@ -112,7 +113,12 @@ class Executor:
             self._open()
             return self
         self._clock.start()
-        error = serve(self.comm, self._bench, self._groups)
+        try:
+            error = serve(self.comm, self._bench, self._groups)
+        except BaseException as unexpected:  # the others would wait for this rank
+            tell(f"parsolve: rank {self.comm.rank} of {self.size} ends:\n{traceback.format_exc()}")
+            self.comm.Abort(INTERRUPTED if isinstance(unexpected, KeyboardInterrupt) else 1)
+            raise
         self._free()
         if error is not None:
             raise error
