@@ -40,6 +40,8 @@ CASES: dict[str, tuple[Any, tuple[int, ...], dict[str, Any], dict[str, Any]]] = 
     "second derivative": ({"u_tt": FLUX}, (150, 150, 150), {"scheme": "leapfrog"}, {}),
     "adaptive": ({"u": FLUX}, (130, 130, 130), {"scheme": "dp45", "tolerance": 1e-4, "end": 1e-5}, {}),
     "checkpoints": ("wave", (200, 200, 200), {"scheme": "leapfrog"}, {"checkpoint": {"every_steps": 2}}),
+    "own and linear": ({"u": "laplace(u)"}, (170, 160, 160), {"scheme": "rk4"}, {}),
+    "fourth order": ({"u": "laplace(u**3 - u - 0.01*laplace(u))"}, (160, 160, 150), {"scheme": "rk4"}, {}),
     "line": ({"u": FLUX}, (4000000,), {"scheme": "rk4"}, {}),
 }
 

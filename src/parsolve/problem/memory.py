@@ -21,8 +21,8 @@ PROCESS = 118 << 20  # bytes of Python, NumPy, MPI, HDF5 and buffers of messages
 def memory_of(problem: Problem, shape: Triple, ghosts: Triple) -> int:
     """Bytes of fields and arrays of a rank with a subdomain of this shape, at their peak.
 
-    No page of a field is taken before it is written.  So there are peaks when rates are measured, with the state,
-    initial velocities and coefficients; when the first rates are there, with those still; and in the march.
+    No page of a field is taken before it is written.  So there are peaks when the growth of rates is measured, with
+    the state, its first rates, initial velocities and coefficients; and in the march.
     A power iteration has two fields for each unknown (its trial, and what comes of it), those that definitions make,
     and two arrays of owned cells (the direction, and the rates to compare with).  While a checkpoint is
     written there is a copy of what it holds.  One rank lays out the coordinates: as an array, in the image of the
@@ -37,7 +37,7 @@ def memory_of(problem: Problem, shape: Triple, ghosts: Triple) -> int:
     rates = start + (unknowns + made) * field
     kept = (problem.carried + unknowns * (again > 0)) * prod(shape) * item if problem.case.checkpoint else 0
     march = problem.field_count * field + again + kept
-    return max(start + first, rates + again, march) + 24 * max(problem.grid.cells)
+    return max(rates + first, march) + 24 * max(problem.grid.cells)
 
 
 def require_memory(problem: Problem, sub: Subdomain) -> None:
