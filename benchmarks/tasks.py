@@ -85,7 +85,7 @@ def efficiency(comm: MPI.Intracomm, most: int, seconds: float, seed: int = 1) ->
     used = wall = 0.0
     with Executor(comm) as tasks:
         if tasks is not None:
-            tasks.wait([tasks.submit(nap, 0.0, ranks=k) for k in range(1, most + 1) for _ in range(4)])
+            tasks.wait([tasks.submit(nap, MEAN, ranks=k) for k in range(1, most + 1) for _ in range(4)])
             begin = time.perf_counter()
             pending = []
             while used < seconds * comm.size:

@@ -37,7 +37,8 @@ def test_everything_is_done_and_ranks_of_groups_are_free(seed: int) -> None:
             assert len(members) == one.ranks
             assert not set(members) & set(absent)
             if one.ranks > 1:
-                assert not any(loads[rank] for rank in members)
+                (had,) = {tuple(loads[rank]) for rank in members}  # none, or the task before of the same group
+                assert len(had) <= (0 not in members)
             begun.append(one.number)
             running[one.number] = members
             for rank in members:
@@ -63,6 +64,16 @@ def test_a_large_task_waits_for_no_more_than_what_runs() -> None:
         assert list(schedule.assign()) == []
     schedule.finish(3, 1.0)
     assert [one.number for one, _ in schedule.assign()] == [5]
+
+
+def test_a_group_has_its_next_task_ahead_if_enough_are_left() -> None:
+    schedule = Schedule([0] * 4)
+    fill(schedule, *(make(i, ranks=3) for i in range(4)))
+    assert [(one.number, members) for one, members in schedule.assign()] == [(0, (1, 2, 3)), (1, (1, 2, 3))]
+    schedule.finish(0, 1.0)
+    assert [one.number for one, _ in schedule.assign()] == [2]
+    schedule.finish(1, 1.0)
+    assert list(schedule.assign()) == []
 
 
 def test_small_ones_fill_what_a_large_one_leaves() -> None:

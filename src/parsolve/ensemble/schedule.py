@@ -32,7 +32,7 @@ NEAR = 0.001  # seconds of work that rank 0 takes at once
 OVERHEAD = 2e-5  # seconds that a task takes beside the function
 MOST = 2000  # tasks ahead
 NAMED = 3  # tasks of a rank that died
-SMOOTHING = 0.1  # of the mean time of a task
+SMOOTHING = 0.2  # of the time that a task takes
 
 
 @dataclass(slots=True)
@@ -72,7 +72,7 @@ class Schedule:
         self._running: dict[int, tuple[Task, Members]] = {}
         self._load = [0] * len(nodes)
         self._busy: dict[int, object] = {}  # the last task of each rank that has one
-        self._mean: float | None = None
+        self._usual: float | None = None
         self.away = 0.0
 
     @property
@@ -107,7 +107,8 @@ class Schedule:
             if not self._load[rank]:
                 del self._busy[rank]
         if task.ranks == 1:
-            self._mean = seconds if self._mean is None else self._mean + SMOOTHING * (seconds - self._mean)
+            usual = seconds if self._usual is None else self._usual
+            self._usual = max(seconds, usual + SMOOTHING * (seconds - usual))  # a long one may be the first of many
         return task, members
 
     def describe(self, rank: int) -> str:
@@ -137,6 +138,12 @@ class Schedule:
                     yield self._begin(task, members)
                 continue
             if size > 1 and not held and not blocked:
+                following = self._following(size)
+                if following is not None:
+                    task = self._take(size)
+                    if task is not None:
+                        yield self._begin(task, following)
+                    continue
                 busy = {**dict.fromkeys(absent), **self._busy}
                 held = reserve(size, busy, self._nodes)
                 if not held.isdisjoint(absent):
@@ -166,6 +173,15 @@ class Schedule:
         self._running[task.number] = task, members
         return task, members
 
+    def _following(self, size: int) -> Members | None:
+        """A group without rank 0 that runs one task and may have the next one ahead, as enough are left for others."""
+        if len(self._heaps[size]) <= len(self._load) // size:
+            return None
+        for _, members in self._running.values():
+            if len(members) == size and members[0] and all(self._load[rank] == 1 for rank in members):
+                return members
+        return None
+
     def _ahead(self, excluded: Collection[int]) -> Iterator[tuple[Task, Members]]:
         """More tasks of one rank for ranks that have such."""
         heap = self._heaps.get(1)
@@ -176,7 +192,7 @@ class Schedule:
             if rank in excluded or self._busy.get(rank) != -1 - rank:
                 continue
             bridge = BRIDGE + 2 * self.away if rank else NEAR
-            tasks = float(rank > 0) if self._mean is None else bridge / (self._mean + OVERHEAD)
+            tasks = float(rank > 0) if self._usual is None else bridge / (self._usual + OVERHEAD)
             most = 1 + min(math.ceil(tasks) if rank else int(tasks), MOST)
             for _ in range(min(most - load, share)):
                 task = self._take(1)

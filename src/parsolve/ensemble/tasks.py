@@ -239,16 +239,20 @@ class Executor:
         self._require()
         end = math.inf if timeout is None else time.monotonic() + timeout
         pause = Pause()
-        while True:
-            self._settle()
-            if is_enough():
-                return True
-            if time.monotonic() >= end:
-                return False
-            if self._step():
-                pause = Pause()
-            else:
-                pause()
+        before, self._state = self._state, HERE
+        try:
+            while True:
+                self._settle()
+                if is_enough():
+                    return True
+                if time.monotonic() >= end:
+                    return False
+                if self._step():
+                    pause = Pause()
+                else:
+                    pause()
+        finally:
+            self._state = before
 
     def look(self) -> None:
         """Look for what has ended, and do a task if no other rank does any, so that who only looks gets on too."""
@@ -279,11 +283,8 @@ class Executor:
             self._away = max(self._away, time.monotonic() - self._looked)
             self._exchange()
             if self._state == BODY and frame is not None and frame.f_code in WAITS:
-                self._settle()
                 end = time.monotonic() + TURN
-                while self._step() and time.monotonic() < end:
-                    self._settle()
-                self._settle()
+                self.work(lambda: not self._step() or time.monotonic() > end)
         if callable(self._before):
             self._before(number, frame)
 
