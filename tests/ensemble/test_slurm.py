@@ -21,6 +21,7 @@ GOLDEN = {
                      modules=("gcc/13.2", "mpich/4.2"), mail="ada@example.org", mpi="pmi2"),
     "gpu": replace(ONE, ranks=4, gpus=4, partition="gpu", sets=("run.precision=float32",)),
     "array": replace(ONE, output="heat-{task}.h5", array="0-99%10", sets=("parameters.D=0.{task}",)),
+    "sweep": replace(ONE, case="study.toml", output="study", is_sweep=True),
     "container": replace(ONE, container="parsolve.sif", mpi="pmi2"),
 }  # fmt: skip
 CANARY = "CANARY"

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import tomli_w
 
+from parsolve.__main__ import main
 from parsolve.ensemble.members import read_sweep
 from parsolve.ensemble.sweep import Record, exit_code, sweep
 from parsolve.errors import StorageError
@@ -154,3 +155,17 @@ def test_killed_and_resumed_it_ends_with_the_same_table(tmp_path: Path, ranks: i
             assert a[name][...].tolist() == b[name][...].tolist()
     for n in range(6):
         assert compare(tmp_path / f"whole/{n}/result.h5", tmp_path / f"out/{n}/result.h5").equal
+
+
+def test_status_tells_how_the_members_stand(
+    solo: MPI.Intracomm, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    found = study(tmp_path, vary={"parameters": {"F": [0.0, 1e300, 1.0]}}, set={"time": {"unstable": "allow"}})
+    sweep(found, solo, tmp_path / "out")
+    assert main(["status", str(tmp_path / "out")]) == 0
+    said = capfd.readouterr().out
+    assert "done     2: 0, 2" in said
+    assert "failed   1: 1" in said
+    (tmp_path / "out/status.json").write_text("{")
+    assert main(["status", str(tmp_path / "out")]) == 5
+    assert "sweep --resume" in capfd.readouterr().err

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from mpi4py import MPI
 
+    from parsolve.ensemble.members import Sweep
     from parsolve.ensemble.slurm import Job
     from parsolve.ensemble.trial import Proposal
 
@@ -35,7 +36,7 @@ ASK_LIBRARY = "import mpi4py; mpi4py.rc.initialize = False; from mpi4py import M
 def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     """Add `slurm`."""
     parser = add(
-        "slurm", "write a batch script for Slurm, or submit it",
+        "slurm", "write a batch script for Slurm, of a case or a sweep, or submit it",
         "python -m parsolve slurm case.toml --ranks 64 --nodes 2 --time 4:00:00 --submit",
     )  # fmt: skip
     case_arguments(parser)
@@ -70,19 +71,25 @@ def slurm(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> i
     """Print the batch script of a case, or give it to sbatch."""
     from parsolve.case import Case
     from parsolve.ensemble.slurm import TASK, chosen_mpi, script
-    from parsolve.ensemble.trial import propose
+    from parsolve.ensemble.trial import of_sweep, propose
 
     if args.gpus < 0 or args.requeues < 0:
         raise CaseError("--gpus and --requeues: expected a whole number >= 0")
     if args.gpus:
         tell("parsolve: warning: runs march on the CPU: the GPUs that are asked for stay idle")
+    if args.array is None and any(TASK in text for text in (str(args.case), *args.set)):
+        raise CaseError(f"slurm: {TASK} is for array jobs; give --array")
     first = [text.replace(TASK, _first(args.array)) for text in (str(args.case), *args.set)]
-    case = Case.load(first[0], first[1:])
+    found = _sweep(args)
+    case = found.case(0) if found else Case.load(first[0], first[1:])
     asked = None
     if args.ranks is None or args.time is None or args.memory is None:
-        asked = propose(case, start_mpi(), args.ranks, timed=args.ranks is None or args.time is None)
+        ranks = found.ranks if found else args.ranks
+        asked = propose(case, start_mpi(), ranks, timed=args.ranks is None or args.time is None)
+        if found:
+            asked = of_sweep(asked, len(found.members), args.ranks)
         tell(_proposed(asked))
-    job = _job(args, asked, chosen_mpi(_offered(), _library()))
+    job = _job(args, asked, chosen_mpi(_offered(), _library()), found is not None)
     text = script(job)
     if not (args.submit or args.test_only):
         answer(text.rstrip("\n"))
@@ -95,12 +102,31 @@ def _first(array: str | None) -> str:
     return re.split(r"\D", array or "0")[0] or "0"
 
 
-def _job(args: argparse.Namespace, asked: Proposal | None, mpi: str) -> Job:
+def _sweep(args: argparse.Namespace) -> Sweep | None:
+    """The sweep of a file; None if it is a case.
+
+    Raises:
+        CaseError: it cannot be read, or something in it is wrong.
+    """
+    from parsolve.case.tables import parse, read_source
+
+    name, text, _ = read_source(args.case)
+    if "vary" not in parse(name, text):
+        return None
+    if args.set or args.array:
+        raise CaseError("slurm: a sweep varies by its file: leave --set and --array out, or give its case")
+    from parsolve.ensemble.members import read_sweep
+
+    return read_sweep(args.case)
+
+
+def _job(args: argparse.Namespace, asked: Proposal | None, mpi: str, is_sweep: bool) -> Job:
     """What the command line asks for, the rest as proposed."""
     from parsolve.ensemble.slurm import TASK, Job, job_name
 
     stem = args.case.stem.replace(TASK, "")
-    output = str(args.output or (f"{stem}-{TASK}.h5" if args.array else f"{stem}.h5"))
+    usual = stem if is_sweep else f"{stem}-{TASK}.h5" if args.array else f"{stem}.h5"
+    output = str(args.output or usual)
     ranks = args.ranks or (asked.ranks if asked else 1)
     time = args.time or (str(asked.minutes) if asked and asked.minutes else None)
     if time is None:
@@ -111,6 +137,7 @@ def _job(args: argparse.Namespace, asked: Proposal | None, mpi: str) -> Job:
         threads=args.cpus_per_task, gpus=args.gpus, memory=memory, exclusive=args.exclusive, array=args.array,
         margin=args.margin, requeues=args.requeues, mpi=args.mpi or mpi, modules=tuple(args.module),
         container=str(args.container) if args.container else None, mail_type=args.mail_type, sets=tuple(args.set),
+        is_sweep=is_sweep,
         python=args.python or ("python" if args.container else sys.executable),
         **{name: getattr(args, name) for name in PLAIN},
     )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,8 @@ from parsolve.watchdog import Watchdog
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
 
     from mpi4py import MPI
 
@@ -178,14 +180,32 @@ def summary_text(summary: Summary) -> str:
 
 
 def status(args: argparse.Namespace, start_mpi: object) -> int:
-    """Print how a run is getting on."""
+    """Print how a run is getting on, or a sweep."""
     from msgspec.structs import asdict
+
+    from parsolve.store.status import read_sweep_status
+
+    counts = read_sweep_status(args.run)
+    if counts is not None:
+        answer(json.dumps(counts) if args.json else sweep_text(counts))
+        return 0
 
     from parsolve.store.status import read_status
 
     said = read_status(args.run)
     answer(json.dumps(asdict(said) | {"age": said.age}) if args.json else status_text(said))
     return 0
+
+
+def sweep_text(said: Mapping[str, Any]) -> str:
+    """Return the status of a sweep, in plain words."""
+    members: Mapping[str, str] = said["members"]
+    rows = [("members", f"{len(members)}, as was said {duration(time.time() - said['updated'])} ago")]
+    for state in dict.fromkeys(members.values()):
+        names = [name for name, other in members.items() if other == state]
+        shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+        rows.append((state, f"{len(names)}: {shown}"))
+    return "\n".join(table(rows))
 
 
 def status_text(said: Status) -> str:

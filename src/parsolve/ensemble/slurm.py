@@ -59,6 +59,7 @@ class Job:
         container: image in which the program is.
         python: that runs it.
         sets: keys overridden.
+        is_sweep: the case is the file of a sweep, and the output its folder.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Job:
     container: str | None = None
     python: str = "python"
     sets: tuple[str, ...] = ()
+    is_sweep: bool = False
 
 
 def script(job: Job) -> str:
@@ -168,19 +170,32 @@ def _body(job: Job) -> list[str]:
     sets = [part for text in job.sets for part in ("--set", _word(text))]
     binding = ["--cpu-bind=cores", *(["--gpu-bind=closest"] if job.gpus else [])]
     start = ["srun", f"--mpi={job.mpi}", *binding, "--kill-on-bad-exit=1"]
+    frames = ".frames*/checkpoint-*.json"
+    kept = f'"$result"/*/member.json "$result"/*/*{frames}' if job.is_sweep else f'"$result"{frames}'
+    compiled = [f'"${{parsolve[@]}}" compile {" ".join([_word(job.case), *sets])} || exit']
     return [
         f"result={_word(job.output)}",
         f"parsolve=({' '.join(program)})",
-        'checkpoints() { printf "%s\\n" "$result".frames*/checkpoint-*.json; }',
+        # Which checkpoints there are: each has a name of its own.
+        f'checkpoints() {{ printf "%s\\n" {kept}; }}',
         "",
-        f'"${{parsolve[@]}}" compile {" ".join([_word(job.case), *sets])} || exit',
+        *([] if job.is_sweep else compiled),
         "before=$(checkpoints)",
-        " ".join([*start, '"${parsolve[@]}"', "run", _word(job.case), "-o", '"$result"', "--resume", *sets]),
+        " ".join(
+            [
+                *start,
+                '"${parsolve[@]}"',
+                "sweep" if job.is_sweep else "run",
+                _word(job.case),
+                "-o",
+                '"$result"',
+                "--resume",
+                *sets,
+            ]
+        ),
         "code=$?",
         '[ "$code" -ne 0 ] || exit 0',
-        "# srun may have ended ranks that were stopping: then it returns another code.",
-        'stopped() { "${parsolve[@]}" status "$result" --json 2>/dev/null | grep -q \'"state": "stopped"\'; }',
-        f'[ "$code" -eq {STOPPED} ] || stopped || exit "$code"',
+        *([f'[ "$code" -eq {STOPPED} ] || exit "$code"'] if job.is_sweep else _STOPPED),
         "",
         'if [ "$(checkpoints)" = "$before" ]; then',
         '    echo "parsolve: no checkpoint since the job began, so it is not queued again; give it more time" >&2',
@@ -191,6 +206,13 @@ def _body(job: Job) -> list[str]:
         "fi",
         f"exit {STOPPED}",
     ]
+
+
+_STOPPED = [
+    "# srun may have ended ranks that were stopping: then it returns another code.",
+    'stopped() { "${parsolve[@]}" status "$result" --json 2>/dev/null | grep -q \'"state": "stopped"\'; }',
+    f'[ "$code" -eq {STOPPED} ] || stopped || exit "$code"',
+]
 
 
 def _word(text: str) -> str:

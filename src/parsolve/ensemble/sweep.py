@@ -20,6 +20,7 @@ from parsolve.problem.keeping import Stopped, deadline
 from parsolve.resume import look_for
 from parsolve.run import run
 from parsolve.store.files import is_result, naming
+from parsolve.store.status import NAME, SWEEP
 from parsolve.store.writing import write_whole
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from parsolve.ensemble.members import Sweep
 
-RESULT, RECORD, ABOUT, STATUS = "result.h5", "member.json", "sweep.json", "status.json"
+RESULT, RECORD = "result.h5", "member.json"
 TABLE, STACK = "members.h5", "stack.h5"
 SPARE = 30.0  # seconds that are to be left before a member begins
 OFTEN = 1.0  # seconds between two writings of the status
@@ -55,9 +56,6 @@ class Record:
     error: str = ""
     seconds: float = 0.0
     summary: dict[str, Any] = field(default_factory=dict)
-
-
-Tell = "Callable[[int, Record, Sequence[Record]], None]"
 
 
 def march(tables: dict[str, Any], label: str, folder: Path, values: dict[str, Any], comm: MPI.Intracomm) -> Record:
@@ -137,10 +135,10 @@ def _march_all(
                 other.cancel()
         if time.monotonic() > told + OFTEN:
             told = time.monotonic()
-            _write(out / STATUS, _status(found, records, {numbers[f] for f in numbers if f.running()}))
+            _write(out / NAME, _status(found, records, {numbers[f] for f in numbers if f.running()}))
         if tell is not None:
             tell(number, record, records)
-    _write(out / STATUS, _status(found, records, set()))
+    _write(out / NAME, _status(found, records, set()))
 
 
 def _ended(future: Future[Record]) -> Record:
@@ -163,15 +161,15 @@ def _begin(found: Sweep, out: Path, resume: bool) -> list[Record]:
     if out.exists():
         if not resume:
             raise StorageError(f"{out}: exists already; go on with --resume, or give another -o")
-        said = _read(out / ABOUT)
+        said = _read(out / SWEEP)
         if said is None or json.dumps({**said, "ranks": found.ranks}) != json.dumps(about):
             raise StorageError(f"{out}: is of another sweep, or of another version of this one; give another -o")
     with naming(out, "make the folders of its members"):
         for number in range(len(found.members)):
             (out / found.folder(number)).mkdir(parents=True, exist_ok=True)
-    _write(out / ABOUT, about)
+    _write(out / SWEEP, about)
     records = [_known(out / found.folder(n), found.members[n]) for n in range(len(found.members))]
-    _write(out / STATUS, _status(found, records, set()))
+    _write(out / NAME, _status(found, records, set()))
     return records
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, prod
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 CELLS_A_RANK = 1 << 18  # fewer, and waiting for ghosts takes more than it saves
 MOST_RANKS = 4096
+MOST_GROUPS = 64  # of ranks, of a sweep
 MOST_CELLS = 1 << 21  # of the trial
 HOURS = 12.0  # that more ranks are asked for
 SAFETY, SPARE = 2.0, 600.0  # cores of a node share its memory; seconds for start and files
@@ -69,6 +70,14 @@ def propose(
         plan, ranks = _fitting(case, min(wanted, MOST_RANKS))
     minutes = ceil((SAFETY * total / ranks + SPARE) / 60) if total else None
     return Proposal(plan, ranks, ceil(MEMORY * plan.memory_per_rank / (1 << 20)), minutes, speed)
+
+
+def of_sweep(one: Proposal, members: int, ranks: int | None = None) -> Proposal:
+    """Return what a job of a sweep is to ask for, by what one member does; by default on MOST_GROUPS at most."""
+    ranks = ranks or one.ranks * min(members, MOST_GROUPS)
+    turns = ceil(members / max(1, ranks // one.ranks))
+    minutes = None if one.minutes is None else ceil(turns * (one.minutes - SPARE / 60) + SPARE / 60)
+    return replace(one, ranks=ranks, minutes=minutes)
 
 
 def _fitting(case: Case, ranks: int) -> tuple[Plan, int]:

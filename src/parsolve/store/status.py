@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import xxhash
 
 from parsolve.errors import StorageError
+from parsolve.store.files import is_file
 from parsolve.store.places import FOLDERS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-NAME = "status.json"
-_MOST = 1 << 16  # bytes
+NAME, SWEEP = "status.json", "sweep.json"  # the second one is in the folder of a sweep
+_MOST, _MOST_OF_SWEEP = 1 << 16, 1 << 28  # bytes
 _HEAD = b'{"hash":"%s",'
 Place = tuple[int, float]
 
@@ -88,3 +90,22 @@ def read_status(run: Path) -> Status:
             raise StorageError(f"{path}: damaged, or not the status of a run") from None
     ended = "; it is a file, so its run is over" if run.is_file() else "; give its result, or its folder of frames"
     raise StorageError(f"{run}: no status of a run{ended}")
+
+
+def read_sweep_status(folder: Path) -> dict[str, Any] | None:
+    """Return the status of a sweep by its folder: when it was written, and how each member stands; None if it is none.
+
+    Raises:
+        StorageError: it is damaged.
+    """
+    path = folder / NAME
+    if not is_file(folder / SWEEP):
+        return None
+    try:
+        said = json.loads(path.read_bytes()[:_MOST_OF_SWEEP])
+        members = {str(name): str(state) for name, state in said["members"].items()}
+        return {"updated": float(said["updated"]), "members": members}
+    except OSError as caught:
+        raise StorageError(f"{path}: cannot be read: {caught.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise StorageError(f"{path}: damaged, or not the status of a sweep; `sweep --resume` writes it anew") from None
