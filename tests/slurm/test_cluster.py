@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import pytest
 
 from parsolve.store.checkpoint import manifests
@@ -72,10 +73,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "a.h5"
 
 
-def submit(cluster: Any, folder: Path, *more: str) -> str:
+def submit(cluster: Any, folder: Path, *more: str, case: str = "a.toml") -> str:
     """The number of a job that runs the case there on two ranks, of 200 MiB each."""
     (folder / "a.toml").write_text(CASE)
-    words = ["slurm", "a.toml", "--ranks", "2", "--memory", "200", "--submit", *more]
+    words = ["slurm", case, "--ranks", "2", "--memory", "200", "--submit", *more]
     done = subprocess.run(
         [sys.executable, "-m", "parsolve", *words], cwd=folder, env=cluster.environment, capture_output=True, text=True,
         check=False,
@@ -163,6 +164,22 @@ def test_each_task_of_an_array_has_its_own_case(cluster: Any, tmp_path: Path) ->
     for n in (1, 2, 3):
         with open_result(tmp_path / f"a-{n}.h5") as result:
             assert result.steps.tolist() == [0, 100 * n]
+
+
+def test_a_sweep_goes_on_with_what_is_missing(cluster: Any, whole: Path, tmp_path: Path) -> None:
+    """Members on two groups of a rank, stopped once; one of them is the case that nothing disturbed."""
+    vary = "[set]\ncheckpoint.every = '0.3s'\n[vary]\nparameters.F = [0.03, 0.037, 0.04, 0.05]\n"
+    (tmp_path / "study.toml").write_text(f"case = 'a.toml'\n{vary}")
+    job = submit(cluster, tmp_path, "--time", "10", case="study.toml")
+    until(lambda: list(tmp_path.glob("study/*/*.frames/checkpoint-*.json")), tmp_path)
+    cluster.ask("scancel", "--signal=USR1", job)
+    comes_back(cluster, job, "1", tmp_path)
+    until(lambda: ended(cluster, job), tmp_path)
+    assert said(cluster, job)["ExitCode"] == "0:0", (tmp_path / f"study-{job}.out").read_text()
+    with h5py.File(tmp_path / "study/members.h5") as table:
+        assert table["state"].asstr()[...].tolist() == ["done"] * 4
+    same = [compare(tmp_path / f"study/{n}/result.h5", whole).equal for n in range(4)]
+    assert same == [False, True, False, False]
 
 
 def test_a_wrong_case_is_refused_before_it_waits_in_a_queue(cluster: Any, tmp_path: Path) -> None:
