@@ -15,6 +15,7 @@ from parsolve.problem.postmortem import write_postmortem
 from parsolve.problem.prepare import prepare
 from parsolve.problem.summary import Summary, summarize
 from parsolve.store.frames import Recorder
+from parsolve.store.places import FOLDERS
 from parsolve.store.provenance import provenance
 from parsolve.store.source import look_at
 
@@ -88,8 +89,10 @@ def run(
                 else:
                     record(clock, march.state)
                 outcome = march.run(record, progress, clock, [keeper.event])
-                keeper.finish(Clock(outcome.steps, outcome.time))
-            return summarize(march, outcome, recorder.finish())
+                keeper.finish(end := Clock(outcome.steps, outcome.time))
+            result = recorder.finish()
+            keeper.gathered(end, result.with_name(result.name + FOLDERS[-1]))
+            return summarize(march, outcome, result)
         except ParsolveError as error:
             if is_agreed(comm, error) and not isinstance(error, Stopped):
                 keeper.fail()

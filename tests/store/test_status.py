@@ -11,6 +11,7 @@ from parsolve.__main__ import main
 from parsolve.case import Case
 from parsolve.errors import StorageError
 from parsolve.run import run
+from parsolve.store.frames import Recorder
 from parsolve.store.status import NAME, Status, read_status, write_status
 
 if TYPE_CHECKING:
@@ -60,3 +61,23 @@ def test_a_run_says_where_it_is_and_that_it_is_done(
     run(Case.from_dict(case), solo, tmp_path / "b.h5")  # nothing is left of it but the result
     with pytest.raises(StorageError, match="its run is over"):
         read_status(tmp_path / "b.h5")
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_it_is_done_when_the_result_is_there(
+    lab: Any, solo: MPI.Intracomm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: bool
+) -> None:
+    """Also of a run that takes the place of another."""
+    tables = lab.case("heat", 12, time={"steps": 4}, output={"every_steps": 4, "keep_frames": keep},
+                      checkpoint={"every_steps": 4})  # fmt: skip
+    finish, seen = Recorder.finish, []
+
+    def watched(recorder: Recorder) -> Path:
+        seen.append(read_status(recorder.folder).state)
+        return finish(recorder)
+
+    monkeypatch.setattr(Recorder, "finish", watched)
+    for _ in range(2):
+        run(Case.from_dict(tables), solo, tmp_path / "a.h5", force=True)
+        assert read_status(tmp_path / "a.h5").state == "done"
+    assert seen == ["gathering", "gathering"]

@@ -154,3 +154,12 @@ def test_a_frame_of_another_run_is_missed(made: Path, lab: Any, solo: MPI.Intrac
         assert text.endswith("000000002.h5: is of another run than the frames beside it")
     with pytest.raises(StorageError, match="not a frame of the same run"), open_result(made / "index.h5.frames"):
         pass
+
+
+def test_an_index_has_the_hashes_of_the_gathered_result(made: Path) -> None:
+    found = []
+    for name in ("a.h5", "index.h5", "index.h5.frames"):
+        with open_result(made / name) as result:
+            found.append(content_hashes(result.file, result.fields))
+    assert found[0] == found[1] == found[2]
+    assert set(found[0]) == {"u", "v"}

@@ -9,7 +9,7 @@ import socket
 from contextlib import suppress
 from time import monotonic
 from time import time as wall_time
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from parsolve.problem.times import end_of
 from parsolve.store.checkpoint import LEAST, Checkpoint, Checkpoints, number_of
 from parsolve.store.layout import Content, FieldInfo
 from parsolve.store.places import command, find_folder
-from parsolve.store.status import Status, write_status
+from parsolve.store.status import Stands, Status, write_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -119,7 +119,13 @@ class Keeper:
         self._complete()
         if self._march.problem.case.checkpoint is not None and not self._watch.is_last(clock):
             self._write(clock, wait=True)
-        self._tell(clock, "done")
+        self._tell(clock, "gathering")
+
+    def gathered(self, clock: Clock, folder: Path) -> None:
+        """Say that the result is complete, in the folder of its checkpoints if there is one."""
+        self._folder = folder
+        if folder.is_dir():
+            self._tell(clock, "done")
 
     def fail(self) -> None:
         """Say that the numbers went wrong; the checkpoints before stay, one that was begun is completed."""
@@ -132,7 +138,7 @@ class Keeper:
         with suppress(ParsolveError):
             self._complete()
 
-    def _tell(self, clock: Clock, state: Literal["running", "stopped", "done", "failed"]) -> None:
+    def _tell(self, clock: Clock, state: Stands) -> None:
         """Write the status, on rank 0; while it is running not too often."""
         now = monotonic()
         if self._march.comm.rank or (state == "running" and now < self._told + HEARTBEAT):
@@ -149,7 +155,7 @@ class Keeper:
         status = Status(
             state=state, updated=wall_time(), host=socket.gethostname(), process=os.getpid(),
             at=(clock.step, clock.time), dt=self._march.control.dt, steps_per_s=steps / seconds,
-            seconds_left=0.0 if state == "done" else left, frames=len(frames),
+            seconds_left=0.0 if state in ("gathering", "done") else left, frames=len(frames),
             last_frame=frames[-1] if frames else None, last_checkpoint=(last.step, last.time) if last.step else None,
         )  # fmt: skip
         write_status(self._folder, status)

@@ -12,6 +12,7 @@ import json
 import os
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,8 +23,7 @@ from parsolve.store.files import create_contiguous, create_group, naming, write_
 from parsolve.store.hashes import BLOCK, block_hashes, damage_of, hashes_here
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping, Sequence
 
     import h5py
     from mpi4py import MPI
@@ -178,8 +178,22 @@ def doubts(path: Path, table: Table, shown: Sequence[tuple[str, int]]) -> bool:
 
 
 def content_hashes(file: h5py.File, fields: Sequence[str]) -> dict[str, str]:
-    """A hash of all values of each field, made of those of its blocks; empty where a file has none."""
+    """A hash of all values of each field, made of those of its blocks, in an index of those of its frames.
+
+    Empty where a file has none.
+    """
     with suppress(KeyError, TypeError, ValueError, OSError, RuntimeError):
-        blocks = file[GROUP]["blocks"]
-        return {name: xxhash.xxh3_128_hexdigest(blocks[name][...].tobytes()) for name in fields}
+        return {name: xxhash.xxh3_128_hexdigest(b"".join(_rows(file, name))) for name in fields}
     return {}
+
+
+def _rows(file: h5py.File, name: str) -> Iterator[bytes]:
+    """The hashes of the blocks of a field, time by time."""
+    import h5py
+
+    if not file[name].is_virtual:
+        yield file[GROUP]["blocks"][name][...].tobytes()
+        return
+    for source in file[name].virtual_sources():
+        with h5py.File(Path(file.filename).resolve().parent / source.file_name, "r", locking=False) as frame:
+            yield frame[GROUP]["blocks"][name][...].tobytes()

@@ -21,12 +21,13 @@ NAME, SWEEP = "status.json", "sweep.json"  # the second one is in the folder of 
 _MOST, _MOST_OF_SWEEP = 1 << 16, 1 << 28  # bytes
 _HEAD = b'{"hash":"%s",'
 Place = tuple[int, float]
+Stands = Literal["running", "stopped", "gathering", "done", "failed"]
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """What a run says of itself: where it is (step and time), and when it said so (seconds since 1970)."""
 
-    state: Literal["running", "stopped", "done", "failed"]
+    state: Stands
     updated: float
     host: str
     process: int
