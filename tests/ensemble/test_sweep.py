@@ -19,7 +19,7 @@ import tomli_w
 from parsolve.__main__ import main
 from parsolve.ensemble.members import read_sweep
 from parsolve.ensemble.sweep import Record, exit_code, sweep
-from parsolve.errors import StorageError
+from parsolve.errors import SetupError, StorageError
 from parsolve.run import run
 from parsolve.store.compare import compare
 from parsolve.store.result import open_result
@@ -169,3 +169,9 @@ def test_status_tells_how_the_members_stand(
     (tmp_path / "out/status.json").write_text("{")
     assert main(["status", str(tmp_path / "out")]) == 5
     assert "sweep --resume" in capfd.readouterr().err
+
+
+def test_more_ranks_than_there_are_leave_nothing(solo: MPI.Intracomm, tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="study: a member is to have 2 ranks, and there are 1"):
+        sweep(study(tmp_path, ranks=2), solo, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

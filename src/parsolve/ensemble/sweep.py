@@ -15,7 +15,7 @@ from parsolve.case import Case
 from parsolve.case.origin import Origin
 from parsolve.ensemble.table import write_stack, write_table
 from parsolve.ensemble.tasks import Executor
-from parsolve.errors import ParsolveError, StorageError, is_agreed, on_root
+from parsolve.errors import ParsolveError, SetupError, StorageError, is_agreed, on_root
 from parsolve.problem.keeping import Stopped, deadline
 from parsolve.resume import look_for
 from parsolve.run import run
@@ -105,6 +105,9 @@ def sweep(
         StorageError: the folder is there, or is of another sweep.
         SetupError: there are fewer ranks than a member is to have.
     """
+    if found.ranks > comm.size:
+        text = f"{found.name}: a member is to have {found.ranks} ranks, and there are {comm.size}"
+        raise SetupError(f"{text}; start with mpirun -n {found.ranks} or more")
     records: list[Record] = on_root(comm, lambda: _begin(found, out, resume))
     with Executor(comm) as tasks:
         if tasks is not None:
