@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parsolve.errors import NumericalError, ParsolveError, is_agreed, on_root, owning
+from parsolve.errors import NumericalError, ParsolveError, agreed, is_agreed, on_root, owning
 from parsolve.march.schedule import START, Clock
 from parsolve.march.watch import Signals
 from parsolve.problem.keeping import Keeper, Stopped, refuse_changed_inputs, resampled_values
@@ -59,8 +59,9 @@ def run(
     """
     on_root(comm, lambda: look_at(case.files))  # damaged files must not end a rank
     known = provenance(case, comm, since.run if since is not None and reopen is not None else None)
-    if since is not None and not resample:
-        refuse_changed_inputs(since, known)
+    with agreed(comm):
+        if since is not None and not resample:
+            refuse_changed_inputs(since, known)
     problem = pose(case, comm)  # the case checked against its equation, the equation discretised
     layout = decide(problem, comm)  # process grid, ghosts, passes, threads, instruction set: the same for all ranks
     inputs = [*case.files, *((since.manifest, since.file) if since is not None and reopen is None else ())]

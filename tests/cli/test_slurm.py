@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SMALL = ("--set", "grid.x.cells=16", "--set", "grid.y.cells=16", "--set", "time.steps=10")
-ASKED = ("--ranks", "2", "--time", "5", "--memory", "200")
+ASKED = ("--ranks", "2", "--time", "60", "--memory", "200")
 
 
 @pytest.fixture

@@ -84,7 +84,10 @@ def test_files_begin_at_the_folder_of_the_sweep(tmp_path: Path) -> None:
     ({"vary": {"parameters": {"F": 1.0}}}, r"vary.parameters.F: expected a list"),
     ({"vary": {"parameters": {"F": []}}}, r"vary.parameters.F: expected a list"),
     ({"vary": {"parameters": {"F": [[1.0]]}}}, r"vary.parameters.F: expected a list"),
-    ({"vary": {"parameters": {"F": {"from": 1.0}}}}, "to"),
+    ({"vary": {"parameters": {"F": {"from": 1.0}}}}, "parameters.F"),
+    ({"vary": {"parameters": {"F": {"from": "a", "to": 2.0}}}}, "from: expected a number"),
+    ({"vary": {"parameters": {"F": {"from": 1.0, "to": 2.0, "counts": 2}}}}, "did you mean 'count'"),
+    ({"vary": {"parameters": {"F": {"from": 1.0, "to": 2.0, "count": 2, "scale": "x"}}}}, "'linear' or 'log'"),
     ({"vary": {"parameters": {"F": {"from": 1.0, "to": 2.0}}}}, r"give a count, or \[sample\]"),
     ({"vary": {"parameters": {"F": {"from": 1.0, "to": 2.0, "count": 0}}}}, "count: expected 1 to"),
     ({"vary": {"parameters": {"F": {"from": 1.0, "to": math.inf, "count": 2}}}}, "finite"),
@@ -107,3 +110,17 @@ def test_what_is_wrong_is_told_with_its_key(tmp_path: Path, tables: dict[str, An
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(CaseError, match="no such file; a sweep is a TOML file"):
         read_sweep(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("keys", [("file", "dataset"), ("dataset", "file")])
+def test_keys_of_one_table_stay_beside_each_other(tmp_path: Path, keys: tuple[str, str]) -> None:
+    values = {"file": ["a.h5", "b.h5"], "dataset": ["u", "v"]}
+    found = read(tmp_path, case="heat", combine="zip", vary={"initial": {"u": {key: values[key] for key in keys}}})
+    given = [found.case(n).initial["u"] for n in range(2)]
+    assert [(value.file, value.dataset) for value in given] == [  # type: ignore[union-attr]
+        (str(tmp_path / "a.h5"), "u"), (str(tmp_path / "b.h5"), "v")]  # fmt: skip
+
+
+def test_a_result_to_begin_from_may_vary(tmp_path: Path) -> None:
+    found = read(tmp_path, case="heat", vary={"initial": {"from": ["a.h5", "b.h5"]}})
+    assert [path.name for n in range(2) for path in found.case(n).inputs] == ["a.h5", "b.h5"]

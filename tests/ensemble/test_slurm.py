@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from parsolve.ensemble.slurm import Job, chosen_mpi, job_name, script
+from parsolve.ensemble.slurm import Job, chosen_mpi, job_name, script, usual_margin
 from parsolve.errors import CaseError
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -108,6 +108,8 @@ def test_what_a_directive_cannot_hold_is_refused_by_its_option(key: str) -> None
 @pytest.mark.parametrize(("change", "text"), [
     ({"nodes": 17}, "--nodes 17: there are only 16 ranks"),
     ({"sets": ("time.steps={task}",)}, "{task} is for array jobs; give --array"),
+    ({"time": "5"}, "--margin 180: is more than half of --time 5"),
+    ({"time": "0:10:00", "margin": 301}, "--margin 301: is more than half of --time 0:10:00"),
     ({"array": "0-9"}, "the tasks of an array would write the same result"),
 ])  # fmt: skip
 def test_what_makes_no_job_is_refused(change: dict[str, object], text: str) -> None:
@@ -133,7 +135,14 @@ def test_the_way_to_start_suits_the_library(offered: list[str], library: str, ch
     assert chosen_mpi(offered, library) == chosen
 
 
-def run_under_stubs(tmp_path: Path, codes: dict[str, str]) -> tuple[int, list[str], str]:
+@pytest.mark.parametrize(("time", "margin"), [
+    ("60", 180), ("4:00", 60), ("1:00:00", 180), ("1-0", 180), ("0-0:8", 120), ("0-00:00:40", 10), ("x", 180),
+])  # fmt: skip
+def test_the_margin_is_a_part_of_a_short_time(time: str, margin: int) -> None:
+    assert usual_margin(time) == margin
+
+
+def run_under_stubs(tmp_path: Path, codes: dict[str, str], job: Job = ONE) -> tuple[int, list[str], str]:
     """Exit code of the script, what was asked of scontrol, and errors, where srun and others do as told."""
     stubs = tmp_path / "stubs"
     stubs.mkdir()
@@ -147,7 +156,7 @@ def run_under_stubs(tmp_path: Path, codes: dict[str, str]) -> tuple[int, list[st
         (stubs / name).write_text(f"#!/bin/bash\n{body}\n")
         (stubs / name).chmod(0o755)
     done = subprocess.run(
-        ["bash", "-s"], input=script(ONE), text=True, check=False, cwd=tmp_path, capture_output=True,
+        ["bash", "-s"], input=script(job), text=True, check=False, cwd=tmp_path, capture_output=True,
         env=os.environ | {"PATH": f"{stubs}:/usr/bin:/bin", "SLURM_JOB_ID": "5"},
     )  # fmt: skip
     asked = tmp_path / "scontrol"
@@ -164,6 +173,7 @@ STOPPED = """case "$*" in *status*) echo '{"state": "stopped"}';; esac"""
     ({"srun": KEPT + "exit 75"}, 0, ["requeue 5"], ""),
     ({"srun": KEPT + "exit 137", "python": STOPPED}, 0, ["requeue 5"], ""),
     ({"srun": KEPT + "exit 137"}, 137, [], ""),
+    ({"srun": KEPT + "exit 2", "python": STOPPED}, 2, [], ""),
     ({"srun": "exit 75"}, 75, [], "no checkpoint since the job began"),
     ({"srun": KEPT + "exit 75", "squeue": "echo COMPLETING"}, 75, [], ""),
     ({"srun": KEPT + "exit 75", "scontrol": "exit 1"}, 75, [], ""),
@@ -175,3 +185,18 @@ def test_it_comes_back_only_if_there_is_more_to_do(
     found = run_under_stubs(tmp_path, codes)
     assert found[:2] == (code, asked)
     assert told in found[2]
+
+
+def test_a_task_of_an_array_is_named_by_its_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number of the job may be that of all tasks: these do not come back."""
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "5")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
+    stubs = {"srun": KEPT.replace("heat", "heat-3") + "exit 75", "squeue": '[ "$3" = 5_3 ] && echo RUNNING'}
+    job = GOLDEN["array"]
+    assert run_under_stubs(tmp_path, stubs, job)[:2] == (0, ["requeue 5_3"])
+
+
+def test_a_sweep_comes_back_too(tmp_path: Path) -> None:
+    kept = "mkdir -p study/1; touch study/1/member.json; "
+    stubs = {"srun": kept + "exit 143", "python": """echo '{"members": {"0": "stopped"}}'"""}
+    assert run_under_stubs(tmp_path, stubs, GOLDEN["sweep"])[:2] == (0, ["requeue 5"])

@@ -62,7 +62,7 @@ def test_a_claim_holds_until_it_is_released(tmp_path: Path) -> None:
 def test_the_claim_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:
     (tmp_path / ".a.h5.lock").write_text(dead())
     claims.take(tmp_path / "a.h5").release()
-    host, pid, _ = claims._signature().split()
+    host, pid, *_ = claims._signature().split()
     (tmp_path / ".a.h5.lock").write_text(f"{host} {pid} 1\n")  # its number is used again
     claims.take(tmp_path / "a.h5").release()
     assert list(tmp_path.iterdir()) == []
@@ -108,3 +108,22 @@ def test_of_many_processes_one_at_a_time_is_in_although_some_die(tmp_path: Path)
     rivals = [start(RIVAL, tmp_path / "a.h5", tmp_path / "mark", end) for end in ends]
     assert [rival.wait(90) for rival in rivals] == [0, 7, 0, 7]
     assert list(tmp_path.iterdir()) == [] or (tmp_path / ".a.h5.lock").exists()
+
+
+@pytest.mark.parametrize(
+    ("job", "restarts", "is_free"), [("7", "1", True), ("7", "0", False), ("8", "1", False), ("", "1", False)]
+)
+def test_a_job_that_was_queued_again_has_what_it_had_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job: str, restarts: str, is_free: bool
+) -> None:
+    """On another node, where it was ended; no other job has it."""
+    lock = tmp_path / ".a.h5.lock"
+    lock.write_text("elsewhere 1 1 7.0\n")
+    monkeypatch.setenv("SLURM_JOB_ID", job)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", restarts)
+    if is_free:
+        claims.take(tmp_path / "a.h5").release()
+        assert not lock.exists()
+    else:
+        with pytest.raises(claims.Claimed, match="process 1 on elsewhere"):
+            claims.take(tmp_path / "a.h5")

@@ -84,21 +84,30 @@ def override(data: dict[str, Any], text: str) -> str:
     """Put 'a.b=value' into the tables and return its key."""
     key, equals, value = text.partition("=")
     key = key.strip()
-    parts = key.split(".")
-    if not equals or not all(parts):
+    if not equals or not all(key.split(".")):
         raise CaseError(f"--set {brief(text)}: expected key=value, such as time.end=10 or grid.x.cells=64")
+    put_at(data, key, _toml_value(value), f"--set {brief(text)}")
+    return key
+
+
+def put_at(data: dict[str, Any], key: str, value: object, said: str) -> None:
+    """Put a value into nested tables at a dotted key, which was ``said`` so.
+
+    Raises:
+        CaseError: there is a value where a table is to be.
+    """
+    parts = key.split(".")
     if len(parts) > DEEPEST:
-        raise CaseError(f"--set {brief(text)}: unknown key, none has more than {DEEPEST} parts")
+        raise CaseError(f"{said}: unknown key, none has more than {DEEPEST} parts")
     table = data
     for depth, part in enumerate(parts[:-1]):
         below = table.setdefault(part, {})
         if not isinstance(below, dict):
             if parts[0] not in MIXED:
-                raise CaseError(f"--set {brief(text)}: '{'.'.join(parts[: depth + 1])}' is a value, not a table")
+                raise CaseError(f"{said}: '{'.'.join(parts[: depth + 1])}' is a value, not a table")
             below = table[part] = {}
         table = below
-    put(table, parts[-1], _toml_value(value))
-    return key
+    put(table, parts[-1], value)
 
 
 def put(table: dict[str, Any], key: str, value: object) -> None:

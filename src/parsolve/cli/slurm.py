@@ -57,8 +57,8 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     parser.add_argument("--container", type=file_name, metavar="IMAGE", help="an Apptainer image that holds parsolve")
     parser.add_argument("--python", metavar="PATH", help="that runs it (default: this one)")
     parser.add_argument("--mpi", metavar="TYPE", help="of `srun --mpi=list` (default: what suits the MPI library)")
-    margin = "seconds before the limit at which it is told to stop (default: 180)"
-    parser.add_argument("--margin", type=count, default=180, metavar="S", help=margin)
+    margin = "seconds before the limit at which it is told to stop (default: a quarter of it, 180 at most)"
+    parser.add_argument("--margin", type=count, metavar="S", help=margin)
     back = "how often it is queued again at most (default: 20)"
     parser.add_argument("--requeues", type=int, default=20, metavar="N", help=back)
     action = parser.add_mutually_exclusive_group()
@@ -82,6 +82,8 @@ def slurm(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> i
     first = [text.replace(TASK, _first(args.array)) for text in (str(args.case), *args.set)]
     found = _sweep(args)
     case = found.case(0) if found else Case.load(first[0], first[1:])
+    if found and args.ranks is not None and args.ranks < found.ranks:
+        raise CaseError(f"--ranks {args.ranks}: a member of '{args.case}' is to have {found.ranks}")
     asked = None
     if args.ranks is None or args.time is None or args.memory is None:
         ranks = found.ranks if found else args.ranks
@@ -122,7 +124,7 @@ def _sweep(args: argparse.Namespace) -> Sweep | None:
 
 def _job(args: argparse.Namespace, asked: Proposal | None, mpi: str, is_sweep: bool) -> Job:
     """What the command line asks for, the rest as proposed."""
-    from parsolve.ensemble.slurm import TASK, Job, job_name
+    from parsolve.ensemble.slurm import TASK, Job, job_name, usual_margin
 
     stem = args.case.stem.replace(TASK, "")
     usual = stem if is_sweep else f"{stem}-{TASK}.h5" if args.array else f"{stem}.h5"
@@ -135,7 +137,8 @@ def _job(args: argparse.Namespace, asked: Proposal | None, mpi: str, is_sweep: b
     return Job(
         name=job_name(stem), case=str(args.case), output=output, ranks=ranks, time=time, nodes=args.nodes,
         threads=args.cpus_per_task, gpus=args.gpus, memory=memory, exclusive=args.exclusive, array=args.array,
-        margin=args.margin, requeues=args.requeues, mpi=args.mpi or mpi, modules=tuple(args.module),
+        margin=args.margin or usual_margin(time), requeues=args.requeues, mpi=args.mpi or mpi,
+        modules=tuple(args.module),
         container=str(args.container) if args.container else None, mail_type=args.mail_type, sets=tuple(args.set),
         is_sweep=is_sweep,
         python=args.python or ("python" if args.container else sys.executable),

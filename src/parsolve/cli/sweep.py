@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from parsolve.errors import on_root
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from mpi4py import MPI
 
@@ -40,19 +41,19 @@ def sweep(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> i
     from parsolve.ensemble.members import read_sweep
     from parsolve.ensemble.sweep import exit_code
     from parsolve.ensemble.sweep import sweep as run_all
+    from parsolve.store.places import command
 
     found = on_root(comm, lambda: read_sweep(args.sweep))
     out = args.output or Path(found.name)
 
-    def told(number: int, record: Record, records: Sequence[Record]) -> None:
+    def told(number: int, record: Record, ended: int) -> None:
         if record.state == "failed":
             label = found.label(number)
             tell(
                 f"parsolve: {record.error}" if record.error.startswith(label) else f"parsolve: {label}: {record.error}"
             )
         elif not args.quiet and record.state != "waiting":
-            ended = sum(r.state not in ("waiting", "running") for r in records)
-            text = f"{record.state} in {duration(record.seconds)}, {ended} of {len(records)} ended"
+            text = f"{record.state} in {duration(record.seconds)}, {ended} of {len(found.members)} ended"
             tell(f"parsolve: member {found.folder(number)} {text}")
 
     records = run_all(found, comm, out, args.resume, args.fail_fast, told)
@@ -62,7 +63,8 @@ def sweep(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> i
             said = ", ".join(f"{count} {state}" for state, count in counts.items())
             rows = [("members", f"{len(records)}: {said}"), ("table", str(out / "members.h5"))]
             if exit_code(records) == 75:
-                rows.append(("go on", f"python -m parsolve sweep {args.sweep} -o {out} --resume"))
+                words = f"{command(comm.size, 'sweep', args.sweep)} -o {shlex.quote(str(out))} --resume"
+                rows.append(("go on", words))
             (tell if args.json else answer)("\n".join(table(rows, "  ")))
         if args.json:
             answer(json.dumps({"folder": str(out), "members": len(records), **counts}))

@@ -14,7 +14,7 @@ import numpy as np
 from parsolve.case import Case
 from parsolve.case.convert import convert
 from parsolve.case.origin import Origin
-from parsolve.case.tables import anchor_files, merge, parse, read_source
+from parsolve.case.tables import anchor_files, merge, nearest, parse, put_at, read_source
 from parsolve.errors import CaseError
 from parsolve.problem.pose import pose
 
@@ -28,7 +28,8 @@ Value = bool | int | float | str
 MOST = 1_000_000  # members
 
 
-class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"first": "from", "last": "to"}):
+@dataclass(frozen=True)
+class Range:
     """So many numbers from one to another, evenly by their difference or by their ratio; without a count, samples."""
 
     first: float
@@ -89,10 +90,15 @@ class Sweep:
         """Return the tables of the case of a member."""
         tables = copy.deepcopy(self.tables)
         for key, value in self.members[number].items():
-            more = _nested(key, value)
-            anchor_files(more, self.place)
-            merge(tables, more)
+            is_file = isinstance(value, str) and (key.endswith(".file") or key == "initial.from")
+            put_at(tables, key, str(self.place / str(value)) if is_file else value, f"vary.{key}")
         return tables
+
+    def inputs(self) -> dict[Path, tuple[int, int]]:
+        """Return the files that the values of the members are read from, with size and time of their last change."""
+        paths = {path for number in range(len(self.members)) for path in self.case(number).inputs}
+        found = {path: path.stat() for path in sorted(paths) if path.is_file()}
+        return {path: (state.st_size, state.st_mtime_ns) for path, state in found.items()}
 
     def label(self, number: int) -> str:
         """Return which member it is, in words."""
@@ -138,13 +144,6 @@ def read_sweep(path: Path) -> Sweep:
     return sweep
 
 
-def _nested(key: str, value: Any) -> dict[str, Any]:
-    """Tables in tables, of a dotted key."""
-    for part in reversed(key.split(".")):
-        value = {part: value}
-    return dict(value)
-
-
 def _members(given: _Given, origin: Origin) -> list[dict[str, Value]]:
     """What each member sets: lists and ranges crossed or in step, and all of that with each sample."""
     lists: dict[str, list[Value]] = {}
@@ -177,7 +176,7 @@ def _take(key: str, value: Any, lists: dict[str, list[Value]], ranges: dict[str,
         return
     if not isinstance(value, dict):
         raise origin.error(f"vary.{key}", "expected a list of numbers or texts, or { from = 0, to = 1, count = 5 }")
-    found = convert({"vary": {key: value}}, dict[str, dict[str, Range]], origin)["vary"][key]
+    found = _range(key, value, origin)
     if not (math.isfinite(found.first) and math.isfinite(found.last)):
         raise origin.error(f"vary.{key}", "expected numbers that are finite")
     if found.scale == "log" and not (found.first > 0 and found.last > 0):
@@ -188,6 +187,23 @@ def _take(key: str, value: Any, lists: dict[str, list[Value]], ranges: dict[str,
         raise origin.error(f"vary.{key}", f"count: expected 1 to {MOST}, got {found.count}")
     else:
         lists[key] = list(found.at(np.linspace(0.0, 1.0, found.count)))
+
+
+def _range(key: str, value: dict[str, Any], origin: Origin) -> Range:
+    """The range of a table.
+
+    Raises:
+        CaseError: it is none.
+    """
+    kinds = {"from": (int, float), "to": (int, float), "count": (int,), "scale": (str,)}
+    for name, given in value.items():
+        if name not in kinds:
+            raise origin.error(f"vary.{key}", f"unknown key '{name}' of a range{nearest(name, kinds)}")
+        if not isinstance(given, kinds[name]) or isinstance(given, bool):
+            raise origin.error(f"vary.{key}", f"{name}: expected {'a text' if name == 'scale' else 'a number'}")
+    if value.get("scale", "linear") not in ("linear", "log"):
+        raise origin.error(f"vary.{key}", f"scale = '{value['scale']}': expected 'linear' or 'log'")
+    return Range(float(value["from"]), float(value["to"]), value.get("count"), value.get("scale", "linear"))
 
 
 def _points(sample: Sample, ranges: Mapping[str, Range], origin: Origin) -> list[dict[str, Value]]:
@@ -216,6 +232,6 @@ def _leaves(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """The values of nested tables by dotted key; a range is one value."""
     found: dict[str, Any] = {}
     for key, value in tables.items():
-        is_table = isinstance(value, dict) and not {"from", "to"} & value.keys()
+        is_table = isinstance(value, dict) and not {"from", "to"} <= value.keys()
         found |= _leaves(value, f"{prefix}{key}.") if is_table else {f"{prefix}{key}": value}
     return found

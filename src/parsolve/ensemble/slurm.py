@@ -16,7 +16,7 @@ from parsolve.errors import CaseError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-STOPPED = 75
+STOPPED, MARGIN = 75, 180
 TASK = "{task}"  # in words of an array job: the index of the task
 _INDEX = '"${SLURM_ARRAY_TASK_ID}"'
 
@@ -80,7 +80,7 @@ class Job:
     mail_type: str = "END,FAIL"
     dependency: str | None = None
     exclusive: bool = False
-    margin: int = 180
+    margin: int = MARGIN
     requeues: int = 20
     mpi: str = "pmix"
     modules: tuple[str, ...] = ()
@@ -105,6 +105,11 @@ def job_name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._+-]", "_", text.replace(TASK, "")).strip("._+-")[:100] or "parsolve"
 
 
+def usual_margin(time: str) -> int:
+    """Return the seconds before a limit at which a run is told to stop: a quarter of it, and MARGIN at most."""
+    return min(MARGIN, _seconds(time) // 4) if re.fullmatch(_ALLOWED["time"][0], time, re.ASCII) else MARGIN
+
+
 def _check(job: Job) -> None:
     """Refuse values that a directive or a word of the shell cannot hold.
 
@@ -124,10 +129,27 @@ def _check(job: Job) -> None:
             raise CaseError(f"{name} {word!r}: begins with '-'; write './{word}' for a file")
         if word is not None and TASK in word and job.array is None:
             raise CaseError(f"{name} {word!r}: {TASK} is for array jobs; give --array")
+    if 2 * job.margin > _seconds(job.time):
+        raise CaseError(
+            f"--margin {job.margin}: is more than half of --time {job.time}; give more time, or less margin"
+        )
     if job.nodes is not None and job.nodes > job.ranks:
         raise CaseError(f"--nodes {job.nodes}: there are only {job.ranks} ranks")
     if job.array is not None and TASK not in job.output:
         raise CaseError(f"-o {job.output}: the tasks of an array would write the same result; put {TASK} into its name")
+
+
+def _seconds(text: str) -> int:
+    """The seconds of a time as Slurm writes it: minutes, minutes:seconds, hours:minutes:seconds, days-hours, ..."""
+    days, dash, rest = text.rpartition("-")
+    parts = [int(part) for part in rest.split(":")]
+    if dash:
+        hours, minutes, seconds = (*parts, 0, 0)[:3]
+    elif len(parts) == 3:
+        hours, minutes, seconds = parts
+    else:
+        hours, (minutes, seconds) = 0, (*parts, 0)[:2]
+    return ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds
 
 
 def _directives(job: Job) -> list[str]:
@@ -150,15 +172,17 @@ def _directives(job: Job) -> list[str]:
 
 def _setup(job: Job) -> list[str]:
     """The environment of the run."""
-    lines = ["set -u"]
-    if job.modules:
-        lines += [f"module load {' '.join(job.modules)}"]
+    loaded = [f"module load {' '.join(job.modules)} || exit 3"] if job.modules else []
     return [
-        *lines,
+        *loaded,
+        "set -u",
+        "# The task of an array is named so: the number of one of them is that of all.",
+        "job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}",
+        "job=${job:-$SLURM_JOB_ID}",
         'export OMP_NUM_THREADS="${SLURM_CPUS_PER_TASK:-1}"',
         'export SRUN_CPUS_PER_TASK="$OMP_NUM_THREADS" # srun does not take it from the job',
         "# The run stops itself before this; older Slurms do not say it.",
-        'end=$(squeue -h -j "$SLURM_JOB_ID" -o %e) && end=$(date -d "$end" +%s) || end=""',
+        'end=$(SLURM_TIME_FORMAT=standard squeue -h -j "$job" -o %e) && end=$(date -d "$end" +%s) || end=""',
         'export SLURM_JOB_END_TIME="${SLURM_JOB_END_TIME:-$end}"',
     ]
 
@@ -195,14 +219,14 @@ def _body(job: Job) -> list[str]:
         ),
         "code=$?",
         '[ "$code" -ne 0 ] || exit 0',
-        *([f'[ "$code" -eq {STOPPED} ] || exit "$code"'] if job.is_sweep else _STOPPED),
+        *_STOPPED,
         "",
         'if [ "$(checkpoints)" = "$before" ]; then',
         '    echo "parsolve: no checkpoint since the job began, so it is not queued again; give it more time" >&2',
         f'elif [ "${{SLURM_RESTART_COUNT:-0}}" -ge {job.requeues} ]; then',
         f'    echo "parsolve: queued again {job.requeues} times; submit the script again to go on" >&2',
-        'elif [ "$(squeue -h -j "$SLURM_JOB_ID" -o %T)" = RUNNING ]; then # it was not cancelled',
-        '    scontrol requeue "$SLURM_JOB_ID" && exit',
+        'elif [ "$(squeue -h -j "$job" -o %T)" = RUNNING ]; then # it was not cancelled',
+        '    scontrol requeue "$job" && exit',
         "fi",
         f"exit {STOPPED}",
     ]
@@ -210,8 +234,8 @@ def _body(job: Job) -> list[str]:
 
 _STOPPED = [
     "# srun may have ended ranks that were stopping: then it returns another code.",
-    'stopped() { "${parsolve[@]}" status "$result" --json 2>/dev/null | grep -q \'"state": "stopped"\'; }',
-    f'[ "$code" -eq {STOPPED} ] || stopped || exit "$code"',
+    'stopped() { "${parsolve[@]}" status "$result" --json 2>/dev/null | grep -q \'"stopped"\'; }',
+    f'[ "$code" -eq {STOPPED} ] || {{ [ "$code" -gt 128 ] && stopped; }} || exit "$code"',
 ]
 
 

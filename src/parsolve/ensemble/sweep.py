@@ -7,21 +7,27 @@ So whatever happens to the sweep, what is done is known, and the rest goes on fr
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from parsolve.case import Case
 from parsolve.case.origin import Origin
 from parsolve.ensemble.table import write_stack, write_table
 from parsolve.ensemble.tasks import Executor
-from parsolve.errors import ParsolveError, SetupError, StorageError, is_agreed, on_root
+from parsolve.errors import ParsolveError, SetupError, StorageError, agreed, is_agreed, on_root
+from parsolve.march.watch import Signals
 from parsolve.problem.keeping import Stopped, deadline
 from parsolve.resume import look_for
 from parsolve.run import run
+from parsolve.store.claims import take
 from parsolve.store.files import is_result, naming
 from parsolve.store.status import NAME, SWEEP
 from parsolve.store.writing import write_whole
+from parsolve.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,11 +37,16 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
     from parsolve.ensemble.members import Sweep
+    from parsolve.problem.summary import Summary
+    from parsolve.store.claims import Claim
+
+    Tell = Callable[[int, "Record", int], None]
 
 RESULT, RECORD = "result.h5", "member.json"
 TABLE, STACK = "members.h5", "stack.h5"
-SPARE = 30.0  # seconds that are to be left before a member begins
-OFTEN = 1.0  # seconds between two writings of the status
+STOPPING = ".stopping"  # in its folder: a member was told to stop, so no other begins
+LEAST = 30.0  # seconds that are to be left before a member begins
+OFTEN, PART = 1.0, 20  # seconds between two writings of the status, or so many times as long as one takes
 STATES = ("waiting", "running", "done", "failed", "stopped")
 
 
@@ -58,24 +69,26 @@ class Record:
     summary: dict[str, Any] = field(default_factory=dict)
 
 
-def march(tables: dict[str, Any], label: str, folder: Path, values: dict[str, Any], comm: MPI.Intracomm) -> Record:
+def march_member(
+    tables: dict[str, Any], label: str, folder: Path, values: dict[str, Any], end: float, comm: MPI.Intracomm
+) -> Record:
     """Run a member on the ranks of a communicator, from its checkpoint if it has one; collective.
 
-    It does not begin where its time is nearly over.
+    It does not begin where another was told to stop, or time is nearly over at the ``end``, in seconds since 1970.
     """
     begun = time.monotonic()
+    left = end - time.time()
+    if on_root(comm, lambda: left < LEAST or (folder.parent / STOPPING).exists()):
+        return Record()
     record = Record("done")
     try:
-        case = Case.from_dict(tables, Origin(label, "", ()))
-        if comm.bcast(deadline(case) - begun) < SPARE:
-            return Record()
-        out = folder / RESULT
-        found = look_for(comm, out)
-        since, reopen = (None, None) if found is None else (found.since, found.reopen)
-        if found is not None:
-            found.check(case)
-        # A result without a record is one of a sweep that was killed just then: it is made again.
-        summary = run(case, comm, out, force=found is None and is_result(out), since=since, reopen=reopen, anew=True)
+        with agreed(comm):
+            case = Case.from_dict(tables, Origin(label, "", ()))
+        if math.isfinite(end):  # of the sweep, not of each member
+            seconds = comm.bcast(left)
+            case = msgspec.structs.replace(case, run=msgspec.structs.replace(case.run, walltime=f"{seconds:.3f}s"))
+        with Watchdog(case.patience, comm):
+            summary = _run(case, comm, folder)
         record.summary = {"steps": summary.steps, "time": summary.time, "fields": summary.fields}
         record.summary |= {"marching": summary.seconds, "warnings": summary.warnings}
     except ParsolveError as error:
@@ -83,13 +96,33 @@ def march(tables: dict[str, Any], label: str, folder: Path, values: dict[str, An
             raise
         record = Record("stopped" if isinstance(error, Stopped) else "failed", error.exit_code, str(error))
     record.seconds = time.monotonic() - begun
-    on_root(comm, lambda: _write(folder / RECORD, {"values": values, **vars(record)}))
+
+    def note() -> None:
+        _write(folder / RECORD, {"values": values, **vars(record)})
+        if record.state == "stopped":
+            (folder.parent / STOPPING).touch()
+
+    on_root(comm, note)
     return record
+
+
+def _run(case: Case, comm: MPI.Intracomm, folder: Path) -> Summary:
+    """Run a member, or go on with it; collective."""
+    out = folder / RESULT
+    on_root(comm, lambda: folder.mkdir(exist_ok=True))
+    found = look_for(comm, out)
+    since, reopen = (None, None) if found is None else (found.since, found.reopen)
+    with agreed(comm):
+        if found is not None:
+            found.check(case)
+    # A result without a record is one of a sweep that was killed just then: it is made again.
+    force = on_root(comm, lambda: found is None and is_result(out))
+    return run(case, comm, out, force=force, since=since, reopen=reopen, anew=True)
 
 
 def sweep(
     found: Sweep, comm: MPI.Intracomm, out: Path, resume: bool = False, fail_fast: bool = False,
-    tell: Callable[[int, Record, Sequence[Record]], None] | None = None,
+    tell: Tell | None = None,
 ) -> list[Record]:  # fmt: skip
     """Run the members of a sweep, as many at once as there are groups of ranks; return how they ended; collective.
 
@@ -99,48 +132,53 @@ def sweep(
         out: the folder of the members, of `members.h5`, a table of all, and of `status.json`.
         resume: go on with a sweep that is there: what is done stays.
         fail_fast: begin no other member once one has failed.
-        tell: is told on rank 0 which member has ended, how, and of all.
+        tell: is told on rank 0 which member has ended, how, and how many have.
 
     Raises:
-        StorageError: the folder is there, or is of another sweep.
+        StorageError: the folder is there, is of another sweep, or another process is at it.
         SetupError: there are fewer ranks than a member is to have.
     """
     if found.ranks > comm.size:
         text = f"{found.name}: a member is to have {found.ranks} ranks, and there are {comm.size}"
         raise SetupError(f"{text}; start with mpirun -n {found.ranks} or more")
-    records: list[Record] = on_root(comm, lambda: _begin(found, out, resume))
-    with Executor(comm) as tasks:
-        if tasks is not None:
-            _march_all(found, tasks, out, records, fail_fast, tell)
-            write_table(out / TABLE, found, records, RESULT)
-            if found.stack:
-                write_stack(out / STACK, [out / found.folder(n) / RESULT for n in range(len(records))], records)
+    claim, records = on_root(comm, lambda: _begin(found, out, resume))
+    end = comm.bcast(time.time() + deadline(found.case(0)) - time.monotonic())
+    try:
+        with Signals(), Executor(comm) as tasks:  # whoever is between two members is not ended by them
+            if tasks is not None:
+                _march_all(found, tasks, out, records, end, fail_fast, tell)
+                write_table(out / TABLE, found, records, RESULT)
+                if found.stack:
+                    write_stack(out / STACK, [out / found.folder(n) / RESULT for n in range(len(records))], records)
+    finally:
+        if comm.rank == 0:
+            claim.release()
     shared: list[Record] = comm.bcast(records)
     return shared
 
 
 def _march_all(
-    found: Sweep, tasks: Executor, out: Path, records: list[Record], fail_fast: bool,
-    tell: Callable[[int, Record, Sequence[Record]], None] | None,
-) -> None:  # fmt: skip
+    found: Sweep, tasks: Executor, out: Path, records: list[Record], end: float, fail_fast: bool, tell: Tell | None
+) -> None:
     """Run all that are not done, and note how they end."""
     numbers: dict[Future[Record], int] = {}
     for number, record in enumerate(records):
         if record.state != "done":
             words = (found.tables_of(number), found.label(number), out / found.folder(number), found.members[number])
-            numbers[tasks.submit(march, *words, ranks=found.ranks)] = number
-    told = -OFTEN
+            numbers[tasks.submit(march_member, *words, end, ranks=found.ranks)] = number
+    due, ended = 0.0, sum(record.state == "done" for record in records)
     for future in tasks.as_completed(numbers):
         number = numbers[future]
         records[number] = record = _ended(future)
         if record.state == "stopped" or (fail_fast and record.state == "failed"):
             for other in numbers:
                 other.cancel()
-        if time.monotonic() > told + OFTEN:
-            told = time.monotonic()
+        ended += record.state != "waiting"
+        if (now := time.monotonic()) > due:
             _write(out / NAME, _status(found, records, {numbers[f] for f in numbers if f.running()}))
+            due = now + max(OFTEN, PART * (time.monotonic() - now))
         if tell is not None:
-            tell(number, record, records)
+            tell(number, record, ended)
     _write(out / NAME, _status(found, records, set()))
 
 
@@ -154,22 +192,35 @@ def _ended(future: Future[Record]) -> Record:
     return Record("failed", 1, f"{type(error).__name__}: {error}")
 
 
-def _begin(found: Sweep, out: Path, resume: bool) -> list[Record]:
-    """Make the folders; how the members stand.
+def _begin(found: Sweep, out: Path, resume: bool) -> tuple[Claim, list[Record]]:
+    """Claim the folder; how the members stand.
 
     Raises:
-        StorageError: the folder is there, or is of another sweep.
+        StorageError: the folder is there, is of another sweep, or another process is at it.
     """
-    about = {"tables": found.tables, "members": list(found.members), "ranks": found.ranks}
+    claim = take(out)
+    try:
+        return claim, _known_in(found, out, resume)
+    except BaseException:
+        claim.release()
+        raise
+
+
+def _known_in(found: Sweep, out: Path, resume: bool) -> list[Record]:
+    """How the members stand, in a folder that is made if it is not there; its inputs are those of before."""
+    inputs = {str(path): stamp for path, stamp in found.inputs().items()}
+    about = {"tables": found.tables, "members": list(found.members), "ranks": found.ranks, "inputs": inputs}
     if out.exists():
         if not resume:
             raise StorageError(f"{out}: exists already; go on with --resume, or give another -o")
         said = _read(out / SWEEP)
-        if said is None or json.dumps({**said, "ranks": found.ranks}) != json.dumps(about):
+        with naming(out, "look into it"):
+            is_empty = not any(out.iterdir())  # killed when it began
+        if not is_empty and (said is None or json.dumps({**said, "ranks": found.ranks}) != json.dumps(about)):
             raise StorageError(f"{out}: is of another sweep, or of another version of this one; give another -o")
-    with naming(out, "make the folders of its members"):
-        for number in range(len(found.members)):
-            (out / found.folder(number)).mkdir(parents=True, exist_ok=True)
+    with naming(out, "make this folder"):
+        out.mkdir(parents=True, exist_ok=True)
+        (out / STOPPING).unlink(missing_ok=True)
     _write(out / SWEEP, about)
     records = [_known(out / found.folder(n), found.members[n]) for n in range(len(found.members))]
     _write(out / NAME, _status(found, records, set()))

@@ -10,6 +10,7 @@ import numpy as np
 
 from parsolve.errors import StorageError
 from parsolve.store.files import Image, create_contiguous, create_file, create_group, naming, rename, write_at
+from parsolve.store.provenance import storable
 from parsolve.store.result import open_result
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def write_table(path: Path, found: Sweep, records: Sequence[Record], result: str
 def _column(group: h5py.Group, name: str, values: Sequence[Any]) -> None:
     """Write a column, of texts if there is one among the values."""
     if any(isinstance(value, str) for value in values):
-        group.create_dataset(name, data=[str(value) for value in values], dtype=TEXT)
+        group.create_dataset(name, data=[storable(str(value)) for value in values], dtype=TEXT)
     else:
         group.create_dataset(name, data=np.array(values))
 
@@ -94,7 +95,7 @@ def write_stack(path: Path, results: Sequence[Path], records: Sequence[Record]) 
             places = {name: int(file[name].id.get_offset()) for name in names}
         with partial.open("r+b", buffering=0) as target:
             for n, result in enumerate(results):
-                for name, values in _last(result, names, shape, dtype, n in done).items():
+                for name, values in _last(result, names, shape, dtype, records[n].state == "done").items():
                     write_at(target.fileno(), values.data.cast("B"), places[name] + n * values.nbytes)
             os.fsync(target.fileno())
         rename(partial, path)
@@ -109,6 +110,7 @@ def _last(path: Path, names: Sequence[str], shape: tuple[int, ...], dtype: Any, 
     if not is_done:
         return {name: np.full(shape, np.nan, dtype) for name in names}
     with open_result(path) as result:
-        if result.grid.shape != shape or not set(names) <= set(result.fields):
-            raise StorageError(f"{path}: has another grid or other fields than the first member: leave stack out")
-        return {name: np.ascontiguousarray(result.read(name, -1), dtype) for name in names}
+        is_alike = set(names) <= set(result.fields) and all(result.file[name].dtype == dtype for name in names)
+        if result.grid.shape != shape or not is_alike:
+            raise StorageError(f"{path}: has another grid, precision or fields than the first member: leave stack out")
+        return {name: np.ascontiguousarray(result.read(name, -1)) for name in names}

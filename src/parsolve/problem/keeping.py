@@ -101,11 +101,8 @@ class Keeper:
             end, case = end_of(self._march.problem), self._march.problem.case
             if end.step < clock.step or end.time < clock.time:
                 key = f"time.{'steps' if case.time.steps else 'end'}"
-                raise case.error(
-                    key,
-                    f"the checkpoint is at step {since.step}, t = {since.time:.6g} already; "
-                    "give a later end, or --force without --resume to begin anew",
-                )
+                why = f"the checkpoint is at step {since.step}, t = {since.time:.6g} already; give a later end"
+                agree(self._march.comm, case.error(key, f"{why}, or --force without --resume to begin anew"))
             if self._goes_on:
                 sub = next(iter(self._march.state.values())).subdomain
                 self._march.restore(since.numbers, lambda arrays: since.read(sub, arrays))

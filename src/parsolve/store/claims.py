@@ -89,13 +89,13 @@ def _take_over(path: Path, lock: Path, last: bool) -> bool:
         if not os.path.samestat(os.fstat(file.fileno()), lock.stat()):
             return False
         text = file.read(1000)
-        host, pid, started = (*text.split(), "", "", "")[:3]
+        host, pid, started, job = (*text.split(), "", "", "", "")[:4]
         if text.endswith("\n"):
             if not pid.isdecimal():
                 return False
-            if host != socket.gethostname():
+            if host != socket.gethostname() and not _is_before(job):
                 raise Claimed(f"{path}: another run is writing it, process {pid} on {host}; {_remove(lock)}")
-            if _lives(int(pid), started):
+            if host == socket.gethostname() and _lives(int(pid), started):
                 raise Claimed(f"{path}: another run is writing it, process {pid} here; wait for it or use another -o")
         elif not last:
             return False
@@ -110,7 +110,19 @@ def _remove(lock: Path) -> str:
 
 
 def _signature() -> str:
-    return f"{socket.gethostname()} {os.getpid()} {_started(os.getpid())}\n"
+    return f"{socket.gethostname()} {os.getpid()} {_started(os.getpid()) or '-'} {_job()}\n"
+
+
+def _job() -> str:
+    """Slurm's job, and how often it was queued again before; "-" outside of one."""
+    job, restarts = os.environ.get("SLURM_JOB_ID", ""), os.environ.get("SLURM_RESTART_COUNT", "0")
+    return f"{job}.{restarts}" if job.isdecimal() and restarts.isdecimal() else "-"
+
+
+def _is_before(job: str) -> bool:
+    """Whether that is this job before it was queued again, perhaps elsewhere: then none of its processes lives."""
+    (then, _, before), (now, _, restarts) = job.partition("."), _job().partition(".")
+    return then == now != "-" and before.isdecimal() and int(before) < int(restarts or 0)
 
 
 def _lives(pid: int, started: str) -> bool:
@@ -121,7 +133,7 @@ def _lives(pid: int, started: str) -> bool:
         return False
     except PermissionError:
         pass
-    return _started(pid) in ("", started)
+    return (_started(pid) or "-") in ("-", started)
 
 
 def _started(pid: int) -> str:

@@ -58,7 +58,7 @@ def provenance(case: Case, comm: MPI.Intracomm, run: str | None = None) -> dict[
         "hosts": json.dumps(hosts),
         "kernels": json.dumps(describe()),
     }
-    return {name: _storable(text) for name, text in texts.items()}
+    return {name: storable(text) for name, text in texts.items()}
 
 
 def _hashes(comm: MPI.Intracomm, paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
@@ -69,7 +69,7 @@ def _hashes(comm: MPI.Intracomm, paths: Sequence[Path]) -> Iterator[tuple[Path, 
             yield path, text_hash("".join(block_hashes(comm, path, {"": (0, size)}, "")[""]))
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """The text as HDF5 can hold it: zero bytes, and what is no Unicode (as in names of files), as escapes."""
     return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode("utf-8")
 
