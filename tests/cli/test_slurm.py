@@ -75,6 +75,7 @@ def test_sbatch_gets_the_script_and_its_answer_is_told(said: Callable[..., tuple
     (("grey-scott", *ASKED), 2, "did you mean 'gray-scott'"),
     (("gray-scott", *ASKED, "--set", "time.stepz=1"), 2, "unknown key"),
     (("gray-scott", *ASKED, "--set", "time.steps={task}"), 2, "is for array jobs"),
+    (("gray-scott", *ASKED, "--set", "parameters.ZZ=1"), 2, "parameters.ZZ"),
     (("gray-scott", *ASKED, "--array", "x"), 2, "expected indices as 0-9"),
     (("gray-scott", *ASKED, "--gpus", "-1"), 2, "expected a whole number >= 0"),
     (("gray-scott", *ASKED, "--submit", "--test-only"), 2, "not allowed with"),
@@ -108,3 +109,13 @@ def test_gpus_are_asked_for_with_a_warning(said: Callable[..., tuple[int, str, s
     assert code == 0
     assert "#SBATCH --gpus-per-node=2\n" in out
     assert "stay idle" in told
+
+
+def test_names_that_begin_with_a_dash_or_hold_the_index(said: Callable[..., tuple[int, str, str]]) -> None:
+    case = 'equation = "heat"\n[grid.x]\ncells = 8\nrange = [0, 1]\n[initial]\nu = "x"\n[time]\nsteps = 2\n'
+    for name in ("-a.toml", "case-0.toml"):
+        Path(name).write_text(case)
+    assert 'run ./-a.toml -o "$result"' in said("./-a.toml", *ASKED)[1]
+    code, out, told = said("case-{task}.toml", *ASKED, "--array", "0-3")
+    assert (code, told) == (0, "")
+    assert 'run case-"${SLURM_ARRAY_TASK_ID}".toml' in out

@@ -20,7 +20,7 @@ import tomli_w
 
 from parsolve.__main__ import main
 from parsolve.ensemble.members import read_sweep
-from parsolve.ensemble.sweep import Record, exit_code, sweep
+from parsolve.ensemble.sweep import Record, exit_code, march_member, sweep
 from parsolve.errors import SetupError, StorageError
 from parsolve.run import run
 from parsolve.store.claims import take
@@ -101,6 +101,7 @@ def test_failing_fast_begins_no_other(solo: MPI.Intracomm, tmp_path: Path) -> No
     assert records[0].state == "failed"
     assert sum(record.state == "waiting" for record in records) > 20
     assert exit_code(records) == 75
+    assert exit_code(records, fail_fast=True) == records[0].code != 0
 
 
 def test_it_goes_on_with_what_is_missing(solo: MPI.Intracomm, tmp_path: Path) -> None:
@@ -125,17 +126,19 @@ def test_it_goes_on_with_what_is_missing(solo: MPI.Intracomm, tmp_path: Path) ->
 
 
 def test_where_time_is_nearly_over_no_member_begins(solo: MPI.Intracomm, tmp_path: Path) -> None:
+    """Nor a sweep; and the time is that of all members, not of each."""
     found = study(tmp_path, set={"run": {"walltime": "10s"}})
-    records = sweep(found, solo, tmp_path / "out")
-    assert {record.state for record in records} == {"waiting"}
-    assert exit_code(records) == 75
-    assert json.loads((tmp_path / "out/status.json").read_text())["waiting"] == 6
+    with pytest.raises(SetupError, match=r"10 s are left, and no member begins in the last 30; give more time"):
+        sweep(found, solo, tmp_path / "out")
+    words = (found.tables_of(0), "a", tmp_path / "out/0", found.members[0])
+    assert march_member(*words, time.time() + 29, solo).state == "waiting"
+    assert march_member(*words, time.time() + 1000, solo).state == "done"
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_killed_and_resumed_it_ends_with_the_same_table(tmp_path: Path, ranks: int) -> None:
     """What was done before is not run again."""
-    study(tmp_path, set={"time": {"steps": 4000}, "checkpoint": {"every_steps": 500}})
+    study(tmp_path, set={"time": {"steps": 600}, "checkpoint": {"every_steps": 100}})
     launcher = [shutil.which("mpirun") or "mpirun", "-n", str(ranks)] if ranks > 1 else []
     words = [*launcher, sys.executable, "-m", "parsolve", "sweep", "study.toml", "-q"]
     subprocess.run([*words, "-o", "whole"], cwd=tmp_path, check=True)
@@ -217,3 +220,26 @@ def test_once_a_member_is_told_to_stop_no_other_begins(tmp_path: Path) -> None:
     assert 1 <= said["stopped"] <= 2
     assert said["done"] <= 2
     assert said["waiting"] >= 20
+
+
+@pytest.mark.parametrize(
+    "text", ['{"state": "done", "summary": 7}', '{"state": "done", "summary": {"steps": "x"}}', "[]", "{"]
+)
+def test_a_damaged_record_or_result_is_made_again(solo: MPI.Intracomm, tmp_path: Path, text: str) -> None:
+    found = study(tmp_path)
+    sweep(found, solo, tmp_path / "out")
+    values = json.loads((tmp_path / "out/1/member.json").read_text())["values"]
+    damaged = json.dumps({**json.loads(text), "values": values}) if text.endswith("}") else text
+    (tmp_path / "out/1/member.json").write_text(damaged)
+    os.truncate(tmp_path / "out/2/result.h5", 100)
+    assert exit_code(sweep(found, solo, tmp_path / "out", resume=True)) == 0
+    with h5py.File(tmp_path / "out/members.h5") as table:
+        assert table["state"].asstr()[...].tolist() == ["done"] * 6
+
+
+def test_numbers_of_any_size_stand_in_the_table(solo: MPI.Intracomm, tmp_path: Path) -> None:
+    found = study(tmp_path, vary={"parameters": {"F": [10**26, 0.0]}, "title": ["a\0b"]})
+    sweep(found, solo, tmp_path / "out")
+    with h5py.File(tmp_path / "out/members.h5") as table:
+        assert table["parameters/parameters.F"].asstr()[0] == str(10**26)
+        assert table["parameters/title"].asstr()[0] == "a\\0b"

@@ -88,3 +88,12 @@ def test_sigusr1_waits_for_those_who_note_it(others: list[int]) -> None:
     with Signals():
         pass
     assert signal.SIGUSR1 not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_what_came_before_is_known_within(others: list[int]) -> None:
+    """As in a sweep, between two members."""
+    with Signals() as outer:
+        signal.raise_signal(signal.SIGTERM)
+        with Signals() as inner:
+            assert inner.received == outer.received == signal.SIGTERM
+        assert others == []

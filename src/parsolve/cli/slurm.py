@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parsolve.cli.progress import duration
@@ -72,6 +73,7 @@ def slurm(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> i
     from parsolve.case import Case
     from parsolve.ensemble.slurm import TASK, chosen_mpi, script
     from parsolve.ensemble.trial import of_sweep, propose
+    from parsolve.problem.plan import check
 
     if args.gpus < 0 or args.requeues < 0:
         raise CaseError("--gpus and --requeues: expected a whole number >= 0")
@@ -80,7 +82,7 @@ def slurm(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> i
     if args.array is None and any(TASK in text for text in (str(args.case), *args.set)):
         raise CaseError(f"slurm: {TASK} is for array jobs; give --array")
     first = [text.replace(TASK, _first(args.array)) for text in (str(args.case), *args.set)]
-    found = _sweep(args)
+    found = _sweep(args, Path(first[0]))
     case = found.case(0) if found else Case.load(first[0], first[1:])
     if found and args.ranks is not None and args.ranks < found.ranks:
         raise CaseError(f"--ranks {args.ranks}: a member of '{args.case}' is to have {found.ranks}")
@@ -91,6 +93,8 @@ def slurm(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> i
         if found:
             asked = of_sweep(asked, len(found.members), args.ranks)
         tell(_proposed(asked))
+    else:
+        check(case, found.ranks if found else args.ranks)
     job = _job(args, asked, chosen_mpi(_offered(), _library()), found is not None)
     text = script(job)
     if not (args.submit or args.test_only):
@@ -104,7 +108,7 @@ def _first(array: str | None) -> str:
     return re.split(r"\D", array or "0")[0] or "0"
 
 
-def _sweep(args: argparse.Namespace) -> Sweep | None:
+def _sweep(args: argparse.Namespace, path: Path) -> Sweep | None:
     """The sweep of a file; None if it is a case.
 
     Raises:
@@ -112,14 +116,19 @@ def _sweep(args: argparse.Namespace) -> Sweep | None:
     """
     from parsolve.case.tables import parse, read_source
 
-    name, text, _ = read_source(args.case)
+    name, text, _ = read_source(path)
     if "vary" not in parse(name, text):
         return None
     if args.set or args.array:
         raise CaseError("slurm: a sweep varies by its file: leave --set and --array out, or give its case")
     from parsolve.ensemble.members import read_sweep
 
-    return read_sweep(args.case)
+    return read_sweep(path)
+
+
+def _file(path: Path) -> str:
+    """The name of a file as it can be written behind a command."""
+    return f"./{path}" if str(path).startswith("-") else str(path)
 
 
 def _job(args: argparse.Namespace, asked: Proposal | None, mpi: str, is_sweep: bool) -> Job:
@@ -135,11 +144,12 @@ def _job(args: argparse.Namespace, asked: Proposal | None, mpi: str, is_sweep: b
         raise CaseError("slurm: the steps are not known beforehand, so no time can be proposed; give --time")
     memory = args.memory or (-(-asked.memory // args.cpus_per_task) if asked else None)
     return Job(
-        name=job_name(stem), case=str(args.case), output=output, ranks=ranks, time=time, nodes=args.nodes,
+        name=job_name(stem), case=_file(args.case), output=_file(Path(output)), ranks=ranks, time=time,
+        nodes=args.nodes,
         threads=args.cpus_per_task, gpus=args.gpus, memory=memory, exclusive=args.exclusive, array=args.array,
         margin=args.margin or usual_margin(time), requeues=args.requeues, mpi=args.mpi or mpi,
         modules=tuple(args.module),
-        container=str(args.container) if args.container else None, mail_type=args.mail_type, sets=tuple(args.set),
+        container=_file(args.container) if args.container else None, mail_type=args.mail_type, sets=tuple(args.set),
         is_sweep=is_sweep,
         python=args.python or ("python" if args.container else sys.executable),
         **{name: getattr(args, name) for name in PLAIN},

@@ -62,10 +62,10 @@ def sweep(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> i
         if not args.quiet:
             said = ", ".join(f"{count} {state}" for state, count in counts.items())
             rows = [("members", f"{len(records)}: {said}"), ("table", str(out / "members.h5"))]
-            if exit_code(records) == 75:
+            if exit_code(records, args.fail_fast) == 75:
                 words = f"{command(comm.size, 'sweep', args.sweep)} -o {shlex.quote(str(out))} --resume"
                 rows.append(("go on", words))
             (tell if args.json else answer)("\n".join(table(rows, "  ")))
         if args.json:
             answer(json.dumps({"folder": str(out), "members": len(records), **counts}))
-    return exit_code(records)
+    return exit_code(records, args.fail_fast)

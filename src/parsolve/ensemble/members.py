@@ -14,12 +14,12 @@ import numpy as np
 from parsolve.case import Case
 from parsolve.case.convert import convert
 from parsolve.case.origin import Origin
-from parsolve.case.tables import anchor_files, merge, nearest, parse, put_at, read_source
+from parsolve.case.tables import ALTERNATIVES, anchor_files, merge, nearest, parse, put_at, read_source
 from parsolve.errors import CaseError
 from parsolve.problem.pose import pose
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -148,6 +148,8 @@ def _members(given: _Given, origin: Origin) -> list[dict[str, Value]]:
     """What each member sets: lists and ranges crossed or in step, and all of that with each sample."""
     lists: dict[str, list[Value]] = {}
     ranges: dict[str, Range] = {}
+    _refuse_alternatives(_leaves(given.set), "set", origin)
+    _refuse_alternatives(_leaves(given.vary), "vary", origin)
     for key, value in _leaves(given.vary).items():
         _take(key, value, lists, ranges, origin)
     if not lists and not ranges:
@@ -167,6 +169,20 @@ def _members(given: _Given, origin: Origin) -> list[dict[str, Value]]:
     found = [dict(zip(lists, row, strict=True)) for row in rows] if lists else [{}]
     points = _points(given.sample, ranges, origin) if given.sample else [{}]
     return [{key: (row | point)[key] for key in _leaves(given.vary)} for row in found for point in points]
+
+
+def _refuse_alternatives(keys: Collection[str], table: str, origin: Origin) -> None:
+    """Refuse keys of which at most one may be given: a later one would take the place of the other.
+
+    Raises:
+        CaseError: the first two.
+    """
+    for key in keys:
+        place, _, name = key.rpartition(".")
+        for group in ALTERNATIVES:
+            others = [f"{place}.{other}" for other in sorted(group - {name}) if f"{place}.{other}" in keys]
+            if name in group and others:
+                raise origin.error(f"{table}.{key}", f"give this or {others[0]}, not both")
 
 
 def _take(key: str, value: Any, lists: dict[str, list[Value]], ranges: dict[str, Range], origin: Origin) -> None:
@@ -233,5 +249,8 @@ def _leaves(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in tables.items():
         is_table = isinstance(value, dict) and not {"from", "to"} <= value.keys()
-        found |= _leaves(value, f"{prefix}{key}.") if is_table else {f"{prefix}{key}": value}
+        more = _leaves(value, f"{prefix}{key}.") if is_table else {f"{prefix}{key}": value}
+        if twice := found.keys() & more.keys():
+            raise CaseError(f"'{min(twice)}' is given twice, once as one key in quotes")
+        found |= more
     return found

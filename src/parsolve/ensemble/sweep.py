@@ -18,7 +18,7 @@ from parsolve.case import Case
 from parsolve.case.origin import Origin
 from parsolve.ensemble.table import write_stack, write_table
 from parsolve.ensemble.tasks import Executor
-from parsolve.errors import ParsolveError, SetupError, StorageError, agreed, is_agreed, on_root
+from parsolve.errors import ParsolveError, SetupError, StorageError, agree, agreed, is_agreed, on_root
 from parsolve.march.watch import Signals
 from parsolve.problem.keeping import Stopped, deadline
 from parsolve.resume import look_for
@@ -48,6 +48,16 @@ STOPPING = ".stopping"  # in its folder: a member was told to stop, so no other 
 LEAST = 30.0  # seconds that are to be left before a member begins
 OFTEN, PART = 1.0, 20  # seconds between two writings of the status, or so many times as long as one takes
 STATES = ("waiting", "running", "done", "failed", "stopped")
+
+
+class Done(msgspec.Struct, frozen=True):
+    """What is told of a member that is done."""
+
+    steps: int
+    time: float
+    fields: dict[str, dict[str, float]]
+    marching: float
+    warnings: list[str]
 
 
 @dataclass
@@ -89,8 +99,8 @@ def march_member(
             case = msgspec.structs.replace(case, run=msgspec.structs.replace(case.run, walltime=f"{seconds:.3f}s"))
         with Watchdog(case.patience, comm):
             summary = _run(case, comm, folder)
-        record.summary = {"steps": summary.steps, "time": summary.time, "fields": summary.fields}
-        record.summary |= {"marching": summary.seconds, "warnings": summary.warnings}
+        done = Done(summary.steps, summary.time, summary.fields, summary.seconds, summary.warnings)
+        record.summary = msgspec.structs.asdict(done)
     except ParsolveError as error:
         if not is_agreed(comm, error):
             raise
@@ -115,9 +125,9 @@ def _run(case: Case, comm: MPI.Intracomm, folder: Path) -> Summary:
     with agreed(comm):
         if found is not None:
             found.check(case)
-    # A result without a record is one of a sweep that was killed just then: it is made again.
-    force = on_root(comm, lambda: found is None and is_result(out))
-    return run(case, comm, out, force=force, since=since, reopen=reopen, anew=True)
+    if found is None:  # a result without a record is of a sweep that was killed just then, or damaged: made again
+        on_root(comm, lambda: out.unlink(missing_ok=True))
+    return run(case, comm, out, since=since, reopen=reopen, anew=True)
 
 
 def sweep(
@@ -144,6 +154,10 @@ def sweep(
     claim, records = on_root(comm, lambda: _begin(found, out, resume))
     end = comm.bcast(time.time() + deadline(found.case(0)) - time.monotonic())
     try:
+        left = max(0.0, comm.bcast(end - time.time()))
+        text = f"{found.name}: {left:.0f} s are left, and no member begins in the last {LEAST:.0f}"
+        error = SetupError(f"{text}; give more time (run.walltime, or that of the job)")
+        agree(comm, error if left < LEAST else None)
         with Signals(), Executor(comm) as tasks:  # whoever is between two members is not ended by them
             if tasks is not None:
                 _march_all(found, tasks, out, records, end, fail_fast, tell)
@@ -166,6 +180,8 @@ def _march_all(
         if record.state != "done":
             words = (found.tables_of(number), found.label(number), out / found.folder(number), found.members[number])
             numbers[tasks.submit(march_member, *words, end, ranks=found.ranks)] = number
+    tasks.look()
+    _write(out / NAME, _status(found, records, {numbers[f] for f in numbers if f.running()}))
     due, ended = 0.0, sum(record.state == "done" for record in records)
     for future in tasks.as_completed(numbers):
         number = numbers[future]
@@ -233,8 +249,9 @@ def _known(folder: Path, values: dict[str, Any]) -> Record:
     if said is None or said.pop("values", None) != values or not is_result(folder / RESULT):
         return Record()
     try:
-        record = Record(**said)
-    except TypeError:
+        record = msgspec.convert(said, Record)
+        msgspec.convert(record.summary, Done)
+    except msgspec.ValidationError:
         return Record()
     return record if record.state == "done" else Record()
 
@@ -259,8 +276,12 @@ def _read(path: Path) -> dict[str, Any] | None:
     return said if isinstance(said, dict) else None
 
 
-def exit_code(records: Sequence[Record]) -> int:
-    """Return 0 if all members are done, 75 if some can go on, else the code of the first that failed."""
-    if any(record.state in ("stopped", "waiting") for record in records):
+def exit_code(records: Sequence[Record], fail_fast: bool = False) -> int:
+    """Return 0 if all members are done, 75 if some can go on, else the code of the first that failed.
+
+    That first, if the others were to wait for it.
+    """
+    failed = next((record.code for record in records if record.state == "failed"), 0)
+    if any(record.state in ("stopped", "waiting") for record in records) and not (failed and fail_fast):
         return Stopped.exit_code
-    return next((record.code for record in records if record.state == "failed"), 0)
+    return failed

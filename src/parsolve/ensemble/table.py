@@ -57,7 +57,7 @@ def write_table(path: Path, found: Sweep, records: Sequence[Record], result: str
 
 def _column(group: h5py.Group, name: str, values: Sequence[Any]) -> None:
     """Write a column, of texts if there is one among the values."""
-    if any(isinstance(value, str) for value in values):
+    if any(isinstance(value, str) for value in values) or np.array(values).dtype == object:  # as beyond 64 bits
         group.create_dataset(name, data=[storable(str(value)) for value in values], dtype=TEXT)
     else:
         group.create_dataset(name, data=np.array(values))

@@ -49,7 +49,10 @@ class Signals:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number in CAUGHT:
-                self._before[number] = signal.signal(number, self._note) or signal.SIG_DFL
+                self._before[number] = before = signal.signal(number, self._note) or signal.SIG_DFL
+                outer = getattr(before, "__self__", None)
+                if isinstance(outer, Signals) and outer.received:  # that came before this was entered
+                    self.received, self._when = outer.received, monotonic()
             self._held = signal.SIGUSR1 in signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
         return self
 

@@ -107,6 +107,6 @@ def read_sweep_status(folder: Path) -> dict[str, Any] | None:
         members = {str(name): str(state) for name, state in said["members"].items()}
         return {"updated": float(said["updated"]), "members": members}
     except OSError as caught:
-        raise StorageError(f"{path}: cannot be read: {caught.strerror}") from None
+        raise StorageError(f"{path}: cannot be read: {caught.strerror}; `sweep --resume` writes it anew") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise StorageError(f"{path}: damaged, or not the status of a sweep; `sweep --resume` writes it anew") from None
