@@ -21,7 +21,7 @@ from mpi4py import MPI
 from parsolve.domain.launch import PREFIXES
 
 TESTS = Path(__file__).parent
-RUN_SECONDS = 300  # for all collective tests on one number of ranks
+RUN_SECONDS = 500  # for all collective tests on one number of ranks
 TEST_SECONDS = 60  # for one of them: the stack of a rank that hangs is shown, and all ranks end
 CASE_SECONDS = 60
 
@@ -99,7 +99,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
             continue
 
 
-@pytest.mark.parametrize("ranks", [2, pytest.param(3, marks=pytest.mark.long), 4])
+@pytest.mark.parametrize("ranks", [3, *(pytest.param(ranks, marks=pytest.mark.long) for ranks in (2, 4))])
 def test_collective_tests(mpirun: list[str], tmp_path: Path, ranks: int) -> None:
     pytest_words = ["pytest", "--with-mpi", "-q", "-x", "-p", "no:cacheprovider"]
     limits = [f"--timeout={TEST_SECONDS}", "--timeout-method=thread"]
