@@ -85,7 +85,7 @@ def _python(problems: list[str]) -> Section:
 def _mpi(problems: list[str]) -> Section:
     section: Section = {}
     # Asked in another process: a library that does not suit this machine or launcher may end the process.
-    code, text = _ask([sys.executable, "-c", ASK_MPI], without_launcher=True)
+    code, text = ask([sys.executable, "-c", ASK_MPI], without_launcher=True)
     lines = text.splitlines() or ["no answer"]
     library = " ".join(lines[-1].split()) if code == 0 else ""
     section["mpi4py"] = lines[0] if code == 0 else "cannot load an MPI library"
@@ -93,7 +93,7 @@ def _mpi(problems: list[str]) -> Section:
     if not library:
         problems.append(f"mpi4py: {lines[-1]}; pip install mpich, or load your cluster's MPI module")
     path = shutil.which("mpirun") or shutil.which("mpiexec")
-    launcher = _ask([path, "--version"])[1] if path else ""
+    launcher = ask([path, "--version"])[1] if path else ""
     section["launcher"] = f"{path}: {_launcher_name(launcher)}" if path else "no mpirun on PATH"
     if shutil.which("srun"):
         section["srun"] = str(shutil.which("srun"))
@@ -160,7 +160,7 @@ def _compilers(problems: list[str]) -> Section:
 
 def _version(program: str) -> str:
     """Return the line of `--version` that tells most."""
-    lines = [line for line in _ask([program, "--version"])[1].splitlines() if line.strip()]
+    lines = [line for line in ask([program, "--version"])[1].splitlines() if line.strip()]
     return next((line for line in lines if "release" in line), lines[0] if lines else "no answer")
 
 
@@ -182,7 +182,7 @@ def _files() -> Section:
     }
 
 
-def _ask(command: Sequence[str], without_launcher: bool = False) -> tuple[int, str]:
+def ask(command: Sequence[str], without_launcher: bool = False) -> tuple[int, str]:
     """Return exit code and output of a short command; never raises."""
     left_out = launch.PREFIXES if without_launcher else ()
     environment = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}

@@ -31,7 +31,6 @@ PLAIN = {
     "dependency": "jobs that are to end before, as afterok:123",
     "mail": "address that is told of its end",
 }
-ASK_LIBRARY = "import mpi4py; mpi4py.rc.initialize = False; from mpi4py import MPI; print(MPI.Get_library_version())"
 
 
 def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
@@ -126,14 +125,10 @@ def _sweep(args: argparse.Namespace, path: Path) -> Sweep | None:
     return read_sweep(path)
 
 
-def _file(path: Path) -> str:
-    """The name of a file as it can be written behind a command."""
-    return f"./{path}" if str(path).startswith("-") else str(path)
-
-
 def _job(args: argparse.Namespace, asked: Proposal | None, mpi: str, is_sweep: bool) -> Job:
     """What the command line asks for, the rest as proposed."""
     from parsolve.ensemble.slurm import TASK, Job, job_name, usual_margin
+    from parsolve.store.places import argument
 
     stem = args.case.stem.replace(TASK, "")
     usual = stem if is_sweep else f"{stem}-{TASK}.h5" if args.array else f"{stem}.h5"
@@ -144,13 +139,11 @@ def _job(args: argparse.Namespace, asked: Proposal | None, mpi: str, is_sweep: b
         raise CaseError("slurm: the steps are not known beforehand, so no time can be proposed; give --time")
     memory = args.memory or (-(-asked.memory // args.cpus_per_task) if asked else None)
     return Job(
-        name=job_name(stem), case=_file(args.case), output=_file(Path(output)), ranks=ranks, time=time,
-        nodes=args.nodes,
-        threads=args.cpus_per_task, gpus=args.gpus, memory=memory, exclusive=args.exclusive, array=args.array,
-        margin=args.margin or usual_margin(time), requeues=args.requeues, mpi=args.mpi or mpi,
-        modules=tuple(args.module),
-        container=_file(args.container) if args.container else None, mail_type=args.mail_type, sets=tuple(args.set),
-        is_sweep=is_sweep,
+        name=job_name(stem), case=argument(args.case), output=argument(Path(output)), sets=tuple(args.set),
+        is_sweep=is_sweep, array=args.array, ranks=ranks, nodes=args.nodes, threads=args.cpus_per_task, gpus=args.gpus,
+        memory=memory, exclusive=args.exclusive, time=time, margin=args.margin or usual_margin(time),
+        requeues=args.requeues, mail_type=args.mail_type, mpi=args.mpi or mpi, modules=tuple(args.module),
+        container=argument(args.container) if args.container else None,
         python=args.python or ("python" if args.container else sys.executable),
         **{name: getattr(args, name) for name in PLAIN},
     )  # fmt: skip
@@ -184,10 +177,10 @@ def _offered() -> list[str]:
 
 def _library() -> str:
     """What the MPI library says that it is; empty if it cannot be asked."""
-    import subprocess
+    from parsolve.cli.environment import ASK_MPI, ask
 
-    done = subprocess.run([sys.executable, "-c", ASK_LIBRARY], capture_output=True, text=True, check=False)
-    return done.stdout.strip()
+    code, text = ask([sys.executable, "-c", ASK_MPI], without_launcher=True)
+    return text.splitlines()[-1] if code == 0 else ""
 
 
 def _sbatch(text: str, is_test: bool) -> int:

@@ -49,9 +49,7 @@ def sweep(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> i
     def told(number: int, record: Record, ended: int) -> None:
         if record.state == "failed":
             label = found.label(number)
-            tell(
-                f"parsolve: {record.error}" if record.error.startswith(label) else f"parsolve: {label}: {record.error}"
-            )
+            tell(f"parsolve: {label}: {record.error.removeprefix(f'{label}: ')}")
         elif not args.quiet and record.state != "waiting":
             text = f"{record.state} in {duration(record.seconds)}, {ended} of {len(found.members)} ended"
             tell(f"parsolve: member {found.folder(number)} {text}")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from concurrent import futures
 from concurrent.futures import ALL_COMPLETED, Future
 from typing import TYPE_CHECKING, Any, Protocol
 
 from parsolve.ensemble import calls
 from parsolve.ensemble.calls import TaskError
-from parsolve.ensemble.waiting import results
+from parsolve.ensemble.waiting import mapped
 from parsolve.errors import SetupError
 
 if TYPE_CHECKING:
@@ -137,9 +136,7 @@ class Pool:
         priority: float | None = None,
     ) -> Iterator[Any]:
         """As `Executor.map`."""
-        end = None if timeout is None else time.monotonic() + timeout
-        found = [self.submit(fn, *args, ranks=ranks, priority=priority) for args in zip(*iterables, strict=False)]
-        return results(found, end)
+        return mapped(self.submit, fn, iterables, timeout, ranks=ranks, priority=priority)
 
     def wait(
         self, fs: Iterable[Future[Any]], timeout: float | None = None, return_when: str = ALL_COMPLETED

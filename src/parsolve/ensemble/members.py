@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -77,6 +77,7 @@ class Sweep:
         members: of each the values by dotted key, in the order of the file.
         ranks: of a member.
         stack: whether the last frames become one array.
+        inputs: the files that values are read from.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Sweep:
     members: tuple[dict[str, Value], ...]
     ranks: int
     stack: bool
+    inputs: tuple[Path, ...] = ()
 
     def tables_of(self, number: int) -> dict[str, Any]:
         """Return the tables of the case of a member."""
@@ -93,12 +95,6 @@ class Sweep:
             is_file = isinstance(value, str) and (key.endswith(".file") or key == "initial.from")
             put_at(tables, key, str(self.place / str(value)) if is_file else value, f"vary.{key}")
         return tables
-
-    def inputs(self) -> dict[Path, tuple[int, int]]:
-        """Return the files that the values of the members are read from, with size and time of their last change."""
-        paths = {path for number in range(len(self.members)) for path in self.case(number).inputs}
-        found = {path: path.stat() for path in sorted(paths) if path.is_file()}
-        return {path: (state.st_size, state.st_mtime_ns) for path, state in found.items()}
 
     def label(self, number: int) -> str:
         """Return which member it is, in words."""
@@ -138,10 +134,9 @@ def read_sweep(path: Path) -> Sweep:
     if given.ranks < 1:
         raise origin.error("ranks", f"expected a whole number >= 1, got {given.ranks}")
     sweep = Sweep(path.stem, folder.resolve(), tables, tuple(_members(given, origin)), given.ranks, given.stack)
-    for number in range(len(sweep.members)):
-        sweep.case(number)
+    paths = {path for number in range(len(sweep.members)) for path in sweep.case(number).inputs}
     pose(sweep.case(0))  # the keys of all are those of the first
-    return sweep
+    return replace(sweep, inputs=tuple(sorted(paths)))
 
 
 def _members(given: _Given, origin: Origin) -> list[dict[str, Value]]:

@@ -33,7 +33,6 @@ _ALLOWED = {
     "mail": (r"[A-Za-z0-9][A-Za-z0-9._+-]*@[A-Za-z0-9][A-Za-z0-9.-]*", "an address"),
     "mail_type": (r"[A-Z_0-9]+(,[A-Z_0-9]+)*", "as END,FAIL"),
     "dependency": (r"[a-z]+(:\d+(_\d+)?)*([,?][a-z]+(:\d+(_\d+)?)*)*", "as afterok:123"),
-    "gpu_type": (_NAME, "letters, digits and . _ + -"),
     "mpi": (_NAME, "a word of `srun --mpi=list`"),
     "module": (r"[A-Za-z0-9][A-Za-z0-9._+/-]{0,127}", "letters, digits and . _ + / -"),
 }
@@ -194,6 +193,7 @@ def _body(job: Job) -> list[str]:
     sets = [part for text in job.sets for part in ("--set", _word(text))]
     binding = ["--cpu-bind=cores", *(["--gpu-bind=closest"] if job.gpus else [])]
     start = ["srun", f"--mpi={job.mpi}", *binding, "--kill-on-bad-exit=1"]
+    run = [*start, '"${parsolve[@]}"', "sweep" if job.is_sweep else "run"]
     frames = ".frames*/checkpoint-*.json"
     kept = f'"$result"/*/member.json "$result"/*/*{frames}' if job.is_sweep else f'"$result"{frames}'
     compiled = [f'"${{parsolve[@]}}" compile {" ".join([_word(job.case), *sets])} || exit']
@@ -205,18 +205,7 @@ def _body(job: Job) -> list[str]:
         "",
         *([] if job.is_sweep else compiled),
         "before=$(checkpoints)",
-        " ".join(
-            [
-                *start,
-                '"${parsolve[@]}"',
-                "sweep" if job.is_sweep else "run",
-                _word(job.case),
-                "-o",
-                '"$result"',
-                "--resume",
-                *sets,
-            ]
-        ),
+        " ".join([*run, _word(job.case), '-o "$result" --resume', *sets]),
         "code=$?",
         '[ "$code" -ne 0 ] || exit 0',
         *_STOPPED,

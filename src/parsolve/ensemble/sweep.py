@@ -224,7 +224,8 @@ def _begin(found: Sweep, out: Path, resume: bool) -> tuple[Claim, list[Record]]:
 
 def _known_in(found: Sweep, out: Path, resume: bool) -> list[Record]:
     """How the members stand, in a folder that is made if it is not there; its inputs are those of before."""
-    inputs = {str(path): stamp for path, stamp in found.inputs().items()}
+    states = {str(path): path.stat() for path in found.inputs if path.is_file()}
+    inputs = {name: (state.st_size, state.st_mtime_ns) for name, state in states.items()}  # as they are now
     about = {"tables": found.tables, "members": list(found.members), "ranks": found.ranks, "inputs": inputs}
     if out.exists():
         if not resume:

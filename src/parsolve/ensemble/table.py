@@ -10,6 +10,7 @@ import numpy as np
 
 from parsolve.errors import StorageError
 from parsolve.store.files import Image, create_contiguous, create_file, create_group, naming, rename, write_at
+from parsolve.store.places import partial_of
 from parsolve.store.provenance import storable
 from parsolve.store.result import open_result
 
@@ -64,7 +65,7 @@ def _column(group: h5py.Group, name: str, values: Sequence[Any]) -> None:
 
 
 def _save(image: Image, path: Path) -> None:
-    partial = path.with_name(f".{path.name}.partial")
+    partial = partial_of(path)
     with naming(path, "write it"):
         image.save(partial)
         rename(partial, path)
@@ -83,7 +84,7 @@ def write_stack(path: Path, results: Sequence[Path], records: Sequence[Record]) 
         return
     with open_result(results[done[0]]) as first:
         names, shape, dtype = first.fields, first.grid.shape, first.file[first.fields[0]].dtype
-    image, partial = Image(), path.with_name(f".{path.name}.partial")
+    image, partial = Image(), partial_of(path)
     with create_file(image) as file:
         file.attrs["source"] = "parsolve sweep"
         file.create_dataset("done", data=np.isin(np.arange(len(results)), done))

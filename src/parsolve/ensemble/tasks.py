@@ -27,7 +27,7 @@ from parsolve.ensemble.engines import Pool, pool
 from parsolve.ensemble.groups import Groups, nodes
 from parsolve.ensemble.schedule import Schedule, Task
 from parsolve.ensemble.serving import SIGNAL, Answer, Bench, Clock, Order, Pause, place_of, serve, tell
-from parsolve.ensemble.waiting import TaskFuture, results
+from parsolve.ensemble.waiting import TaskFuture, mapped
 from parsolve.errors import SetupError, agreed
 
 if TYPE_CHECKING:
@@ -212,9 +212,7 @@ class Executor:
         Raises:
             TimeoutError: it took more seconds than ``timeout`` until a result.
         """
-        end = None if timeout is None else time.monotonic() + timeout
-        found = [self.submit(fn, *args, ranks=ranks, priority=priority) for args in zip(*iterables, strict=False)]
-        return results(found, end)
+        return mapped(self.submit, fn, iterables, timeout, ranks=ranks, priority=priority)
 
     def wait(
         self, fs: Iterable[Future[Any]], timeout: float | None = None, return_when: str = ALL_COMPLETED

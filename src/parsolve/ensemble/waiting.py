@@ -113,6 +113,15 @@ def as_completed(work: Work, fs: Iterable[Future[Any]], timeout: float | None) -
         yield ended.popleft()
 
 
+def mapped(
+    submit: Callable[..., Future[Any]], fn: Callable[..., Any], iterables: Iterable[Iterable[Any]],
+    timeout: float | None, **wishes: Any,
+) -> Iterator[Any]:  # fmt: skip
+    """The results of a function of the elements of iterables, all submitted with these wishes, in their order."""
+    end = None if timeout is None else time.monotonic() + timeout
+    return results([submit(fn, *args, **wishes) for args in zip(*iterables, strict=False)], end)
+
+
 def results(fs: Iterable[Future[Any]], end: float | None) -> Iterator[Any]:
     """The results of futures in their order, which are forgotten; those that nobody comes to ask for are cancelled."""
     left = deque(fs)

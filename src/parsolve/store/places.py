@@ -47,8 +47,12 @@ class Places:
 def command(ranks: int, verb: str, path: Path) -> str:
     """Return the command of parsolve, on so many ranks, as a shell takes it."""
     launcher = f"mpirun -n {ranks} " if ranks > 1 else ""
-    word = f"./{path}" if str(path).startswith("-") else str(path)
-    return f"{launcher}python -m parsolve {verb} {shlex.quote(word)}"
+    return f"{launcher}python -m parsolve {verb} {shlex.quote(argument(path))}"
+
+
+def argument(path: Path) -> str:
+    """Return the name of a file as no command takes it for an option."""
+    return f"./{path}" if str(path).startswith("-") else str(path)
 
 
 def find_folder(path: Path, holds: Callable[[Path], object]) -> tuple[Path | None, Path]:
