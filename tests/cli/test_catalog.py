@@ -62,7 +62,7 @@ def test_doctor_finds_what_keeps_equations_from_being_compiled(
     call: Call, monkeypatch: pytest.MonkeyPatch, compiler: str
 ) -> None:
     monkeypatch.setenv("CC", compiler)
-    monkeypatch.setattr(environment, "_ask", lambda *_, **__: (0, "asked"))
+    monkeypatch.setattr(environment, "ask", lambda *_, **__: (0, "asked"))
     if not compiler:
         monkeypatch.setenv("PATH", "/nowhere")
     code, out, _ = call("doctor", "--json")
