@@ -42,7 +42,9 @@ def main() -> None:
     grid = Grid.of(case_of("heat3d", args.size).grid)
     field = Field("u", regular(grid, comm, best_processes(grid, comm.size, 1), 1), np.float64)
     field.owned[...] = 1.0 + np.arange(field.owned.shape[2])
-    recorder = Recorder(comm, scratch / "out.h5", grid, [FieldInfo("u", "u", "1")], np.float64, {"run": "timed"}, keep_frames=True)
+    recorder = Recorder(
+        comm, scratch / "out.h5", grid, [FieldInfo("u", "u", "1")], np.float64, {"run": "timed"}, keep_frames=True
+    )
     content = Content(grid, (FieldInfo("u", "u", "1"),), np.dtype(float), {"run": "timed"})
     checkpoints = Checkpoints(comm, recorder.folder, content, {"text": "", "has_arrays": False})
     other = np.ones_like(field.owned)

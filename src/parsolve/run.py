@@ -15,6 +15,7 @@ from parsolve.problem.postmortem import write_postmortem
 from parsolve.problem.prepare import prepare
 from parsolve.problem.summary import Summary, summarize
 from parsolve.store.frames import Recorder
+from parsolve.store.packing import Packing
 from parsolve.store.places import FOLDERS
 from parsolve.store.provenance import provenance
 from parsolve.store.source import look_at
@@ -69,6 +70,7 @@ def run(
         comm, out or Path(f"{case.stem}.h5"), problem.grid, problem.recorded, problem.dtype, known,
         keep_frames=case.output.keep_frames, force=force, number=out is None, inputs=inputs,
         dimensions=problem.dimensions, keep_checkpoints=case.checkpoint is not None, reopen=reopen, anew=anew,
+        packing=Packing(case.output.compression) if case.output.compression else None,
     )  # fmt: skip
     with recorder, owning(comm) as owner:
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from parsolve.errors import StorageError
-from parsolve.store import compare as compare_module
+from parsolve.store import filters
 from parsolve.store.compare import compare
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def test_a_gathered_result_and_an_index_are_the_same(alone: Any, tmp_path: Path)
 
 @pytest.mark.parametrize("slab", [1, 16 << 20])
 def test_the_worst_cell_is_named(pair: Any, monkeypatch: pytest.MonkeyPatch, slab: int) -> None:
-    monkeypatch.setattr(compare_module, "CHUNK", slab)
+    monkeypatch.setattr(filters, "SLAB", slab)
     paths = pair(
         {("v", (2, 7, 3, 1)): 5.0, ("v", (0, 0, 0, 0)): 1.0},
         {("v", (2, 7, 3, 1)): 7.5, ("v", (0, 0, 0, 0)): 1.5},

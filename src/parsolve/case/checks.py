@@ -57,6 +57,8 @@ def check_case(case: Case) -> None:
     _exactly_one(origin, "time", case.time, ("end", "steps"))
     if case.time.tolerance is not None and case.time.dt != "auto":
         raise origin.error("time.dt", "give either dt or tolerance: with tolerance the step is chosen")
+    if case.output.compression is not None and case.output.keep_frames:
+        raise origin.error("output.compression", "frames stay as they are: leave out keep_frames, or compression")
     if case.output.every is not None and case.output.every_steps is not None:
         raise origin.error("output.every_steps", "give either every or every_steps, not both")
     _check_checkpoint(case)

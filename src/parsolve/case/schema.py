@@ -91,12 +91,13 @@ class Time(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When frames are written, and of which fields; the first and last state always are."""
+    """When frames are written, and of which fields; the first and last state always are; how the result is packed."""
 
     every: _Positive | None = None
     every_steps: _Count | None = None
     keep_frames: bool = False
     fields: list[str] | None = None
+    compression: Literal["gzip", "zstd"] | None = None
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

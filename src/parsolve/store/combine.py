@@ -12,6 +12,7 @@ from parsolve.errors import StorageError, agreed, on_root
 from parsolve.store.files import copy_bytes, naming, open_read, require_space
 from parsolve.store.integrity import Table, damages, read_table, seal
 from parsolve.store.layout import Content, lay_out
+from parsolve.store.packing import Packing, write_packed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +20,20 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
     from parsolve.store.places import Places
+
+
+def combine(
+    comm: MPI.Intracomm, path: Path, content: Content, frames: Sequence[Path], packing: Packing | None = None
+) -> None:
+    """Write a self-contained result of frames, packed if that is wanted; collective.
+
+    Raises:
+        StorageError, ResourceError: a frame is damaged, or the disk failed or is full.
+    """
+    if packing is None:
+        copy_frames(comm, path, content, frames)
+    else:
+        write_packed(comm, path, content, [(frame, 0) for frame in frames], packing)
 
 
 def copy_frames(comm: MPI.Intracomm, path: Path, content: Content, frames: Sequence[Path]) -> None:

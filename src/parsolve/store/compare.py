@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from parsolve.domain.grid import AXES
-from parsolve.store.files import CHUNK
+from parsolve.store.filters import slabs
 from parsolve.store.integrity import content_hashes
 from parsolve.store.result import Result, open_result
 
@@ -137,7 +137,7 @@ def _compare_field(a: Result, b: Result, field: str, tolerance: tuple[float, flo
     worst: tuple[int, float, tuple[str, ...], tuple[int, ...], float, float]
     times = min(len(a.times), len(b.times))
     for time_index in range(times):
-        for start, slab in _slabs(a):
+        for slab in slabs(a.grid.shape):
             left, right = a.read(field, time_index, slab), b.read(field, time_index, slab)
             wrong = _unequal(left, right, tolerance)
             if not wrong.any():
@@ -145,7 +145,7 @@ def _compare_field(a: Result, b: Result, field: str, tolerance: tuple[float, flo
             count += int(np.count_nonzero(wrong))
             place, distance = _worst(left, right, wrong)
             if distance > furthest:
-                furthest, cell = distance, (start + place[0], *place[1:])
+                furthest, cell = distance, (slab.start + place[0], *place[1:])
                 time = float(a.times[time_index])
                 worst = time_index, time, a.axes, cell, float(left[place]), float(right[place])
     return Difference(field, count, a.grid.size * times, *worst) if count else None
@@ -177,15 +177,6 @@ def _unequal(left: Values, right: Values, tolerance: tuple[float, float] | None)
 def _coarser(*types: np.dtype[Any]) -> np.dtype[Any]:
     """Return the type with the fewest bytes."""
     return min(types, key=lambda kind: kind.itemsize)
-
-
-def _slabs(result: Result) -> Iterator[tuple[int, slice]]:
-    """Yield ranges of the slowest axis that bound the memory of a read."""
-    length = result.grid.shape[0]
-    layer = result.grid.size // length * 8
-    layers = max(1, CHUNK // layer)
-    for start in range(0, length, layers):
-        yield start, slice(start, min(start + layers, length))
 
 
 def _grid_text(result: Result) -> str:

@@ -7,7 +7,7 @@ import mmap
 import os
 import re
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import h5py
@@ -120,6 +120,86 @@ class Image:
             done = stop
 
 
+class Disk:
+    """The bytes of a new file on the disk, as HDF5 writes them, which never hears of an error.
+
+    The library may crash where a disk is full (h5py issue 914): so the first error is kept, and raised by `check`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
+        self._file = path.open("x+b", buffering=0)
+        self._path, self._at = path, 0
+        self._error: OSError | None = None
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a byte, or to the end."""
+        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        return self._at
+
+    def tell(self) -> int:
+        """Return where it is."""
+        return self._at
+
+    def truncate(self, size: int | None = None) -> int:
+        """Make it so long."""
+        size = self._at if size is None else size
+        with self._kept():
+            os.ftruncate(self._file.fileno(), size)
+        return size
+
+    def flush(self) -> None:
+        """Do nothing: `close` brings it to the disk."""
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill a buffer from here on; what was never written is zero."""
+        data = b""
+        with self._kept():
+            data = os.pread(self._file.fileno(), len(buffer), self._at)
+        buffer[:] = data + bytes(len(buffer) - len(data))
+        self._at += len(buffer)
+        return len(buffer)
+
+    def write(self, data: memoryview) -> int:
+        """Take bytes from here on."""
+        with self._kept():
+            write_at(self._file.fileno(), data, self._at)
+        self._at += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        """Bring it to the disk, once or more."""
+        if not self._file.closed:
+            with self._kept():
+                os.fsync(self._file.fileno())
+            with self._kept():
+                self._file.close()
+
+    def check(self) -> None:
+        """Raise the first error.
+
+        Raises:
+            StorageError, ResourceError: there was one.
+        """
+        if self._error is not None:
+            raise failure(self._path, "write it", self._error)
+
+    @property
+    def _size(self) -> int:
+        return os.fstat(self._file.fileno()).st_size
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        if self._error is None:
+            try:
+                yield
+            except OSError as caught:
+                self._error = caught
+        else:
+            with suppress(OSError):
+                yield
+
+
 def write_at(descriptor: int, data: bytes | memoryview, offset: int) -> None:
     """Write all bytes at an offset of an open file.
 
@@ -131,9 +211,9 @@ def write_at(descriptor: int, data: bytes | memoryview, offset: int) -> None:
         data, offset = data[done:], offset + done
 
 
-def create_file(image: Image) -> h5py.File:
+def create_file(image: Image | Disk) -> h5py.File:
     """Return a new HDF5 file whose bytes depend on its content alone: creation order kept, no time stamps."""
-    creation = _reproducible(h5py.h5p.FILE_CREATE)
+    creation = reproducible(h5py.h5p.FILE_CREATE)
     creation.set_link_creation_order(_ORDERED)
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_libver_bounds(h5py.h5f.LIBVER_EARLIEST, h5py.h5f.LIBVER_V110)  # what older readers understand
@@ -145,14 +225,14 @@ def create_file(image: Image) -> h5py.File:
 
 def create_group(parent: h5py.Group, name: str) -> h5py.Group:
     """Return a new group that keeps creation order and has no time stamp."""
-    creation = _reproducible(h5py.h5p.GROUP_CREATE)
+    creation = reproducible(h5py.h5p.GROUP_CREATE)
     creation.set_link_creation_order(_ORDERED)
     return h5py.Group(h5py.h5g.create(parent.id, name.encode(), None, creation))
 
 
 def create_contiguous(parent: h5py.Group, name: str, shape: Sequence[int], dtype: DTypeLike) -> h5py.Dataset:
     """Return a new data set that is one run of bytes with an address, allocated but not filled."""
-    creation = _reproducible(h5py.h5p.DATASET_CREATE)
+    creation = reproducible(h5py.h5p.DATASET_CREATE)
     creation.set_layout(h5py.h5d.CONTIGUOUS)
     creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     creation.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
@@ -161,7 +241,7 @@ def create_contiguous(parent: h5py.Group, name: str, shape: Sequence[int], dtype
     return h5py.Dataset(h5py.h5d.create(parent.id, name.encode(), kind, space, creation))
 
 
-def _reproducible(kind: h5py.h5p.PropClassID) -> h5py.h5p.PropCreateID:
+def reproducible(kind: h5py.h5p.PropClassID) -> h5py.h5p.PropCreateID:
     """Properties of something new that keeps the order of its attributes and has no time stamp."""
     creation = h5py.h5p.create(kind)
     creation.set_attr_creation_order(_ORDERED)

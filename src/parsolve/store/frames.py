@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from parsolve.errors import StorageError, agree, agreed, on_root
-from parsolve.store.combine import copy_frames, write_index
+from parsolve.store.combine import combine, write_index
 from parsolve.store.files import rename
 from parsolve.store.layout import Content, FieldInfo, check_names
 from parsolve.store.places import FRAME, Places, claim, discard_unfinished, publish
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from parsolve.domain.field import Field
     from parsolve.domain.grid import Grid, Subdomain
+    from parsolve.store.packing import Packing
     from parsolve.store.result import Result
 
 __all__ = ["FieldInfo", "Recorder"]
@@ -47,15 +48,17 @@ class Recorder:
         self, comm: MPI.Intracomm, path: Path, grid: Grid, fields: Sequence[FieldInfo], dtype: DTypeLike,
         provenance: Mapping[str, str], *, keep_frames: bool = False, force: bool = False, number: bool = False,
         inputs: Sequence[Path] = (), dimensions: Sequence[FieldInfo] = (), keep_checkpoints: bool = False,
-        anew: bool = False, reopen: Callable[[], Places] | None = None,
+        anew: bool = False, reopen: Callable[[], Places] | None = None, packing: Packing | None = None,
     ) -> None:  # fmt: skip
-        self._comm = comm
+        self._comm, self._packing = comm, packing
         self._keep_frames, self._keep_checkpoints = keep_frames, keep_checkpoints
         self._content = Content(grid, tuple(fields), np.dtype(dtype), dict(provenance), tuple(dimensions))
         self._writer = FrameWriter(comm, self._content)
 
         def claimed() -> Places:
             check_names(fields)
+            if packing is not None:
+                packing.require()
             if reopen is not None:
                 return reopen()
             return claim(Path(path), force=force, number=number, anew=anew, inputs=inputs)
@@ -141,7 +144,7 @@ class Recorder:
         if self._keep_frames:
             on_root(self._comm, lambda: write_index(places, self._content, frames))
         else:
-            copy_frames(self._comm, places.partial, self._content, frames)
+            combine(self._comm, places.partial, self._content, frames, self._packing)
         on_root(self._comm, lambda: publish(places, self._keep_frames, self._keep_checkpoints))
         return places.result
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import tomllib
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from parsolve.errors import StorageError, on_root
 from parsolve.store import claims, writing
-from parsolve.store.combine import copy_frames
+from parsolve.store.combine import combine
 from parsolve.store.files import rename
+from parsolve.store.packing import LEVELS, Packing
 from parsolve.store.places import find_folder, frames_in, partial_of, refuse_taken
 from parsolve.store.result import content_of
 from parsolve.store.verify import verify
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from mpi4py import MPI
@@ -70,7 +73,7 @@ def gather(comm: MPI.Intracomm, run: Path, out: Path | None = None, force: bool 
 
     claim, partial = on_root(comm, claimed), partial_of(result)
     try:
-        copy_frames(comm, partial, content, frames)
+        combine(comm, partial, content, frames, _packing(content.provenance))
         on_root(comm, lambda: rename(partial, result))
     finally:
         if comm.rank == 0:
@@ -78,3 +81,11 @@ def gather(comm: MPI.Intracomm, run: Path, out: Path | None = None, force: bool 
                 partial.unlink(missing_ok=True)
             claim.release()
     return Gathered(str(result), list(content.times), report.damaged)
+
+
+def _packing(provenance: Mapping[str, str]) -> Packing | None:
+    """How the run would have packed its result, by its case."""
+    with suppress(tomllib.TOMLDecodeError, AttributeError):
+        method = tomllib.loads(provenance.get("case", "")).get("output", {}).get("compression")
+        return Packing(method) if method in LEVELS else None
+    return None

@@ -9,6 +9,7 @@ where values and that last hash are, so that all but the values can be seen to b
 from __future__ import annotations
 
 import json
+import math
 import os
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,9 +19,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xxhash
 
-from parsolve.errors import StorageError, on_root
-from parsolve.store.files import create_contiguous, create_group, naming, write_at
-from parsolve.store.hashes import BLOCK, block_hashes, damage_of, hashes_here
+from parsolve.errors import StorageError, agreed, on_root
+from parsolve.store.files import create_contiguous, create_group, naming, open_read, write_at
+from parsolve.store.filters import require_filters, slabs
+from parsolve.store.hashes import BLOCK, block_hashes, damage_of, hash_of, hashes_here
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -42,6 +44,8 @@ class Table:
         rows: of each field the first byte of the hashes; those of its times follow each other.
         rest: first byte of the hash of the rest.
         steps: of the times.
+
+    Packed values have no places: the rest has their bytes too, and the hashes are of what they are unpacked.
     """
 
     values: dict[str, int]
@@ -54,6 +58,11 @@ class Table:
     def row(self) -> int:
         """Bytes of the hashes of a field at a time."""
         return -(-self.size // BLOCK) * BYTES
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether the values have to be unpacked."""
+        return bool(self.rows) and not self.values
 
 
 def create_table(file: h5py.File, fields: Sequence[str], times: int, size: int) -> None:
@@ -121,8 +130,8 @@ def read_table(path: Path, file: h5py.File, fields: Sequence[str], steps: Sequen
         first, rest = file[fields[0]], int(file[GROUP]["rest"].id.get_offset())
         if first.is_virtual:
             return Table({}, 0, {}, rest, tuple(map(int, steps)))
-        size = int(first.id.get_storage_size()) // len(steps)
-        values = {name: int(file[name].id.get_offset()) for name in fields}
+        size = math.prod(first.shape[1:]) * first.dtype.itemsize
+        values = {} if first.chunks else {name: int(file[name].id.get_offset()) for name in fields}
         rows = {name: file[GROUP]["blocks"][name] for name in fields}
         shape = (len(steps), -(-size // BLOCK), BYTES)
         if any(row.shape != shape for row in rows.values()):
@@ -149,15 +158,69 @@ def damages(comm: MPI.Comm, path: Path, table: Table, is_all: bool = True) -> li
     rows, is_whole = on_root(comm, said)
     if not is_whole:
         found.append(f"{path}: damaged beside the values: in names, coordinates, provenance or hashes")
+    unpacked: Sequence[dict[str, list[str]]] = _unpacked_hashes(comm, path, table) if table.is_packed else ()
     for n, step in enumerate(table.steps):
         regions = {name: (at + n * table.size, table.size) for name, at in table.values.items()}
-        hashes = block_hashes(comm, path, regions, str(step))
+        hashes = unpacked[n] if table.is_packed else block_hashes(comm, path, regions, str(step))
         for name, digests in hashes.items():
             row = rows[name][n * table.row : (n + 1) * table.row]
-            known = [row[i * BYTES : (i + 1) * BYTES].hex() for i in range(len(digests))]
-            damage = damage_of(f"'{name}' at step {step}", regions[name], known, digests)
-            found += [f"{path}: {damage}"] if damage else []
+            known = [row[i * BYTES : (i + 1) * BYTES].hex() for i in range(table.row // BYTES)]
+            damage = damage_of(f"'{name}' at step {step}", regions.get(name, (0, table.size)), known, digests)
+            found += [f"{path}: {damage}{' of what is unpacked' if table.is_packed else ''}"] if damage else []
     return found
+
+
+def _unpacked_hashes(comm: MPI.Comm, path: Path, table: Table) -> list[dict[str, list[str]]]:
+    """The hashes of the fields at each time, as they are unpacked, shared out over ranks; collective.
+
+    What cannot be unpacked has none.
+
+    Raises:
+        SetupError: what packed them is not installed.
+        StorageError: the file cannot be read.
+    """
+    tasks = [(n, name) for n in range(len(table.steps)) for name in table.rows]
+    own: list[list[str]] = []
+    with agreed(comm), naming(path, "read it"), open_read(path) as file:
+        for n, name in tasks[comm.rank :: comm.size]:
+            require_filters(file[name])
+            try:
+                own.append(array_hashes(file[name], n, str(table.steps[n])))
+            except (OSError, RuntimeError):
+                own.append([])
+    parts = comm.allgather(own)
+    found: list[dict[str, list[str]]] = [{} for _ in table.steps]
+    for i, (n, name) in enumerate(tasks):
+        digests = parts[i % comm.size][i // comm.size]
+        found[n][name] = digests + [""] * (table.row // BYTES - len(digests))
+    return found
+
+
+def array_hashes(dataset: h5py.Dataset, n: int, context: str) -> list[str]:
+    """Return the hashes of the blocks of the values of a data set at a time, read by this process.
+
+    Raises:
+        OSError, RuntimeError: they cannot be read.
+    """
+    shape, left, found = dataset.shape[1:], bytearray(), list[str]()
+
+    name, total = str(dataset.name).rpartition("/")[-1], math.prod(shape) * dataset.dtype.itemsize
+    for part in slabs(shape, dataset.dtype.itemsize):
+        left += dataset[(n, part)].tobytes()
+        is_last = len(found) * BLOCK + len(left) == total
+        while len(left) >= BLOCK or (left and is_last):
+            data = bytes(left[:BLOCK])
+            found.append(hash_of((name, len(found), 0, len(data)), data, context))
+            del left[:BLOCK]
+    return found
+
+
+def known_hashes(file: h5py.File, name: str, n: int) -> list[str] | None:
+    """Return the hashes that a file says of a field at a time; None if it has none."""
+    with suppress(KeyError, TypeError, ValueError, OSError, RuntimeError):
+        row = file[GROUP]["blocks"][name][n]
+        return [bytes(digest).hex() for digest in row]
+    return None
 
 
 def doubts(path: Path, table: Table, shown: Sequence[tuple[str, int]]) -> bool:

@@ -24,7 +24,7 @@ from parsolve.store.files import Image, create_contiguous, create_file, create_g
 from parsolve.store.integrity import GROUP, create_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -92,25 +92,29 @@ def lay_out(path: Path, content: Content, frames: Sequence[Path] = ()) -> None:
     """
     image = Image()
     with create_file(image) as file:
-        _write_globals(file, content)
-        scales = _write_coordinates(file, content)
-        for field in content.fields:
-            if frames:
-                dataset = _create_virtual(file, field.name, content, frames)
-            else:
-                dataset = create_contiguous(file, field.name, content.shape, content.dtype)
-            _describe(dataset, field)
-            for axis, scale in enumerate(scales):
-                dataset.dims[axis].attach_scale(scale)
-        _write_nexus(file, content)
-        _write_vtk(file, content)
-        own = () if frames else content.fields
-        size = content.grid.size * content.dtype.itemsize
-        create_table(file, [field.name for field in own], len(content.times), size)
-        provenance = create_group(file, "provenance")
-        for key, text in content.provenance.items():
-            provenance.create_dataset(key.replace("/", "_"), data=text, dtype=h5py.string_dtype())
+        if frames:
+            compose(file, content, lambda name: _create_virtual(file, name, content, frames), has_values=False)
+        else:
+            compose(file, content, lambda name: create_contiguous(file, name, content.shape, content.dtype))
     image.save(path)
+
+
+def compose(file: h5py.File, content: Content, create: Callable[[str], h5py.Dataset], has_values: bool = True) -> None:
+    """Put all but values and hashes into a new file; ``create`` makes the data set of a field."""
+    _write_globals(file, content)
+    scales = _write_coordinates(file, content)
+    for field in content.fields:
+        dataset = create(field.name)
+        _describe(dataset, field)
+        for axis, scale in enumerate(scales):
+            dataset.dims[axis].attach_scale(scale)
+    _write_nexus(file, content)
+    _write_vtk(file, content)
+    size = content.grid.size * content.dtype.itemsize
+    create_table(file, [field.name for field in content.fields] if has_values else [], len(content.times), size)
+    provenance = create_group(file, "provenance")
+    for key, text in content.provenance.items():
+        provenance.create_dataset(key.replace("/", "_"), data=text, dtype=h5py.string_dtype())
 
 
 def _write_globals(file: h5py.File, content: Content) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, isfinite
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +18,7 @@ from parsolve.case.tables import nearest
 from parsolve.domain.grid import AXES, Grid
 from parsolve.errors import CaseError, StorageError
 from parsolve.store.files import open_read
+from parsolve.store.filters import require_filters
 from parsolve.store.integrity import GROUP, doubts, read_table
 from parsolve.store.layout import Content, FieldInfo, lay_out
 from parsolve.store.look import look, refuse_borrowed, refuse_empty, refuse_links
@@ -98,6 +99,32 @@ class Result:
         """Return name, meaning and unit of a field, an axis or the time."""
         return FieldInfo(name, self.long_name(name), self.units(name))
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the values of the first field."""
+        kind: np.dtype[Any] = self.file[self.fields[0]].dtype
+        return kind
+
+    def content(self) -> Content:
+        """Return all of it but the field values.
+
+        Raises:
+            StorageError: its fields are of several types.
+        """
+        if any(self.file[name].dtype != self.dtype for name in self.fields):
+            raise StorageError(f"{self.path}: its fields are of several types")
+        infos, dimensions = tuple(map(self.info, self.fields)), tuple(map(self.info, ("time", *self.axes)))
+        times, steps = tuple(map(float, self.times)), tuple(map(int, self.steps))
+        return Content(self.grid, infos, self.dtype, self.provenance, dimensions, times, steps)
+
+    def moments(self) -> list[tuple[Path, int]]:
+        """Return of each time the file that has its values, and which of the times there it is."""
+        first = self.file[self.fields[0]]
+        if not first.is_virtual:
+            return [(Path(self.file.filename), n) for n in range(len(self.times))]
+        folder = Path(self.file.filename).resolve().parent
+        return [(folder / source.file_name, 0) for source in first.virtual_sources()]
+
 
 @contextmanager
 def open_result(path: Path | str) -> Iterator[Result]:
@@ -140,21 +167,19 @@ def content_of(frames: Sequence[Path]) -> Content:
     look(*frames)
     with open_read(frames[0]) as file:
         first = _describe(frames[0], file)
-        infos = tuple(map(first.info, first.fields))
-        dimensions = tuple(map(first.info, ("time", *first.axes)))
-        dtype = file[first.fields[0]].dtype
+        content = first.content()
     for frame in frames:
         with open_read(frame) as file:
             try:
                 times.append(float(file["time"][0]))
                 steps.append(int(file["step"][0]))
-                same = all(file[info.name].shape == (1, *first.grid.shape) for info in infos)
+                same = all(file[name].shape == (1, *first.grid.shape) for name in first.fields)
                 same &= _run(file) == first.provenance.get("run", "")
             except (KeyError, TypeError, ValueError, AttributeError, OSError, RuntimeError):
                 same = False
         if not same:
             raise StorageError(f"{frame}: not a frame of the same run as '{frames[0].name}'")
-    return Content(first.grid, infos, dtype, first.provenance, dimensions, tuple(times), tuple(steps))
+    return replace(content, times=tuple(times), steps=tuple(steps))
 
 
 def _run(file: h5py.File) -> str:
@@ -182,6 +207,7 @@ def _describe(path: Path, file: h5py.File, is_scratch: bool = False) -> Result:
             if isinstance(item, h5py.Dataset):
                 refuse_borrowed(item)
                 refuse_empty(item)
+                require_filters(item)
         times, steps = _numbers(file, "time", "fiu"), _numbers(file, "step", "iu")
         axes = tuple(axis for axis in AXES if axis in file)
         grid = _grid(file, axes)

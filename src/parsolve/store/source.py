@@ -19,6 +19,7 @@ from parsolve.case.tables import nearest
 from parsolve.domain.grid import AXES
 from parsolve.errors import CaseError, ParsolveError, SetupError, StorageError
 from parsolve.store.files import is_file, open_read
+from parsolve.store.filters import require_filters
 from parsolve.store.layout import RESERVED
 from parsolve.store.look import look, refuse_borrowed
 
@@ -129,6 +130,7 @@ def _read_hdf5(path: Path, dataset: str | None, grid: Grid, box: tuple[slice, ..
         if array.dtype.kind not in "biuf":
             raise CaseError(f"{path}: data set '{array.name}' has type {array.dtype}, expected real numbers")
         refuse_borrowed(array)
+        require_filters(array)
         _refuse_packed(path, array)
         index = _selection(f"{path}: data set '{array.name}'", array.shape, grid, box)
         if time is not None:
