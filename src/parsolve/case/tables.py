@@ -86,7 +86,7 @@ def override(data: dict[str, Any], text: str) -> str:
     key = key.strip()
     if not equals or not all(key.split(".")):
         raise CaseError(f"--set {brief(text)}: expected key=value, such as time.end=10 or grid.x.cells=64")
-    put_at(data, key, _toml_value(value), f"--set {brief(text)}")
+    put_at(data, key, toml_value(value), f"--set {brief(text)}")
     return key
 
 
@@ -166,7 +166,7 @@ def _depth(data: Any) -> int:
     return depth
 
 
-def _toml_value(text: str) -> object:
+def toml_value(text: str) -> object:
     """Return the TOML value of a text, or the text itself where it is none."""
     try:
         parsed = parse("", f"value = {text.strip()}")
