@@ -1,4 +1,4 @@
-"""The commands that do one thing with many files: `convert`, `repack`, `copy`, `stats` and `find`."""
+"""The commands that do one thing with many files: `verify`, `convert`, `repack`, `copy`, `stats` and `find`."""
 
 from __future__ import annotations
 
@@ -31,6 +31,11 @@ TERMINAL_SECONDS, LOG_SECONDS = 0.2, 10.0  # between two lines of status
 
 def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     """Add the commands."""
+    example = "mpirun -n 4 python -m parsolve verify a.h5 b.h5.frames"
+    parser = add("verify", "compare every byte of results with its hash", example)
+    _common(parser, "results, frames, manifests of checkpoints, folders of these, or folders with results in them")
+    parser.set_defaults(do=verify, parallel=True, writes=False)
+
     example = "mpirun -n 4 python -m parsolve convert study --to zarr --into zarr"
     parser = add("convert", "write results in another format", example)
     _common(parser, "results, folders of frames, or folders with such in them")
@@ -125,6 +130,24 @@ def copy(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> in
     return _run(args, start_mpi(), None, {"force": args.force})
 
 
+def verify(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> int:
+    """Print what is whole and what is damaged."""
+
+    def show(ended: Sequence[Done]) -> None:
+        found = _report(ended)
+        titles = {"damaged": "damaged", "unknown": "no hashes", "whole": "whole"}
+        answer("\n".join(table((title, text) for kind, title in titles.items() for text in found[kind])))
+
+    return _run(args, start_mpi(), None, {}, show, _report)
+
+
+def _report(ended: Sequence[Done]) -> dict[str, list[str]]:
+    """Return what of all files is damaged, has no hashes, or is whole."""
+    found = {kind: [text for done in ended for text in done.found.get(kind, ())] for kind in ("unknown", "whole")}
+    damaged = [text for done in ended if done.error for text in done.found.get("damaged", [done.error])]
+    return {"damaged": damaged, **found}
+
+
 def stats(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> int:
     """Show the statistics of results."""
     return _run(args, start_mpi(), None, {}, _statistics)
@@ -136,23 +159,25 @@ def find(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> in
 
     where = [astuple(Condition.of(text)) for text in args.where]
 
-    def found(ended: Sequence[Done]) -> None:
-        known = [done for done in ended if not done.error]
-        for key, *_ in where:
-            names = {name for done in known for name in done.found["keys"]}
-            if (
-                known
-                and key not in names
-                and not any(done.found["matches"] for done in known)
-                and all(done.found["keys"] for done in known)
-            ):
-                raise CaseError(f"--where: no result says '{key}'{nearest(key, names)}")
-        if not args.json:
-            for done in known:
-                if done.found["matches"]:
-                    answer(done.file)
+    def show(ended: Sequence[Done]) -> None:
+        for path in _found(where, ended)["found"]:
+            answer(path)
 
-    return _run(args, start_mpi(), None, {"where": where}, found)
+    return _run(args, start_mpi(), None, {"where": where}, show, lambda ended: _found(where, ended))
+
+
+def _found(where: Sequence[Sequence[Any]], ended: Sequence[Done]) -> dict[str, list[str]]:
+    """Return the results of which all holds.
+
+    Raises:
+        CaseError: no result says one of the keys.
+    """
+    known = [done for done in ended if not done.error]
+    for key, *_ in where:
+        names = {name for done in known for name in done.found["keys"]}
+        if known and key not in names and all(done.found["keys"] for done in known):
+            raise CaseError(f"--where: no result says '{key}'{nearest(key, names)}")
+    return {"found": [done.file for done in known if done.found["matches"]]}
 
 
 def _statistics(ended: Sequence[Done]) -> None:
@@ -170,7 +195,7 @@ def _statistics(ended: Sequence[Done]) -> None:
 
 def _run(
     args: argparse.Namespace, comm: MPI.Intracomm, suffix: str | None, options: dict[str, Any],
-    show: Callable[[Sequence[Done]], None] | None = None,
+    show: Callable[[Sequence[Done]], None] | None = None, more: Callable[[Sequence[Done]], dict[str, Any]] = lambda _: {},
 ) -> int:  # fmt: skip
     """Do it with all files and print how that ended; 5 if one is broken."""
     from parsolve.ensemble.files import gather_works, spread
@@ -188,17 +213,18 @@ def _run(
         with agreed(comm):
             if comm.rank == 0 and args.record is not None:
                 journal = stack.enter_context(closing(Journal(args.record, args.resume)))
-        line = _Line(works, args.quiet)
+        line = _Line(works, args.quiet, args.command != "verify")
         ended = spread(works, stack.enter_context(_engine(args)) or comm, journal, line.update)
     with agreed(comm):
         if ended is not None:
             failed = sum(bool(done.error) for done in ended)
             line.close()
             if args.json:
-                answer(json.dumps(_summary(args.command, ended, perf_counter() - begin)))
-            if show is not None and (not args.json or show is not _statistics):
+                known = _summary(args.command, ended, perf_counter() - begin)
+                answer(json.dumps(known | more(ended)))
+            elif show is not None:
                 show(ended)
-            if not args.json and show is None:
+            else:
                 answer(line.text(perf_counter() - begin))
     return StorageError.exit_code if comm.bcast(failed) else 0
 
@@ -242,9 +268,10 @@ def _summary(operation: str, ended: Sequence[Done], seconds: float) -> dict[str,
 
 
 class _Line:
-    """The line of status on stderr: files, bytes, rate; what is broken has a line of its own."""
+    """The line of status on stderr: files, bytes, rate; what is broken has a line of its own, if that is told."""
 
-    def __init__(self, works: Sequence[Work], is_quiet: bool) -> None:
+    def __init__(self, works: Sequence[Work], is_quiet: bool, tells: bool) -> None:
+        self.tells = tells
         self.total, self.ended, self.bytes, self.failed = len(works), 0, 0, 0
         self.terminal, self.quiet = sys.stderr.isatty(), is_quiet
         self.began = self.shown = perf_counter()
@@ -256,6 +283,7 @@ class _Line:
         self.bytes += 0 if done.skipped or done.error else done.bytes
         if done.error:
             self.failed += 1
+        if done.error and self.tells:
             self.close()
             text = done.error if done.file in done.error else f"{done.file}: {done.error}"
             tell(f"parsolve: error: {text}")

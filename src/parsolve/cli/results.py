@@ -1,4 +1,4 @@
-"""Commands on finished results: `info`, `plot`, `verify`, `compare`."""
+"""Commands on finished results: `info`, `plot`, `gather`, `compare`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DIFFERENT = 1  # as of diff and cmp; what cannot be read is 5
 
 
 def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
-    """Add `info`, `plot`, `verify`, `gather` and `compare`."""
+    """Add `info`, `plot`, `gather` and `compare`."""
     parser = add("info", "show what is in a result", "python -m parsolve info gray-scott.h5")
     parser.add_argument("result", metavar="OUT.h5", type=file_name)
     parser.add_argument("--json", action="store_true", help="print one JSON object, provenance included")
@@ -47,13 +47,6 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     parser.add_argument("--force", action="store_true", help="replace an existing picture")
     parser.set_defaults(do=plot, parallel=False, writes=True)
 
-    example = "mpirun -n 4 python -m parsolve verify a.h5 b.h5.frames"
-    parser = add("verify", "compare every byte of results with its hash", example)
-    what = "results, frames, manifests of checkpoints, or folders of these"
-    parser.add_argument("paths", metavar="PATH", nargs="+", type=file_name, help=what)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(do=verify, parallel=True, writes=False)
-
     example = "mpirun -n 4 python -m parsolve gather heat.h5"
     parser = add("gather", "make one result of the frames that a run left", example)
     parser.add_argument("run", type=file_name, metavar="RUN", help="the result of the run, or its folder of frames")
@@ -71,20 +64,6 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     parser.add_argument("--atol", type=tolerance, default=0.0, metavar="A", help="allow |a - b| <= A + rtol |b|")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(do=compare, parallel=False, writes=False)
-
-
-def verify(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> int:
-    """Print what is whole and what is damaged."""
-    comm = start_mpi()
-
-    from parsolve.store.verify import verify as verify_files
-
-    report = verify_files(comm, args.paths)
-    if comm.rank == 0:
-        rows = [("damaged", text) for text in report.damaged]
-        rows += [("no hashes", path) for path in report.unknown] + [("whole", path) for path in report.whole]
-        answer(json.dumps(vars(report)) if args.json else "\n".join(table(rows)))
-    return StorageError.exit_code if report.damaged else 0
 
 
 def gather(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> int:

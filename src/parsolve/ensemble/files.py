@@ -19,13 +19,14 @@ from parsolve.store import writing
 from parsolve.store.files import is_file, is_result, naming
 from parsolve.store.packing import Packing
 from parsolve.store.places import FOLDERS, frames_in
+from parsolve.store.verify import verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from mpi4py import MPI
 
-TOGETHER = {"convert", "repack"}  # that several ranks do with one file
+TOGETHER = {"convert", "repack", "verify"}  # that several ranks do with one file
 
 
 def perform(work: Work, comm: MPI.Intracomm) -> Done:
@@ -34,6 +35,7 @@ def perform(work: Work, comm: MPI.Intracomm) -> Done:
     try:
         size = operations.size_or_zero(work.source)
         found = _do(work, comm)
+        error = "; ".join(found.get("damaged", ()))
     except ParsolveError as caught:
         error = str(caught)
     except OSError as caught:
@@ -51,6 +53,8 @@ def _do(work: Work, comm: MPI.Intracomm) -> dict[str, Any]:
         ParsolveError: the same one on all ranks.
     """
     source, target, options = work.source, work.target or work.source, work.options
+    if work.operation == "verify":
+        return vars(verify(comm, [source]))
     if work.operation == "stats":
         return operations.describe(source)
     if work.operation == "find":
@@ -159,7 +163,7 @@ def _inside(path: Path, is_all: bool) -> Iterator[tuple[Path, Path]]:
     Raises:
         StorageError: there is none.
     """
-    if is_file(path) or (path.is_dir() and frames_in(path) and not is_all):
+    if is_file(path) or (not is_all and path.is_dir() and (path.name.endswith(FOLDERS) or frames_in(path))):
         yield path, Path(path.name)
         return
     if not path.is_dir():

@@ -22,7 +22,7 @@ class Work:
     """An operation on a file.
 
     Attributes:
-        operation: its name: convert, repack, copy, stats or find.
+        operation: its name: convert, repack, copy, verify, stats or find.
         source: the file, or a folder of frames.
         target: what is written, if anything.
         options: of the operation.
