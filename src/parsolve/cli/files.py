@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from parsolve.ensemble.journal import Done, Work
 
+    Show = Callable[[Sequence[Done]], None]
+
 Parser = Any
 FORMATS = ("hdf5", "vtkhdf", "netcdf", "zarr", "npz", "csv", "xdmf")
 METHODS = ("gzip", "zstd", "none")
@@ -195,7 +197,7 @@ def _statistics(ended: Sequence[Done]) -> None:
 
 def _run(
     args: argparse.Namespace, comm: MPI.Intracomm, suffix: str | None, options: dict[str, Any],
-    show: Callable[[Sequence[Done]], None] | None = None, more: Callable[[Sequence[Done]], dict[str, Any]] = lambda _: {},
+    show: Show | None = None, more: Callable[[Sequence[Done]], dict[str, Any]] = lambda _: {},
 ) -> int:  # fmt: skip
     """Do it with all files and print how that ended; 5 if one is broken."""
     from parsolve.ensemble.files import gather_works, spread
