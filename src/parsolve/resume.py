@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,10 @@ from parsolve.case.origin import Origin
 from parsolve.case.tables import flat, override, parse
 from parsolve.errors import CaseError, StorageError, on_root
 from parsolve.store.checkpoint import MANIFEST, Checkpoint, find, manifests
+from parsolve.store.files import is_result
 from parsolve.store.places import find_folder, reopen
+from parsolve.store.provenance import provenance
+from parsolve.store.result import open_result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
     from parsolve.store.places import Places
+
+JOB = ("run.processes", "run.threads", "run.pipeline", "run.walltime", "run.watchdog", "run.require_compiled")
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,29 @@ class Found:
             StorageError: another run writes there.
         """
         return reopen(self.result, self.since.manifest.parent)
+
+
+def is_complete(comm: MPI.Intracomm, path: Path, case: Case) -> bool:
+    """Whether there is a complete result of this very case and of the same input files; collective."""
+
+    def said() -> dict[str, str]:
+        if not is_result(path):
+            return {}
+        with open_result(path) as result:
+            return dict(result.provenance)
+
+    before = on_root(comm, said)
+    if not before:
+        return False
+    now = provenance(case, comm)
+    return before.get("inputs") == now["inputs"] and _march(before.get("case", "")) == _march(now["case"])
+
+
+def _march(text: str) -> dict[str, object]:
+    """The keys of a case but those of the job."""
+    with suppress(CaseError):
+        return {key: value for key, value in flat(parse("case", text)).items() if not key.startswith(JOB)}
+    return {}
 
 
 def look_for(comm: MPI.Intracomm, path: Path, is_any: bool = False) -> Found | None:

@@ -97,11 +97,18 @@ def run(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> int
 
     found = None
     if args.resume:
-        from parsolve.resume import look_for
+        from parsolve.resume import is_complete, look_for
 
-        found = look_for(comm, args.output or Path(f"{case.stem}.h5"))
+        out = args.output or Path(f"{case.stem}.h5")
+        found = look_for(comm, out)
         if found is not None:
             found.check(case)
+        elif not args.force and is_complete(comm, out, case):
+            if comm.rank == 0 and not args.quiet:
+                tell(f"parsolve: '{out}' is complete: nothing is left to do")
+            if comm.rank == 0 and args.json:
+                answer(json.dumps({"result": str(out), "complete": True}))
+            return 0
     return _solve(args, case, comm, found)
 
 
