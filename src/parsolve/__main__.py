@@ -11,7 +11,6 @@ import traceback
 import warnings
 from array import array
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parsolve.cli import streams
@@ -38,15 +37,15 @@ class World:
         self.meeting: MPI.Intracomm | None = None  # apart from comm, so that no collective call of the work is met
         self.is_opened = False
 
-    def open(self) -> MPI.Intracomm:
-        """Return a duplicate of the world communicator.
+    def open(self, threads: bool = False) -> MPI.Intracomm:
+        """Return a duplicate of the world communicator; with ``threads``, MPI is started for calls from all threads.
 
         Raises:
             SetupError: no MPI library, or the launcher belongs to another one.
         """
         if self.comm is None:
             self.is_opened = True
-            world, library = _start_mpi()
+            world, library = _start_mpi("multiple" if threads else "funneled")
             self.meeting = world.Dup()
             self.comm = world.Dup()
             _prepare(self.comm)
@@ -168,7 +167,7 @@ def _terminate(*_: object) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _start_mpi() -> tuple[MPI.Intracomm, str]:
+def _start_mpi(thread_level: str) -> tuple[MPI.Intracomm, str]:
     """Return the world communicator and the name of the MPI library.
 
     Raises:
@@ -178,7 +177,7 @@ def _start_mpi() -> tuple[MPI.Intracomm, str]:
     try:
         import mpi4py
 
-        mpi4py.rc(thread_level="funneled")
+        mpi4py.rc(thread_level=thread_level)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # of a foreign launcher: `open` says it better
             from mpi4py import MPI
@@ -186,22 +185,9 @@ def _start_mpi() -> tuple[MPI.Intracomm, str]:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         advice = "pip install mpich, or load the MPI module of the cluster"
         raise SetupError(f"MPI cannot be loaded ({reason}); {advice}") from None
-    _forget_names()
+    launch.forget_names()
     library = MPI.Get_library_version().strip("\0").strip().splitlines()[0]
     return MPI.COMM_WORLD, " ".join(library.split())
-
-
-def _forget_names() -> None:
-    """Remove the names of the memory that MPICH shares between the ranks of a node: all have it, and use no name again.
-
-    So nothing is left of ranks that are killed.
-    """
-    with suppress(OSError):
-        for line in Path("/proc/self/maps").read_text().splitlines():
-            name = line.partition("/dev/shm/mpich_shm_")[1:]
-            if name[0]:
-                with suppress(OSError):
-                    Path("".join(name)).unlink()
 
 
 def _prepare(comm: MPI.Intracomm) -> None:

@@ -13,7 +13,7 @@ from mpi4py import MPI
 
 from parsolve import Executor, task
 from parsolve.ensemble.calls import TaskError
-from parsolve.ensemble.engines import Pool
+from parsolve.ensemble.engines import Pool, own_comm
 from parsolve.errors import SetupError
 
 if TYPE_CHECKING:
@@ -121,6 +121,32 @@ def test_what_a_pool_cannot_do_is_refused() -> None:
                 tasks.submit(size).result()
     with pytest.raises(TaskError, match="expected a communicator"):
         Executor.of("processes")
+
+
+def meet(barrier: threading.Barrier, comm: MPI.Intracomm) -> tuple[int, int]:
+    """The handle and the size of the communicator, while another thread has one too."""
+    barrier.wait(10)
+    comm.Barrier()
+    return comm.handle, comm.size
+
+
+def test_each_thread_has_a_communicator_of_its_own() -> None:
+    if MPI.Query_thread() < MPI.THREAD_MULTIPLE:
+        pytest.skip("threads may not call this MPI")
+    barrier, found = threading.Barrier(2), []
+
+    def work() -> None:
+        with own_comm() as comm:
+            found.append(meet(barrier, comm))
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    handles, sizes = zip(*found, strict=True)
+    assert len({*handles, MPI.COMM_SELF.handle}) == 3
+    assert sizes == (1, 1)
 
 
 def test_the_block_ends_with_its_tasks_and_leaves_the_pool() -> None:

@@ -101,9 +101,11 @@ def find_benchmark(name: str) -> Benchmark:
 
 def case_of(
     name: str, size: int | None = None, precision: str = "float64", threads: int | None = None,
-    cells: Mapping[str, int] | None = None,
+    cells: Mapping[str, int] | None = None, sharpness: float = 100,
 ) -> Case:  # fmt: skip
     """The case of a benchmark on a cube or square of ``size`` cells an axis, or on a box of ``cells`` of that spacing.
+
+    ``sharpness``: the bump of the initial values is exp(-c sharpness r^2), r from the middle.
 
     Raises:
         CaseError: an unknown name.
@@ -111,7 +113,7 @@ def case_of(
     b = find_benchmark(name)
     size = size or b.size
     cells = dict.fromkeys(b.axes, size) if cells is None else cells
-    squares = "100*(" + "+".join(f"({axis}-0.5)**2" for axis in b.axes) + ")"
+    squares = f"{sharpness}*(" + "+".join(f"({axis}-0.5)**2" for axis in b.axes) + ")"
     return Case.from_dict(
         {
             "equation": b.equation,
@@ -176,22 +178,22 @@ def ready(problem: Problem, comm: MPI.Intracomm) -> Iterator[Prepared]:
         yield prepared
 
 
-def best_time(prepared: Prepared, comm: MPI.Intracomm, seconds: float) -> tuple[int, float]:
-    """Steps, and seconds of the fastest of REPEATS marches of that many steps; collective."""
+def best_time(prepared: Prepared, comm: MPI.Intracomm, seconds: float, repeats: int = REPEATS) -> tuple[int, float]:
+    """Steps, and seconds of the fastest of several marches of that many steps, all in so many seconds; collective."""
+    time_march(prepared, comm, LEAST_STEPS)
+    once = time_march(prepared, comm, LEAST_STEPS) / LEAST_STEPS
+    steps = comm.bcast(max(LEAST_STEPS, int(seconds / repeats / once) // LEAST_STEPS * LEAST_STEPS))
+    return steps, min(time_march(prepared, comm, steps) for _ in range(repeats))
+
+
+def time_march(prepared: Prepared, comm: MPI.Intracomm, steps: int) -> float:
+    """Seconds that so many more steps take, those of the slowest rank; collective."""
     from mpi4py import MPI
 
-    dt = prepared.layout.dt
-
-    def march_for(steps: int) -> float:
-        comm.Barrier()
-        begin = perf_counter()
-        march(prepared.steps, Limited(steady(dt), Stop(step=steps)))
-        return float(comm.allreduce(perf_counter() - begin, op=MPI.MAX))
-
-    march_for(LEAST_STEPS)
-    once = march_for(LEAST_STEPS) / LEAST_STEPS
-    steps = comm.bcast(max(LEAST_STEPS, int(seconds / REPEATS / once) // LEAST_STEPS * LEAST_STEPS))
-    return steps, min(march_for(steps) for _ in range(REPEATS))
+    comm.Barrier()
+    begin = perf_counter()
+    march(prepared.steps, Limited(steady(prepared.layout.dt), Stop(step=steps)))
+    return float(comm.allreduce(perf_counter() - begin, op=MPI.MAX))
 
 
 def copy_bandwidth(comm: MPI.Intracomm, threads: int = 1) -> float:

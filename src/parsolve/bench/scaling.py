@@ -84,8 +84,8 @@ def _rate(
     return float(comm.bcast(rate))
 
 
-def write_table(rows: Sequence[Row], path: Path) -> None:
-    """Write the rows as CSV.
+def write_table(rows: Sequence[object], path: Path) -> None:
+    """Write the attributes of rows as CSV.
 
     Raises:
         StorageError: the file cannot be written.

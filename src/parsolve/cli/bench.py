@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from parsolve.cli.engines import show_engines
 from parsolve.cli.streams import answer
 from parsolve.cli.words import by_axis, count, file_name, passes_text, seconds, table
 from parsolve.errors import agreed
@@ -35,13 +36,18 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     what.add_argument("--peers", action="store_true", help="run Devito, numba and NumPy on the same problem too")
     scaling = "measure on 1, 2, 4, ... ranks and threads; write a table and a figure"
     what.add_argument("--scaling", action="store_true", help=scaling)
-    parser.add_argument("-o", "--output", type=file_name, metavar="NAME", help="of --scaling: NAME.csv and NAME.png")
+    engines = "do the same work by threads, processes, Dask and ranks; write a table and a figure"
+    what.add_argument("--compare-engines", action="store_true", help=engines)
+    output = "of --scaling and --compare-engines: NAME.csv and NAME.png"
+    parser.add_argument("-o", "--output", type=file_name, metavar="NAME", help=output)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(do=show_speed, parallel=True, writes=False)
 
 
-def show_speed(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> int:
+def show_speed(args: argparse.Namespace, start_mpi: Callable[..., MPI.Intracomm]) -> int:
     """Measure and print."""
+    if args.compare_engines:
+        return show_engines(args, start_mpi(threads=True))
     comm = start_mpi()
     if args.scaling:
         return show_scaling(args, comm)

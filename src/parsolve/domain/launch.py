@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parsolve.domain.cores import node_cores
@@ -82,6 +83,19 @@ def prepare(environment: MutableMapping[str, str] = os.environ) -> None:
     ranks = environment.get("MPI_LOCALNRANKS", "")
     if ranks.isdecimal() and int(ranks) > (os.cpu_count() or 1):
         environment.setdefault("MPIR_CVAR_POSIX_NUM_COLLS_THRESHOLD", str(2**31 - 1))
+
+
+def forget_names() -> None:
+    """Remove the names of the memory that MPICH shares between the ranks of a node: all have it, and use no name again.
+
+    So nothing is left of ranks that are killed.
+    """
+    with suppress(OSError):
+        for line in Path("/proc/self/maps").read_text().splitlines():
+            name = line.partition("/dev/shm/mpich_shm_")[1:]
+            if name[0]:
+                with suppress(OSError):
+                    Path("".join(name)).unlink()
 
 
 def threads(environment: Mapping[str, str] = os.environ) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent import futures
 from concurrent.futures import ALL_COMPLETED, Future
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from parsolve.ensemble import calls
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
     from typing import Self
+
+    from mpi4py import MPI
+
+TURNS = threading.Lock()  # of threads at the communicator of this process, of which each makes one of its own
 
 
 class Inner(Protocol):
@@ -172,23 +177,36 @@ def perform(packed: bytes, has_comm: bool) -> tuple[bool, bytes]:
     call: calls.Call | None = None
     try:
         fn, args, kwargs = call = calls.unpack(packed)
-        if has_comm:
-            kwargs["comm"] = _own_comm()
-        return True, calls.pack_value(fn(*args, **kwargs))
+        with ExitStack() as stack:
+            if has_comm:
+                kwargs["comm"] = stack.enter_context(own_comm())
+            return True, calls.pack_value(fn(*args, **kwargs))
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         return False, calls.pack_error(error, calls.label(*call) if call else "(not unpacked)")
 
 
-def _own_comm() -> Any:
-    """The communicator of this process alone.
+@contextmanager
+def own_comm() -> Iterator[MPI.Intracomm]:
+    """A communicator of this process alone, in a thread one that no other thread has.
+
+    (MPI lets threads call it at the same time, but not for the same communicator: MPI 4.0, 11.6.)
 
     Raises:
-        TaskError: it is for the main thread only.
+        TaskError: MPI was started for the main thread only.
     """
     from mpi4py import MPI
 
-    if threading.current_thread() is not threading.main_thread() and MPI.Query_thread() < MPI.THREAD_MULTIPLE:
+    if threading.current_thread() is threading.main_thread():
+        yield MPI.COMM_SELF
+        return
+    if MPI.Query_thread() < MPI.THREAD_MULTIPLE:
         raise TaskError("tasks in threads have no communicator, as MPI was started for one thread; take processes")
-    return MPI.COMM_SELF
+    with TURNS:
+        comm = MPI.COMM_SELF.Dup()
+    try:
+        yield comm
+    finally:
+        with TURNS:
+            comm.Free()
