@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Mapping
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from parsolve.case.origin import Origin
 
 T = TypeVar("T")
+_TURNS = threading.Lock()  # of threads: msgspec 0.22 crashes where two look at a kind for the first time together
 _WORDS = {"str": "text", "float": "a number", "int": "a whole number", "bool": "true or false",
           "array": "a list", "object": "a table", "null": "nothing"}  # fmt: skip
 
@@ -28,7 +30,8 @@ def convert(data: object, kind: type[T], origin: Origin) -> T:
         CaseError: an unknown, missing or wrong key.
     """
     try:
-        return msgspec.convert(data, kind)
+        with _TURNS:
+            return msgspec.convert(data, kind)
     except msgspec.ValidationError as error:
         raise _refusal(str(error), data, kind, origin) from None
     except UnicodeEncodeError as error:
