@@ -172,10 +172,13 @@ def _linearise(
     stage: Stage, coefficients: Sequence[float], fields: Mapping[str, _Dual], theta: np.ndarray
 ) -> list[_Dual]:
     count = len(next(iter(fields.values())).value)
+    turns: dict[Offset, np.ndarray] = {}
 
     def load(data: tuple[int, Offset]) -> _Dual:
-        f, turn = fields[stage.inputs[data[0]]], np.exp(1j * (theta @ np.array(data[1])))
-        return _Dual(f.value, {i: derivative * turn for i, derivative in f.tangent.items()})
+        f, offset = fields[stage.inputs[data[0]]], data[1]
+        if offset not in turns:
+            turns[offset] = np.exp(1j * (theta @ np.array(offset)))
+        return _Dual(f.value, {i: derivative * turns[offset] for i, derivative in f.tangent.items()})
 
     def constant(number: float) -> _Dual:
         return _Dual(np.full(count, float(number)))
@@ -196,32 +199,27 @@ def _apply(name: str, arguments: Sequence[_Dual]) -> _Dual:
     values = [a.value for a in arguments]
     value = np.asarray(NUMPY[name](*values), dtype=float)
     tangent: dict[int, np.ndarray] = {}
-    moving = any(argument.tangent for argument in arguments)
-    for argument, partial in zip(arguments, _partials(name, values, value) if moving else values, strict=True):
-        factor = np.where(np.isfinite(partial), partial, 0.0)[:, None]
-        for i, derivative in argument.tangent.items():
-            tangent[i] = tangent.get(i, 0.0) + factor * derivative
+    for n, argument in enumerate(arguments):
+        if argument.tangent and name not in BOOLEAN:
+            factor = _partial(name, n, values, value)
+            for i, derivative in argument.tangent.items():
+                change = derivative if isinstance(factor, float) and factor == 1 else factor * derivative
+                tangent[i] = tangent[i] + change if i in tangent else change
     return _Dual(value, tangent)
 
 
-def _partials(name: str, at: Sequence[np.ndarray], value: np.ndarray) -> list[np.ndarray]:
-    one, zero = np.ones_like(value), np.zeros_like(value)
-    if name in BOOLEAN:
-        return [zero for _ in at]
-    simple = {"add": [one, one], "sub": [one, -one], "neg": [-one]}
-    if name in simple:
-        return simple[name]
+def _partial(name: str, n: int, at: Sequence[np.ndarray], value: np.ndarray) -> np.ndarray | float:
+    """The derivative by argument n, to be multiplied with waves: by state, 0 where there is none, or a number."""
+    if name in ("add", "sub", "neg") or (name == "fma" and n == 2):
+        return -1.0 if name == "neg" or (name == "sub" and n == 1) else 1.0
     if name == "select":
-        return [zero, np.where(at[0], 1.0, 0.0), np.where(at[0], 0.0, 1.0)]
-    if name == "mul":
-        return [at[1], at[0]]
-    if name == "fma":
-        return [at[1], at[0], one]
-    if name == "div":
-        return [1.0 / at[1], -value / at[1]]
-    partials = []
-    for i, s in enumerate(at):
-        h = 1e-6 * np.maximum(1.0, np.abs(s))
-        up, down = ([*at[:i], s + d, *at[i + 1 :]] for d in (h, -h))
-        partials.append((NUMPY[name](*up) - NUMPY[name](*down)) / (2 * h))
-    return partials
+        partial = np.where(at[0], n == 1, n == 2).astype(float)
+    elif name in ("mul", "fma"):
+        partial = at[1 - n]
+    elif name == "div":
+        partial = -value / at[1] if n else 1.0 / at[1]
+    else:
+        h = 1e-6 * np.maximum(1.0, np.abs(at[n]))
+        up, down = ([*at[:n], at[n] + d, *at[n + 1 :]] for d in (h, -h))
+        partial = (NUMPY[name](*up) - NUMPY[name](*down)) / (2 * h)
+    return np.where(np.isfinite(partial), partial, 0.0)[:, None]

@@ -252,8 +252,13 @@ def fma(a: ArrayLike, b: ArrayLike, c: ArrayLike) -> np.ndarray:
     dtype = np.result_type(a, b, c)
     operands = [np.array(s, dtype, order="C") for s in np.broadcast_arrays(a, b, c)]
     out = np.empty(operands[0].shape, dtype)
-    core().function("fma", dtype.name)(*(array.ctypes.data for array in (*operands, out)), out.size)
+    _fma(dtype.name)(*(array.ctypes.data for array in (*operands, out)), out.size)
     return out
+
+
+@cache
+def _fma(precision: str) -> Callable[..., int]:
+    return core().function("fma", precision)
 
 
 def _baseline(directory: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import frexp
 from typing import TYPE_CHECKING
 
@@ -12,13 +13,15 @@ from parsolve.equations.stencils import SECOND
 from parsolve.errors import CaseError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from parsolve.domain.boundary import Condition
     from parsolve.march.tableaus import RungeKutta, Scheme
 
 SAFETY = 0.9  # of the limit: coefficients move while the equation marches
-SCANNED = 1 << 16  # values of a stability function at once
+SCANNED = 1 << 15  # values of a stability function at once
+ROUNDING = 1e-14  # of the growth in a step
+PARTS, CUTS = 32, 8  # into which an interval is cut, and how often: to the last bit but some
 
 
 def stable_step(
@@ -68,7 +71,7 @@ def excess(scheme: Scheme, eigenvalues: np.ndarray, slow: float, dt: float, slac
     with np.errstate(all="ignore"):
         if scheme.polynomial is not None:
             slow, slack = (float(np.ldexp(rate, -exponent)) for rate in (slow, slow if slack is None else slack))
-            return float(_excess(scheme.polynomial, units, slow, slack, float(np.ldexp(dt, exponent))))
+            return _excess(scheme.polynomial, units, slow, slack, float(np.ldexp(dt, exponent)))
         root_exponent = exponent // 2
         values, dt = _scaled(units, exponent - 2 * root_exponent), float(np.ldexp(dt, root_exponent))
         half = 1 + 0.5 * dt * dt * values  # r^2 - 2 half r + 1 = 0
@@ -98,37 +101,80 @@ def _worst(growth: np.ndarray) -> np.ndarray:
     return worst
 
 
-def _excess(
-    polynomial: Sequence[float], values: np.ndarray, slow: float, slack: float, dt: np.ndarray | float
-) -> np.ndarray:
-    dt = np.asarray(dt)[..., None]
-    growing = np.maximum(values.real, 0.0)
-    # fast modes must not grow unless they should
-    allowed = np.where(np.abs(values) <= 2 * slow, np.maximum(slack, growing), growing)
-    z = dt * values
-    r = np.full_like(z, polynomial[-1])
-    for c in reversed(polynomial[:-1]):
-        r = c + r * z
-    return _worst(np.log(np.maximum(np.abs(r), 1e-300)) - np.log1p(allowed * dt) - growing * dt)
+def _excess(polynomial: Sequence[float], values: np.ndarray, slow: float, slack: float, dt: float) -> float:
+    modes = _Modes.of(values, slow, slack)
+    grows = np.log(np.maximum(np.abs(modes.factor(polynomial, dt)), 1e-300))
+    return float(_worst(grows - np.log1p(modes.allowed * dt) - modes.growing * dt))
+
+
+@dataclass(frozen=True)
+class _Modes:
+    """Eigenvalues, by how much modes may grow as 1 + allowed dt, and the rates at which they grow themselves."""
+
+    values: np.ndarray
+    allowed: np.ndarray
+    growing: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray, slow: float, slack: float) -> _Modes:
+        """Those of eigenvalues; fast modes must not grow unless they should."""
+        growing = np.maximum(values.real, 0.0)
+        return cls(values, np.where(np.abs(values) <= 2 * slow, np.maximum(slack, growing), growing), growing)
+
+    def factor(self, polynomial: Sequence[float], dt: np.ndarray | float) -> np.ndarray:
+        """By what each is multiplied in a step."""
+        z = dt * self.values
+        r = np.full_like(z, polynomial[-1])
+        for c in reversed(polynomial[:-1]):
+            r *= z
+            r += c
+        return r
+
+    def grow(self, polynomial: Sequence[float], steps: np.ndarray) -> np.ndarray:
+        """Whether each grows more than it should, of shape (steps, modes); what is not a number does."""
+        dt = steps[:, None]
+        most = (1 + ROUNDING) * (1 + self.allowed * dt)
+        if self.growing.any():
+            most *= np.exp(self.growing * dt)
+        grows: np.ndarray = ~(np.abs(self.factor(polynomial, dt)) <= most)
+        return grows
+
+    def only(self, chosen: np.ndarray) -> _Modes:
+        """Some of them."""
+        return _Modes(self.values[chosen], self.allowed[chosen], self.growing[chosen])
 
 
 def _largest(scheme: RungeKutta, values: np.ndarray, slow: float, slack: float) -> float:
-    """Largest dt for which every smaller one is stable too: scan up, many at once, then bisect."""
+    """Largest dt for which every smaller one is stable too: scan up, many at once, then look closer where it ends."""
+    real = values.real[values.imag == 0]  # most are, and take a part of the time
+    kinds = (real[real <= 0], real[real > 0], values[values.imag != 0])
+    every = [_Modes.of(some, slow, slack) for some in kinds if some.size]
 
-    def is_stable(dt: np.ndarray | float) -> np.ndarray:
-        return _excess(scheme.polynomial, values, slow, slack, dt) <= 1e-14
+    def ends(modes: Sequence[_Modes]) -> Callable[[np.ndarray], np.ndarray]:
+        return lambda steps: np.any([m.grow(scheme.polynomial, steps).any(axis=1) for m in modes], axis=0)
 
     largest, many = float(np.abs(values).max()), max(1, min(64, SCANNED // values.size))
     low, high, found = 0.0, 1e-5 / largest, False
     while not found:
         steps = np.multiply.accumulate([high, *[1.05] * many])
-        goes_on = is_stable(steps) & (steps * largest < 1e3)
-        found = not goes_on.all()
-        last = int(goes_on.argmin()) if found else many
+        over = ends(every)(steps) | (steps * largest >= 1e3)
+        found = bool(over.any())
+        last = int(over.argmax()) if found else many
         low, high = (float(steps[last - 1]) if last else low), float(steps[last])
-    for _ in range(40):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if is_stable(middle) else (low, middle)
+    growing = [m.only(m.grow(scheme.polynomial, np.array([high]))[0]) for m in every]
+    first = _first(low, high, ends(growing))
+    if ends(every)(np.array([first]))[0]:  # another one grows, before them alone
+        first = _first(low, first, ends(every))
+    return first
+
+
+def _first(low: float, high: float, ends: Callable[[np.ndarray], np.ndarray]) -> float:
+    """The last number from low on before something ends, as it has at high."""
+    for _ in range(CUTS):
+        numbers = low + (high - low) * np.arange(1, PARTS) / PARTS
+        over = ends(numbers)
+        last = int(over.argmax()) if over.any() else len(numbers)
+        low, high = (float(numbers[last - 1]) if last else low), (float(numbers[last]) if over.any() else high)
     return low
 
 
