@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def test_all_but_the_values_is_as_laid_out(alone: Any, tmp_path: Path, shape: tuple[int, ...], names: str) -> None:
     infos = tuple(FieldInfo(name, f"field {name}", "K") for name in names)
     content = Content(alone.grid(*shape), infos, np.dtype("f4"), {"title": "a" * 5000, "case": "b" * 70000})
-    outline = Outline.of(tmp_path / "first", content)
+    outline = Outline.of(content)
     for time, step in ((0.0, 0), (1 / 3, 7), (1e300, 2**60)):
         outline.write(tmp_path / "frame", time, step)
         (tmp_path / "anew").unlink(missing_ok=True)

@@ -72,3 +72,9 @@ class Equation:
         """Fields of the first-order system: u, v, ... and, for u_tt, also the velocities u_t, ..."""
         names = tuple(self.fields)
         return names if self.time_order == 1 else names + tuple(f"{name}_t" for name in names)
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """All that its programs depend on: texts and names, without the values of parameters."""
+        tables = (self.fields, self.evolve, self.solve, self.iterate, self.define)
+        return (self.name, *(tuple(table.items()) for table in tables), tuple(self.parameters), self.arrays)

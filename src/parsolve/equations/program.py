@@ -95,11 +95,12 @@ class Stage:
         return sum((op.name not in FREE) + (op.name == "fma") for op in self.operations)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Program:
     """Stages of one evaluation: defines and integrals in order, then the stage that gives what the role says.
 
     Attributes:
+        equation: what it was made of.
         axes, order: what it was discretised for.
         defines, rate: the stages; ``rate`` is the last one in every role.
         arrays: coefficient fields that the stages read, and noise, as ``noise_<seed>``.

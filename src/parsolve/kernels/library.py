@@ -249,16 +249,18 @@ def fma(a: ArrayLike, b: ArrayLike, c: ArrayLike) -> np.ndarray:
     """The values a b + c, rounded once, which NumPy does not have; float32 or float64, as the arguments are."""
     import numpy as np
 
-    dtype = np.result_type(a, b, c)
-    operands = [np.array(s, dtype, order="C") for s in np.broadcast_arrays(a, b, c)]
-    out = np.empty(operands[0].shape, dtype)
-    _fma(dtype.name)(*(array.ctypes.data for array in (*operands, out)), out.size)
+    dtype, shape = np.result_type(a, b, c), np.broadcast(a, b, c).shape
+    operands = [
+        np.ascontiguousarray(s if np.shape(s) == shape else np.broadcast_to(s, shape), dtype) for s in (a, b, c)
+    ]
+    out = np.empty(shape, dtype)
+    _fma(dtype)(*(array.ctypes.data for array in (*operands, out)), out.size)
     return out
 
 
 @cache
-def _fma(precision: str) -> Callable[..., int]:
-    return core().function("fma", precision)
+def _fma(dtype: np.dtype) -> Callable[..., int]:
+    return core().function("fma", dtype.name)
 
 
 def _baseline(directory: Path) -> Path:

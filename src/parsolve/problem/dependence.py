@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from parsolve.equations.linearise import tangent
+from parsolve.equations.shared import MOST
 
 if TYPE_CHECKING:
     from parsolve.equations.program import Program
@@ -20,6 +22,7 @@ class Dependence:
     time: bool
 
     @classmethod
+    @lru_cache(maxsize=MOST)
     def of(cls, program: Program) -> Dependence:
         """That of a program."""
         derived = tangent(program)

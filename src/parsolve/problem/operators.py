@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from parsolve.stages.operator import Operator, StageKernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    import sympy
 
     from parsolve.case import Case
     from parsolve.domain.boundary import Conditions
@@ -59,8 +62,17 @@ def operator_of(
 
 def coefficients(stage: Stage, grid: Grid, parameters: Mapping[str, float]) -> tuple[float, ...]:
     """Values of the constants that a stage's kernel takes."""
-    values = dict(parameters) | {spacing(axis).name: h for axis, h in zip(AXES, grid.spacing, strict=True)}
-    return tuple(float(evaluate(e, values)) for e in stage.coefficients)
+    given = tuple((name, value, repr(value)) for name, value in parameters.items())  # 0.0 is -0.0, but for the text
+    return _values(stage.coefficients, grid.spacing, given)
+
+
+@lru_cache(maxsize=64)  # of a few problems: a march asks again and again
+def _values(
+    formulas: tuple[sympy.Expr, ...], spacings: tuple[float, ...], parameters: tuple[tuple[str, float, str], ...]
+) -> tuple[float, ...]:
+    values = {name: value for name, value, _ in parameters}
+    values |= {spacing(axis).name: h for axis, h in zip(AXES, spacings, strict=True)}
+    return tuple(float(evaluate(e, values)) for e in formulas)
 
 
 def refuse_overflow(case: Case, grid: Grid, program: Program, parameters: Mapping[str, float]) -> None:

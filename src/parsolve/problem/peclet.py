@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,11 +15,11 @@ from parsolve.equations.program import part
 from parsolve.problem.operators import coefficients
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import sympy
 
-    from parsolve.equations.program import Stage
+    from parsolve.equations.program import Program, Stage
     from parsolve.equations.tape import Offset
     from parsolve.problem.problem import Problem
 
@@ -44,12 +45,11 @@ def peclet_warnings(problem: Problem, extrema: Mapping[str, tuple[float, float]]
         return found
     states = _states(problem, extrema)
     for n, (name, expression) in enumerate(zip(program.unknowns, program.rate.expressions, strict=True)):
-        stage = part(program.rate, n, n + 1)
-        for axis in problem.grid.names:
-            if not _has_upwind(expression, axis):
-                number = _cell_peclet(problem, states, stage, axis)
-                if number > LARGEST * (1 + 1e-6):
-                    found.append(_warning(name, axis, problem.grid.cells[AXES.index(axis)], number))
+        stage = _part(program, n)
+        axes = [axis for axis in problem.grid.names if not _has_upwind(expression, axis)]
+        for axis, number in zip(axes, _cell_peclets(problem, states, stage, axes), strict=True):
+            if number > LARGEST * (1 + 1e-6):
+                found.append(_warning(name, axis, problem.grid.cells[AXES.index(axis)], number))
     return found
 
 
@@ -63,6 +63,13 @@ def _warning(name: str, axis: str, cells: int, number: float) -> str:
     )
 
 
+@lru_cache(maxsize=64)
+def _part(program: Program, n: int) -> Stage:
+    """The stage of the rate of an unknown alone."""
+    return part(program.rate, n, n + 1)
+
+
+@lru_cache(maxsize=64)
 def _has_upwind(expression: sympy.Expr, axis: str) -> bool:
     """Whether a rate has differences on the side of the wind along an axis."""
     import sympy
@@ -83,40 +90,48 @@ def _states(problem: Problem, extrema: Mapping[str, tuple[float, float]]) -> dic
     return {name: low + part * (high - low) for part, (name, (low, high)) in zip(parts.T, ranges.items(), strict=True)}
 
 
-def _cell_peclet(problem: Problem, states: Mapping[str, np.ndarray], stage: Stage, axis: str) -> float:
-    """Largest cell Peclet number of a stage's field along an axis, over the states; 0 without advection."""
+def _cell_peclets(problem: Problem, states: Mapping[str, np.ndarray], stage: Stage, axes: Sequence[str]) -> list[float]:
+    """Largest cell Peclet number of a stage's field along some axes, over the states; 0 without advection."""
     with np.errstate(all="ignore"):
-        forward, backward = (_weight(problem, states, stage, axis, side) for side in (1, -1))
+        forward, backward = np.moveaxis(_weights(problem, states, stage, axes), 1, 0)
         advection, diffusion = np.abs(forward - backward), forward + backward
         least = 1e-6 * (np.abs(forward) + np.abs(backward))  # below it are errors of rounding
         numbers = np.where(diffusion > least, 2.0 * advection / diffusion, np.inf)
     numbers = np.where(np.isfinite(advection) & (advection > least), numbers, 0.0)
-    return float(numbers.max(initial=0.0))
+    return [float(largest) for largest in numbers.max(axis=1, initial=0.0)]
 
 
-def _weight(problem: Problem, states: Mapping[str, np.ndarray], stage: Stage, axis: str, side: int) -> np.ndarray:
-    """Derivative of the rate of a stage's field by its value at a neighbour, by central differences, state by state."""
+def _weights(problem: Problem, states: Mapping[str, np.ndarray], stage: Stage, axes: Sequence[str]) -> np.ndarray:
+    """Derivatives of the rate of a stage's field by its values at neighbours, by central differences.
+
+    They are of shape (axes, 2, states), those of the neighbour behind at 1.
+    """
     (name,) = stage.outputs
-    offset = tuple(side if other == axis else 0 for other in AXES)
     values = coefficients(stage, problem.grid, problem.parameters)
     small = 1e-6 * np.maximum(1e-3 * np.abs(states[name]).max(), np.abs(states[name]))
     small = np.where(small > 0, small, 1e-6)
+    # All at once: of each neighbour a row of states in which it is larger, and one in which it is smaller.
+    neighbours = [tuple(side if other == axis else 0 for other in AXES) for axis in axes for side in (1, -1)]
+    rows = (len(neighbours), 2, small.size)
+    every = {read: np.broadcast_to(state, rows) for read, state in states.items()}
 
-    def rate(change: np.ndarray) -> np.ndarray:
-        def load(data: tuple[int, Offset]) -> np.ndarray:
-            read = stage.inputs[data[0]]
-            return states[read] + change if (read, data[1]) == (name, offset) else states[read]
+    def load(data: tuple[int, Offset]) -> np.ndarray:
+        read, offset = stage.inputs[data[0]], data[1]
+        if read != name or offset not in neighbours:
+            return every[read]
+        changed, n = every[read].copy(), neighbours.index(offset)
+        changed[n] += small, -small
+        return changed
 
-        leaves: dict[str, Any] = {
-            "load": load,
-            "constant": float,
-            "coefficient": lambda n: values[n],
-            "coordinate": lambda data: states["zyx"[data[0]]],
-            "time": lambda _: states["t"],
-            "integral": lambda _: 0.0,
-        }
-        rates = stage.evaluate(leaves, lambda operation, arguments: NUMPY[operation](*arguments))
-        return np.broadcast_to(rates[0], small.shape)
-
-    weight: np.ndarray = (rate(small) - rate(-small)) / (2 * small)
-    return weight
+    leaves: dict[str, Any] = {
+        "load": load,
+        "constant": float,
+        "coefficient": lambda n: values[n],
+        "coordinate": lambda data: every["zyx"[data[0]]],
+        "time": lambda _: every["t"],
+        "integral": lambda _: 0.0,
+    }
+    (rates,) = stage.evaluate(leaves, lambda operation, arguments: NUMPY[operation](*arguments))
+    up, down = np.moveaxis(np.broadcast_to(rates, rows), 1, 0)
+    weights: np.ndarray = ((up - down) / (2 * small)).reshape(len(axes), 2, small.size)
+    return weights

@@ -14,7 +14,7 @@ from parsolve.case.tables import WHOLE
 from parsolve.domain.grid import Grid
 from parsolve.equations.catalogue import CATALOGUE
 from parsolve.equations.parity import odd
-from parsolve.equations.program import build
+from parsolve.equations.shared import program_of
 from parsolve.equations.user import RESERVED, user_equation
 from parsolve.errors import on_root
 from parsolve.march.tableaus import EMBEDDED, SCHEMES, Scheme
@@ -61,7 +61,7 @@ def pose(case: Case, comm: MPI.Comm | None = None) -> Problem:
         )
     with case.located():
         terms = max(len(row.weights) for row in scheme.rows)
-        program = build(equation, grid.names, case.run.order, acceleration=acceleration, terms=terms)
+        program = program_of(equation, grid.names, case.run.order, acceleration, terms)
     for name in set(equation.fields) & STORED if own else ():
         key = f"evolve.{equation.rate_key(name)}"
         raise case.error(key, f"'{name}' is a name of the result file; choose another")

@@ -10,8 +10,8 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from parsolve.domain.reduce import extrema, magnitude
-from parsolve.equations.codegen import library_text
 from parsolve.equations.reference import NumpyKernel
+from parsolve.equations.shared import library_of
 from parsolve.errors import NumericalError, StorageError, agree, agreed, on_root, owning
 from parsolve.kernels.device import find_device
 from parsolve.kernels.jit import NoCompiler, load
@@ -229,7 +229,7 @@ def kernels(problem: Problem, comm: MPI.Intracomm | None, device: Device | None 
         installed = device or find_device()
         return lambda stage: installed.kernel(stage.name, run.precision)
     try:
-        library = load(comm, library_text(problem.program), run.precision, key_hint="user")
+        library = load(comm, library_of(problem.program), run.precision, key_hint="user")
     except NoCompiler as error:
         if run.require_compiled:
             raise

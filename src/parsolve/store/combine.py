@@ -50,8 +50,7 @@ def copy_frames(comm: MPI.Intracomm, path: Path, content: Content, frames: Seque
     def laid_out() -> Table:
         require_space(path.parent, size * len(content.fields) * len(frames), "the gathered result")
         with naming(path, "lay it out"):
-            lay_out(path, content)
-        return _table(path, content, content.steps)
+            return lay_out(path, content)
 
     whole = on_root(comm, laid_out)
     pieces = [(index, field.name) for index in range(len(frames)) for field in content.fields]
@@ -117,8 +116,5 @@ def write_index(places: Places, content: Content, frames: Sequence[Path]) -> Non
         StorageError: the disk failed.
     """
     with naming(places.partial, "write the index"):
-        lay_out(places.partial, content, [Path(places.frames.name) / frame.name for frame in frames])
-        with open_read(places.partial) as file:
-            table = read_table(places.partial, file, [content.fields[0].name], content.steps)
-        assert table is not None
+        table = lay_out(places.partial, content, [Path(places.frames.name) / frame.name for frame in frames])
         seal(places.partial, table, {})

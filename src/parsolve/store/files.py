@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import TYPE_CHECKING
 
 import h5py
@@ -17,7 +18,7 @@ from parsolve.errors import ParsolveError, ResourceError, StorageError
 from parsolve.store.writing import failure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import DTypeLike
@@ -95,6 +96,31 @@ class Image:
         self._at += len(data)
         self._size = max(self._size, self._at)
         return len(data)
+
+    def put(self, offset: int, data: bytes) -> None:
+        """Take bytes at an offset."""
+        self.seek(offset)
+        self.write(memoryview(data))
+
+    def bytes_of(self, start: int, stop: int) -> bytes:
+        """Return the bytes from one offset up to another."""
+        found = bytearray(stop - start)
+        self.seek(start)
+        self.readinto(memoryview(found))
+        return bytes(found)
+
+    @property
+    def size(self) -> int:
+        """Its length."""
+        return self._size
+
+    def copy(self) -> Image:
+        """Return another with the same bytes."""
+        other = Image()
+        other._size = self._size
+        for page, (low, high) in self._spans.items():
+            other.put(page * _PAGE + low, self._pages[page][low:high])
+        return other
 
     def save(self, path: Path) -> None:
         """Write a new file, in place of one that is there.
@@ -215,12 +241,22 @@ def create_file(image: Image | Disk) -> h5py.File:
     """Return a new HDF5 file whose bytes depend on its content alone: creation order kept, no time stamps."""
     creation = reproducible(h5py.h5p.FILE_CREATE)
     creation.set_link_creation_order(_ORDERED)
+    return h5py.File(h5py.h5f.create(b"image", h5py.h5f.ACC_TRUNC, creation, _access(image)))
+
+
+def open_file(image: Image) -> h5py.File:
+    """Return the HDF5 file that an image is, to be written on as it was begun."""
+    return h5py.File(h5py.h5f.open(b"image", h5py.h5f.ACC_RDWR, _access(image)))
+
+
+def _access(image: Image | Disk) -> h5py.h5p.PropFAID:
+    """How a file in memory is opened."""
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_libver_bounds(h5py.h5f.LIBVER_EARLIEST, h5py.h5f.LIBVER_V110)  # what older readers understand
     access.set_alignment(_ALIGNMENT, _ALIGNMENT)
     access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
     access.set_fileobj_driver(h5py.h5fd.fileobj_driver, image)
-    return h5py.File(h5py.h5f.create(b"image", h5py.h5f.ACC_TRUNC, creation, access))
+    return access
 
 
 def create_group(parent: h5py.Group, name: str) -> h5py.Group:
@@ -239,6 +275,20 @@ def create_contiguous(parent: h5py.Group, name: str, shape: Sequence[int], dtype
     kind = h5py.h5t.py_create(np.dtype(dtype))
     space = h5py.h5s.create_simple(tuple(shape))
     return h5py.Dataset(h5py.h5d.create(parent.id, name.encode(), kind, space, creation))
+
+
+def create_texts(parent: h5py.Group, texts: Mapping[str, str]) -> None:
+    """Make a data set of each text, by its name."""
+    creation, kind, scalar = reproducible(h5py.h5p.DATASET_CREATE), _text(), h5py.h5s.create(h5py.h5s.SCALAR)
+    for name, text in texts.items():
+        dataset = h5py.h5d.create(parent.id, name.encode(), kind, scalar, creation)
+        dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, np.array(text, h5py.string_dtype()))
+
+
+@cache
+def _text() -> h5py.h5t.TypeID:
+    """A text of any length."""
+    return h5py.h5t.py_create(h5py.string_dtype(), logical=True)
 
 
 def reproducible(kind: h5py.h5p.PropClassID) -> h5py.h5p.PropCreateID:

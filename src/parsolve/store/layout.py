@@ -12,7 +12,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import h5py
@@ -20,18 +22,19 @@ import numpy as np
 
 from parsolve.domain.grid import AXES
 from parsolve.errors import CaseError
-from parsolve.store.files import Image, create_contiguous, create_file, create_group
-from parsolve.store.integrity import GROUP, create_table
+from parsolve.store.files import Image, create_contiguous, create_file, create_group, create_texts, open_file
+from parsolve.store.integrity import GROUP, Table, create_table, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from parsolve.domain.grid import Grid
 
 TIMES = ("time", "VTKHDF/Steps/Values")  # where the times of frames stand
+OWN = ("case", "run", "created")  # what runs on one grid do not share of where they come from
+KEPT = 1 << 16  # most cells along all axes together of a grid of which the coordinates are kept in memory
 RESERVED = frozenset({"x", "y", "z", "time", "step", "entry", "provenance", "VTKHDF", GROUP})
 
 
@@ -82,26 +85,80 @@ def check_names(fields: Sequence[FieldInfo]) -> None:
         seen.add(field.name)
 
 
-def lay_out(path: Path, content: Content, frames: Sequence[Path] = ()) -> None:
-    """Write the whole file but the field values and their hashes.
+@dataclass(frozen=True)
+class Drawn:
+    """A file in memory, all but the field values and their hashes, and where in it stands what is not there yet.
+
+    Attributes:
+        image: the file.
+        table: of its values and hashes.
+        times, step: where the times and the numbers of steps stand.
+    """
+
+    image: Image
+    table: Table
+    times: tuple[int, ...]
+    step: int
+
+
+def lay_out(path: Path, content: Content, frames: Sequence[Path] = ()) -> Table:
+    """Write the whole file but the field values and their hashes; return where these stand.
 
     With `frames` (paths relative to the file) the fields are virtual data sets over them.
 
     Raises:
         OSError: the file cannot be written.
     """
+    drawn = draw(content, frames)
+    drawn.image.save(path)
+    return drawn.table
+
+
+def draw(content: Content, frames: Sequence[Path] = ()) -> Drawn:
+    """The whole file but the field values and their hashes, in memory.
+
+    What runs on one grid share is drawn once: each run adds what it says of itself.
+    """
+    shared = tuple((key, text) for key, text in content.provenance.items() if key not in OWN)
+    kind = (content.grid, content.fields, content.dtype, content.dimensions, len(content.times), shared)
+    is_kept = not frames and sum(content.grid.shape) <= KEPT
+    blank = _blank(*kind) if is_kept else _drawn(*kind, tuple(frames))
+    image = blank.image.copy() if is_kept else blank.image
+    with open_file(image) as file:
+        sign(file, content)
+    for at in blank.times:
+        image.put(at, np.asarray(content.times, np.float64).tobytes())
+    image.put(blank.step, np.asarray(content.steps, np.int64).tobytes())
+    return replace(blank, image=image, table=replace(blank.table, steps=content.steps))
+
+
+def _drawn(
+    grid: Grid, fields: tuple[FieldInfo, ...], dtype: np.dtype[np.generic], dimensions: tuple[FieldInfo, ...],
+    count: int, shared: tuple[tuple[str, str], ...], frames: Sequence[Path] = (),
+) -> Drawn:  # fmt: skip
+    """What files of a kind have in common, also of where they come from, with so many times, which are zero."""
+    content = Content(grid, fields, dtype, dict(shared), dimensions, (0.0,) * count, (0,) * count)
     image = Image()
     with create_file(image) as file:
         if frames:
             compose(file, content, lambda name: _create_virtual(file, name, content, frames), has_values=False)
         else:
-            compose(file, content, lambda name: create_contiguous(file, name, content.shape, content.dtype))
-    image.save(path)
+            compose(file, content, lambda name: create_contiguous(file, name, content.shape, dtype))
+        table = read_table(Path("a file in memory"), file, [field.name for field in fields], content.steps)
+        assert table is not None
+        times = tuple(int(file[name].id.get_offset()) for name in TIMES)
+        return Drawn(image, table, times, int(file["step"].id.get_offset()))
+
+
+_blank = lru_cache(maxsize=8)(_drawn)
 
 
 def compose(file: h5py.File, content: Content, create: Callable[[str], h5py.Dataset], has_values: bool = True) -> None:
-    """Put all but values and hashes into a new file; ``create`` makes the data set of a field."""
-    _write_globals(file, content)
+    """Put all but values, hashes and what `sign` writes into a new file; ``create`` makes the data set of a field."""
+    file.attrs["Conventions"] = "CF-1.11"
+    file.attrs["source"] = f"parsolve {content.provenance.get('parsolve', '')}".strip()  # `is_result` looks for these
+    if content.provenance.get("title"):
+        file.attrs["title"] = content.provenance["title"]
     scales = _write_coordinates(file, content)
     for field in content.fields:
         dataset = create(field.name)
@@ -112,21 +169,22 @@ def compose(file: h5py.File, content: Content, create: Callable[[str], h5py.Data
     _write_vtk(file, content)
     size = content.grid.size * content.dtype.itemsize
     create_table(file, [field.name for field in content.fields] if has_values else [], len(content.times), size)
-    provenance = create_group(file, "provenance")
-    for key, text in content.provenance.items():
-        provenance.create_dataset(key.replace("/", "_"), data=text, dtype=h5py.string_dtype())
+    texts = {key: text for key, text in content.provenance.items() if key not in OWN}
+    create_texts(create_group(file, "provenance"), _named(texts))
 
 
-def _write_globals(file: h5py.File, content: Content) -> None:
-    """Write the CF attributes of the file; what is not known stays out."""
+def sign(file: h5py.File, content: Content) -> None:
+    """Put what a run says of itself alone into a file; what is not known stays out."""
     known = content.provenance
-    file.attrs["Conventions"] = "CF-1.11"
-    file.attrs["source"] = f"parsolve {known.get('parsolve', '')}".strip()  # `is_result` looks for these two
-    if known.get("title"):
-        file.attrs["title"] = known["title"]
     line = f"{known.get('created', '')} {known.get('command', '')}".strip()
     if line:
         file.attrs["history"] = line
+    create_texts(file["provenance"], _named({key: known[key] for key in OWN if key in known}))
+
+
+def _named(texts: Mapping[str, str]) -> dict[str, str]:
+    """Texts by names that a data set can have."""
+    return {key.replace("/", "_"): text for key, text in texts.items()}
 
 
 def _write_coordinates(file: h5py.File, content: Content) -> list[h5py.Dataset]:

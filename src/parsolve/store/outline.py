@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import h5py
 import numpy as np
 
 from parsolve.store.files import write_at
-from parsolve.store.integrity import Table, read_table
-from parsolve.store.layout import TIMES, lay_out
+from parsolve.store.layout import draw
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from parsolve.store.integrity import Table
     from parsolve.store.layout import Content
 
 
@@ -29,27 +28,15 @@ class Outline:
     step: int
 
     @classmethod
-    def of(cls, path: Path, content: Content) -> Outline:
-        """The outline of frames of a result; `path` is that of a file to be made for this.
-
-        Raises:
-            OSError: the file cannot be written.
-        """
-        lay_out(path, replace(content, times=(0.0,), steps=(0,)))
-        names = [field.name for field in content.fields]
-        with h5py.File(path, "r", locking=False) as file:
-            times = tuple(int(file[name].id.get_offset()) for name in TIMES)
-            step = int(file["step"].id.get_offset())
-            table = read_table(path, file, names, (0,))
-        assert table is not None
-        size, length = path.stat().st_size, content.grid.size * content.dtype.itemsize
+    def of(cls, content: Content) -> Outline:
+        """The outline of frames of a result."""
+        drawn = draw(replace(content, times=(0.0,), steps=(0,)))
+        image, length = drawn.image, content.grid.size * content.dtype.itemsize
         pieces, start = [], 0
-        with path.open("rb") as file:
-            for offset in [*sorted(table.values.values()), size]:
-                file.seek(start)
-                pieces.append((start, file.read(offset - start)))
-                start = offset + length
-        return cls(size, tuple(pieces), table, times, step)
+        for offset in [*sorted(drawn.table.values.values()), image.size]:
+            pieces.append((start, image.bytes_of(start, offset)))
+            start = offset + length
+        return cls(image.size, tuple(pieces), drawn.table, drawn.times, drawn.step)
 
     def write(self, path: Path, time: float, step: int) -> None:
         """Write the file of a frame, all but the values.

@@ -18,7 +18,7 @@ from parsolve.errors import SetupError, StorageError, agreed, on_root
 from parsolve.store.files import Disk, create_contiguous, create_file, naming, open_read, reproducible
 from parsolve.store.filters import INSTALL, ZSTD, has_filter, require_filters
 from parsolve.store.integrity import Table, array_hashes, damages, known_hashes, read_table, seal
-from parsolve.store.layout import compose
+from parsolve.store.layout import compose, sign
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -251,6 +251,7 @@ class _Target:
             return packing.create(self._file, name, content.shape, (1, *chunk), content.dtype)
 
         compose(self._file, content, create)
+        sign(self._file, content)
         self._disk.check()
 
     def put(self, name: str, n: int, box: Box, part: bytes | NDArray[Any]) -> None:

@@ -7,6 +7,7 @@ import platform
 import sys
 import uuid
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
@@ -42,23 +43,32 @@ def provenance(case: Case, comm: MPI.Intracomm, run: str | None = None) -> dict[
     from mpi4py import MPI
 
     hosts = sorted(set(comm.allgather(MPI.Get_processor_name())))
-    versions = {name: _version(name) for name in PACKAGES}
-    versions |= {"python": platform.python_version(), "hdf5": h5py.version.hdf5_version}
     texts = {
         "title": case.title,
-        "parsolve": versions["parsolve"],
         "case": case.to_toml(),
         "inputs": json.dumps({str(path.resolve()): digest for path, digest in _hashes(comm, case.inputs)}),
         "run": run or on_root(comm, lambda: uuid.uuid4().hex),
         "command": " ".join(sys.argv),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": json.dumps(versions),
-        "mpi": " ".join(MPI.Get_library_version().replace("\0", "").split())[:200],
         "ranks": str(comm.size),
         "hosts": json.dumps(hosts),
-        "kernels": json.dumps(describe()),
+        **_of_process(),
     }
     return {name: storable(text) for name, text in texts.items()}
+
+
+@cache
+def _of_process() -> dict[str, str]:
+    """What does not change as long as the process lives: versions of packages and libraries."""
+    from mpi4py import MPI
+
+    versions = {name: _version(name) for name in PACKAGES}
+    return {
+        "parsolve": versions["parsolve"],
+        "versions": json.dumps(versions | {"python": platform.python_version(), "hdf5": h5py.version.hdf5_version}),
+        "mpi": " ".join(MPI.Get_library_version().replace("\0", "").split())[:200],
+        "kernels": json.dumps(describe()),
+    }
 
 
 def _hashes(comm: MPI.Intracomm, paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:

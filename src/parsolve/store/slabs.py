@@ -111,7 +111,7 @@ class FrameWriter:
         require_space(path.parent, room, purpose)
         with naming(path, "create it"):
             if self.outline is None:
-                self.outline = Outline.of(path, self.content)
+                self.outline = Outline.of(self.content)
             self.outline.write(path, time, step)
         return self.outline.table
 
