@@ -58,6 +58,28 @@ class Done(msgspec.Struct, frozen=True):
     fields: dict[str, dict[str, float]]
     marching: float
     warnings: list[str]
+    start: float
+
+
+class Starting:
+    """Notes when a march begins.
+
+    Attributes:
+        seconds: from then on when this was made; 0 before.
+    """
+
+    def __init__(self) -> None:
+        self._made, self.seconds = time.monotonic(), 0.0
+
+    def start(self, *_: object) -> None:
+        """It begins."""
+        self.seconds = time.monotonic() - self._made
+
+    def update(self, *_: object) -> None:
+        """A step is done."""
+
+    def finish(self) -> None:
+        """It is over."""
 
 
 @dataclass
@@ -86,7 +108,7 @@ def march_member(
 
     It does not begin where another was told to stop, or time is nearly over at the ``end``, in seconds since 1970.
     """
-    begun = time.monotonic()
+    begun, starting = time.monotonic(), Starting()
     left = end - time.time()
     if on_root(comm, lambda: left < LEAST or (folder.parent / STOPPING).exists()):
         return Record()
@@ -98,8 +120,8 @@ def march_member(
             seconds = comm.bcast(left)
             case = msgspec.structs.replace(case, run=msgspec.structs.replace(case.run, walltime=f"{seconds:.3f}s"))
         with Watchdog(case.patience, comm):
-            summary = _run(case, comm, folder)
-        done = Done(summary.steps, summary.time, summary.fields, summary.seconds, summary.warnings)
+            summary = _run(case, comm, folder, starting)
+        done = Done(summary.steps, summary.time, summary.fields, summary.seconds, summary.warnings, starting.seconds)
         record.summary = msgspec.structs.asdict(done)
     except ParsolveError as error:
         if not is_agreed(comm, error):
@@ -116,7 +138,7 @@ def march_member(
     return record
 
 
-def _run(case: Case, comm: MPI.Intracomm, folder: Path) -> Summary:
+def _run(case: Case, comm: MPI.Intracomm, folder: Path, starting: Starting) -> Summary:
     """Run a member, or go on with it; collective."""
     out = folder / RESULT
     on_root(comm, lambda: folder.mkdir(exist_ok=True))
@@ -127,7 +149,7 @@ def _run(case: Case, comm: MPI.Intracomm, folder: Path) -> Summary:
             found.check(case)
     if found is None:  # a result without a record is of a sweep that was killed just then, or damaged: made again
         on_root(comm, lambda: out.unlink(missing_ok=True))
-    return run(case, comm, out, since=since, reopen=reopen, anew=True)
+    return run(case, comm, out, progress=starting, since=since, reopen=reopen, anew=True)
 
 
 def sweep(

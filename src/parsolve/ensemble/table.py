@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 
 TEXT = h5py.string_dtype()
 NUMBERS = ("min", "max", "mean")
+NUMBERS_OF_MEMBER = {"steps": -1, "time": np.nan, "start": np.nan, "marching": np.nan}  # what one has that is not done
 
 
 def write_table(path: Path, found: Sweep, records: Sequence[Record], result: str) -> None:
     """Write a table with a row for each member, a data set for each column.
 
-    ``number``, ``state``, ``error``, ``seconds``, ``result``, ``steps``, ``time``; ``parameters/KEY`` of what varies;
+    ``number``, ``state``, ``error``, ``seconds``, ``start``, ``marching``, ``result``, ``steps``, ``time``;
+    ``parameters/KEY`` of what varies;
     ``fields/NAME/min``, ``max`` and ``mean`` of the last state. NaN and -1 stand for what a member has not.
 
     Raises:
@@ -41,9 +43,9 @@ def write_table(path: Path, found: Sweep, records: Sequence[Record], result: str
         _column(file, "state", [record.state for record in records])
         _column(file, "error", [record.error for record in records])
         _column(file, "seconds", [record.seconds for record in records])
+        for name, missing in NUMBERS_OF_MEMBER.items():
+            _column(file, name, [type(missing)(record.summary.get(name, missing)) for record in records])
         _column(file, "result", [f"{found.folder(n)}/{result}" for n in rows])
-        _column(file, "steps", [int(record.summary.get("steps", -1)) for record in records])
-        _column(file, "time", [float(record.summary.get("time", np.nan)) for record in records])
         parameters = create_group(file, "parameters")
         for key in found.members[0]:
             _column(parameters, key, [member[key] for member in found.members])

@@ -254,7 +254,7 @@ def fma(a: ArrayLike, b: ArrayLike, c: ArrayLike) -> np.ndarray:
         np.ascontiguousarray(s if np.shape(s) == shape else np.broadcast_to(s, shape), dtype) for s in (a, b, c)
     ]
     out = np.empty(shape, dtype)
-    _fma(dtype)(*(array.ctypes.data for array in (*operands, out)), out.size)
+    _fma(dtype)(*(array.__array_interface__["data"][0] for array in (*operands, out)), out.size)
     return out
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SAFETY = 0.9  # of the limit: coefficients move while the equation marches
 SCANNED = 1 << 15  # values of a stability function at once
+SMALL = 0.02  # dt times the largest rate
 ROUNDING = 1e-14  # of the growth in a step
 PARTS, CUTS = 32, 8  # into which an interval is cut, and how often: to the last bit but some
 
@@ -151,18 +152,22 @@ def _largest(scheme: RungeKutta, values: np.ndarray, slow: float, slack: float) 
     every = [_Modes.of(some, slow, slack) for some in kinds if some.size]
 
     def ends(modes: Sequence[_Modes]) -> Callable[[np.ndarray], np.ndarray]:
-        return lambda steps: np.any([m.grow(scheme.polynomial, steps).any(axis=1) for m in modes], axis=0)
+        return lambda steps: np.any(
+            [m.grow(scheme.polynomial, steps).any(axis=1) for m in modes] or [steps < 0], axis=0
+        )
 
-    largest, many = float(np.abs(values).max()), max(1, min(64, SCANNED // values.size))
+    largest, many = float(np.abs(values).max()), max(1, min(96, SCANNED // values.size))
     low, high, found = 0.0, 1e-5 / largest, False
     while not found:
-        steps = np.multiply.accumulate([high, *[1.05] * many])
+        # Where dt lambda is small the factor is its Taylor series: what begins to grow there goes on growing.
+        steps = np.multiply.accumulate([high, *[1.5 if high * largest < SMALL else 1.05] * many])
+        steps = steps[: int((steps * largest < SMALL).sum()) + 1] if high * largest < SMALL else steps
         over = ends(every)(steps) | (steps * largest >= 1e3)
         found = bool(over.any())
-        last = int(over.argmax()) if found else many
+        last = int(over.argmax()) if found else len(steps) - 1
         low, high = (float(steps[last - 1]) if last else low), float(steps[last])
     growing = [m.only(m.grow(scheme.polynomial, np.array([high]))[0]) for m in every]
-    first = _first(low, high, ends(growing))
+    first = _first(low, high, ends([m for m in growing if m.values.size]))
     if ends(every)(np.array([first]))[0]:  # another one grows, before them alone
         first = _first(low, first, ends(every))
     return first

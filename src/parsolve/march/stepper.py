@@ -68,6 +68,7 @@ class Stepper:
         self.rates = [work.fields(work.unknowns, "rate of ") for _ in range(2 * self.adaptive)]
         self.others = work.others()
         self.parity, self.dt = 0, 0.0
+        self._looks: dict[int, Plain] = {}  # at what the operator gives, by parity
         self._c, self._beta = (
             [float(v) for v in column] for column in zip(*((r.c, r.beta) for r in scheme.rows), strict=True)
         )
@@ -193,8 +194,11 @@ class Stepper:
         It overwrites a register that the next step writes; not while a tried step is looked at.
         """
         out = self._register(-1 if self.scheme.derivative == 2 else 1, self.parity)
-        y = self.state
-        Plain([Update(self.work.operator, y, out, self.others, (y,), (0.0,))], [], self.work.exchanges)([time], [1.0])
+        if self.parity not in self._looks:
+            y = self.state
+            update = Update(self.work.operator, y, out, self.others, (y,), (0.0,))
+            self._looks[self.parity] = Plain([update], [], self.work.exchanges)
+        self._looks[self.parity]([time], [1.0])
         return {name: magnitude(f) for name, f in out.items()}
 
     def _register(self, y: int, parity: int) -> State:

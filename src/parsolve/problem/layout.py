@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from parsolve.case import PassSettings
@@ -140,13 +141,18 @@ def _blocking(problem: Problem, load: Load) -> Blocking:
     if asked == "off" or not problem.can_fuse:
         return PLAIN
     if asked == "auto":
-        return load.blocking()
+        return _modelled(load)
     assert isinstance(asked, PassSettings)
     if problem.is_adaptive and asked.steps > 1:
         raise case.error("run.pipeline.steps", "with time.tolerance every pass is one step")
     if not load.fits(asked.steps, whole=False):
         raise case.error("run.pipeline.steps", _why_not(load, asked.steps))
-    return Blocking(asked.steps, asked.tile, tried=True) if asked.tile else load.blocking(asked.steps)
+    return Blocking(asked.steps, asked.tile, tried=True) if asked.tile else _modelled(load, asked.steps)
+
+
+@lru_cache(maxsize=16)
+def _modelled(load: Load, steps: int | None = None) -> Blocking:
+    return load.blocking(steps)
 
 
 def _why_not(load: Load, steps: int) -> str:

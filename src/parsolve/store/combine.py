@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from parsolve.errors import StorageError, agreed, on_root
@@ -15,32 +16,38 @@ from parsolve.store.layout import Content, lay_out
 from parsolve.store.packing import Packing, write_packed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mpi4py import MPI
 
     from parsolve.store.places import Places
 
 
+EMPTY: Mapping[int, Table] = MappingProxyType({})
+
+
 def combine(
-    comm: MPI.Intracomm, path: Path, content: Content, frames: Sequence[Path], packing: Packing | None = None
-) -> None:
+    comm: MPI.Intracomm, path: Path, content: Content, frames: Sequence[Path], packing: Packing | None = None,
+    known: Mapping[int, Table] = EMPTY,
+) -> None:  # fmt: skip
     """Write a self-contained result of frames, packed if that is wanted; collective.
 
     Raises:
         StorageError, ResourceError: a frame is damaged, or the disk failed or is full.
     """
     if packing is None:
-        copy_frames(comm, path, content, frames)
+        copy_frames(comm, path, content, frames, known)
     else:
         write_packed(comm, path, content, [(frame, 0) for frame in frames], packing)
 
 
-def copy_frames(comm: MPI.Intracomm, path: Path, content: Content, frames: Sequence[Path]) -> None:
+def copy_frames(
+    comm: MPI.Intracomm, path: Path, content: Content, frames: Sequence[Path], known: Mapping[int, Table] = EMPTY
+) -> None:
     """Write a self-contained result: rank 0 lays it out, all ranks copy the frames' bytes; collective.
 
     Bytes move in small pieces or in the kernel alone. Frames of one run have their fields at the same places, those of
-    a run that went on after a stop at others.
+    a run that went on after a stop at others: frames are asked for them whose steps are not ``known``.
 
     Raises:
         StorageError, ResourceError: the disk failed or is full.
@@ -56,14 +63,15 @@ def copy_frames(comm: MPI.Intracomm, path: Path, content: Content, frames: Seque
     pieces = [(index, field.name) for index in range(len(frames)) for field in content.fields]
     with agreed(comm), naming(path, "copy the frames into it"), path.open("r+b", buffering=0) as target:
         for index, name in pieces[comm.rank :: comm.size]:
-            part = _table(frames[index], content, content.steps[index : index + 1])
+            steps = content.steps[index : index + 1]
+            part = known.get(steps[0]) or _table(frames[index], content, steps)
             with frames[index].open("rb", buffering=0) as source:
                 copy = partial(copy_bytes, source.fileno(), target.fileno())
                 copy(part.values[name], whole.values[name] + index * size, size)
                 copy(part.rows[name], whole.rows[name] + index * whole.row, whole.row)
             at = {name: whole.values[name] + index * size}
             rows = {name: whole.rows[name] + index * whole.row}
-            copied = replace(whole, values=at, rows=rows, steps=content.steps[index : index + 1])
+            copied = replace(whole, values=at, rows=rows, steps=steps)
             _refuse_damage(frames[index], part, path, copied)
         os.fsync(target.fileno())
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from parsolve.domain.field import Field
     from parsolve.domain.grid import Grid, Subdomain
+    from parsolve.store.integrity import Table
     from parsolve.store.packing import Packing
     from parsolve.store.result import Result
 
@@ -54,6 +55,7 @@ class Recorder:
         self._keep_frames, self._keep_checkpoints = keep_frames, keep_checkpoints
         self._content = Content(grid, tuple(fields), np.dtype(dtype), dict(provenance), tuple(dimensions))
         self._writer = FrameWriter(comm, self._content)
+        self._tables: dict[int, Table] = {}  # of its frames by step
 
         def claimed() -> Places:
             check_names(fields)
@@ -82,6 +84,8 @@ class Recorder:
         sub = next(iter(fields)).subdomain
         self._writer.write(partial, time, step, sub, owned, room, f"frame {number} with the result")
         self._named(step)
+        if self._writer.table is not None:
+            self._tables[step] = self._writer.table
         content = self._content
         self._content = replace(content, times=(*content.times, time), steps=(*content.steps, step))
 
@@ -144,7 +148,7 @@ class Recorder:
         if self._keep_frames:
             on_root(self._comm, lambda: write_index(places, self._content, frames))
         else:
-            combine(self._comm, places.partial, self._content, frames, self._packing)
+            combine(self._comm, places.partial, self._content, frames, self._packing, self._tables)
         on_root(self._comm, lambda: publish(places, self._keep_frames, self._keep_checkpoints))
         return places.result
 

@@ -41,13 +41,14 @@ class FrameWriter:
 
     Attributes:
         outline: of the files; rank 0's, from the first one on.
+        table: where values and hashes stand in the last file.
     """
 
     def __init__(self, comm: MPI.Intracomm, content: Content) -> None:
         self._comm, self.content = comm, content
         self.outline: Outline | None = None
         self.hashes: dict[str, list[str]] = {}  # of the blocks of each field, in the last file
-        self._table: Table | None = None
+        self.table: Table | None = None
         self._layers: Layers | None = None
         self._copies: list[NDArray[Any]] = []
 
@@ -81,7 +82,7 @@ class FrameWriter:
         room: int, purpose: str, copy: bool = False,
     ) -> Stages:  # fmt: skip
         """The stages of that; with a ``copy`` the arrays may change once the first stage has begun."""
-        self._table = table = on_root(self._comm, lambda: self._lay_out(path, time, step, room, purpose))
+        self.table = table = on_root(self._comm, lambda: self._lay_out(path, time, step, room, purpose))
         if self._layers is None:
             self._layers = Layers(sub, self.content.dtype)
         pieces: Iterable[Piece] = self._pieces(self._layers, arrays)
@@ -103,8 +104,8 @@ class FrameWriter:
     @property
     def regions(self) -> dict[str, tuple[int, int]]:
         """Where the values of each field stand in a file."""
-        assert self._table is not None
-        return {name: (start, self._table.size) for name, start in self._table.values.items()}
+        assert self.table is not None
+        return {name: (start, self.table.size) for name, start in self.table.values.items()}
 
     def _lay_out(self, path: Path, time: float, step: int, room: int, purpose: str) -> Table:
         """Make the file without the values and return where they stand in it; on rank 0."""
