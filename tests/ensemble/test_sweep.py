@@ -20,7 +20,8 @@ import tomli_w
 
 from parsolve.__main__ import main
 from parsolve.ensemble.members import read_sweep
-from parsolve.ensemble.sweep import Record, exit_code, march_member, sweep
+from parsolve.ensemble.standing import Record
+from parsolve.ensemble.sweep import exit_code, march_member, sweep
 from parsolve.errors import SetupError, StorageError
 from parsolve.run import run
 from parsolve.store.claims import take
@@ -58,7 +59,7 @@ def test_each_member_has_the_bits_of_its_run_alone(comm: MPI.Intracomm, shared_t
     comm.Barrier()
     found, out = read_sweep(shared_tmp / "study.toml"), shared_tmp / f"out{ranks}"
     records = sweep(found, comm, out)
-    assert [record.state for record in records] == ["done"] * 6
+    assert [record.state for record in records] == ["done"] * 6 * (comm.rank == 0)
     assert exit_code(records) == 0
     run(found.case(3), comm, shared_tmp / "alone.h5")
     assert compare(out / "3/result.h5", shared_tmp / "alone.h5").equal
@@ -71,6 +72,8 @@ def test_each_member_has_the_bits_of_its_run_alone(comm: MPI.Intracomm, shared_t
                 assert np.array_equal(stack["u"][n], last)
                 assert table["fields/u/max"][n] == last.max()
                 assert table["steps"][n] == 20
+        assert (table["start"][...] > 0).all()
+        assert (table["start"][...] + table["marching"][...] <= table["seconds"][...]).all()
     comm.Barrier()
 
 
@@ -93,6 +96,52 @@ def test_a_member_that_fails_does_not_stop_the_others(solo: MPI.Intracomm, tmp_p
         assert stack["done"][...].tolist() == [True, False, True]
         assert np.isnan(stack["u"][1]).all()
         assert np.isfinite(stack["u"][2]).all()
+
+
+def test_what_failed_by_itself_is_run_again_if_that_is_asked_for(solo: MPI.Intracomm, tmp_path: Path) -> None:
+    """What failed as the disk was full, or the like, is in any case."""
+    found = study(tmp_path, vary={"parameters": {"F": [0.0, 1e300, 1.0]}}, set={"time": {"unstable": "allow"}})
+    before = sweep(found, solo, tmp_path / "out")
+    paths = [tmp_path / f"out/{n}/member.json" for n in range(3)]
+    stamps = [path.stat().st_mtime_ns for path in paths]
+    again = sweep(found, solo, tmp_path / "out", resume=True)
+    assert [(r.state, r.code, r.error) for r in again] == [(r.state, r.code, r.error) for r in before]
+    assert [path.stat().st_mtime_ns for path in paths] == stamps
+    said = json.loads(paths[2].read_text())
+    paths[2].write_text(json.dumps({**said, "state": "failed", "code": 6, "error": "no space left", "summary": {}}))
+    assert [record.state for record in sweep(found, solo, tmp_path / "out", resume=True)] == ["done", "failed", "done"]
+    assert [path.stat().st_mtime_ns == stamp for path, stamp in zip(paths, stamps, strict=True)] == [True, True, False]
+    sweep(found, solo, tmp_path / "out", retry=True)
+    assert [path.stat().st_mtime_ns == stamp for path, stamp in zip(paths, stamps, strict=True)] == [True, False, False]
+
+
+def test_a_stack_that_cannot_be_leaves_nothing(solo: MPI.Intracomm, tmp_path: Path) -> None:
+    found = study(tmp_path, vary={"grid": {"x": {"cells": [16, 32]}}}, stack=True)
+    with pytest.raises(StorageError, match="has another grid, precision or fields than the first member"):
+        sweep(found, solo, tmp_path / "out")
+    assert not list(tmp_path.glob("out/.*"))
+    with h5py.File(tmp_path / "out/members.h5") as table:
+        assert table["state"].asstr()[...].tolist() == ["done", "done"]
+
+
+def test_the_table_of_a_sweep_that_ends_in_its_midst_is_true(
+    solo: MPI.Intracomm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many had ended: rows say what the members' folders do."""
+    monkeypatch.setattr("parsolve.ensemble.sweep.SELDOM", 0.0)
+    monkeypatch.setattr("parsolve.ensemble.sweep.PART", 0.0)
+
+    def tell(_: int, __: Record, ended: int) -> None:
+        if ended == 4:
+            raise StorageError("as if the disk had gone")
+
+    with pytest.raises(StorageError, match="as if"):
+        sweep(study(tmp_path), solo, tmp_path / "out", tell=tell)
+    with h5py.File(tmp_path / "out/members.h5") as table:
+        states, steps = table["state"].asstr()[...].tolist(), table["steps"][...].tolist()
+    assert {"done", "waiting"} >= set(states)
+    assert all((tmp_path / f"out/{n}/member.json").exists() for n, state in enumerate(states) if state == "done")
+    assert [count == 20 for count in steps] == [state == "done" for state in states]
 
 
 def test_failing_fast_begins_no_other(solo: MPI.Intracomm, tmp_path: Path) -> None:

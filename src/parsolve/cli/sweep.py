@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from parsolve.cli.progress import duration
 from parsolve.cli.streams import answer, tell
 from parsolve.cli.words import file_name, table
-from parsolve.errors import on_root
+from parsolve.errors import agreed, on_root
 
 if TYPE_CHECKING:
     import argparse
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from mpi4py import MPI
 
-    from parsolve.ensemble.sweep import Record
+    from parsolve.ensemble.members import Sweep
+    from parsolve.ensemble.standing import Record
 
 
 def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
@@ -27,6 +28,7 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     parser.add_argument("sweep", type=file_name, metavar="SWEEP.toml", help="a case, and what varies")
     parser.add_argument("-o", "--output", type=file_name, metavar="FOLDER", help="for its members (default: its name)")
     parser.add_argument("--resume", action="store_true", help="go on with it: what is done stays")
+    parser.add_argument("--retry", action="store_true", help="--resume, and run those again that failed by themselves")
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--fail-fast", action="store_true", help="begin no other member once one has failed")
     action.add_argument("--keep-going", action="store_true", help="run all, whichever fail (the default)")
@@ -43,10 +45,14 @@ def sweep(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> i
     from parsolve.ensemble.sweep import sweep as run_all
     from parsolve.store.places import command
 
-    found = on_root(comm, lambda: read_sweep(args.sweep))
-    out = args.output or Path(found.name)
+    found: Sweep | None = None  # of rank 0: it may have a million members
+    with agreed(comm):
+        if comm.rank == 0:
+            found = read_sweep(args.sweep)
+    out = args.output or Path(args.sweep.stem)
 
     def told(number: int, record: Record, ended: int) -> None:
+        assert found is not None
         if record.state == "failed":
             label = found.label(number)
             tell(f"parsolve: {label}: {record.error.removeprefix(f'{label}: ')}")
@@ -54,7 +60,7 @@ def sweep(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> i
             text = f"{record.state} in {duration(record.seconds)}, {ended} of {len(found.members)} ended"
             tell(f"parsolve: member {found.folder(number)} {text}")
 
-    records = run_all(found, comm, out, args.resume, args.fail_fast, told)
+    records = run_all(found, comm, out, args.resume, args.fail_fast, told, args.retry)
     if comm.rank == 0:
         counts = {state: sum(r.state == state for r in records) for state in dict.fromkeys(r.state for r in records)}
         if not args.quiet:
@@ -66,4 +72,4 @@ def sweep(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> i
             (tell if args.json else answer)("\n".join(table(rows, "  ")))
         if args.json:
             answer(json.dumps({"folder": str(out), "members": len(records), **counts}))
-    return exit_code(records, args.fail_fast)
+    return on_root(comm, lambda: exit_code(records, args.fail_fast))

@@ -9,24 +9,25 @@ from __future__ import annotations
 import json
 import math
 import time
-from dataclasses import dataclass, field
+from collections import deque
+from concurrent.futures import FIRST_COMPLETED
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from parsolve.case import Case
 from parsolve.case.origin import Origin
+from parsolve.ensemble.standing import PART, RECORD, RESULT, Done, Record, Standing, known, read, write
 from parsolve.ensemble.table import write_stack, write_table
 from parsolve.ensemble.tasks import Executor
-from parsolve.errors import ParsolveError, SetupError, StorageError, agree, agreed, is_agreed, on_root
+from parsolve.errors import ParsolveError, SetupError, StorageError, agreed, is_agreed, on_root, owning
 from parsolve.march.watch import Signals
 from parsolve.problem.keeping import Stopped, deadline
 from parsolve.resume import look_for
 from parsolve.run import run
 from parsolve.store.claims import take
-from parsolve.store.files import is_result, naming
-from parsolve.store.status import NAME, SWEEP
-from parsolve.store.writing import write_whole
+from parsolve.store.files import naming
+from parsolve.store.status import SWEEP
 from parsolve.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -40,25 +41,13 @@ if TYPE_CHECKING:
     from parsolve.problem.summary import Summary
     from parsolve.store.claims import Claim
 
-    Tell = Callable[[int, "Record", int], None]
+    Tell = Callable[[int, Record, int], None]
 
-RESULT, RECORD = "result.h5", "member.json"
 TABLE, STACK = "members.h5", "stack.h5"
 STOPPING = ".stopping"  # in its folder: a member was told to stop, so no other begins
 LEAST = 30.0  # seconds that are to be left before a member begins
-OFTEN, PART = 1.0, 20  # seconds between two writings of the status, or so many times as long as one takes
-STATES = ("waiting", "running", "done", "failed", "stopped")
-
-
-class Done(msgspec.Struct, frozen=True):
-    """What is told of a member that is done."""
-
-    steps: int
-    time: float
-    fields: dict[str, dict[str, float]]
-    marching: float
-    warnings: list[str]
-    start: float
+SELDOM = 60.0  # seconds between two writings of the table
+AHEAD, LEAST_AHEAD = 8, 64  # members that are handed out at once for each rank, and at least
 
 
 class Starting:
@@ -80,25 +69,6 @@ class Starting:
 
     def finish(self) -> None:
         """It is over."""
-
-
-@dataclass
-class Record:
-    """How a member stands.
-
-    Attributes:
-        state: waiting, running, done, failed, or stopped with a checkpoint.
-        code: exit code that its run would have had.
-        error: why it failed.
-        seconds: from its begin to its end.
-        summary: what its run tells.
-    """
-
-    state: str = "waiting"
-    code: int = 0
-    error: str = ""
-    seconds: float = 0.0
-    summary: dict[str, Any] = field(default_factory=dict)
 
 
 def march_member(
@@ -130,7 +100,7 @@ def march_member(
     record.seconds = time.monotonic() - begun
 
     def note() -> None:
-        _write(folder / RECORD, {"values": values, **vars(record)})
+        write(folder / RECORD, {"values": values, **vars(record)})
         if record.state == "stopped":
             (folder.parent / STOPPING).touch()
 
@@ -153,71 +123,83 @@ def _run(case: Case, comm: MPI.Intracomm, folder: Path, starting: Starting) -> S
 
 
 def sweep(
-    found: Sweep, comm: MPI.Intracomm, out: Path, resume: bool = False, fail_fast: bool = False,
-    tell: Tell | None = None,
+    found: Sweep | None, comm: MPI.Intracomm, out: Path, resume: bool = False, fail_fast: bool = False,
+    tell: Tell | None = None, retry: bool = False,
 ) -> list[Record]:  # fmt: skip
-    """Run the members of a sweep, as many at once as there are groups of ranks; return how they ended; collective.
+    """Run the members of a sweep, as many at once as there are groups of ranks; collective.
 
     Args:
-        found: the sweep.
+        found: the sweep; None on other ranks than 0, which get what their members need with each of them.
         comm: all ranks.
         out: the folder of the members, of `members.h5`, a table of all, and of `status.json`.
-        resume: go on with a sweep that is there: what is done stays.
+        resume: go on with a sweep that is there: what is done stays, and what failed by itself.
         fail_fast: begin no other member once one has failed.
         tell: is told on rank 0 which member has ended, how, and how many have.
+        retry: go on likewise, and run those again too whose numbers went wrong or whose values are wrong.
+
+    Returns:
+        On rank 0 how they ended; nothing on the others.
 
     Raises:
         StorageError: the folder is there, is of another sweep, or another process is at it.
-        SetupError: there are fewer ranks than a member is to have.
+        SetupError: there are fewer ranks than a member is to have, or too little time.
     """
-    if found.ranks > comm.size:
-        text = f"{found.name}: a member is to have {found.ranks} ranks, and there are {comm.size}"
-        raise SetupError(f"{text}; start with mpirun -n {found.ranks} or more")
-    claim, records = on_root(comm, lambda: _begin(found, out, resume))
-    end = comm.bcast(time.time() + deadline(found.case(0)) - time.monotonic())
-    try:
-        left = max(0.0, comm.bcast(end - time.time()))
-        text = f"{found.name}: {left:.0f} s are left, and no member begins in the last {LEAST:.0f}"
-        error = SetupError(f"{text}; give more time (run.walltime, or that of the job)")
-        agree(comm, error if left < LEAST else None)
+    with owning(comm) as owner:
+        records: list[Record] = []
+        end = math.inf
+
+        def begin() -> None:
+            nonlocal end
+            assert found is not None
+            if found.ranks > comm.size:
+                text = f"{found.name}: a member is to have {found.ranks} ranks, and there are {comm.size}"
+                raise SetupError(f"{text}; start with mpirun -n {found.ranks} or more")
+            claim, before = _begin(found, out, resume, retry)
+            owner.callback(claim.release)
+            records.extend(before)
+            left = deadline(found.case(0)) - time.monotonic()
+            if left < LEAST:
+                text = f"{found.name}: {max(0.0, left):.0f} s are left, and no member begins in the last {LEAST:.0f}"
+                raise SetupError(f"{text}; give more time (run.walltime, or that of the job)")
+            end = time.time() + left
+
+        on_root(comm, begin)
         with Signals(), Executor(comm) as tasks:  # whoever is between two members is not ended by them
-            if tasks is not None:
+            if tasks is not None and found is not None:
                 _march_all(found, tasks, out, records, end, fail_fast, tell)
                 write_table(out / TABLE, found, records, RESULT)
                 if found.stack:
                     write_stack(out / STACK, [out / found.folder(n) / RESULT for n in range(len(records))], records)
-    finally:
-        if comm.rank == 0:
-            claim.release()
-    shared: list[Record] = comm.bcast(records)
-    return shared
+        return records
 
 
 def _march_all(
     found: Sweep, tasks: Executor, out: Path, records: list[Record], end: float, fail_fast: bool, tell: Tell | None
 ) -> None:
-    """Run all that are not done, and note how they end."""
-    numbers: dict[Future[Record], int] = {}
-    for number, record in enumerate(records):
-        if record.state != "done":
-            words = (found.tables_of(number), found.label(number), out / found.folder(number), found.members[number])
-            numbers[tasks.submit(march_member, *words, end, ranks=found.ranks)] = number
-    tasks.look()
-    _write(out / NAME, _status(found, records, {numbers[f] for f in numbers if f.running()}))
-    due, ended = 0.0, sum(record.state == "done" for record in records)
-    for future in tasks.as_completed(numbers):
-        number = numbers[future]
-        records[number] = record = _ended(future)
-        if record.state == "stopped" or (fail_fast and record.state == "failed"):
-            for other in numbers:
-                other.cancel()
-        ended += record.state != "waiting"
-        if (now := time.monotonic()) > due:
-            _write(out / NAME, _status(found, records, {numbers[f] for f in numbers if f.running()}))
-            due = now + max(OFTEN, PART * (time.monotonic() - now))
-        if tell is not None:
-            tell(number, record, ended)
-    _write(out / NAME, _status(found, records, set()))
+    """Run all that are to be run, and note how they end; the table says it from time to time."""
+    waiting = deque(number for number, record in enumerate(records) if record.state == "waiting")
+    ended, due, is_over = len(records) - len(waiting), 0.0, False
+    with Standing(found, out, records) as standing:
+        begun = standing.begun
+        while waiting or begun:
+            while waiting and len(begun) < max(LEAST_AHEAD, AHEAD * tasks.size):
+                number = waiting.popleft()
+                words = found.tables_of(number), found.label(number), out / found.folder(number), found.members[number]
+                begun[tasks.submit(march_member, *words, end, ranks=found.ranks)] = number
+            if (now := time.monotonic()) > due:
+                write_table(out / TABLE, found, records, RESULT)
+                due = time.monotonic() + max(SELDOM, PART * (time.monotonic() - now))
+            for future in tasks.wait(begun, return_when=FIRST_COMPLETED)[0]:
+                number = begun.pop(future)
+                records[number] = record = _ended(future)
+                ended += record.state != "waiting"
+                is_over |= record.state == "stopped" or (fail_fast and record.state == "failed")
+                if tell is not None:
+                    tell(number, record, ended)
+            if is_over:
+                waiting.clear()
+                for other in begun:
+                    other.cancel()
 
 
 def _ended(future: Future[Record]) -> Record:
@@ -230,7 +212,7 @@ def _ended(future: Future[Record]) -> Record:
     return Record("failed", 1, f"{type(error).__name__}: {error}")
 
 
-def _begin(found: Sweep, out: Path, resume: bool) -> tuple[Claim, list[Record]]:
+def _begin(found: Sweep, out: Path, resume: bool, retry: bool) -> tuple[Claim, list[Record]]:
     """Claim the folder; how the members stand.
 
     Raises:
@@ -238,13 +220,13 @@ def _begin(found: Sweep, out: Path, resume: bool) -> tuple[Claim, list[Record]]:
     """
     claim = take(out)
     try:
-        return claim, _known_in(found, out, resume)
+        return claim, _known_in(found, out, resume or retry, retry)
     except BaseException:
         claim.release()
         raise
 
 
-def _known_in(found: Sweep, out: Path, resume: bool) -> list[Record]:
+def _known_in(found: Sweep, out: Path, resume: bool, retry: bool) -> list[Record]:
     """How the members stand, in a folder that is made if it is not there; its inputs are those of before."""
     states = {str(path): path.stat() for path in found.inputs if path.is_file()}
     inputs = {name: (state.st_size, state.st_mtime_ns) for name, state in states.items()}  # as they are now
@@ -252,7 +234,7 @@ def _known_in(found: Sweep, out: Path, resume: bool) -> list[Record]:
     if out.exists():
         if not resume:
             raise StorageError(f"{out}: exists already; go on with --resume, or give another -o")
-        said = _read(out / SWEEP)
+        said = read(out / SWEEP)
         with naming(out, "look into it"):
             is_empty = not any(out.iterdir())  # killed when it began
         if not is_empty and (said is None or json.dumps({**said, "ranks": found.ranks}) != json.dumps(about)):
@@ -260,43 +242,8 @@ def _known_in(found: Sweep, out: Path, resume: bool) -> list[Record]:
     with naming(out, "make this folder"):
         out.mkdir(parents=True, exist_ok=True)
         (out / STOPPING).unlink(missing_ok=True)
-    _write(out / SWEEP, about)
-    records = [_known(out / found.folder(n), found.members[n]) for n in range(len(found.members))]
-    _write(out / NAME, _status(found, records, set()))
-    return records
-
-
-def _known(folder: Path, values: dict[str, Any]) -> Record:
-    """How a member stands by its record; waiting if it is not done."""
-    said = _read(folder / RECORD)
-    if said is None or said.pop("values", None) != values or not is_result(folder / RESULT):
-        return Record()
-    try:
-        record = msgspec.convert(said, Record)
-        msgspec.convert(record.summary, Done)
-    except msgspec.ValidationError:
-        return Record()
-    return record if record.state == "done" else Record()
-
-
-def _status(found: Sweep, records: Sequence[Record], running: set[int]) -> dict[str, Any]:
-    """What `status.json` says: how many members stand how, and each of them."""
-    states = ["running" if n in running else record.state for n, record in enumerate(records)]
-    counts = {state: states.count(state) for state in STATES}
-    return {"updated": time.time(), **counts, "members": {found.folder(n): s for n, s in enumerate(states)}}
-
-
-def _write(path: Path, said: dict[str, Any]) -> None:
-    write_whole(path, json.dumps(said, indent=1).encode(), force=True)
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    """What a file says; None if it does not, or is damaged."""
-    try:
-        said = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
-    return said if isinstance(said, dict) else None
+    write(out / SWEEP, about)
+    return [known(out / found.folder(n), values, retry) for n, values in enumerate(found.members)]
 
 
 def exit_code(records: Sequence[Record], fail_fast: bool = False) -> int:

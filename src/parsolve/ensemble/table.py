@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 
 from parsolve.errors import StorageError
-from parsolve.store.files import Image, create_contiguous, create_file, create_group, naming, rename, write_at
+from parsolve.store.files import Image, create_contiguous, create_file, create_group, naming, rename, sync, write_at
 from parsolve.store.places import partial_of
 from parsolve.store.provenance import storable
 from parsolve.store.result import open_result
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from parsolve.ensemble.members import Sweep
-    from parsolve.ensemble.sweep import Record
+    from parsolve.ensemble.standing import Record
 
 TEXT = h5py.string_dtype()
 NUMBERS = ("min", "max", "mean")
@@ -68,9 +69,14 @@ def _column(group: h5py.Group, name: str, values: Sequence[Any]) -> None:
 
 def _save(image: Image, path: Path) -> None:
     partial = partial_of(path)
-    with naming(path, "write it"):
-        image.save(partial)
-        rename(partial, path)
+    try:
+        with naming(path, "write it"):
+            image.save(partial)
+            sync(partial)
+            rename(partial, path)
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def write_stack(path: Path, results: Sequence[Path], records: Sequence[Record]) -> None:
@@ -92,16 +98,20 @@ def write_stack(path: Path, results: Sequence[Path], records: Sequence[Record]) 
         file.create_dataset("done", data=np.isin(np.arange(len(results)), done))
         for name in names:
             create_contiguous(file, name, (len(results), *shape), dtype)
-    with naming(path, "write it"):
-        image.save(partial)
-        with h5py.File(partial, "r", locking=False) as file:
-            places = {name: int(file[name].id.get_offset()) for name in names}
-        with partial.open("r+b", buffering=0) as target:
-            for n, result in enumerate(results):
-                for name, values in _last(result, names, shape, dtype, records[n].state == "done").items():
-                    write_at(target.fileno(), values.data.cast("B"), places[name] + n * values.nbytes)
-            os.fsync(target.fileno())
-        rename(partial, path)
+    try:
+        with naming(path, "write it"):
+            image.save(partial)
+            with h5py.File(partial, "r", locking=False) as file:
+                places = {name: int(file[name].id.get_offset()) for name in names}
+            with partial.open("r+b", buffering=0) as target:
+                for n, result in enumerate(results):
+                    for name, values in _last(result, names, shape, dtype, records[n].state == "done").items():
+                        write_at(target.fileno(), values.data.cast("B"), places[name] + n * values.nbytes)
+                os.fsync(target.fileno())
+            rename(partial, path)
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def _last(path: Path, names: Sequence[str], shape: tuple[int, ...], dtype: Any, is_done: bool) -> dict[str, Any]:
