@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from parsolve.store.layout import FieldInfo
+from parsolve.store.layout import Content, FieldInfo, lay_out
 from parsolve.store.result import open_result
 
 if TYPE_CHECKING:
@@ -131,3 +131,24 @@ def test_units_and_names_are_those_that_are_said(alone: Any, tmp_path: Path) -> 
             assert [result.units(name) for name in ("x", "y", "time")] == ["um", "", "h"]
     with open_result(tmp_path / "True.h5.frames") as result:
         assert [result.info(name) for name in ("x", "time")] == list(said)
+
+
+def test_files_of_other_runs_leave_no_trace(alone: Any, tmp_path: Path) -> None:
+    """What is kept from one file for the next is what they share: bytes depend on the content alone."""
+    infos = (FieldInfo("u", "speed", "m/s"),)
+
+    def write(name: str, case: str, times: tuple[float, ...], **more: str) -> bytes:
+        texts = {"title": "a", "case": case, "run": case * 8, "created": "now", "command": "it", **more}
+        steps = tuple(range(len(times)))
+        lay_out(tmp_path / name, Content(alone.grid(5, 4), infos, np.dtype("f8"), texts, (), times, steps))
+        with h5py.File(tmp_path / name) as file:
+            assert {key: text.asstr()[()] for key, text in file["provenance"].items()} == texts
+            assert file["time"][...].tolist() == file["VTKHDF/Steps/Values"][...].tolist() == list(times)
+            assert file["step"][...].tolist() == list(steps)
+        return (tmp_path / name).read_bytes()
+
+    first = write("a.h5", "x", (0.0, 1.5))
+    assert write("b.h5", "yy" * 3000, (0.25, 2.5)) != first
+    assert write("c.h5", "z", (0.0, 1.5), inputs="another") != first
+    assert write("d.h5", "x", (1.0,)) != first
+    assert write("e.h5", "x", (0.0, 1.5)) == first
