@@ -126,6 +126,7 @@ def test_a_thousand_runs_leave_nothing(memory: Path) -> None:
     check(json.loads(done.stdout.splitlines()[-1]))
 
 
+@pytest.mark.costly
 @pytest.mark.mpi(min_size=2)
 def test_runs_on_several_ranks_leave_nothing(
     lab: Any, comm: MPI.Intracomm, memory: Path, monkeypatch: pytest.MonkeyPatch

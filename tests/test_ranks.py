@@ -21,6 +21,7 @@ from mpi4py import MPI
 from parsolve.domain.launch import PREFIXES
 
 TESTS = Path(__file__).parent
+QUICK = 3  # ranks on which all but the costly ones run always; 2 and 4 are left to `-m long`
 RUN_SECONDS = 500  # for all collective tests on one number of ranks
 TEST_SECONDS = 60  # for one of them: the stack of a rank that hangs is shown, and all ranks end
 CASE_SECONDS = 60
@@ -99,9 +100,11 @@ def stop(process: subprocess.Popen[bytes]) -> None:
             continue
 
 
-@pytest.mark.parametrize("ranks", [3, *(pytest.param(ranks, marks=pytest.mark.long) for ranks in (2, 4))])
+@pytest.mark.parametrize("ranks", [QUICK, *(pytest.param(ranks, marks=pytest.mark.long) for ranks in (2, 4))])
 def test_collective_tests(mpirun: list[str], tmp_path: Path, ranks: int) -> None:
     pytest_words = ["pytest", "--with-mpi", "-q", "-x", "-p", "no:cacheprovider"]
+    if ranks == QUICK:
+        pytest_words += ["-m", "not long and not costly"]
     limits = [f"--timeout={TEST_SECONDS}", "--timeout-method=thread"]
     command = [*mpirun, "-n", str(ranks), sys.executable, "-m", *pytest_words, *limits, str(TESTS)]
     text = output_of(command, tmp_path, RUN_SECONDS)

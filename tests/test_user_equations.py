@@ -219,8 +219,11 @@ def test_compiled_is_numpy_bit_for_bit(lab: Lab, name: str) -> None:
         assert not np.array_equal(values, compiled.frames[0][field]), f"{field} does not move"
 
 
+LARGE = ("100 fields", "40 fields, adaptive", "70 fields of second order in time")
+
+
 @pytest.mark.mpi
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.costly] if n in LARGE else []) for n in CASES])
 def test_same_bits_on_all_ranks(lab: Lab, comm: MPI.Intracomm, name: str) -> None:
     case = user_case(CASES[name])
     together = lab.solve(case, comm)

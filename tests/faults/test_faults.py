@@ -15,9 +15,9 @@ import pytest
 
 HERE = Path(__file__).parent
 STRIDES = {
-    "server": ["kill 61", "random 60", "torn 97", "short 97", "once 167", "ever 499"],
-    "power": ["149"],
-    "corruption": ["47"],
+    "server": ["kill 97", "random 40", "torn 149", "short 149", "once 251", "ever 699"],
+    "power": ["251"],
+    "corruption": ["79"],
     "hostile": ["400"],
 }
 DEFECTS = ["server claims_for_ever 97", "corruption 60 values_believed", "power 197 files_not_synced"]

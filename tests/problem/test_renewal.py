@@ -165,6 +165,7 @@ def test_the_last_steps_are_looked_at_too(lab: Any) -> None:
         lab.solve(case)
 
 
+@pytest.mark.costly
 @pytest.mark.mpi(min_size=2)
 def test_renewed_steps_are_the_same_on_any_ranks(lab: Any, comm: MPI.Intracomm) -> None:
     """Bits, times and their number, with walls that move and with rates that a power iteration measures."""

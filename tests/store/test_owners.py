@@ -109,6 +109,7 @@ def test_unfinished_files_are_removed_however_a_run_ends(
     }.get(how, ["r.h5.frames", *complete])
 
 
+@pytest.mark.costly
 def test_hundreds_of_runs_hold_nothing(comm: MPI.Intracomm, shared_tmp: Path, run: Callable[[str], None]) -> None:
     for i in range(RUNS):
         if i == WARM:
