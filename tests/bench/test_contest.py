@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from parsolve.bench import contest, engines
+from parsolve.bench import contest, engines, work
 from parsolve.bench.contest import ONE, Contest, Ledger, compare_engines, on_first
 from parsolve.domain import cores
 from parsolve.errors import CaseError, NumericalError, ResourceError, SetupError
@@ -23,6 +23,8 @@ TINY: dict[str, Any] = {"size": 8, "precision": "float32", "seconds": 0.01}
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few small cases, and no pools of processes but where a test asks for them."""
     monkeypatch.setattr(contest, "ROUNDS", 1)
+    monkeypatch.setattr(work, "MARCHES", 1)
+    monkeypatch.setattr(work, "SMALL_STEPS", 96)
     monkeypatch.setattr(engines, "pools", lambda: ({"threads": engines.threads}, {"dask": engines.NO_DASK}))
 
 
@@ -67,11 +69,19 @@ def test_pools_of_processes_have_the_same_bits(solo: MPI.Intracomm, monkeypatch:
     }  # fmt: skip
 
 
-def test_never_more_workers_than_cores(comm: MPI.Intracomm, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cores, "usable_cores", lambda: {0})
-    found = compare_engines("heat3d", comm, **TINY)
-    assert {row.workers for row in found.rows if row.engine != "ranks"} == {1}
-    assert any("1 workers, as rank 0 may use no more" in note for note in found.notes) == (comm.size > 1)
+@pytest.mark.parametrize(("ranks", "own", "workers"), [(1, 4, 4), (2, 4, 2), (4, 4, 4), (4, 1, 1), (1, 1, 1)])
+def test_as_many_workers_as_ranks_or_cores(monkeypatch: pytest.MonkeyPatch, ranks: int, own: int, workers: int) -> None:
+    monkeypatch.setattr(cores, "usable_cores", lambda: set(range(own)))
+    found, notes = contest.find_workers(ranks)
+    assert found == workers
+    assert any("as rank 0 may use no more" in note for note in notes) == (own < ranks)
+    assert any("without that of mpirun" in note for note in notes) == (ranks > 1)
+
+
+@pytest.mark.parametrize(("load", "is_told"), [(0.0, False), (1000.0, True)])
+def test_a_machine_that_is_busy_is_told(monkeypatch: pytest.MonkeyPatch, load: float, is_told: bool) -> None:
+    monkeypatch.setattr("os.getloadavg", lambda: (load, 0.0, 0.0))
+    assert any("busy" in note for note in contest.find_workers(1)[1]) == is_told
 
 
 def test_other_bits_are_an_error_of_all_ranks(comm: MPI.Intracomm, monkeypatch: pytest.MonkeyPatch) -> None:

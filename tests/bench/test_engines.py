@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import tempfile
 import threading
+import time
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -32,6 +34,13 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def launcher() -> tuple[int, str | None]:
     return os.getpid(), os.environ.get("PMI_RANK")
+
+
+def interrupted() -> bool:
+    """Whether a worker goes on when Ctrl-C comes."""
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.2)
+    return True
 
 
 def leave() -> None:
@@ -71,3 +80,18 @@ def test_what_is_missing_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch
     here, missing = engines.pools()
     assert list(here) == ["processes"]
     assert missing == {"threads": engines.NO_THREADS, "dask": 'not installed: pip install "parsolve[dask]"'}
+
+
+@pytest.mark.parametrize("name", [name for name in HERE if name != "threads"])
+def test_interrupts_are_for_who_started_the_workers(scratch: Path, name: str) -> None:
+    with getattr(engines, name)(1) as tasks:
+        assert tasks.submit(interrupted).result()
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_an_interrupt_waits_for_the_end_of_a_start() -> None:
+    begun = False
+    with pytest.raises(KeyboardInterrupt), engines.uninterrupted():  # noqa: PT012
+        os.kill(os.getpid(), signal.SIGINT)
+        begun = True
+    assert begun

@@ -154,7 +154,7 @@ def compare_engines(name: str, comm: MPI.Intracomm, *, size: int | None, precisi
         ParsolveError: an engine fails; the same on all ranks.
     """
     family = family_of(name, size, precision)
-    workers, notes = on_first(comm, lambda: _workers(comm.size))
+    workers, notes = on_first(comm, lambda: find_workers(comm.size))
     many, absent, marching = _many(family, comm, workers, seconds)
     large, more, steps = _large(name, size, precision, comm, workers, seconds)
     return Contest(
@@ -197,7 +197,7 @@ def _uninterrupted(sleeps: bool) -> Iterator[None]:
             signal.signal(signal.SIGINT, before)
 
 
-def _workers(ranks: int) -> tuple[int, list[str]]:
+def find_workers(ranks: int) -> tuple[int, list[str]]:
     """Workers of threads and pools, as many as ranks, or cores where there is one, never more than cores; and notes."""
     own, notes = len(cores.usable_cores()), []
     if ranks > 1:

@@ -9,8 +9,9 @@ import signal
 import tempfile
 import threading
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING
 
 from parsolve.domain.launch import PREFIXES
@@ -51,6 +52,9 @@ def processes(workers: int) -> Iterator[Pool]:
     with unlaunched():
         try:
             with ProcessPoolExecutor(workers, context, _follow) as pool, engine_of(pool) as tasks:
+                with uninterrupted():
+                    for _ in range(workers):  # each starts a process, as none has done anything yet
+                        pool.submit(os.getpid)
                 yield tasks
         except BrokenExecutor as error:
             raise SetupError(f"processes: a worker ended before its time: {error}") from None
@@ -66,15 +70,14 @@ def dask(workers: int) -> Iterator[Pool]:
     from dask import config
     from distributed import Client, LocalCluster
 
-    with unlaunched(), tempfile.TemporaryDirectory(prefix="parsolve-dask-") as folder:
-        options = {"n_workers": workers, "threads_per_worker": 1, "memory_limit": 0, "dashboard_address": "127.0.0.1:0"}
+    options = {"n_workers": workers, "threads_per_worker": 1, "memory_limit": 0, "dashboard_address": "127.0.0.1:0"}
+    with unlaunched(), tempfile.TemporaryDirectory(prefix="parsolve-dask-") as folder, ExitStack() as stack:
+        stack.enter_context(config.set({"temporary-directory": folder}))
         try:
-            with (
-                config.set({"temporary-directory": folder}),
-                LocalCluster(**options, silence_logs=logging.CRITICAL) as cluster,
-                Client(cluster) as client,
-                engine_of(client) as tasks,
-            ):
+            with uninterrupted():
+                cluster = stack.enter_context(LocalCluster(**options, silence_logs=logging.CRITICAL))
+                client = stack.enter_context(Client(cluster))
+            with engine_of(client) as tasks:
                 yield tasks
         except Exception as error:
             if isinstance(error, RuntimeError | TimeoutError) or type(error).__module__.startswith("distributed"):
@@ -110,9 +113,19 @@ def unlaunched() -> Iterator[None]:
         os.environ.update(hidden)
 
 
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits for the end of the block, and never comes to processes that are started in it: who did ends them."""
+    resource_tracker.ensure_running()  # as its start lets Ctrl-C through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _follow() -> None:
-    """In a new worker: leave Ctrl-C to the parent, and end with it, however that ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """In a new worker: end with the process that started it, however that ends."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
