@@ -50,3 +50,8 @@ def test_where_nothing_is_faster_no_one_won(rate: float) -> None:
         assert re.search(r"no engine was clearly faster than one worker: 2 workers \(threads\) did [01]\.\d\d", line)
     for line in said(row("many", "threads", rate, 1)):
         assert "there is one core" in line
+
+
+def test_more_than_all_workers_can_do_is_no_figure_to_trust() -> None:
+    many, _ = said(row("many", "ranks", 25.0), row("many", "threads", 12.0))
+    assert "2 workers cannot do 2.50 times the work of one: the speed of the machine changed meanwhile" in many

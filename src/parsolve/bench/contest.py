@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
 from parsolve.bench import engines
-from parsolve.bench.measure import find_benchmark, wait_asleep
+from parsolve.bench.measure import REPEATS, find_benchmark, wait_asleep
 from parsolve.bench.work import SMALL_STEPS, Family, Solved, come, family_of, march_large, solve_small
 from parsolve.domain import cores
 from parsolve.errors import NumericalError, ParsolveError, SetupError, agree, agreed
@@ -31,7 +31,7 @@ Work = Literal["many", "large"]
 
 ONE = "one worker"
 FEWEST = 4  # small cases for each worker
-ROUNDS = 3  # of the small cases, of which the fastest counts
+ROUNDS = REPEATS  # of the small cases, of which the fastest counts
 BUSY = 0.25  # of the cores by others, from which on they are told
 COMING = 120.0  # seconds within which all workers must have come
 NO_RANKS = "start it with mpirun -n N"

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from parsolve.bench.contest import Contest, Row, Work
 
 LEVEL = 1.05  # engines whose rates differ by less are level: as much as a rate changes from run to run
+MOST = 1.2  # efficiency of small cases, which share nothing: what is above is no figure to trust
 
 
 def verdict(contest: Contest) -> list[str]:
@@ -23,6 +24,10 @@ def _many(contest: Contest) -> str:
     won, best = _winner(rows)
     if best is rows[ONE]:
         return won
+    too_good = max(rows.values(), key=lambda row: row.efficiency)
+    if too_good.efficiency > MOST:
+        return (f"{won}; but {too_good.workers} workers cannot do {too_good.speedup:.2f} times the work of one: "
+                "the speed of the machine changed meanwhile, measure again")  # fmt: skip
     threads, setup = rows.get("threads"), 1 - contest.marching
     if threads is not None and best.rate > LEVEL * threads.rate:
         why = f"threads ({threads.speedup:.2f}) take turns in Python, which is {100 * setup:.0f} % of a case"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import xxhash
 
-from parsolve.bench.measure import LEAST_STEPS, best_time, case_of, find_benchmark, ready, time_march
+from parsolve.bench.measure import LEAST_STEPS, REPEATS, best_time, case_of, find_benchmark, ready, time_march
 from parsolve.domain import launch
 from parsolve.problem.pose import pose
 from parsolve.store.layers import Layers
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from parsolve.stages.operator import State
 
 SMALL_STEPS = 10 * LEAST_STEPS
-MARCHES = 3  # of the large case, of which the fastest counts
+MARCHES = REPEATS  # of the large case, of which the fastest counts
 LEAST, PART = 8, 8  # cells of an axis of a small case: at least, and which part of the large one's
 PAUSE = 0.01  # seconds for which a worker that has come lets others have their turn
 
