@@ -151,6 +151,7 @@ def run_under_stubs(tmp_path: Path, codes: dict[str, str], job: Job = ONE) -> tu
         "squeue": "echo RUNNING",
         "scontrol": f'echo "$@" >> {tmp_path}/scontrol',
         "python": "exit 0",
+        "sleep": "",
     }
     for name, body in (told | codes).items():
         (stubs / name).write_text(f"#!/bin/bash\n{body}\n")
@@ -185,6 +186,17 @@ def test_it_comes_back_only_if_there_is_more_to_do(
     found = run_under_stubs(tmp_path, codes)
     assert found[:2] == (code, asked)
     assert told in found[2]
+
+
+def test_a_controller_that_is_away_for_a_moment_ends_nothing(tmp_path: Path) -> None:
+    """It answers at the third time."""
+
+    def later(name: str, answer: str) -> str:
+        return f"echo x >> {tmp_path}/{name}.asked; [ $(wc -l < {tmp_path}/{name}.asked) -ge 3 ] && {answer}"
+
+    asked = f'echo "$@" >> {tmp_path}/scontrol'
+    stubs = {"srun": KEPT + "exit 75", "squeue": later("squeue", "echo RUNNING"), "scontrol": later("scontrol", asked)}
+    assert run_under_stubs(tmp_path, stubs)[:2] == (0, ["requeue 5"])
 
 
 def test_a_task_of_an_array_is_named_by_its_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,8 @@ scalar code are always given contiguous arrays.
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -27,6 +29,7 @@ Values = NDArray[Any] | float
 _GAMMA = 0x9E3779B97F4A7C15
 _MIX = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
 _MASK = 2**64 - 1
+KEPT = 1 << 16  # most cells of a box of which the noise is kept
 
 
 class CellGrid(Protocol):
@@ -252,7 +255,7 @@ def fill(
         value = parse(value, environment.keys(), key=key)
     if isinstance(value, sympy.Expr):
         try:
-            found = evaluate(value, environment, noise=lambda seed: noise(seed, global_index(grid, start, box)))
+            found = evaluate(value, environment, noise=partial(_noise_in, grid, (start[0], start[1], start[2]), box))
         except ValueError as error:
             raise CaseError(f"{key}: {error}") from None
     else:
@@ -261,6 +264,23 @@ def fill(
     if finite:
         _require_finite(result, environment, start, key)
     return result
+
+
+def _noise_in(grid: CellGrid, start: tuple[int, int, int], box: tuple[int, int, int], seed: int) -> NDArray[np.float64]:
+    """The noise of the cells of a box; that of small ones is kept, for the next field or run."""
+    make = _kept_noise if math.prod(box) <= KEPT else _made_noise
+    return make(seed, grid.cells, start, box)
+
+
+def _made_noise(
+    seed: int, cells: tuple[int, int, int], start: tuple[int, int, int], box: tuple[int, int, int]
+) -> NDArray[np.float64]:
+    made = noise(seed, global_index(cells, start, box))
+    made.flags.writeable = False
+    return made
+
+
+_kept_noise = lru_cache(maxsize=4)(_made_noise)
 
 
 def centres(grid: CellGrid, start: Sequence[int], shape: Sequence[int]) -> dict[str, NDArray[np.float64]]:
@@ -274,13 +294,13 @@ def centres(grid: CellGrid, start: Sequence[int], shape: Sequence[int]) -> dict[
     return found
 
 
-def global_index(grid: CellGrid, start: Sequence[int], shape: Sequence[int]) -> NDArray[np.uint64]:
-    """The global index (k*ny + j)*nx + i, modulo 2**64, of each cell of a box."""
+def global_index(cells: Sequence[int], start: Sequence[int], shape: Sequence[int]) -> NDArray[np.uint64]:
+    """The global index (k*ny + j)*nx + i, modulo 2**64, of each cell of a box in a grid of so many cells."""
     k, j, i = (
         np.arange(first, first + count, dtype=np.int64).astype(np.uint64)
         for first, count in zip(start, shape, strict=True)
     )
-    _, ny, nx = (np.uint64(count) for count in grid.cells)
+    _, ny, nx = (np.uint64(count) for count in cells)
     row: NDArray[np.uint64] = k[:, None] * ny + j
     index: NDArray[np.uint64] = row[:, :, None] * nx + i
     return index

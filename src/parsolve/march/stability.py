@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SAFETY = 0.9  # of the limit: coefficients move while the equation marches
 SCANNED = 1 << 15  # values of a stability function at once
-SMALL = 0.02  # dt times the largest rate
+SMALL = 0.1  # dt times the largest rate
 ROUNDING = 1e-14  # of the growth in a step
 PARTS, CUTS = 32, 8  # into which an interval is cut, and how often: to the last bit but some
 
