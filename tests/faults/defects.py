@@ -81,7 +81,7 @@ def results_named_first() -> None:
         path.symlink_to(final.name)
         copy(comm, path, *more)
 
-    frames.copy_frames = named
+    combine.copy_frames = named
     files.is_result = places.is_result = lambda path: True
 
 
