@@ -4,8 +4,8 @@
 
 Gray-Scott, F and k vary.  The members run in groups of 1 and of 2 ranks, and are compared bit by bit.  Filled: the
 seconds of all members from begin to end, by the number of groups and by the wall clock of the sweep.  Start: the
-seconds of a member until its first step, the median of those that are not the first of their group.  Of a machine that
-others use too the processor's time tells more than the clock.
+seconds of a member until its first step, the median and the least of those that are not the first of their group.  Of
+a machine that others use too the processor's time tells more than the clock.
 """
 
 from __future__ import annotations
@@ -61,10 +61,12 @@ def measure(folder: Path, ranks: int, args: argparse.Namespace, comm: MPI.Intrac
     if comm.rank == 0:
         groups = comm.size // ranks
         seconds, marching = (sum(of) for of in zip(*((r.seconds, r.summary["marching"]) for r in records), strict=True))
-        start = median(record.summary["start"] for record in records[groups:])
+        later = [record.summary for record in records[groups:]]
+        start, computing = ([1e3 * each[key] for each in later] for key in ("start", "start_processor"))
         print(
-            f"{len(records)} members of {ranks}: {wall:.2f} s, filled {seconds / groups / wall:.3f}, "
-            f"start {1e3 * start:.1f} ms, marching {marching / seconds:.2f} of a member; "
+            f"{len(records)} members of {ranks}: {wall:.2f} s, filled {seconds / groups / wall:.3f}; "
+            f"start {median(start):.1f} ms (least {min(start):.1f}), of the processor {median(computing):.1f} ms "
+            f"(least {min(computing):.1f}); marching {marching / seconds:.2f} of a member, "
             f"processor {1e3 * processor / len(records):.0f} ms a member",
             flush=True,
         )

@@ -36,7 +36,8 @@ class Done(msgspec.Struct, frozen=True):
     fields: dict[str, dict[str, float]]
     marching: float
     warnings: list[str]
-    start: float
+    start: float = 0.0
+    start_processor: float = 0.0
 
 
 @dataclass

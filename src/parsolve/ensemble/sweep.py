@@ -55,14 +55,15 @@ class Starting:
 
     Attributes:
         seconds: from then on when this was made; 0 before.
+        processor: those of the processor, which are fewer where others use it too.
     """
 
     def __init__(self) -> None:
-        self._made, self.seconds = time.monotonic(), 0.0
+        self._made, self.seconds, self.processor = (time.monotonic(), time.thread_time()), 0.0, 0.0
 
     def start(self, *_: object) -> None:
         """It begins."""
-        self.seconds = time.monotonic() - self._made
+        self.seconds, self.processor = time.monotonic() - self._made[0], time.thread_time() - self._made[1]
 
     def update(self, *_: object) -> None:
         """A step is done."""
@@ -91,7 +92,10 @@ def march_member(
             case = msgspec.structs.replace(case, run=msgspec.structs.replace(case.run, walltime=f"{seconds:.3f}s"))
         with Watchdog(case.patience, comm):
             summary = _run(case, comm, folder, starting)
-        done = Done(summary.steps, summary.time, summary.fields, summary.seconds, summary.warnings, starting.seconds)
+        done = Done(
+            summary.steps, summary.time, summary.fields, summary.seconds, summary.warnings, starting.seconds,
+            starting.processor,
+        )  # fmt: skip
         record.summary = msgspec.structs.asdict(done)
     except ParsolveError as error:
         if not is_agreed(comm, error):

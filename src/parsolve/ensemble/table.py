@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 
 TEXT = h5py.string_dtype()
 NUMBERS = ("min", "max", "mean")
-NUMBERS_OF_MEMBER = {"steps": -1, "time": np.nan, "start": np.nan, "marching": np.nan}  # what one has that is not done
+OF_MEMBER = {"steps": -1, "time": np.nan, "start": np.nan, "start_processor": np.nan, "marching": np.nan}  # if not done
 
 
 def write_table(path: Path, found: Sweep, records: Sequence[Record], result: str) -> None:
     """Write a table with a row for each member, a data set for each column.
 
-    ``number``, ``state``, ``error``, ``seconds``, ``start``, ``marching``, ``result``, ``steps``, ``time``;
+    ``number``, ``state``, ``error``, ``seconds``, ``start``, ``start_processor``, ``marching``, ``result``, ``steps``,
+    ``time``;
     ``parameters/KEY`` of what varies;
     ``fields/NAME/min``, ``max`` and ``mean`` of the last state. NaN and -1 stand for what a member has not.
 
@@ -44,7 +45,7 @@ def write_table(path: Path, found: Sweep, records: Sequence[Record], result: str
         _column(file, "state", [record.state for record in records])
         _column(file, "error", [record.error for record in records])
         _column(file, "seconds", [record.seconds for record in records])
-        for name, missing in NUMBERS_OF_MEMBER.items():
+        for name, missing in OF_MEMBER.items():
             _column(file, name, [type(missing)(record.summary.get(name, missing)) for record in records])
         _column(file, "result", [f"{found.folder(n)}/{result}" for n in rows])
         parameters = create_group(file, "parameters")
