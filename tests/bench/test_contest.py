@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from parsolve.bench import contest, engines, work
+from parsolve.bench import contest, work
 from parsolve.bench.contest import ONE, Contest, Ledger, compare_engines, on_first
 from parsolve.domain import cores
+from parsolve.ensemble import pools
 from parsolve.errors import CaseError, NumericalError, ResourceError, SetupError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contest, "ROUNDS", 1)
     monkeypatch.setattr(work, "MARCHES", 1)
     monkeypatch.setattr(work, "SMALL_STEPS", 96)
-    monkeypatch.setattr(engines, "pools", lambda: ({"threads": engines.threads}, {"dask": engines.NO_DASK}))
+    monkeypatch.setattr(pools, "pools", lambda: ({"threads": pools.threads}, {"dask": pools.NO_DASK}))
 
 
 def test_the_table_is_complete_on_any_ranks(comm: MPI.Intracomm) -> None:
@@ -35,7 +36,7 @@ def test_the_table_is_complete_on_any_ranks(comm: MPI.Intracomm) -> None:
         *(("many", name) for name in (ONE, "threads", *several)),
         *(("large", name) for name in (ONE, "threads", *several)),
     }
-    assert ("many", "dask", engines.NO_DASK) in {(one.work, one.engine, one.why) for one in found.absent}
+    assert ("many", "dask", pools.NO_DASK) in {(one.work, one.engine, one.why) for one in found.absent}
     assert {one.engine for one in found.absent} == {"dask", "processes", *(["ranks"] if not several else [])}
     assert json.loads(json.dumps(asdict(found)))["name"] == "heat3d"
     assert comm.allgather(found) == [found] * comm.size

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 from mpi4py import MPI
 
-from parsolve.bench import contest, engines
+from parsolve.bench import contest
+from parsolve.ensemble import pools
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +29,7 @@ TINY = ("bench", "heat3d", "--compare-engines", "--size", "8", "--seconds", "0.0
 def no_pools(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if there were no pools but threads."""
     monkeypatch.setattr(contest, "ROUNDS", 1)
-    monkeypatch.setattr(engines, "pools", lambda: ({"threads": engines.threads}, {"dask": engines.NO_DASK}))
+    monkeypatch.setattr(pools, "pools", lambda: ({"threads": pools.threads}, {"dask": pools.NO_DASK}))
 
 
 def test_the_table_is_printed_written_and_drawn(call: Call, no_pools: None) -> None:
@@ -65,7 +66,7 @@ def test_ranks_processes_and_dask_under_mpirun_in_one_json_object(shell: Shell, 
 
 def test_engines_that_differ_end_with_an_error_on_all_ranks(shell: Shell, tmp_path: Path) -> None:
     patch = (
-        "import sys, parsolve.bench.contest as c, parsolve.bench.engines as e, parsolve.__main__ as m\n"
+        "import sys, parsolve.bench.contest as c, parsolve.ensemble.pools as e, parsolve.__main__ as m\n"
         "e.pools = lambda: ({}, {})\n"
         "march = c.march_large\n"
         "c.march_large = lambda *a: march(*a)._replace(digest=str(a[3].size))\n"

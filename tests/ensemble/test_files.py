@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from parsolve.ensemble.files import gather_works, spread
+from parsolve.ensemble.files import gather_works, refuse_record, spread
 from parsolve.ensemble.journal import Done, Work
 from parsolve.errors import StorageError
 from parsolve.store.compare import compare
@@ -126,6 +127,52 @@ def test_two_files_do_not_become_one(alone: Any, tmp_path: Path) -> None:
         alone.result(tmp_path / folder / "a.h5", 4, 5)
     with pytest.raises(StorageError, match="what both"):
         gather_works("copy", [tmp_path / "p" / "a.h5", tmp_path / "q" / "a.h5"], tmp_path / "out", None, {})
+
+
+def test_what_is_read_is_not_replaced(alone: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("X/B", "B"):
+        (tmp_path / folder).mkdir(parents=True)
+        alone.result(tmp_path / folder / "r.h5", 4, 5)
+    with pytest.raises(StorageError, match="is read here"):
+        gather_works("copy", [tmp_path / "X" / "B", tmp_path / "B" / "r.h5"], tmp_path, None, {"force": True})
+    with pytest.raises(StorageError, match="in a folder that is read"):
+        gather_works("copy", [tmp_path / "X"], tmp_path / "X" / "out", None, {})
+    assert not (tmp_path / "X" / "out").exists()
+    with pytest.raises(StorageError, match="give another --record"):
+        refuse_record(tmp_path / "X" / "record", [tmp_path / "X"])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads all")
+def test_what_cannot_be_read_is_not_left_out(alone: Any, tmp_path: Path) -> None:
+    alone.result(tmp_path / "a.h5", 4, 5)
+    alone.result(tmp_path / "b.h5", 4, 5)
+    (tmp_path / "a.h5").chmod(0)
+    assert len(gather_works("stats", [tmp_path], None, None, {})) == 2
+    (tmp_path / "locked").mkdir(mode=0)
+    with pytest.raises(StorageError, match="locked"):
+        gather_works("stats", [tmp_path], None, None, {})
+
+
+def test_an_index_is_copied_with_its_frames_and_a_folder_with_its_links(alone: Any, tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    alone.result(tmp_path / "s" / "a.h5", 4, 5, keep_frames=True)
+    (tmp_path / "s" / "link").symlink_to("a.h5.frames")
+    (tmp_path / "s" / "other.h5").symlink_to("a.h5")
+    alone_ = gather_works("copy", [tmp_path / "s" / "a.h5"], tmp_path / "o", None, {})
+    assert {str(work.target).removeprefix(f"{tmp_path}/o/") for work in alone_} == {
+        "a.h5", "a.h5.frames/000000000.h5", "a.h5.frames/000000010.h5", "a.h5.frames/000000020.h5",
+    }  # fmt: skip
+    names = {work.source.name for work in gather_works("copy", [tmp_path / "s"], tmp_path / "o", None, {})}
+    assert names >= {"link", "other.h5", "a.h5", "000000010.h5"}
+    assert {work.source.name for work in gather_works("stats", [tmp_path / "s"], None, None, {})} == {
+        "a.h5",
+        "other.h5",
+    }
+
+
+def test_the_same_file_given_twice_is_done_once(alone: Any, tmp_path: Path) -> None:
+    alone.result(tmp_path / "a.h5", 4, 5)
+    assert len(gather_works("stats", [tmp_path / "a.h5", tmp_path / "a.h5"], None, None, {})) == 1
 
 
 @pytest.mark.parametrize("name", ["missing", "empty"])

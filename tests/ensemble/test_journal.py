@@ -24,7 +24,7 @@ def work(tmp_path: Path) -> Work:
 
 @pytest.fixture
 def done(work: Work) -> Done:
-    return Done(str(work.source), str(work.target), 3, 0.5, "", {"bytes": 2})
+    return Done(str(work.source), str(work.target), 3, 0.5, found={"bytes": 2})
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_at_any_cut_of_its_end_it_is_gone_on_with(path: Path, work: Work, done: 
     journal.note(Work("stats", work.source), done)
     journal.close()
     data = path.read_bytes()
-    first = data.index(b"\n") + 1
+    first = data.index(b"\n", data.index(b"\n") + 1) + 1
     for cut in range(first, len(data), 17):
         path.write_bytes(data[:cut])
         journal = Journal(path, True)
@@ -80,7 +80,15 @@ def test_at_any_cut_of_its_end_it_is_gone_on_with(path: Path, work: Work, done: 
         assert path.read_bytes() == data
 
 
-@pytest.mark.parametrize("text", ["a text\n", '{"key": 1}\nx\n', "[]\n", "\0\n"])
+def test_a_line_that_was_changed_is_told(path: Path) -> None:
+    data = path.read_bytes()
+    for at in range(len(data) - 1):
+        path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        with pytest.raises(StorageError, match=r"no record|damaged"):
+            Journal(path, True)
+
+
+@pytest.mark.parametrize("text", ["no newline", '{"key": 1}', "a text\n", '{"key": 1}\nx\n', "[]\n", "\0\n"])
 def test_another_file_stays_as_it_is(path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(StorageError, match="no record"):

@@ -13,9 +13,11 @@ from parsolve.ensemble.operations import FORMATS, convert, copy, describe, facts
 from parsolve.errors import StorageError
 from parsolve.store import claims
 from parsolve.store.compare import compare
+from parsolve.store.export import WRITERS
 from parsolve.store.files import sync
 from parsolve.store.frames import FieldInfo, Recorder
 from parsolve.store.packing import Packing
+from parsolve.store.result import open_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,8 +142,79 @@ def test_frames_of_a_stopped_run_are_repacked(alone: Any, solo: MPI.Intracomm, t
     assert compare(tmp_path / "a.h5", tmp_path / "c.h5").equal
 
 
-def test_it_is_described(source: Path, alone: Any) -> None:
-    found = describe(source)
+def test_a_damaged_frame_of_an_index_is_found(alone: Any, solo: MPI.Intracomm, tmp_path: Path) -> None:
+    alone.result(tmp_path / "a.h5", 6, 7, keep_frames=True)
+    frame = tmp_path / "a.h5.frames" / "000000010.h5"
+    with h5py.File(frame) as file:
+        at = file["v"].id.get_offset() + 6
+    data = bytearray(frame.read_bytes())
+    data[at] ^= 0x40
+    frame.write_bytes(data)
+    for source in (tmp_path / "a.h5", tmp_path / "a.h5.frames"):
+        with pytest.raises(StorageError, match=r"000000010\.h5.*damaged"):
+            describe(solo, source)
+    with open_result(tmp_path / "a.h5") as result:
+        assert "000000010" in result.doubt(("v", 1))
+        assert result.doubt(("v", 0)) == "" == result.doubt(("u", 1))
+
+
+def test_a_folder_of_frames_is_described(alone: Any, solo: MPI.Intracomm, tmp_path: Path) -> None:
+    alone.result(tmp_path / "a.h5", 6, 7, keep_frames=True)
+    assert describe(solo, tmp_path / "a.h5.frames") == describe(solo, tmp_path / "a.h5")
+
+
+def test_what_is_damaged_is_asked_nothing(source: Path) -> None:
+    data = source.read_bytes()
+    source.write_bytes(data.replace(b"cells = 7", b"cells = 8"))
+    with pytest.raises(StorageError, match="damaged, or changed"):
+        facts(source)
+
+
+def test_what_comes_meanwhile_is_not_replaced(
+    source: Path, solo: MPI.Intracomm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = source.with_name("a.zarr")
+    suffix, write = WRITERS["zarr"]
+
+    def slow(result: Any, path: Path, name: Path) -> None:
+        write(result, path, name)
+        target.mkdir()
+        (target / "thesis.txt").write_text("years")
+
+    monkeypatch.setitem(WRITERS, "zarr", (suffix, slow))
+    with pytest.raises(StorageError, match="exists already"):
+        convert(solo, source, target, False, "zarr")
+    assert all_of(target) == {"thesis.txt": b"years"}
+
+
+def test_killed_between_two_names_the_older_is_there_again(source: Path, solo: MPI.Intracomm) -> None:
+    target = source.with_name("a.zarr")
+    convert(solo, source, target, False, "zarr")
+    before = all_of(target)
+    target.rename(target.with_name(".a.zarr.old"))
+    with pytest.raises(StorageError, match="exists already"):
+        convert(solo, source, target, False, "zarr")
+    assert all_of(target) == before
+
+
+def test_links_are_copied_as_links_and_pipes_not_at_all(solo: MPI.Intracomm, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("nowhere")
+    copy(solo, tmp_path / "link", tmp_path / "link 2", False)
+    assert (tmp_path / "link 2").readlink() == (tmp_path / "link").readlink()
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(StorageError, match="not copied"):
+        copy(solo, tmp_path / "pipe", tmp_path / "pipe 2", False)
+
+
+def test_a_pipe_in_a_folder_does_not_hold_it_up(source: Path, solo: MPI.Intracomm) -> None:
+    (source.parent / "a.zarr").mkdir()
+    os.mkfifo(source.parent / "a.zarr" / "zarr.json")
+    with pytest.raises(StorageError, match="is a directory"):
+        convert(solo, source, source.parent / "a.zarr", True, "zarr")
+
+
+def test_it_is_described(source: Path, alone: Any, solo: MPI.Intracomm) -> None:
+    found = describe(solo, source)
     values = np.stack([alone.values(alone.grid(6, 7), "u", n) for n in range(2)])
     assert (found["cells"], found["frames"], found["times"]) == ({"y": 6, "x": 7}, 2, [0.0, 1.0])
     numbers = found["fields"]["u"]

@@ -220,7 +220,7 @@ def reader(home: Home, folder: Path, numbers: list[int], log: Path, is_mutant: b
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     look.subprocess = SimpleNamespace(**(vars(subprocess) | {"run": trial}))  # type: ignore[attr-defined]
     program._prepare = lambda comm: None
-    program._start_mpi = lambda: (World(), "none")  # type: ignore[assignment, return-value]
+    program._start_mpi = lambda _: (World(), "none")  # type: ignore[assignment, return-value]
     trace = os.open(f"{folder}.trace", os.O_RDWR | os.O_CREAT | os.O_TRUNC)
     shim.fault_trace(trace)
     warnings.simplefilter("default")

@@ -120,7 +120,7 @@ def act(folder: Path, do: Callable[[Any], int]) -> NoReturn:
         os.dup2(os.open(f"{folder}.{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), number)
     sys.stdout, sys.stderr = (os.fdopen(number, "w", encoding="utf-8") for number in (1, 2))
     start = program._start_mpi
-    program._start_mpi = lambda: (MPI.Is_initialized() or MPI.Init_thread(MPI.THREAD_FUNNELED), start())[1]
+    program._start_mpi = lambda level: (MPI.Is_initialized() or MPI.Init_thread(MPI.THREAD_FUNNELED), start(level))[1]
     code = do(ctypes.CDLL(None))
     if MPI.Is_initialized():
         MPI.Finalize()

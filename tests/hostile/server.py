@@ -61,7 +61,7 @@ def play(given: Input, folder: Path, home: Path) -> NoReturn:
         os.execv(sys.executable, [sys.executable, "-m", "parsolve", *given.argv])
     sys.stdout, sys.stderr = (os.fdopen(number, "w", encoding="utf-8") for number in (1, 2))
     start = program._start_mpi
-    program._start_mpi = lambda: (MPI.Init_thread(MPI.THREAD_FUNNELED), start())[1]
+    program._start_mpi = lambda level: (MPI.Init_thread(MPI.THREAD_FUNNELED), start(level))[1]
     try:
         code = program.main(given.argv)
     except SystemExit as ended:

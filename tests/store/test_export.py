@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,9 @@ import xarray
 from vtk.util.numpy_support import vtk_to_numpy
 
 from parsolve.ensemble.operations import convert
+from parsolve.errors import ResourceError
 from parsolve.store.export import WRITERS
+from parsolve.store.files import is_result
 from parsolve.store.result import open_result
 
 if TYPE_CHECKING:
@@ -65,6 +68,22 @@ def same_as(source: Path, data: xarray.Dataset) -> None:
             assert np.array_equal(data[axis], result.file[axis])
         assert data.attrs["title"] == "a plate"
         assert data.attrs["parsolve_case"] == result.provenance["case"]
+
+
+def test_what_is_written_is_not_taken_for_a_result(written: Callable[[str], Path]) -> None:
+    assert not is_result(written("netcdf"))
+
+
+def test_a_full_disk_is_an_error_of_netcdf_too(
+    source: Path, written: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "full")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(ResourceError, match=r"b\.nc"):
+        written("netcdf")
+    assert not list(source.parent.glob("*b.nc*"))
 
 
 @pytest.mark.parametrize("engine", ["netcdf4", "h5netcdf"])

@@ -65,7 +65,7 @@ def test_a_run_packs_its_result(lab: Any, comm: MPI.Intracomm, shared_tmp: Path,
         assert one.equals(two)
 
 
-@pytest.mark.parametrize("how", [Packing("gzip", 9, {"x": 4, "z": 2}), Packing("zstd"), None])
+@pytest.mark.parametrize("how", [Packing("gzip", 9, {"y": 20, "z": 2}), Packing("zstd"), None])
 def test_it_is_the_same_bytes_on_any_ranks(
     lab: Any, comm: MPI.Intracomm, solo: MPI.Intracomm, shared_tmp: Path, how: Packing | None
 ) -> None:
@@ -160,6 +160,11 @@ def test_chunks_are_whole_layers_or_as_wished() -> None:
     assert chunk_of("zyx", (100, 200, 300), 8, {"y": 64, "x": 1000}) == [100, 64, 300]
 
 
+def test_chunks_that_cost_more_than_they_hold_are_refused(whole: Path, solo: MPI.Intracomm) -> None:
+    with pytest.raises(StorageError, match="--chunks of 4096"):
+        pack(solo, whole, whole.with_name("packed.h5"), Packing("gzip", None, {"x": 3, "y": 3, "z": 3}))
+
+
 def test_what_is_not_installed_is_told(
     lab: Any, whole: Path, solo: MPI.Intracomm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,6 +184,6 @@ def test_kept_frames_are_not_packed(lab: Any) -> None:
 
 
 def test_fields_of_any_bits_come_back(whole: Path, solo: MPI.Intracomm) -> None:
-    path = pack(solo, whole, whole.with_name("packed.h5"), Packing("zstd", 19, {"x": 3, "y": 3, "z": 3}))
+    path = pack(solo, whole, whole.with_name("packed.h5"), Packing("zstd", 19, {"x": 13, "y": 20, "z": 3}))
     with h5py.File(whole) as one, h5py.File(path) as two:
         assert np.array_equal(one["u"][...].view("u8"), two["u"][...].view("u8"))

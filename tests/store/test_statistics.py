@@ -34,6 +34,17 @@ def test_a_small_deviation_on_a_large_mean_is_found() -> None:
     assert both.deviation == pytest.approx(0.5, rel=1e-6)
 
 
+def test_a_tiny_deviation_on_a_huge_mean_is_right_to_the_rounding_of_the_values() -> None:
+    values = 1e12 + np.tile([-(2.0**-10), 2.0**-10], 5000)
+    assert statistics(values).deviation == pytest.approx(2.0**-10, rel=1e-9)
+
+
+def test_the_mean_of_huge_values_is_finite() -> None:
+    values = np.array([1.7e308, 1.7e308, -1.7e308, 1.5e308])
+    assert statistics(values).mean == pytest.approx(0.8e308, rel=1e-14)
+    assert statistics(values).table()["std"] is None
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_what_is_not_finite_is_counted(bad: float) -> None:
     found = statistics(np.array([1.0, bad, 3.0])) + NONE

@@ -10,10 +10,10 @@ from itertools import cycle
 from time import perf_counter
 from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
-from parsolve.bench import engines
 from parsolve.bench.measure import REPEATS, find_benchmark, wait_asleep
 from parsolve.bench.work import SMALL_STEPS, Family, Solved, come, family_of, march_large, solve_small
 from parsolve.domain import cores
+from parsolve.ensemble import pools
 from parsolve.errors import NumericalError, ParsolveError, SetupError, agree, agreed
 from parsolve.kernels.library import possible_threads
 
@@ -232,7 +232,7 @@ def _enter(ledger: Ledger, engine: str, workers: int, timed: Timed) -> None:
 
 
 def _pools() -> tuple[list[str], list[Absent]]:
-    here, missing = engines.pools()
+    here, missing = pools.pools()
     return list(here), [Absent("many", name, why) for name, why in missing.items()]
 
 
@@ -241,7 +241,7 @@ def _alone(family: Family, most: int, seconds: float) -> tuple[int, Timed]:
     from mpi4py import MPI
 
     begin = perf_counter()
-    with engines.ranks(MPI.COMM_SELF) as tasks:
+    with pools.ranks(MPI.COMM_SELF) as tasks:
         assert tasks is not None
         startup = _all_come(tasks, family, 1, begin)
         once = min(solved.seconds for solved in tasks.map(solve_small, [family] * 3, range(3)))
@@ -250,7 +250,7 @@ def _alone(family: Family, most: int, seconds: float) -> tuple[int, Timed]:
 
 
 def _in_pool(name: str, workers: int, family: Family, count: int) -> Timed:
-    here, _ = engines.pools()
+    here, _ = pools.pools()
     begin = perf_counter()
     with here[name](workers) as tasks:
         return _solve(tasks, family, range(count), _all_come(tasks, family, workers, begin))
@@ -258,7 +258,7 @@ def _in_pool(name: str, workers: int, family: Family, count: int) -> Timed:
 
 def _on_ranks(comm: MPI.Intracomm, family: Family, count: int) -> Timed:
     begin, timed = perf_counter(), None
-    with engines.ranks(comm) as tasks:
+    with pools.ranks(comm) as tasks:
         if tasks is not None:
             timed = _solve(tasks, family, range(count), _all_come(tasks, family, comm.size, begin))
     return cast("Timed", comm.bcast(timed))

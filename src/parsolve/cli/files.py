@@ -102,7 +102,10 @@ def _chunks(text: str) -> dict[str, int]:
     pairs = [part.partition("=") for part in text.split(",")]
     if any(axis not in ("x", "y", "z") or not number.isdecimal() or not int(number) for axis, _, number in pairs):
         raise ArgumentTypeError(f"expected cells by axis, as x=64,y=64, got {text!r}")
-    return {axis: int(number) for axis, _, number in pairs}
+    found = {axis: int(number) for axis, _, number in pairs}
+    if len(found) < len(pairs):
+        raise ArgumentTypeError(f"an axis is there twice: {text!r}")
+    return found
 
 
 def convert(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> int:
@@ -187,7 +190,8 @@ def _statistics(ended: Sequence[Done]) -> None:
     rows = [("file", "field", "cells", "frames", "min", "max", "mean", "std")]
     for done in ended:
         for name, numbers in done.found.get("fields", {}).items():
-            values = [f"{numbers[kind]:.6g}" for kind in ("min", "max", "mean", "std")]
+            known = [numbers[kind] for kind in ("min", "max", "mean", "std")]
+            values = ["-" if value is None else f"{value:.6g}" for value in known]
             more = f"  ({numbers['not_finite']} values are not finite)" if numbers["not_finite"] else ""
             cells = by_axis(done.found["cells"]).partition(" (")[0]
             rows.append((done.file, name, cells, str(done.found["frames"]), *values[:3], values[3] + more))
@@ -200,16 +204,18 @@ def _run(
     show: Show | None = None, more: Callable[[Sequence[Done]], dict[str, Any]] = lambda _: {},
 ) -> int:  # fmt: skip
     """Do it with all files and print how that ended; 5 if one is broken."""
-    from parsolve.ensemble.files import gather_works, spread
+    from parsolve.ensemble.files import gather_works, refuse_record, spread
     from parsolve.ensemble.journal import Journal
 
     with agreed(comm):
         if args.resume and args.record is None:
             raise CaseError("--resume goes on with a record: say which, --record FILE")
-        if comm.size > 1 and (args.workers or args.dask):
+        if comm.size > 1 and (args.workers is not None or args.dask is not None):
             raise SetupError("--workers and --dask are for one process: leave mpirun out, or them")
+        if args.record is not None and args.command == "copy" and comm.rank == 0:
+            refuse_record(args.record, args.paths)
     works = on_root(comm, lambda: gather_works(args.command, args.paths, getattr(args, "into", None), suffix, options))
-    begin, failed = perf_counter(), 0
+    begin, code = perf_counter(), 0
     with ExitStack() as stack:
         journal = None
         with agreed(comm):
@@ -219,16 +225,17 @@ def _run(
         ended = spread(works, stack.enter_context(_engine(args)) or comm, journal, line.update)
     with agreed(comm):
         if ended is not None:
-            failed = sum(bool(done.error) for done in ended)
+            codes = {done.code for done in ended if done.error}
+            code = StorageError.exit_code if len(codes) > 1 else max(codes, default=0)
             line.close()
             if args.json:
                 known = _summary(args.command, ended, perf_counter() - begin)
                 answer(json.dumps(known | more(ended)))
             elif show is not None:
                 show(ended)
-            else:
+            elif not args.quiet:
                 answer(line.text(perf_counter() - begin))
-    return StorageError.exit_code if comm.bcast(failed) else 0
+    return int(comm.bcast(code))
 
 
 def _engine(args: argparse.Namespace) -> Any:
@@ -237,20 +244,19 @@ def _engine(args: argparse.Namespace) -> Any:
     Raises:
         SetupError: it cannot be had.
     """
-    if args.workers:
-        import multiprocessing
-        from concurrent.futures import ProcessPoolExecutor
+    if args.workers is not None:
+        from parsolve.ensemble.pools import processes
 
-        return ProcessPoolExecutor(args.workers, mp_context=multiprocessing.get_context("spawn"))
-    if args.dask:
+        return processes(args.workers)
+    if args.dask is not None:
         try:
             from distributed import Client
         except ImportError:
             raise SetupError("--dask needs the package distributed: pip install 'parsolve[dask]'") from None
         try:
             return Client(args.dask, timeout=10)
-        except (OSError, ValueError) as error:
-            raise SetupError(f"--dask {args.dask}: no scheduler of Dask answers ({error})") from None
+        except (OSError, ValueError, TypeError) as error:
+            raise SetupError(f"--dask {args.dask!r}: no scheduler of Dask answers ({error})") from None
     return nullcontext()  # the communicator
 
 
@@ -287,7 +293,8 @@ class _Line:
             self.failed += 1
         if done.error and self.tells:
             self.close()
-            text = done.error if done.file in done.error else f"{done.file}: {done.error}"
+            is_named = any(name and name in done.error for name in (done.file, done.target))
+            text = done.error if is_named else f"{done.file}: {done.error}"
             tell(f"parsolve: error: {text}")
         now = perf_counter()
         if not self.quiet and now - self.shown >= (TERMINAL_SECONDS if self.terminal else LOG_SECONDS):

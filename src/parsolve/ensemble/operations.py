@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 import tomllib
 from contextlib import suppress
 from pathlib import Path
@@ -83,8 +84,17 @@ def copy(comm: MPI.Intracomm, source: Path, target: Path, force: bool) -> None:
     Raises:
         StorageError, ResourceError: it is a result and damaged, the target is there, or the disk failed or is full.
     """
-    if is_result(source):
+    if on_root(comm, lambda: is_result(source)):
         _refuse_damage(comm, source)
+    kind = on_root(comm, lambda: stat.S_IFMT(source.lstat().st_mode))
+    if kind == stat.S_IFLNK:
+        _replace(
+            comm, source, target, force, lambda partial: on_root(comm, lambda: partial.symlink_to(source.readlink()))
+        )
+        return
+    with agreed(comm):
+        if kind != stat.S_IFREG:
+            raise StorageError(f"{source}: is a device, pipe or socket, which is not copied")
 
     def write(partial: Path) -> None:
         with agreed(comm):
@@ -106,16 +116,14 @@ def copy(comm: MPI.Intracomm, source: Path, target: Path, force: bool) -> None:
     _replace(comm, source, target, force, write)
 
 
-def describe(source: Path) -> dict[str, Any]:
+def describe(comm: MPI.Intracomm, source: Path) -> dict[str, Any]:
     """Return size, times and of each field the statistics over all times and cells.
 
     Raises:
         StorageError: it is damaged, or no result.
     """
+    _refuse_damage(comm, source)
     with open_result(source) as result:
-        doubt = result.doubt(*((name, n) for name in result.fields for n in range(len(result.times))))
-        if doubt:
-            raise StorageError(doubt)
         count = range(len(result.times))
         return {
             "cells": dict(zip(result.axes, result.grid.shape, strict=True)),
@@ -134,9 +142,12 @@ def facts(source: Path) -> dict[str, Any]:
     ``parsolve``, the version.
 
     Raises:
-        StorageError: it is no result.
+        StorageError: it is no result, or damaged beside its values.
     """
     with open_result(source) as result:
+        doubt = "" if source.is_dir() else result.doubt()
+        if doubt:
+            raise StorageError(doubt)
         known = _case(result)
         known |= {key: text for key, text in result.provenance.items() if key in ("created", "parsolve", "title")}
         with suppress(KeyError, ValueError):
@@ -156,7 +167,7 @@ def size_of(path: Path) -> int:
     """Return the bytes of a file, or of all files in a folder."""
     if path.is_dir():
         return sum(inner.lstat().st_size for inner in path.rglob("*") if inner.is_file())
-    return path.stat().st_size
+    return path.lstat().st_size if path.is_symlink() and not path.exists() else path.stat().st_size
 
 
 def size_or_zero(path: Path) -> int:
@@ -182,15 +193,22 @@ def _replace(comm: MPI.Intracomm, source: Path, target: Path, force: bool, write
 
     def claimed() -> claims.Claim:
         writing.refuse_name(target)
-        _refuse_taken(source, target, force)
-        return claims.take(target)
+        claim = claims.take(target)
+        try:
+            if _old(target).exists() and not os.path.lexists(target):  # it was killed between two names
+                _old(target).rename(target)
+            _refuse_taken(source, target, force)
+        except BaseException:
+            claim.release()
+            raise
+        return claim
 
     claim, partial = on_root(comm, claimed), partial_of(target)
     try:
         if comm.rank == 0:
             _remove(partial)
         write(partial)
-        on_root(comm, lambda: _name(partial, target, force))
+        on_root(comm, lambda: _name(source, partial, target, force))
     finally:
         if comm.rank == 0:
             with suppress(OSError):
@@ -215,36 +233,41 @@ def _refuse_taken(source: Path, target: Path, force: bool) -> None:
 
 def _is_zarr(path: Path) -> bool:
     """Whether a folder is a group of Zarr that was written here."""
-    with suppress(OSError, ValueError, AttributeError):
-        said = json.loads((path / "zarr.json").read_bytes())
+    with suppress(OSError, ValueError, AttributeError, RecursionError):
+        said = json.loads((path / "zarr.json").read_bytes()) if (path / "zarr.json").is_file() else {}
         return str(said.get("attributes", {}).get("source", "")).startswith(SOURCE)
     return False
 
 
-def _name(partial: Path, target: Path, force: bool) -> None:
+def _old(target: Path) -> Path:
+    """The name of a folder while another takes its place."""
+    return target.with_name(f".{target.name}.old")
+
+
+def _name(source: Path, partial: Path, target: Path, force: bool) -> None:
     """Bring a complete file or folder to the disk and give it its name.
 
     Raises:
         StorageError: it cannot have it.
     """
     with naming(target, "give it its name"):
-        folders = [Path(folder) for folder, _, _ in os.walk(partial)] if partial.is_dir() else []
+        folders = (
+            [] if partial.is_symlink() or not partial.is_dir() else [Path(place) for place, *_ in os.walk(partial)]
+        )
         for folder in folders:
             for inner in folder.iterdir():
                 if inner.is_file():
                     sync(inner)
             sync(folder)
+        if not folders and not partial.is_symlink():
+            sync(partial)
+        _refuse_taken(source, target, force)  # what came meanwhile
         if folders and target.exists():
-            aside = target.with_name(f".{target.name}.old")
-            _remove(aside)
-            target.rename(aside)  # a folder cannot take the place of another
+            _remove(_old(target))
+            target.rename(_old(target))  # a folder cannot take the place of another
             partial.rename(target)
-            _remove(aside)
-        elif not force and os.path.lexists(target):
-            raise StorageError(f"{target}: exists already, since now")
+            _remove(_old(target))
         else:
-            if not folders:
-                sync(partial)
             partial.replace(target)
         sync(target.parent)
 

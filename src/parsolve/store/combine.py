@@ -64,7 +64,8 @@ def copy_frames(
     with agreed(comm), naming(path, "copy the frames into it"), path.open("r+b", buffering=0) as target:
         for index, name in pieces[comm.rank :: comm.size]:
             steps = content.steps[index : index + 1]
-            part = known.get(steps[0]) or _table(frames[index], content, steps)
+            at_hand = known.get(steps[0])
+            part = replace(at_hand, steps=steps) if at_hand else _table(frames[index], content, steps)
             with frames[index].open("rb", buffering=0) as source:
                 copy = partial(copy_bytes, source.fileno(), target.fileno())
                 copy(part.values[name], whole.values[name] + index * size, size)

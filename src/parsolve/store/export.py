@@ -9,12 +9,14 @@ import csv
 import json
 import os
 import zipfile
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as xml
 
 import numpy as np
 
 from parsolve.errors import SetupError
+from parsolve.store.files import Disk, create_file
 from parsolve.store.packing import chunk_of
 from parsolve.store.statistics import pieces, statistics_at
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 INSTALL = "install the extra convert: pip install 'parsolve[convert]'"
 SOURCE = "parsolve"
+CONVENTIONS = "CF-1.10"  # not those of a result, for which it would be taken
 
 
 def to_netcdf(result: Result, path: Path, target: Path) -> None:
@@ -39,9 +42,9 @@ def to_netcdf(result: Result, path: Path, target: Path) -> None:
         import h5netcdf
     except ImportError:
         raise SetupError(f"netCDF is written with the package h5netcdf: {INSTALL}") from None
-    with h5netcdf.File(path, "w") as file:
+    with closing(Disk(path)) as disk, create_file(disk) as image, h5netcdf.File(image, "a") as file:
         file.dimensions = dict(zip(("time", *result.axes), (len(result.times), *result.grid.shape), strict=True))
-        file.attrs.update({"Conventions": "CF-1.11", **_attributes(result)})
+        file.attrs.update({"Conventions": CONVENTIONS, **_attributes(result)})
         for name, dims, values in _coordinates(result):
             variable = file.create_variable(name, dims, values.dtype, data=values)
             variable.attrs.update(_words(result, name))
@@ -51,6 +54,8 @@ def to_netcdf(result: Result, path: Path, target: Path) -> None:
             for n in range(len(result.times)):
                 for part, values in pieces(result, name, n):
                     variable[(n, part)] = values
+                    disk.check()
+    disk.check()
 
 
 def to_zarr(result: Result, path: Path, target: Path) -> None:
@@ -120,7 +125,9 @@ def to_csv(result: Result, path: Path, target: Path) -> None:
         lines.writerow(["step", "time", *(f"{name}_{kind}" for name in result.fields for kind in kinds)])
         for n, (step, time) in enumerate(zip(result.steps, result.times, strict=True)):
             found = [statistics_at(result, name, n).table() for name in result.fields]
-            lines.writerow([int(step), repr(float(time)), *(repr(one[kind]) for one in found for kind in kinds)])
+            numbers = [one[kind] for one in found for kind in kinds]
+            texts = ["nan" if number is None else repr(number) for number in numbers]
+            lines.writerow([int(step), repr(float(time)), *texts])
 
 
 def to_xdmf(result: Result, path: Path, target: Path) -> None:

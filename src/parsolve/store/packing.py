@@ -6,6 +6,7 @@ the package hdf5plugin. The ranks pack chunks, each with a file in memory, and r
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from parsolve.errors import SetupError, StorageError, agreed, on_root
+from parsolve.errors import ParsolveError, SetupError, StorageError, agreed, on_root
 from parsolve.store.files import Disk, create_contiguous, create_file, naming, open_read, reproducible
 from parsolve.store.filters import INSTALL, ZSTD, has_filter, require_filters
 from parsolve.store.integrity import Table, array_hashes, damages, known_hashes, read_table, seal
@@ -29,11 +30,13 @@ if TYPE_CHECKING:
 
     from parsolve.store.layout import Content
 
+SMALLEST, LARGEST = 1 << 12, 1 << 30  # bytes of a chunk: one of its own costs some 100, and HDF5 takes up to 4 GiB
 CHUNK = 1 << 20  # bytes: enough for a disk to be read at its speed, and what HDF5 keeps in memory
 LEVELS = {"gzip": (0, 9, 4), "zstd": (1, 22, 3)}  # least, most, and the usual one
 
 Box = tuple[slice, ...]
 Moment = tuple["Path", int]  # a file, and which of its times
+Packed = tuple[int, bytes]  # a chunk: which filters are left out, and what the others made
 
 
 @dataclass(frozen=True)
@@ -72,17 +75,18 @@ class _Packer:
     """Packs chunks as HDF5 does, one after the other, in a file in memory."""
 
     def __init__(self, packing: Packing, chunk: Sequence[int], dtype: Any) -> None:
-        self._file = h5py.File("packed", "w", driver="core", backing_store=False, rdcc_nbytes=0)
+        self._file = h5py.File(f"packed-{id(self)}", "w", driver="core", backing_store=False, rdcc_nbytes=0)
         self._dataset = packing.create(self._file, "values", chunk, chunk, dtype)
         self._whole = np.zeros(chunk, dtype)
 
-    def pack(self, values: NDArray[Any]) -> bytes:
-        """Return the bytes of a chunk, filled up with zeros."""
+    def pack(self, values: NDArray[Any]) -> Packed:
+        """Return a chunk, filled up with zeros."""
         if values.size < self._whole.size:
             self._whole[...] = 0
         self._whole[tuple(map(slice, values.shape))] = values
         self._dataset[...] = self._whole
-        return bytes(self._dataset.id.read_direct_chunk((0,) * values.ndim)[1])
+        mask, data = self._dataset.id.read_direct_chunk((0,) * self._whole.ndim)
+        return mask, bytes(data)
 
     def close(self) -> None:
         """Free the memory."""
@@ -122,7 +126,9 @@ def write_packed(
     names, shape = [field.name for field in content.fields], content.grid.shape
     chunk = chunk_of(content.grid.names[::-1], shape, content.dtype.itemsize, packing.cells if packing else None)
     boxes = list(_boxes(shape, chunk))
-    tasks = [(n, name, box) for n in range(len(moments)) for name in names for box in boxes]
+    tasks = _Tasks(len(moments), names, boxes)
+    with agreed(comm):
+        _refuse_chunk(path, chunk, shape, content.dtype.itemsize)
     reader, target, packer = _Reader(), None, None
     try:
         with agreed(comm):
@@ -133,15 +139,15 @@ def write_packed(
                 with naming(path, "create it"):
                     target = _Target(path, content, packing, chunk)
         for first in range(0, len(tasks), comm.size):
-            data: bytes | NDArray[Any] | None = None
+            data: Packed | NDArray[Any] | None = None
             with agreed(comm):
-                for n, name, box in tasks[first + comm.rank : first + comm.rank + 1]:
+                for n, name, box in tasks.some(first + comm.rank, 1):
                     values = reader.read(moments[n], name, box)
                     data = packer.pack(values) if packer else values
             parts = comm.gather(data)
             with agreed(comm):
                 if target is not None and parts is not None:
-                    for (n, name, box), part in zip(tasks[first:], parts, strict=False):
+                    for (n, name, box), part in zip(tasks.some(first, comm.size), parts, strict=False):
                         target.put(name, n, box, part)
         with agreed(comm):
             if target is not None:
@@ -152,7 +158,7 @@ def write_packed(
         if packer is not None:
             packer.close()
         if target is not None:
-            with suppress(StorageError):
+            with suppress(ParsolveError):
                 target.close()
     _seal(comm, path, content, hashes, moments)
 
@@ -208,6 +214,34 @@ def _hashes(
     return found
 
 
+def _refuse_chunk(path: Path, chunk: Sequence[int], shape: Sequence[int], itemsize: int) -> None:
+    """Refuse chunks so small that they cost more than they hold, or larger than HDF5 takes.
+
+    Raises:
+        StorageError: with what is due.
+    """
+    size = math.prod(chunk) * itemsize
+    if size > LARGEST or size < min(SMALLEST, math.prod(shape) * itemsize):
+        raise StorageError(f"{path}: a chunk of {size} bytes; give --chunks of {SMALLEST} to {LARGEST} bytes")
+
+
+class _Tasks:
+    """All chunks of all fields at all times, numbered in the order in which they are written."""
+
+    def __init__(self, times: int, names: Sequence[str], boxes: Sequence[Box]) -> None:
+        self._times, self._names, self._boxes = times, names, boxes
+
+    def __len__(self) -> int:
+        return self._times * len(self._names) * len(self._boxes)
+
+    def some(self, first: int, count: int) -> Iterator[tuple[int, str, Box]]:
+        """Yield time index, field and box of so many, as far as there are so many."""
+        for i in range(first, min(first + count, len(self))):
+            field, box = divmod(i, len(self._boxes))
+            n, name = divmod(field, len(self._names))
+            yield n, self._names[name], self._boxes[box]
+
+
 class _Reader:
     """Reads boxes of files, of which one is open at a time."""
 
@@ -254,14 +288,15 @@ class _Target:
         sign(self._file, content)
         self._disk.check()
 
-    def put(self, name: str, n: int, box: Box, part: bytes | NDArray[Any]) -> None:
+    def put(self, name: str, n: int, box: Box, part: Packed | NDArray[Any]) -> None:
         """Write a chunk, or values.
 
         Raises:
             StorageError, ResourceError: the disk failed or is full.
         """
-        if isinstance(part, bytes):
-            self._file[name].id.write_direct_chunk((n, *(side.start for side in box)), part)
+        if isinstance(part, tuple):
+            mask, data = part
+            self._file[name].id.write_direct_chunk((n, *(side.start for side in box)), data, mask)
         else:
             self._file[name][(n, *box)] = part
         self._disk.check()

@@ -76,9 +76,16 @@ class Result:
             table = read_table(path, self.file, self.fields, self.steps.tolist())
         except StorageError:
             return f"{self.path}: {text}"  # as of fields that were renamed, added or packed
-        if table is None or not doubts(path, table, shown):
-            return ""
-        return f"{self.path}: {text}"
+        if table is not None and doubts(path, table, shown):
+            return f"{self.path}: {text}"
+        frames = self.moments() if self.file[self.fields[0]].is_virtual else []
+        for name, n in shown if frames else ():
+            frame = frames[n][0]
+            with open_read(frame) as file:
+                held = read_table(frame, file, self.fields, [int(self.steps[n])])
+            if held is not None and doubts(frame, held, [(name, 0)]):
+                return f"{frame}: {text}"
+        return ""
 
     def units(self, name: str) -> str:
         """Return the unit of a field or an axis; empty if it has none."""

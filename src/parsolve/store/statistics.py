@@ -50,12 +50,14 @@ class Statistics:
         low, high = min(self.minimum, other.minimum), max(self.maximum, other.maximum)
         return Statistics(count, low, high, mean, squares, bad)
 
-    def table(self) -> dict[str, float | int]:
-        """Return them by the names that users see."""
-        return {"min": self.minimum, "max": self.maximum, "mean": self.mean, "std": self.deviation,
-                "not_finite": self.not_finite}  # fmt: skip
+    def table(self) -> dict[str, float | None]:
+        """Return them by the names that users see; None: there is none, or it is beyond all doubles."""
+        found = {"min": self.minimum, "max": self.maximum, "mean": self.mean, "std": self.deviation}
+        known = {name: value if math.isfinite(value) else None for name, value in found.items()}
+        return {**known, "not_finite": self.not_finite}
 
 
+LARGE = 1e290  # from which on a sum of many may be beyond all doubles
 NONE = Statistics(0, math.nan, math.nan, math.nan, 0.0, 0)
 
 
@@ -67,9 +69,12 @@ def statistics(values: NDArray[Any]) -> Statistics:
     if not finite.size:
         return Statistics(0, math.nan, math.nan, math.nan, 0.0, bad)
     low, high = float(finite.min()), float(finite.max())
-    with np.errstate(over="ignore"):
-        mean = min(max(float(finite.mean()), low), high)
-        squares = float(np.square(finite - mean).sum())
+    with np.errstate(over="ignore", invalid="ignore"):
+        scale = max(abs(low), abs(high)) if max(abs(low), abs(high)) > LARGE else 1.0
+        mean = min(max(float((finite / scale).mean()) * scale, low), high)
+        apart = finite - mean
+        squares = float(np.square(apart).sum() - np.square(apart.sum()) / finite.size)
+    squares = max(squares, 0.0) if math.isfinite(squares) else math.inf
     return Statistics(finite.size, low, high, mean, squares, bad)
 
 

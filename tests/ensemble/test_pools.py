@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from mpi4py import MPI
 
-from parsolve.bench import engines
+from parsolve.ensemble import pools
 from parsolve.errors import SetupError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def leave() -> None:
 def test_workers_are_no_ranks_and_none_is_left(scratch: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv("PMI_RANK", "0")
     before = threading.active_count()
-    with getattr(engines, name)(2) as tasks:
+    with getattr(pools, name)(2) as tasks:
         found = tasks.submit(launcher).result()
         assert found == ((os.getpid(), "0") if name == "threads" else (found[0], None))
         assert (found[0] == os.getpid()) == (name == "threads")
@@ -62,7 +62,7 @@ def test_workers_are_no_ranks_and_none_is_left(scratch: Path, monkeypatch: pytes
 
 @pytest.mark.parametrize("name", HERE)
 def test_an_error_of_the_body_ends_the_workers(scratch: Path, name: str) -> None:
-    with pytest.raises(KeyError), getattr(engines, name)(1) as tasks:  # noqa: PT012
+    with pytest.raises(KeyError), getattr(pools, name)(1) as tasks:  # noqa: PT012
         tasks.submit(launcher).result()
         raise KeyError("body")
     assert multiprocessing.active_children() == []
@@ -70,28 +70,28 @@ def test_an_error_of_the_body_ends_the_workers(scratch: Path, name: str) -> None
 
 @pytest.mark.parametrize("name", [name for name in HERE if name != "threads"])
 def test_a_worker_that_ends_is_told(scratch: Path, name: str) -> None:
-    with pytest.raises(SetupError, match=f"^{name}: "), getattr(engines, name)(1) as tasks:
+    with pytest.raises(SetupError, match=f"^{name}: "), getattr(pools, name)(1) as tasks:
         tasks.submit(leave).result()
 
 
 def test_what_is_missing_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    monkeypatch.setattr(pools, "find_spec", lambda name: None)
     monkeypatch.setattr(MPI, "Query_thread", lambda: MPI.THREAD_FUNNELED)
-    here, missing = engines.pools()
+    here, missing = pools.pools()
     assert list(here) == ["processes"]
-    assert missing == {"threads": engines.NO_THREADS, "dask": 'not installed: pip install "parsolve[dask]"'}
+    assert missing == {"threads": pools.NO_THREADS, "dask": 'not installed: pip install "parsolve[dask]"'}
 
 
 @pytest.mark.parametrize("name", [name for name in HERE if name != "threads"])
 def test_interrupts_are_for_who_started_the_workers(scratch: Path, name: str) -> None:
-    with getattr(engines, name)(1) as tasks:
+    with getattr(pools, name)(1) as tasks:
         assert tasks.submit(interrupted).result()
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def test_an_interrupt_waits_for_the_end_of_a_start() -> None:
     begun = False
-    with pytest.raises(KeyboardInterrupt), engines.uninterrupted():  # noqa: PT012
+    with pytest.raises(KeyboardInterrupt), pools.uninterrupted():  # noqa: PT012
         os.kill(os.getpid(), signal.SIGINT)
         begun = True
     assert begun
