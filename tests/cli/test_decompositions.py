@@ -35,7 +35,7 @@ run = { order = 4, precision = "float32" }
 
 
 @pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts ranks of its own")
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.long] if n == "wave" else []) for n in RUNS])
 def test_compare_says_same(shell: Shell, call: Call, tmp_path: Path, name: str) -> None:
     (tmp_path / "heat.toml").write_text(HEAT)
     case, *changes = RUNS[name]

@@ -184,7 +184,7 @@ def test_where_time_is_nearly_over_no_member_begins(solo: MPI.Intracomm, tmp_pat
     assert march_member(*words, time.time() + 1000, solo).state == "done"
 
 
-@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("ranks", [pytest.param(1, marks=pytest.mark.long), 2])
 def test_killed_and_resumed_it_ends_with_the_same_table(tmp_path: Path, ranks: int) -> None:
     """What was done before is not run again."""
     study(tmp_path, set={"time": {"steps": 3000}, "checkpoint": {"every_steps": 500}})

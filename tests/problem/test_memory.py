@@ -46,7 +46,10 @@ CASES: dict[str, tuple[Any, tuple[int, ...], dict[str, Any], dict[str, Any]]] = 
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+LARGE = ("two unknowns", "float32", "second derivative", "fourth order")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.long] if n in LARGE else []) for n in CASES])
 def test_memory_is_that_of_a_run(lab: Any, tmp_path: Path, name: str) -> None:
     """Within a tenth, of the process and of what the case adds to it: the largest resident memory.
 
