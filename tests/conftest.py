@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import fcntl
 import os
 import shutil
@@ -89,6 +90,15 @@ def turns(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     with (tmp_path_factory.getbasetemp().parent / "turns").open("w") as file:
         fcntl.flock(file, kind)
         yield
+
+
+@pytest.fixture(autouse=True)
+def pickled_as_before() -> Iterator[None]:
+    """What a test imports (tblib, of Dask) does not change how exceptions of the next are pickled."""
+    before = dict(copyreg.dispatch_table)
+    yield
+    copyreg.dispatch_table.clear()
+    copyreg.dispatch_table.update(before)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from mpi4py import MPI
 from parsolve.domain.launch import PREFIXES
 
 TESTS = Path(__file__).parent
-QUICK = 3  # ranks on which all but the costly ones run always; 2 and 4 are left to `-m long`
+QUICK = 2  # ranks on which all but the costly ones run always; 3 and 4 are left to `-m long`
 RUN_SECONDS = 500  # for all collective tests on one number of ranks
 TEST_SECONDS = 60  # for one of them: the stack of a rank that hangs is shown, and all ranks end
 CASE_SECONDS = 60
@@ -100,14 +100,21 @@ def stop(process: subprocess.Popen[bytes]) -> None:
             continue
 
 
-@pytest.mark.parametrize("ranks", [QUICK, *(pytest.param(ranks, marks=pytest.mark.long) for ranks in (2, 4))])
+@pytest.mark.parametrize("ranks", [QUICK, *(pytest.param(ranks, marks=pytest.mark.long) for ranks in (3, 4))])
 def test_collective_tests(mpirun: list[str], tmp_path: Path, ranks: int) -> None:
-    pytest_words = ["pytest", "--with-mpi", "-q", "-x", "-p", "no:cacheprovider"]
-    if ranks == QUICK:
-        pytest_words += ["-m", "not long and not costly"]
+    collective(mpirun, tmp_path, ranks, TESTS, "not long and not costly" if ranks == QUICK else "not long")
+
+
+def test_whole_runs_on_a_number_of_ranks_that_divides_nothing(mpirun: list[str], tmp_path: Path) -> None:
+    collective(mpirun, tmp_path, 3, TESTS / "test_run.py", "not long")
+
+
+def collective(mpirun: list[str], folder: Path, ranks: int, tests: Path, marks: str) -> None:
+    """Run the collective ones among some tests."""
+    words = ["pytest", "--with-mpi", "-q", "-x", "-p", "no:cacheprovider", "-m", marks]
     limits = [f"--timeout={TEST_SECONDS}", "--timeout-method=thread"]
-    command = [*mpirun, "-n", str(ranks), sys.executable, "-m", *pytest_words, *limits, str(TESTS)]
-    text = output_of(command, tmp_path, RUN_SECONDS)
+    command = [*mpirun, "-n", str(ranks), sys.executable, "-m", *words, *limits, str(tests)]
+    text = output_of(command, folder, RUN_SECONDS)
     assert text.count(f"size: {ranks}\n") == ranks, f"the ranks do not know each other:\n{text}"
 
 

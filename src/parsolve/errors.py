@@ -66,9 +66,14 @@ def agree(comm: MPI.Comm, error: ParsolveError | None) -> None:
     pulse.beats += 1
     if first == comm.size:
         return
-    shared: ParsolveError = comm.bcast(error, root=first)
-    shared.ranks = comm.size
-    raise shared
+    if error is None or comm.rank != first:  # without its traceback, which some packages pickle too (tblib, of Dask)
+        kind, given, *more = comm.bcast(None, root=first)
+        error = cast("ParsolveError", kind(*given))
+        vars(error).update(*more)
+    else:
+        comm.bcast(BaseException.__reduce__(error), root=first)
+    error.ranks = comm.size
+    raise error
 
 
 def failure(caught: OSError) -> StorageError:

@@ -73,7 +73,7 @@ def test_a_task_that_ends_its_process_ends_the_job(script: Callable[..., Complet
 def test_an_error_of_the_body_ends_all_ranks(script: Callable[..., CompletedProcess[str]]) -> None:
     done = script(SCRIPT.replace("TIMES", "").replace("RUN", "raise ValueError('the body')"), 3)
     assert done.returncode == 1
-    assert done.stderr.count("ValueError: the body") == 3
+    assert 1 <= done.stderr.count("ValueError: the body") <= 3  # mpirun may end a rank before it has told
 
 
 def test_a_function_that_is_only_on_rank_0_is_told(script: Callable[..., CompletedProcess[str]]) -> None:

@@ -187,7 +187,7 @@ def test_where_time_is_nearly_over_no_member_begins(solo: MPI.Intracomm, tmp_pat
 @pytest.mark.parametrize("ranks", [pytest.param(1, marks=pytest.mark.long), 2])
 def test_killed_and_resumed_it_ends_with_the_same_table(tmp_path: Path, ranks: int) -> None:
     """What was done before is not run again."""
-    study(tmp_path, set={"time": {"steps": 3000}, "checkpoint": {"every_steps": 500}})
+    study(tmp_path, set={"time": {"steps": 1500}, "checkpoint": {"every_steps": 500}})
     launcher = [shutil.which("mpirun") or "mpirun", "-n", str(ranks)] if ranks > 1 else []
     words = [*launcher, sys.executable, "-m", "parsolve", "sweep", "study.toml", "-q"]
     subprocess.run([*words, "-o", "whole"], cwd=tmp_path, check=True)

@@ -125,7 +125,10 @@ def error(lab: Any, text: str, exact: Any, order: int, dimensions: int, cells: i
     return float(np.sqrt(np.mean((lab.rate(case)(u=value)["u"] - wanted) ** 2)))
 
 
-@pytest.mark.parametrize(("text", "order"), [*product(LINEAR, ORDERS), *product(NONLINEAR, (4,))])
+LONG = [pytest.param(text, order, marks=pytest.mark.long) for text, order in product(LINEAR, (4, 6))]
+
+
+@pytest.mark.parametrize(("text", "order"), [*product(LINEAR, (2, 8)), *product(NONLINEAR, (4,)), *LONG])
 def test_order_of_accuracy_is_as_declared(lab: Any, text: str, order: int) -> None:
     least, exact = OPERATORS[text]
     for dimensions in range(least, 4 if text in LINEAR else 3):

@@ -9,6 +9,7 @@ import os
 import time
 from concurrent.futures import BrokenExecutor, CancelledError
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,15 +109,26 @@ def spread(
     Raises:
         StorageError: the journal cannot be written.
     """
+    found: dict[int, Done] = {}
+
+    def note(n: int, done: Done) -> None:
+        found[n] = done
+        if journal is not None and not done.error and not done.skipped:
+            journal.note(works[n], done)
+        told(done, len(found))
+
+    for n, work in enumerate(works) if journal is not None else ():
+        known = journal.find(work) if journal is not None else None
+        if known is not None:
+            note(n, known)
+    if not isinstance(where, Pool) and getattr(where, "size", 0) == 1:
+        for n in range(len(works)):
+            if n not in found:
+                note(n, _ended(works[n], partial(perform, works[n], where)))
+        return [found[n] for n in range(len(works))]
     with where if isinstance(where, Pool) else Executor.of(where) as tasks:
         if tasks is None:
             return None
-        found: dict[int, Done] = {}
-        for n, work in enumerate(works):
-            known = journal.find(work) if journal is not None else None
-            if known is not None:
-                found[n] = known
-                told(known, len(found))
         left = [n for n in range(len(works)) if n not in found]
         left.sort(key=lambda n: operations.size_or_zero(works[n].source), reverse=True)
         futures: dict[Future[Any], int] = {}
@@ -125,18 +137,14 @@ def spread(
             futures[tasks.submit(perform, works[n], ranks=ranks)] = n
         for future in tasks.as_completed(list(futures)):
             n = futures.pop(future)
-            found[n] = done = _ended(works[n], future)
-            if journal is not None and not done.error:
-                journal.note(works[n], done)
-            told(done, len(found))
-        return [found[n] for n in range(len(works))]
+            note(n, _ended(works[n], future.result))
+    return [found[n] for n in range(len(works))]
 
 
-def _ended(work: Work, future: Future[Any]) -> Done:
+def _ended(work: Work, ask: Callable[[], Done]) -> Done:
     """How a task ended, also if what did it is gone."""
     try:
-        done: Done = future.result()
-        return done
+        return ask()
     except (CancelledError, BrokenExecutor):
         lost = "not done: a worker was killed, perhaps for lack of memory; fewer workers need less"
         return _done(work, 0, 0.0, lost, ResourceError.exit_code, {})
