@@ -106,18 +106,19 @@ def test_collective_tests(mpirun: list[str], tmp_path: Path, ranks: int) -> None
 
 
 def test_whole_runs_on_a_number_of_ranks_that_divides_nothing(mpirun: list[str], tmp_path: Path) -> None:
-    collective(mpirun, tmp_path, 3, TESTS / "test_run.py", "not long")
+    collective(mpirun, tmp_path, 3, TESTS / "test_run.py", "not long", "scheme or lines")
 
 
-def collective(mpirun: list[str], folder: Path, ranks: int, tests: Path, marks: str) -> None:
+def collective(mpirun: list[str], folder: Path, ranks: int, tests: Path, marks: str, names: str = "") -> None:
     """Run the collective ones among some tests."""
-    words = ["pytest", "--with-mpi", "-q", "-x", "-p", "no:cacheprovider", "-m", marks]
+    words = ["pytest", "--with-mpi", "-q", "-x", "-p", "no:cacheprovider", "-m", marks, "-k", names]
     limits = [f"--timeout={TEST_SECONDS}", "--timeout-method=thread"]
     command = [*mpirun, "-n", str(ranks), sys.executable, "-m", *words, *limits, str(tests)]
     text = output_of(command, folder, RUN_SECONDS)
     assert text.count(f"size: {ranks}\n") == ranks, f"the ranks do not know each other:\n{text}"
 
 
+@pytest.mark.long
 def test_more_ranks_than_cores(mpirun: list[str], tmp_path: Path) -> None:
     small = ["--set", "grid.x.cells=48", "--set", "grid.y.cells=40", "--set", "time.steps=60"]
     for ranks in (1, 16):

@@ -146,7 +146,7 @@ def test_a_run_stops_before_its_time_is_over(undisturbed: Path, tmp_path: Path, 
     assert same(tmp_path, "b.h5", undisturbed)
 
 
-@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("ranks", [pytest.param(1, marks=pytest.mark.long), 2])
 def test_whenever_it_is_killed_it_goes_on_to_the_same_result(undisturbed: Path, tmp_path: Path, ranks: int) -> None:
     shutil.copy(undisturbed.parent / "a.toml", tmp_path)
     draw, kills = random.Random(ranks), 0

@@ -210,16 +210,16 @@ def test_text_gives_these_bits_on_all_axes_orders_and_schemes(
     assert_same(catalogue.fields, lab.solve(rewritten(case, catalogue.dt)).fields)
 
 
-@pytest.mark.parametrize("name", CASES)
+LARGE = ("100 fields", "40 fields, adaptive", "70 fields of second order in time")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.long] if n in LARGE else []) for n in CASES])
 def test_compiled_is_numpy_bit_for_bit(lab: Lab, name: str) -> None:
     compiled = lab.solve(user_case(CASES[name]))
     assert_same(compiled.fields, lab.solve(user_case(CASES[name], device="numpy")).fields)
     for field, values in compiled.fields.items():
         assert np.isfinite(values).all()
         assert not np.array_equal(values, compiled.frames[0][field]), f"{field} does not move"
-
-
-LARGE = ("100 fields", "40 fields, adaptive", "70 fields of second order in time")
 
 
 @pytest.mark.mpi

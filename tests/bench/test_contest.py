@@ -124,9 +124,14 @@ def test_what_fails_on_rank_0_all_ranks_raise(comm: MPI.Intracomm) -> None:
     assert on_first(comm, lambda: comm.size) == comm.size
 
 
+def one_alone(family: Any) -> tuple[int, int]:
+    """As if always the same worker came."""
+    return 1, 1
+
+
 def test_workers_that_do_not_come_are_told(solo: MPI.Intracomm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contest, "COMING", 0.0)
-    monkeypatch.setattr(contest, "come", lambda family: (1, 1))
+    monkeypatch.setattr(contest, "come", one_alone)
     monkeypatch.setattr(cores, "usable_cores", lambda: {0, 1})
     with pytest.raises(SetupError, match="1 of 2 workers did anything"):
         compare_engines("heat3d", solo, **TINY)

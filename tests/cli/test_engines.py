@@ -50,6 +50,7 @@ def test_the_table_is_printed_written_and_drawn(call: Call, no_pools: None) -> N
     assert Path("heat3d-engines.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.long
 def test_ranks_processes_and_dask_under_mpirun_in_one_json_object(shell: Shell, tmp_path: Path) -> None:
     done = shell("-m", "parsolve", *TINY, "--json", "-o", "mine", ranks=2)
     assert done.returncode == 0, done.stderr

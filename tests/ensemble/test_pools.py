@@ -94,6 +94,7 @@ def test_interrupts_are_for_who_started_the_workers(scratch: Path, name: str) ->
 INTERRUPTED = """
 import os, signal
 from parsolve.ensemble import pools
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which shells take from what they start in the background
 try:
     with pools.uninterrupted():
         os.kill(os.getpid(), signal.SIGINT)

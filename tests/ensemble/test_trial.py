@@ -29,6 +29,7 @@ def test_a_small_case_is_for_one_rank(lab: Any, solo: MPI.Intracomm) -> None:
     assert found.memory >= found.plan.memory_per_rank / 2**20
 
 
+@pytest.mark.long
 def test_a_large_one_has_as_many_as_its_cells_need(lab: Any, solo: MPI.Intracomm) -> None:
     """Tried on fewer cells; its memory is that of the plan on so many ranks."""
     case = tables(lab, 512, 512, 64)

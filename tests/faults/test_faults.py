@@ -15,9 +15,9 @@ import pytest
 
 HERE = Path(__file__).parent
 STRIDES = {
-    "server": ["kill 97", "random 25", "torn 149", "short 149", "once 251", "ever 699"],
-    "power": ["251"],
-    "corruption": ["79"],
+    "server": ["kill 149", "random 15", "torn 199", "short 199", "once 399", "ever 999"],
+    "power": ["399"],
+    "corruption": ["119"],
     "hostile": ["700"],
 }
 DEFECTS, SLOW = ["server claims_for_ever 97"], ["corruption 60 values_believed", "power 197 files_not_synced"]

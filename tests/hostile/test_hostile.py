@@ -11,7 +11,7 @@ import pytest
 
 HERE = Path(__file__).parent
 FAMILIES = ("values", "expressions", "files", "pictures", "commands", "environments")
-SLOW, LONG = ("files", "pictures", "environments", "expressions"), pytest.mark.long
+SLOW, LONG = ("files", "pictures", "environments", "expressions", "commands"), pytest.mark.long
 
 
 @pytest.mark.parametrize("family", [pytest.param(name, marks=LONG if name in SLOW else ()) for name in FAMILIES])

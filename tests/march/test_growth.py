@@ -58,7 +58,7 @@ GROWS: dict[str, tuple[Any, dict[str, Any]]] = {  # of themselves, by up to exp(
 }
 
 
-@pytest.mark.parametrize("name", GROWS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.long] if n == "band" else []) for n in GROWS])
 def test_what_the_equation_makes_is_not_told(lab: Any, name: str) -> None:
     rates, initial = GROWS[name]
     for seed in range(3):

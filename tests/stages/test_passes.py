@@ -92,7 +92,7 @@ def tables(lab: Any, draw: Any, cells: list[int], orders: tuple[int, ...] = (2, 
     )
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_every_tile_gives_the_bits_of_the_plain_order(
     lab: Any, solo: MPI.Intracomm, many_cores: None, data: Any
