@@ -48,9 +48,9 @@ y = { cells = 160, range = [0.0, 1.0], periodic = true }
 u = "1 - 0.5*box(x, 0.4, 0.6)*box(y, 0.4, 0.6)"
 v = "0.25*box(x, 0.4, 0.6)*box(y, 0.4, 0.6) + 0.01*noise(seed=1)"
 [time]
-steps = 6000
+steps = 24000
 [output]
-every_steps = 1500
+every_steps = 6000
 """
 SECONDS = 120
 
@@ -132,7 +132,7 @@ def test_a_job_that_is_told_to_stop_comes_back_and_ends_with_the_same_bits(
     assert compare(tmp_path / "a.h5", whole).equal
     with open_result(tmp_path / "a.h5") as result:
         assert result.provenance["ranks"] == "2"
-        assert result.steps.tolist() == [0, 1500, 3000, 4500, 6000]
+        assert result.steps.tolist() == [0, 6000, 12000, 18000, 24000]
 
 
 def test_a_job_that_is_cancelled_does_not_come_back(cluster: Any, tmp_path: Path) -> None:
