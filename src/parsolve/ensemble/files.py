@@ -117,10 +117,11 @@ def spread(
             journal.note(works[n], done)
         told(done, len(found))
 
-    for n, work in enumerate(works) if journal is not None else ():
-        known = journal.find(work) if journal is not None else None
-        if known is not None:
-            note(n, known)
+    if journal is not None:
+        for n, work in enumerate(works):
+            known = journal.find(work)
+            if known is not None:
+                note(n, known)
     if not isinstance(where, Pool) and getattr(where, "size", 0) == 1:
         for n in range(len(works)):
             if n not in found:
@@ -207,10 +208,7 @@ def _is_below(path: Path, folder: Path) -> bool:
 
 def _stem(path: Path) -> str:
     """The name of a result without its suffix; of a folder of frames, that of its run."""
-    name = path.name
-    for suffix in FOLDERS:
-        name = name.removesuffix(suffix)
-    return Path(name).stem
+    return _result_of(path).stem
 
 
 def _inside(path: Path, is_all: bool) -> Iterator[tuple[Path, Path]]:
