@@ -4,6 +4,7 @@
 /u (time, z, y, x)   /x /y /z /time dimension scales   /step (time)
 /VTKHDF              ImageData for ParaView; CellData/u is a hard link to /u
 /entry/u             NXdata for h5web and silx; u, time, z, y, x are hard links
+/series              what was measured (series.py)
 /integrity           hashes of the values and of the rest (integrity.py)
 /provenance          one string per key
 ```
@@ -24,6 +25,8 @@ from parsolve.domain.grid import AXES
 from parsolve.errors import CaseError
 from parsolve.store.files import Image, create_contiguous, create_file, create_group, create_texts, open_file
 from parsolve.store.integrity import GROUP, Table, create_table, read_table
+from parsolve.store.series import GROUP as SERIES
+from parsolve.store.series import Series, write_series
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
 TIMES = ("time", "VTKHDF/Steps/Values")  # where the times of frames stand
 OWN = ("case", "run", "created")  # what runs on one grid do not share of where they come from
 KEPT = 1 << 16  # most cells along all axes together of a grid of which the coordinates are kept in memory
-RESERVED = frozenset({"x", "y", "z", "time", "step", "entry", "provenance", "VTKHDF", GROUP})
+RESERVED = frozenset({"x", "y", "z", "time", "step", "entry", "provenance", "VTKHDF", SERIES, GROUP})
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class Content:
     dimensions: tuple[FieldInfo, ...] = ()  # of time and axes, as far as they have units
     times: tuple[float, ...] = ()
     steps: tuple[int, ...] = ()
+    series: tuple[Series, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -180,6 +184,7 @@ def sign(file: h5py.File, content: Content) -> None:
     if line:
         file.attrs["history"] = line
     create_texts(file["provenance"], _named({key: known[key] for key in OWN if key in known}))
+    write_series(file, content.series, content.dimension("time").units)
 
 
 def _named(texts: Mapping[str, str]) -> dict[str, str]:

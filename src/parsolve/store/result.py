@@ -23,6 +23,8 @@ from parsolve.store.integrity import GROUP, doubts, read_table
 from parsolve.store.layout import Content, FieldInfo, lay_out
 from parsolve.store.look import look, refuse_borrowed, refuse_empty, refuse_links
 from parsolve.store.places import frames_in
+from parsolve.store.series import GROUP as SERIES
+from parsolve.store.series import Series, series_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -107,6 +109,15 @@ class Result:
         return FieldInfo(name, self.long_name(name), self.units(name))
 
     @property
+    def series(self) -> list[Series]:
+        """The time series of what was measured.
+
+        Raises:
+            StorageError: they are damaged.
+        """
+        return series_in(self.file)
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         """The type of the values of the first field."""
         kind: np.dtype[Any] = self.file[self.fields[0]].dtype
@@ -122,7 +133,7 @@ class Result:
             raise StorageError(f"{self.path}: its fields are of several types")
         infos, dimensions = tuple(map(self.info, self.fields)), tuple(map(self.info, ("time", *self.axes)))
         times, steps = tuple(map(float, self.times)), tuple(map(int, self.steps))
-        return Content(self.grid, infos, self.dtype, self.provenance, dimensions, times, steps)
+        return Content(self.grid, infos, self.dtype, self.provenance, dimensions, times, steps, tuple(self.series))
 
     def moments(self) -> list[tuple[Path, int]]:
         """Return of each time the file that has its values, and which of the times there it is."""
@@ -207,10 +218,11 @@ def _describe(path: Path, file: h5py.File, is_scratch: bool = False) -> Result:
         StorageError: it is not a result, or frames are missing.
     """
     try:
-        refuse_links(file, "provenance", GROUP, f"{GROUP}/blocks")
+        refuse_links(file, "provenance", SERIES, GROUP, f"{GROUP}/blocks")
         if not is_scratch:
             _refuse_missing_frames(path, file)
-        for item in (*file.values(), *file["provenance"].values()):
+        series = file[SERIES].values() if SERIES in file else ()
+        for item in (*file.values(), *file["provenance"].values(), *series):
             if isinstance(item, h5py.Dataset):
                 refuse_borrowed(item)
                 refuse_empty(item)
