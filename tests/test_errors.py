@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from parsolve.errors import CaseError, ResourceError, StorageError, agree, agreed, is_agreed, owning
+from parsolve.errors import CaseError, ResourceError, StorageError, agree, agreed, is_agreed, owning, together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -123,3 +123,13 @@ def test_what_is_kept_is_released_by_its_keeper(solo: MPI.Intracomm) -> None:
     assert not released
     free()
     assert released == ["x"]
+
+
+def test_what_a_function_raises_is_raised_by_all_or_told_with_its_rank(comm: MPI.Intracomm) -> None:
+    together(comm, lambda: None, "f")
+    with pytest.raises(KeyError, match=str(comm.rank)):
+        together(comm, lambda: raise_(KeyError(comm.rank)), "f")
+    if comm.size > 1:
+        with pytest.raises(CaseError, match="f: KeyError on rank 1 alone: 'x'") as caught:
+            together(comm, lambda: raise_(KeyError("x")) if comm.rank == 1 else None, "f")
+        assert isinstance(caught.value.__cause__, KeyError) == (comm.rank == 1)

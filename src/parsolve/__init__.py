@@ -8,16 +8,28 @@ if TYPE_CHECKING:
     from parsolve.ensemble.calls import task
     from parsolve.ensemble.tasks import Executor
     from parsolve.errors import ParsolveError
+    from parsolve.simulation import Simulation
     from parsolve.store.result import open_result
 
     __version__: str
 
-__all__ = ["Case", "Executor", "ParsolveError", "__version__", "make_case", "open_result", "solve", "task"]
+__all__ = [
+    "Case",
+    "Executor",
+    "ParsolveError",
+    "Simulation",
+    "__version__",
+    "make_case",
+    "open_result",
+    "solve",
+    "task",
+]
 
 _HOMES = {
     "Case": "parsolve.case",
     "Executor": "parsolve.ensemble.tasks",
     "ParsolveError": "parsolve.errors",
+    "Simulation": "parsolve.simulation",
     "make_case": "parsolve.api",
     "open_result": "parsolve.store.result",
     "solve": "parsolve.api",

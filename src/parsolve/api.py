@@ -61,28 +61,18 @@ def solve(
     Raises:
         ParsolveError: the same one on all ranks.
     """
-    launched = launch.launched()
-    if comm is None and launched is not None and launched[2] > 1:
-        raise SetupError(
-            f"{launched[0]} started {launched[2]} processes, and solve(...) was not told who solves the case: "
-            "comm=MPI.COMM_WORLD for all together, comm=MPI.COMM_SELF for each alone (from mpi4py import MPI)"
-        )
-    from mpi4py import MPI
+    ranks = ranks_of("solve", comm)
 
     from parsolve.resume import look_for
     from parsolve.run import run
 
-    if comm is not None and not isinstance(comm, MPI.Intracomm):
-        raise CaseError(f"solve: comm is a communicator, such as MPI.COMM_WORLD, got {comm!r}")
-    ranks = MPI.COMM_SELF if comm is None else comm
     with agreed(ranks):
-        if not isinstance(case, Case):
-            raise CaseError(f"solve: expected a case, of make_case(...) or Case.load(name), got {case!r}")
+        require_case("solve", case)
         if not isinstance(out, str | os.PathLike) or not isinstance(os.fspath(out), str):
             raise CaseError(f"solve: expected the name of the result, such as 'heat.h5', got {out!r}")
     if ranks.size > 1:
         held = flat({**case.to_dict(), "out": os.fspath(out), "force": force, "resume": resume})
-        _require_same(ranks, {key: repr(value) for key, value in held.items()})
+        require_same(ranks, {key: repr(value) for key, value in held.items()})
     with Watchdog(case.patience, ranks):
         found = look_for(ranks, Path(out)) if resume else None
         if found is None:
@@ -91,7 +81,37 @@ def solve(
         return run(case, ranks, found.result, since=found.since, reopen=found.reopen)
 
 
-def _require_same(comm: MPI.Intracomm, items: dict[str, str]) -> None:
+def ranks_of(who: str, comm: MPI.Intracomm | None) -> MPI.Intracomm:
+    """Return the ranks that share a case: those of ``comm``, or this process alone, if no launcher started several.
+
+    Raises:
+        SetupError: it did, and there is no telling whether they share the case.
+        CaseError: ``comm`` is no communicator.
+    """
+    launched = launch.launched()
+    if comm is None and launched is not None and launched[2] > 1:
+        raise SetupError(
+            f"{launched[0]} started {launched[2]} processes, and {who}(...) was not told who solves the case: "
+            "comm=MPI.COMM_WORLD for all together, comm=MPI.COMM_SELF for each alone (from mpi4py import MPI)"
+        )
+    from mpi4py import MPI
+
+    if comm is not None and not isinstance(comm, MPI.Intracomm):
+        raise CaseError(f"{who}: comm is a communicator, such as MPI.COMM_WORLD, got {comm!r}")
+    return MPI.COMM_SELF if comm is None else comm
+
+
+def require_case(who: str, case: object) -> None:
+    """Refuse what is no case.
+
+    Raises:
+        CaseError: it is none.
+    """
+    if not isinstance(case, Case):
+        raise CaseError(f"{who}: expected a case, of make_case(...) or Case.load(name), got {case!r}")
+
+
+def require_same(comm: MPI.Intracomm, items: dict[str, str]) -> None:
     """Refuse a case that is not that of rank 0, in its order of keys too, which is that of fields; collective.
 
     Raises:

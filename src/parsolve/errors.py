@@ -126,6 +126,29 @@ def is_agreed(comm: MPI.Comm, error: BaseException | None) -> bool:
     return error is None or getattr(error, "ranks", 1) >= comm.size
 
 
+def together(comm: MPI.Comm, act: Callable[[], object], name: str) -> None:
+    """Call what may raise anything on any rank, and raise on all ranks or on none; collective.
+
+    Raises:
+        Exception: where all ranks have one, each its own.
+        CaseError: that some have one: the name of what was called, the first of them, and its words.
+    """
+    caught: Exception | None = None
+    try:
+        act()
+    except Exception as raised:
+        caught = raised
+    if caught is not None and comm.allreduce(1) == comm.size:
+        raise caught
+    if caught is None and comm.allreduce(0) == 0:
+        return
+    error = None
+    if caught is not None:
+        error = CaseError(f"{name}: {type(caught).__name__} on rank {comm.rank} alone: {caught}")
+        error.__cause__ = caught
+    agree(comm, error)
+
+
 @contextmanager
 def owning(comm: MPI.Comm) -> Iterator[ExitStack]:
     """Release what the body opens, last first, however the body ends; releases may be collective.

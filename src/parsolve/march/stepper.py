@@ -188,6 +188,12 @@ class Stepper:
         update = Update(self.work.operator, y, before, self.others, (before, y), (1.0, 1.0 - dt / h))
         Plain([update], [], self.work.exchanges)([time], [0.5 * dt * (dt - h)])
 
+    def velocity(self, time: float, out: State) -> None:
+        """Make u_t of the current state where y_-1 is carried: (y_0 - y_-1)/h + h/2 u_tt; collective."""
+        y, before, h = self.state, self._register(-1, self.parity), self.dt
+        update = Update(self.work.operator, y, out, self.others, (y, before), (0.0, -1.0 / h))
+        Plain([update], [], self.work.exchanges)([time], [0.5 * h])
+
     def sizes_of_rates(self, time: float) -> dict[str, float]:
         """The largest |value| of what the operator gives at the current state; collective.
 

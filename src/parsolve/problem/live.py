@@ -1,0 +1,223 @@
+"""A march that goes as far as it is told, and whose values and parameters may be changed in between."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import xxhash
+
+from parsolve.case import FileValue
+from parsolve.domain.grid import slabs
+from parsolve.equations.values import fill
+from parsolve.errors import CaseError, agreed
+from parsolve.march.march import Event, check_finite
+from parsolve.march.schedule import START, At, Clock
+from parsolve.problem.layout import decide
+from parsolve.problem.pose import pose
+from parsolve.problem.prepare import prepare
+from parsolve.problem.times import end_of
+from parsolve.problem.values import initial, stored
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+    from numpy.typing import NDArray
+
+    from parsolve.case import Case, Value
+    from parsolve.domain.field import Field
+    from parsolve.domain.grid import Subdomain, Triple
+    from parsolve.march.march import Progress
+    from parsolve.march.schedule import Stop
+    from parsolve.problem.prepare import Prepared
+    from parsolve.stages.operator import State
+
+
+class _There(Exception):
+    """The march is where it was to go."""
+
+
+class Live:
+    """The march of a case, where it is now; every method but ``view`` is collective.
+
+    After a change it is prepared anew from its values, at its time, as a run that begins with them there would be. So
+    what a march remembers (rates, the step, limits) is never that of other values or parameters.
+
+    Args:
+        case: what is solved.
+        comm: its ranks.
+
+    Attributes:
+        problem: of the case with the parameters of now.
+        clock: where the march is.
+        march: which goes on from there.
+    """
+
+    def __init__(self, case: Case, comm: MPI.Intracomm) -> None:
+        self.problem = pose(case, comm)
+        self._layout = decide(self.problem, comm)
+        self.clock: Clock = START
+        self.march: Prepared = prepare(self.problem, self._layout, comm)
+        self._warned: list[str] = []
+        self._views: dict[str, NDArray[Any]] = {}  # handed out since the last step
+        self._before: dict[str, bytes] = {}  # their values then, or a hash of them
+        self._changed = False
+        self._velocities: dict[str, Field] | None = None  # of a march that carries y_-1, before a change
+
+    @property
+    def comm(self) -> MPI.Intracomm:
+        """Its ranks."""
+        return self.march.comm
+
+    @property
+    def subdomain(self) -> Subdomain:
+        """What this rank owns."""
+        return self.march.steps.stepper.work.subdomain
+
+    @property
+    def end(self) -> Stop:
+        """Where the case ends."""
+        return end_of(self.problem)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the numbers may not be trusted for."""
+        return list(dict.fromkeys([*self._warned, *self.march.warnings, *self.march.growth.warnings]))
+
+    def go(self, stop: Stop, progress: Progress | None = None) -> None:
+        """March to a stop that is not beyond the end of the case.
+
+        Raises:
+            ParsolveError: as of a run; the same one on all ranks. The state is then that at which it was found.
+        """
+        self.settle()
+        march = self.march
+
+        def leave(clock: Clock, state: State) -> None:
+            check_finite(state, clock, march.control.dt, march.walls.error)
+            raise _There
+
+        try:  # steps end at frames of the case too, though none are written
+            march.run(lambda clock, state: None, progress, self.clock, [Event(At(stop), leave)])
+        except _There:
+            pass
+        finally:
+            step, time, _ = march.history.last
+            self.clock = Clock(step, time)
+
+    def view(self, name: str) -> NDArray[Any]:
+        """Return the owned cells of a field as they are now, not copied, over the axes that there are.
+
+        They may be written to until the next step; then this array is read-only.
+        """
+        if name not in self._views:
+            self._before[name], there = self._mark(name), self.subdomain.grid.present
+            self._views[name] = self.march.state[name].owned[tuple(slice(None) if present else 0 for present in there)]
+        return self._views[name]
+
+    def assign(self, name: str, values: NDArray[Any]) -> None:
+        """Give the owned cells of a field values, of the shape of its view or a single one.
+
+        Raises:
+            CaseError: they are not of that shape, or no real numbers; the same on all ranks.
+        """
+        with agreed(self.comm):
+            view = self.view(name)
+            if values.dtype.kind not in "biuf" or np.ma.is_masked(values):
+                raise CaseError(f"{name}: expected real numbers, none of them masked, got an array of {values.dtype}")
+            if values.ndim and values.shape != view.shape:
+                text = f"{name}: the array has shape {values.shape}, and rank {self.comm.rank} owns {view.shape}"
+                raise CaseError(f"{text}; `set` takes an array of the whole grid")
+            with np.errstate(over="ignore"):
+                view[...] = values
+
+    def fill(self, name: str, value: Value) -> None:
+        """Give a field the values of an expression (t is the time of now), a number, an array or a file.
+
+        Raises:
+            CaseError: it is wrong; the same on all ranks, and nothing is changed.
+        """
+        problem, sub, found = self.problem, self.subdomain, []
+        with agreed(self.comm):
+            for first, shape in slabs(sub.shape):
+                z, y, x = (a + b for a, b in zip(sub.start, first, strict=True))
+                if isinstance(value, FileValue):
+                    values = stored(value, problem.grid, (z, y, x), shape, name)
+                else:
+                    values = fill(value, problem.grid, (z, y, x), shape, time=self.clock.time,
+                                  parameters=problem.parameters, key=name)  # fmt: skip
+                found.append((first, values.astype(problem.dtype)))
+            self.view(name)
+        owned = self.march.state[name].owned
+        for first, values in found:
+            owned[tuple(slice(a, a + n) for a, n in zip(first, values.shape, strict=True))] = values
+
+    def set_parameter(self, name: str, value: float) -> None:
+        """Give a parameter of the case another value, from the next step on.
+
+        Raises:
+            CaseError: the case has no such parameter, or does not take the value; it is then as it was.
+        """
+        case = self.problem.case
+        if self.problem.parameters.get(name) == value:
+            return
+        parameters = {**case.parameters, name: value}
+        self.problem = pose(msgspec.structs.replace(case, parameters=parameters), self.comm)
+        self._changed = True
+
+    def settle(self) -> None:
+        """Prepare the march anew if values or parameters were changed; arrays that were handed out end here.
+
+        Raises:
+            ParsolveError: values are not finite, or no step is stable; it may be changed again then.
+        """
+        views, before = self._views, self._before
+        self._views, self._before = {}, {}
+        for view in views.values():
+            view.flags.writeable = False
+        altered = any(self._mark(name) != mark for name, mark in before.items())
+        if self.comm.size > 1:
+            altered = bool(self.comm.allreduce(int(altered)))
+        self._changed |= altered
+        if self._changed:
+            if self.problem.velocities and self.clock != START and self._velocities is None:
+                self._velocities = self._velocities_of(before)
+            self._prepare()
+
+    def free(self) -> None:
+        """Free messages."""
+        self.march.free()
+
+    def _prepare(self) -> None:
+        """Prepare the march anew from its values at its time."""
+        old, start = self.march, self.subdomain.start
+        known = {**old.state, **(self._velocities or {})}
+
+        def values(name: str, first: Triple, shape: Triple) -> NDArray[Any]:
+            if name not in known:
+                return initial(old.problem, name, first, shape)
+            places = (slice(a - s, a - s + n) for a, s, n in zip(first, start, shape, strict=True))
+            return known[name].owned[tuple(places)]
+
+        march = prepare(self.problem, self._layout, self.comm, self.clock, values)
+        self._warned = self.warnings
+        old.free()
+        self.march, self._changed, self._velocities = march, False, None
+
+    def _mark(self, name: str) -> bytes:
+        """What changes with the values of a field: a hash, or all where the velocity has to be known from them."""
+        f = self.march.state[name]
+        return f.owned.tobytes() if self.problem.velocities else xxhash.xxh3_128_digest(f.memory.data)
+
+    def _velocities_of(self, before: dict[str, bytes]) -> dict[str, Field]:
+        """The velocities that y_-1 and these values of the state, from before a change, stand for; collective."""
+        stepper = self.march.steps.stepper
+        found, kept = stepper.work.fields(stepper.work.unknowns), {}
+        for name, mark in before.items():
+            owned = stepper.state[name].owned
+            kept[name] = owned.copy()
+            owned[...] = np.frombuffer(mark, owned.dtype).reshape(owned.shape)
+        stepper.velocity(self.clock.time, found)
+        for name, values in kept.items():
+            stepper.state[name].owned[...] = values
+        return {f"{name}_t": f for name, f in found.items()}

@@ -1,0 +1,370 @@
+"""A simulation marches as a run does, and after a change as a run that begins there."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mpi4py import MPI
+
+import parsolve
+from parsolve import Simulation, make_case
+from parsolve.domain.redistribute import allgather
+from parsolve.errors import CaseError, NumericalError, SetupError
+from parsolve.kernels import jit
+
+REACTION = {"u": "D*laplace(u) - u**3", "v": "20*(u - v)"}
+ADAPTIVE = {"scheme": "bs23", "tolerance": 1e-5, "end": 0.05}
+
+
+def whole(sim: Simulation, name: str = "u") -> np.ndarray:
+    """A field of all ranks, on every rank."""
+    f = sim._live.march.state[name]
+    return allgather(f.owned, f.subdomain)
+
+
+def states(sim: Simulation) -> list[np.ndarray]:
+    return [whole(sim, name) for name in sim.fields]
+
+
+def same(a: list[np.ndarray], b: list[np.ndarray]) -> bool:
+    return all(x.tobytes() == y.tobytes() for x, y in zip(a, b, strict=True))
+
+
+def case(lab: Any, kind: str) -> parsolve.Case:
+    tables = {
+        "frames": lab.case("heat", 24, 20, time={"end": 0.01}, output={"every": 0.0013}),
+        "steps": lab.case("gray-scott", 24, 20, time={"steps": 21, "scheme": "euler"}, output={"every_steps": 5}),
+        "adaptive": lab.case(REACTION, 14, 12, time=ADAPTIVE, parameters={"D": 0.1}, output={"every": 0.02}),
+        "follows": lab.case({"u": "dxx(u**3) + u"}, 16, time={"end": 0.03}, run={"check_every": 7}),
+    }
+    return make_case(tables[kind])
+
+
+@pytest.mark.parametrize("kind", ["frames", "steps", "adaptive", "follows"])
+def test_it_marches_as_a_run_does(lab: Any, comm: MPI.Intracomm, shared_tmp: Path, kind: str) -> None:
+    """Whatever pieces the steps are taken in, and whoever looks on."""
+    given = case(lab, kind)
+    summary = parsolve.solve(given, shared_tmp / "u.h5", comm)
+    with parsolve.open_result(shared_tmp / "u.h5") as result:
+        last = [result.read(name, -1) for name in result.fields]
+    with Simulation(given, comm) as sim:
+        looks: list[int] = []
+        sim.every(4, lambda sim: looks.append(sim.steps + 0 * sim.u.size))
+        assert [sim.step(), sim.step(2)] == [1, 2]
+        assert (sim.steps, sim.is_over) == (3, False)
+        sim.run()
+        assert (sim.steps, sim.time, sim.is_over) == (summary.steps, summary.time, True)
+        assert looks == list(range(4, sim.steps + 1, 4))
+        assert same(states(sim), last)
+        assert sim.warnings == summary.warnings
+        with pytest.raises(CaseError, match="step: the case is over at t = "):
+            sim.step()
+
+
+def test_arrays_are_the_fields_themselves_until_the_next_step(lab: Any, comm: MPI.Intracomm) -> None:
+    with Simulation(make_case(lab.case("heat", 12, 10, time={"steps": 9})), comm) as sim:
+        before, u = sim.gather("u"), sim.u
+        assert (before is None) == (comm.rank > 0)
+        assert np.shares_memory(u, sim._live.march.state["u"].array)
+        assert u is sim["u"]
+        if comm.rank == 0 and before is not None:
+            assert before.shape == (10, 12)
+            assert np.array_equal(before[sim.owned], u)
+        kept = u.copy()
+        sim.step()
+        assert not u.flags.writeable
+        assert not np.array_equal(sim.u, kept)
+
+
+def changed(sim: Simulation, how: str, values: np.ndarray) -> None:
+    """Give u the same values in one of the ways to do it."""
+    if how == "written":
+        sim.u[...] = values[sim.owned]
+    elif how == "assigned":
+        sim.u = values[sim.owned]
+    else:
+        sim.set("u", values)
+
+
+@pytest.mark.parametrize("how", ["written", "assigned", "set"])
+@pytest.mark.parametrize("time", [{"scheme": "euler"}, {"scheme": "rk4"}, ADAPTIVE], ids=["euler", "rk4", "bs23"])
+def test_after_a_change_it_is_a_run_that_begins_there(
+    lab: Any, comm: MPI.Intracomm, time: dict[str, Any], how: str
+) -> None:
+    """Of values, of parameters, and of both; to the bit."""
+    goal = {"steps": 40} if "end" not in time else {}
+    tables = lab.case(REACTION, 14, 12, parameters={"D": 0.1}, time=time | goal)
+    values = np.random.default_rng(3).random((12, 14))
+    with Simulation(make_case(tables), comm) as sim:
+        sim.step(7)
+        v = whole(sim, "v")
+        changed(sim, how, values)
+        sim.parameters["D"] = 0.02
+        assert same([whole(sim)], [values])
+        sim.step(5)
+        fresh = make_case(tables, parameters={"D": 0.02}, initial={"u": values, "v": v})
+        with Simulation(fresh, comm) as other:
+            other.step(5)
+            assert same(states(sim), states(other))
+            assert sim.dt == other.dt
+        sim.parameters["D"] = 0.3
+        begin = states(sim)
+        sim.step(5)
+        with Simulation(
+            make_case(tables, parameters={"D": 0.3}, initial=dict(zip("uv", begin, strict=True))), comm
+        ) as other:
+            other.step(5)
+            assert same(states(sim), states(other))
+
+
+def test_one_rank_may_write_alone(lab: Any, comm: MPI.Intracomm) -> None:
+    """All find out; adaptive steps do not go on with the rates of other values."""
+    tables = lab.case(REACTION, 14, 12, parameters={"D": 0.1}, time=ADAPTIVE)
+    with Simulation(make_case(tables), comm) as sim:
+        sim.step(3)
+        if comm.rank == comm.size - 1:
+            sim.u[0] = 1.5
+        begin = states(sim)
+        sim.step(3)
+        with Simulation(make_case(tables, initial=dict(zip("uv", begin, strict=True))), comm) as other:
+            other.step(3)
+            assert same(states(sim), states(other))
+
+
+def test_to_look_changes_nothing_and_nothing_is_compiled_again(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = case(lab, "adaptive")
+    with Simulation(given) as sim, Simulation(given) as other:
+        monkeypatch.setattr(jit, "compile_text", lambda *_: pytest.fail("compiled"))
+        march = sim._live.march
+        for _ in range(3):
+            assert sim.u.sum() > 0
+            sim.parameters["D"] = sim.parameters["D"]
+            sim.step()
+        assert sim._live.march is march
+        other.step(3)
+        assert same(states(sim), states(other))
+        sim.parameters["D"] = 0.2
+        sim.step()
+        assert sim._live.march is not march
+
+
+def test_waves_keep_their_velocity(lab: Any, comm: MPI.Intracomm) -> None:
+    tables = lab.case({"u_tt": "a"}, 8, parameters={"a": 3.0}, initial={"u": 1.0, "u_t": 2.0},
+                      time={"end": 2.0, "scheme": "leapfrog", "dt": 0.125})  # fmt: skip
+    with Simulation(make_case(tables), comm) as sim:
+        sim.u = 0.5
+        sim.run(until=1.0)  # 0.5 + 2 t + 1.5 t^2, exactly
+        assert np.all(sim.u == 4.0)
+        sim.u[...] = 10.0
+        sim.parameters["a"] = -4.0
+        sim.run()
+        assert np.all(sim.u == 10.0 + (2.0 + 3.0) - 2.0)
+
+
+def test_the_step_is_found_again(lab: Any) -> None:
+    with Simulation(case(lab, "follows")) as sim:
+        sim.step(2)
+        before = sim.dt
+        sim.set("u", "2 + x + t - t")
+        sim.step()
+        assert sim.dt < before / 4
+    given = make_case(lab.case("heat", 16, parameters={"D": 0.1}, time={"steps": 9, "dt": 0.01, "unstable": "refuse"}))
+    with Simulation(given) as sim:
+        sim.step()
+        sim.parameters["D"] = 10.0
+        with pytest.raises(CaseError, match=r"time\.dt: short waves grow"):
+            sim.step()
+        assert sim.steps == 1
+        sim.parameters["D"] = 0.1
+        assert sim.step(2) == 2
+
+
+def test_wrong_numbers_are_told_and_can_be_set_right(lab: Any, comm: MPI.Intracomm) -> None:
+    with Simulation(case(lab, "steps"), comm) as sim:
+        sim.step()
+        if comm.rank == comm.size - 1:
+            sim.u[0, 0] = np.nan
+        with pytest.raises(NumericalError, match="not finite: check"):
+            sim.step()
+        sim.set("u", "1 + 0.1*x")
+        sim.step()
+    with (
+        Simulation(make_case(lab.case("allen-cahn", 12, time={"steps": 400, "dt": 1.0})), comm) as sim,
+        pytest.raises(NumericalError, match=r"step \d+, t = .*; try a smaller time.dt"),
+    ):
+        sim.step(60)
+
+
+def test_times_are_met_and_calls_may_change_it(lab: Any, comm: MPI.Intracomm) -> None:
+    with Simulation(make_case(lab.case("heat", 24, 20, time={"end": 0.01})), comm) as sim:
+        calls: list[Any] = []
+        sim.at((0.003, 0.01), lambda sim: calls.append(sim.time))
+        sim.every(10**6, lambda sim: calls.append("never"))
+
+        def half(sim: Simulation) -> None:
+            sim.u *= 0.5
+            sim.parameters["D"] = 2.0
+
+        sim.at(0.005, half)
+        sim.run(until=0.0049)
+        most, steps = whole(sim).max(), sim.steps
+        sim.run(0.0051)
+        assert whole(sim).max() < 0.6 * most
+        assert sim.steps > steps + 1
+        assert sim.time == 0.0051
+        sim.run()
+        assert calls == [0.003, 0.01]
+        assert sim.case.parameters["D"] == 2.0
+
+
+def test_what_a_call_raises_is_raised_by_all(lab: Any, comm: MPI.Intracomm) -> None:
+    class Enough(Exception):
+        """That of a user."""
+
+    def one(sim: Simulation) -> None:
+        if sim.steps == 4 and comm.rank == comm.size - 1:
+            raise KeyError("mine")
+
+    def all_of_them(sim: Simulation) -> None:
+        if sim.steps == 8:
+            raise Enough
+
+    with Simulation(make_case(lab.case("heat", 12, 10, time={"steps": 20})), comm) as sim:
+        sim.every(2, one)
+        sim.every(2, all_of_them)
+        several = pytest.raises(
+            CaseError, match=rf"one, called at step 4.*KeyError on rank {comm.size - 1} alone: 'mine'"
+        )
+        with pytest.raises(KeyError, match="mine") if comm.size == 1 else several:
+            sim.run()
+        with pytest.raises(Enough):
+            sim.run()
+        assert sim.steps == 8
+        sim.every(1, lambda sim: sim.step())
+        with pytest.raises(CaseError, match="cannot march itself"):
+            sim.run()
+
+
+@pytest.mark.parametrize(
+    ("ask", "words"),
+    [
+        (lambda sim: sim.step(0), "step: expected a number of steps, got 0"),
+        (
+            lambda sim: sim.run(until=9.0),
+            "run: expected a time from now, 0, to the end of the case, 0.01, got until = 9",
+        ),
+        (lambda sim: sim.at([0.0, 0.005], print), "at: expected times after now"),
+        (lambda sim: sim.at(0.005, None), "at: expected times after now"),
+        (lambda sim: sim.every(3, "f"), "every: expected a number of steps and a function"),
+        (lambda sim: sim.set("w", 1), "no field 'w' is marched"),
+        (lambda sim: sim.set("u", "sin(q)"), "u: .*'q'"),
+        (lambda sim: sim.set("u", "log(-x)"), "u: the value is"),
+        (lambda sim: sim.set("u", np.ones(3)), r"u: the array has shape \(3,\), the grid is"),
+        (lambda sim: setattr(sim, "u", np.ones(3)), r"u: the array has shape \(3,\), and rank 0 owns"),
+        (lambda sim: setattr(sim, "u", "x"), "u: expected real numbers"),
+        (lambda sim: setattr(sim, "u", np.ma.masked_all((20, 24))), "u: expected real numbers, none of them masked"),
+        (lambda sim: sim.parameters.update(E=1), "parameters.E: there is no such parameter"),
+        (lambda sim: sim.parameters.update(D="a"), "parameters.D: expected a number, got 'a'"),
+        (lambda sim: sim.parameters.update(D=np.inf), "parameters.D: expected a number, got inf"),
+    ],
+)
+def test_what_is_wrong_is_told_and_nothing_is_changed(lab: Any, comm: MPI.Intracomm, ask: Any, words: str) -> None:
+    with Simulation(make_case(lab.case("heat", 24, 20, time={"end": 0.01})), comm) as sim:
+        before = states(sim)
+        with pytest.raises(CaseError, match=words):
+            ask(sim)
+        assert same(states(sim), before)
+        sim.step()
+
+
+def test_names_that_are_not_there(lab: Any) -> None:
+    with Simulation(case(lab, "steps")) as sim:
+        assert (sim.fields, set(sim.parameters)) == (("u", "v"), {"Du", "Dv", "F", "k"})
+        with pytest.raises(AttributeError, match="has no 'w'"):
+            sim.w  # noqa: B018
+        with pytest.raises(AttributeError, match=r"sim.parameters\['F'\] = "):
+            sim.F = 1.0
+        with pytest.raises(AttributeError, match="no field 'time'"):
+            sim.time = 1.0
+        with pytest.raises(KeyError):
+            sim["w"]
+        with pytest.raises(TypeError, match="cannot be removed"):
+            del sim.parameters["F"]
+        assert "u, v on 24 (x) x 20 (y) cells, step 0, t = 0, dt = " in repr(sim)
+    assert repr(sim) == "<Simulation, closed>"
+    sim.close()
+    with pytest.raises(CaseError, match="the simulation is closed"):
+        sim.step()
+
+
+@pytest.mark.mpi(min_size=2)
+def test_ranks_that_ask_for_different_things_are_told(lab: Any, comm: MPI.Intracomm) -> None:
+    given = make_case(lab.case("heat", 24, 20, time={"steps": 20}))
+    with Simulation(given, comm) as sim:
+        with pytest.raises(CaseError, match="different steps or times"):
+            sim.step(1 + comm.rank)
+        with pytest.raises(CaseError, match=r"parameters\.D on rank 1 is not that of rank 0"):
+            sim.parameters["D"] = 1.0 + comm.rank
+    with pytest.raises(CaseError, match="the ranks hold different cases"):
+        Simulation(make_case(given, time={"steps": 20 + comm.rank}), comm)
+
+
+def test_a_launcher_asks_for_a_communicator(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PMI_SIZE", "4")
+    monkeypatch.setenv("PMI_RANK", "2")
+    with pytest.raises(SetupError, match=r"started 4 processes, and Simulation\(...\) was not told"):
+        Simulation(case(lab, "steps"))
+    with pytest.raises(CaseError, match="Simulation: expected a case"):
+        Simulation("heat", MPI.COMM_SELF)  # type: ignore[arg-type]
+
+
+def test_a_bar_shows_the_way(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of tqdm, where it is installed; a stand-in here."""
+    told: list[Any] = []
+
+    class Bar:
+        def __init__(self, total: float, unit: str) -> None:
+            told.append((total, unit, []))
+
+        def __enter__(self) -> Bar:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def update(self, more: float) -> None:
+            told[-1][-1].append(more)
+
+    for kind, total in (("steps", 21), ("frames", 0.01)):
+        monkeypatch.setitem(sys.modules, "tqdm.auto", types.SimpleNamespace(tqdm=Bar))
+        with Simulation(case(lab, kind)) as sim:
+            sim.run(progress=True)
+        assert told[-1][0] == total
+        assert sum(told[-1][2]) == pytest.approx(total)
+        monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+        with Simulation(case(lab, kind)) as sim:
+            sim.run(progress=True)
+    assert len(told) == 2
+
+
+@pytest.mark.costly
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="the system does not tell what a process has")
+def test_many_leave_nothing(lab: Any, comm: MPI.Intracomm) -> None:
+    growth = runpy.run_path(str(Path(__file__).parent / "test_growth.py"))
+    given = [case(lab, "steps"), case(lab, "adaptive"), make_case(lab.case("wave", 14, 12, time={"steps": 9}))]
+    before: dict[str, int] = {}
+    for n in range(90):
+        if n == 45:
+            before = growth["held"](comm)
+        with Simulation(given[n % 3], comm) as sim:
+            sim.step(2)
+            sim.u = 0.5
+            sim.step(2)
+    after = growth["held"](comm)
+    growth["check"]({key: after[key] - before[key] for key in before})
