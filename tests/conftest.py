@@ -25,10 +25,11 @@ from parsolve.equations.catalogue import CATALOGUE
 from parsolve.equations.equation import field_of
 from parsolve.march.march import Outcome
 from parsolve.march.stepper import Workspace
+from parsolve.problem.kernels import kernels
 from parsolve.problem.layout import decide
 from parsolve.problem.operators import operator_of
 from parsolve.problem.pose import pose
-from parsolve.problem.prepare import kernels, prepare
+from parsolve.problem.prepare import prepare
 from parsolve.problem.problem import Problem
 from parsolve.problem.values import coefficient_fields
 from parsolve.stages.operator import Update

@@ -10,6 +10,7 @@ from parsolve.march.schedule import START, Clock
 from parsolve.march.watch import Signals
 from parsolve.problem.keeping import Keeper, Stopped, refuse_changed_inputs, resampled_values
 from parsolve.problem.layout import decide
+from parsolve.problem.observing import Observer
 from parsolve.problem.pose import pose
 from parsolve.problem.postmortem import write_postmortem
 from parsolve.problem.prepare import prepare
@@ -75,27 +76,35 @@ def run(
     with recorder, owning(comm) as owner:
 
         def record(clock: Clock, state: State) -> None:
-            recorder.write(clock.time, clock.step, [state[info.name] for info in problem.recorded])
+            there = march.looking.derived(state, clock.time)
+            recorder.write(clock.time, clock.step, [there[info.name] for info in problem.recorded])
 
         given = resampled_values(since, problem) if since is not None and resample else None
         begin = Clock(since.step, since.time) if since is not None and given else START
         march = prepare(problem, layout, comm, begin, given)  # kernels bound to fields that hold values, and dt
         owner.callback(march.free)
         signals = Signals()
-        keeper = Keeper(march, recorder.folder, known, lambda: recorder.frames, signals, since, resample)
+        observer = Observer(march, recorder.folder)
+        keeper = Keeper(march, recorder.folder, known, lambda: recorder.frames, signals, since, resample, observer.keep)
         owner.callback(keeper.close)
         try:
             with signals:
                 clock = keeper.begin()
                 if since is not None and reopen is not None:
                     recorder.go_on(since.frames, layout.subdomain(problem.grid, comm))
+                    observer.begin(clock, recorder.series_before)
                 else:
                     record(clock, march.state)
-                outcome = march.run(record, progress, clock, [keeper.event])
-                keeper.finish(end := Clock(outcome.steps, outcome.time))
-            result = recorder.finish()
+                    observer.begin(clock, None)
+                outcome = march.run(record, progress, clock, [*observer.events, keeper.event], observer.is_over)
+                end = Clock(outcome.steps, outcome.time)
+                if not recorder.has(end.step):
+                    record(end, march.state)
+                observer.finish(end)
+                keeper.finish(end)
+            result = recorder.finish(problem.measured)
             keeper.gathered(end, result.with_name(result.name + FOLDERS[-1]))
-            return summarize(march, outcome, result)
+            return summarize(march, outcome, result, observer.reason)
         except ParsolveError as error:
             if is_agreed(comm, error) and not isinstance(error, Stopped):
                 keeper.fail()

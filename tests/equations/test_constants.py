@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from parsolve.equations.functions import VALUE_FUNCTIONS
-from parsolve.equations.program import EQUATION_FUNCTIONS, build
+from parsolve.equations.program import build
 from parsolve.equations.stencils import ORDERS
 from parsolve.equations.syntax import ExpressionError
+from parsolve.equations.texts import EQUATION_FUNCTIONS
 from parsolve.errors import CaseError
 
 AXES = ("x", "y")

@@ -11,8 +11,8 @@ import sympy
 from parsolve.equations import wishes
 from parsolve.equations.operators import AXES
 from parsolve.equations.parse import parse
-from parsolve.equations.program import EQUATION_FUNCTIONS
 from parsolve.equations.syntax import ExpressionError
+from parsolve.equations.texts import EQUATION_FUNCTIONS
 from parsolve.equations.wishes import wish
 
 NAMES = ["x", "y", "z", "t", "u", "v", "k"]

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from parsolve.domain.boundary import Condition
 from parsolve.march.stepper import Workspace
+from parsolve.problem.kernels import kernels
 from parsolve.problem.operators import operator_of
-from parsolve.problem.prepare import kernels
 from parsolve.stages import plain
 from parsolve.stages.plain import interior
 

@@ -19,6 +19,7 @@ SCHEMA = 1
 SOONEST = 1  # seconds of a watchdog
 SMALLEST = 1e-36  # cells, and one over it the largest: their eighth power is a floating-point number
 AXES = ("x", "y", "z")
+COMMON = ("every", "every_steps", "show")  # keys of [measure] that are no measures
 SIDES = tuple(axis + end for axis in AXES for end in ("min", "max"))
 
 
@@ -62,6 +63,7 @@ def check_case(case: Case) -> None:
     if case.output.every is not None and case.output.every_steps is not None:
         raise origin.error("output.every_steps", "give either every or every_steps, not both")
     _check_checkpoint(case)
+    _check_measures(case)
     _check_whole(case)
     for name in case.run.processes or {}:
         if name not in case.grid:
@@ -74,6 +76,7 @@ def check_case(case: Case) -> None:
 def _check_checkpoint(case: Case) -> None:
     kept = case.checkpoint
     durations = {"run.walltime": case.run.walltime, "run.watchdog": case.run.watchdog}
+    durations["stop.walltime"] = case.stop.walltime if case.stop else None
     if kept is not None:
         _exactly_one(case.origin, "checkpoint", kept, ("every", "every_steps"))
         durations["checkpoint.every"] = kept.every if isinstance(kept.every, str) else None
@@ -84,6 +87,32 @@ def _check_checkpoint(case: Case) -> None:
             raise case.error(key, f"'{text}' is no duration; write it as '30s', '10min', '2h', '1h30min' or '01:30:00'")
     if case.run.watchdog and seconds_of(case.run.watchdog) < SOONEST:
         raise case.error("run.watchdog", f"a step, frame or checkpoint may take so long: give {SOONEST}s or more")
+
+
+def _check_measures(case: Case) -> None:
+    """Refuse schedules and names in `[measure]` and `[stop]` that cannot be."""
+    for key, said in case.measure.items():
+        kinds = {"every": (float, int), "every_steps": (int, float), "show": (list,)}.get(key)
+        if kinds is None and isinstance(said, float | int | list):
+            raise case.error(f"measure.{key}", 'is an expression of reductions, such as "integral(u)"')
+        if kinds is not None and (not isinstance(said, kinds) or (key == "every_steps" and not _is_whole(said))):
+            due = {"every": "a time", "every_steps": "a whole number of steps", "show": "a list of measures"}[key]
+            raise case.error(f"measure.{key}", f"is {due}, and no measure can have this name")
+    for name, measure in case.measures.items():
+        if measure.every and measure.every_steps:
+            raise case.error(f"measure.{name}", "give either every or every_steps, not both")
+    if {"every", "every_steps"} <= case.measure.keys():
+        raise case.error("measure.every_steps", "give either every or every_steps, not both")
+    for name in case.shown:
+        if name not in case.measures:
+            raise case.error("measure.show", f"there is no measure '{name}'", case.measures)
+    rules = case.stop
+    if rules is not None and rules.when is not None and not case.measures:
+        raise case.error("stop.when", "is a condition on measures, and there are none: give [measure]")
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, float | int) and float(value).is_integer()
 
 
 def _check_whole(case: Case) -> None:

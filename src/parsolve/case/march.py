@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from parsolve.case import Case
 
 # Keys and tables that change no value at a time that is reached either way.
-FREE = {"time.end", "time.steps", "output", "checkpoint", "title", "units", "run.processes", "run.threads",
+FREE = {"time.end", "time.steps", "output", "stop", "checkpoint", "title", "units", "run.processes", "run.threads",
         "run.pipeline", "run.walltime", "run.watchdog", "run.require_compiled", "run.check_every",
         "run.device"}  # fmt: skip
 # Those by which a problem is computed: values may go on with others, the march cannot.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import msgspec
 
 from parsolve.case.array import Array
-from parsolve.case.checks import SCHEMA, check_case, check_tables, seconds_of
+from parsolve.case.checks import COMMON, SCHEMA, check_case, check_tables, seconds_of
 from parsolve.case.convert import convert
 from parsolve.case.origin import Origin
 from parsolve.case.tables import WHOLE, anchor_files, name_whole, override, parse, read_source
@@ -99,6 +99,12 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     fields: list[str] | None = None
     compression: Literal["gzip", "zstd"] | None = None
 
+    @property
+    def chosen(self) -> list[tuple[str, str]]:
+        """Names of the fields that are written, and of those that are made for it the expression ("w = dx(v)")."""
+        parts = [text.partition("=") for text in self.fields or []]
+        return [(name.strip(), text.strip()) for name, _, text in parts]
+
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When the march is kept, so that it can go on whatever ends it.
@@ -112,6 +118,31 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     every_steps: _Count | None = None
     keep: _Count = 2
     keep_every: _Count | None = None
+
+
+class Measure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A measure on a schedule of its own: an expression of reductions over the grid, every so much time or so often."""
+
+    EXAMPLE: ClassVar = '{ of = "integral(u)", every_steps = 10 }'
+
+    of: str
+    every: _Positive | None = None
+    every_steps: _Count | None = None
+
+
+class StopRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What ends a run before its time: whichever comes first.
+
+    steady: the largest |du/dt| over the largest |u|, of each field; when: a condition on measures; a number of steps;
+    walltime: a duration.
+    """
+
+    EXAMPLE: ClassVar = "{ steady = 1e-6 }"
+
+    steady: _Positive | None = None
+    when: str | None = None
+    steps: _Count | None = None
+    walltime: str | None = None
 
 
 class PassSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -154,6 +185,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     boundary: dict[str, dict[str, SideCondition]] = {}
     units: dict[str, str | Meaning] = {}
     output: Output = Output()
+    measure: dict[str, str | _Positive | list[str] | Measure] = {}
+    stop: StopRules | None = None
     checkpoint: Checkpoint | None = None
     run: Run = Run()
     origin: Origin = Origin()  # no key of the file
@@ -232,6 +265,34 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         """What a field, an axis or "time" means, as far as the case says it."""
         said = self.units.get(name, Meaning())
         return Meaning(unit=said) if isinstance(said, str) else said
+
+    @property
+    def measures(self) -> dict[str, Measure]:
+        """The measures by name, each with its schedule: its own, or the common one."""
+        every, steps = (self.measure.get(key) for key in ("every", "every_steps"))
+        common = Measure(
+            of="",
+            every=every if isinstance(every, int | float) else None,
+            every_steps=int(steps) if isinstance(steps, int | float) else None,
+        )
+        found = {}
+        for name in self.measure.keys() - COMMON:
+            said = self.measure[name]
+            one = said if isinstance(said, Measure) else Measure(of=str(said))
+            own = self.has_own_schedule(name)
+            found[name] = one if own else msgspec.structs.replace(common, of=one.of)
+        return {name: found[name] for name in self.measure if name in found}
+
+    def has_own_schedule(self, measure: str) -> bool:
+        """Whether a measure has a schedule of its own."""
+        said = self.measure[measure]
+        return isinstance(said, Measure) and (said.every or said.every_steps) is not None
+
+    @property
+    def shown(self) -> list[str]:
+        """The measures that the progress line shows."""
+        said = self.measure.get("show", [])
+        return said if isinstance(said, list) else []
 
     @property
     def files(self) -> list[Path]:

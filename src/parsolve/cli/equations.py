@@ -103,8 +103,8 @@ def compile_case(args: argparse.Namespace, start_mpi: object) -> int:
     from time import perf_counter
 
     from parsolve.case import Case
+    from parsolve.problem.kernels import kernels
     from parsolve.problem.pose import pose
-    from parsolve.problem.prepare import kernels
 
     problem = pose(Case.load(args.case, [*args.set, "run.require_compiled=true"]))
     if not problem.case.evolve:

@@ -25,6 +25,7 @@ class ProgressLine:
         self.countdown = self.stride = 1
         self.width = 0
         self.state = (0, 0.0, 0.0)
+        self.noted = ""
 
     def start(self, total_time: float | None, total_steps: int | None, cells: int) -> None:
         """Begin: the goal (time or steps, as far as known) and the cells updated in a step."""
@@ -41,6 +42,10 @@ class ProgressLine:
             self.state = (step, time, dt)
             return
         self._look(step, time, dt)
+
+    def note(self, text: str) -> None:
+        """Show this too."""
+        self.noted = text
 
     def finish(self) -> None:
         """Show the last state."""
@@ -96,7 +101,7 @@ class ProgressLine:
             parts.append(f"took {duration(elapsed)}")
         else:
             parts.append(f"ETA {duration(elapsed * (1 - done) / done)}" if done > 0 else "ETA ?")
-        return "  ".join(parts)
+        return "  ".join([*parts, self.noted] if self.noted else parts)
 
 
 def duration(seconds: float) -> str:

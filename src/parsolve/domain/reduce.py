@@ -73,12 +73,12 @@ def exact_sum(f: Field) -> float:
 
     NaN if a value is not finite, infinite if the sum is beyond all doubles, as all sums here; ``checked`` says why.
     """
-    return _rounded(_total("sum", f))
+    return rounded(_total("sum", f))
 
 
 def mean(f: Field) -> float:
     """Mean over the grid, rounded once from the exact value; collective."""
-    return _rounded(_total("sum", f), f.subdomain.grid.size)
+    return rounded(_total("sum", f), f.subdomain.grid.size)
 
 
 def dot(f: Field, g: Field) -> float:
@@ -88,7 +88,7 @@ def dot(f: Field, g: Field) -> float:
         SetupError: the fields are of different layouts or types.
     """
     require_one_layout((f, g))
-    return _rounded(_total("dot", f, g))
+    return rounded(_total("dot", f, g))
 
 
 def norm(f: Field, order: float = 2) -> float:
@@ -98,9 +98,9 @@ def norm(f: Field, order: float = 2) -> float:
         ValueError: another order.
     """
     if order == 1:
-        return _rounded(_total("sum_abs", f))
+        return rounded(_total("sum_abs", f))
     if order == 2:
-        return _root(_total("dot", f, f))
+        return root_of(_total("dot", f, f))
     if order == math.inf:
         return _largest(f)
     raise ValueError(f"norm of order {order}: it is 1, 2 or infinity")
@@ -125,6 +125,36 @@ def checked(value: float, *fields: Field) -> float:
     raise AssertionError
 
 
+class Sums:
+    """Exact sums over a grid of what comes part by part."""
+
+    def __init__(self, count: int) -> None:
+        self._digits = np.zeros((count, SUM_DIGITS), np.int64)
+
+    def add(self, n: int, name: str, *fields: Field) -> None:
+        """Add to sum n the values that are owned ("sum"), or the products of two fields ("dot")."""
+        f = fields[0]
+        args = _over_owned(f)
+        args.field[: len(fields)] = [g.address for g in fields]
+        pointer = self._digits[n].ctypes.data_as(ctypes.POINTER(ctypes.c_int64))
+        f.device.library.handle.ps_reduce(_function(f, name), args, pointer, f.subdomain.threads)
+
+    def totals(self, f: Field) -> list[int | None]:
+        """The sums over all ranks of a field, times 2**SUM_FRACTION; None where a value is not finite; collective."""
+        from mpi4py import MPI
+
+        f.subdomain.comm.Allreduce(MPI.IN_PLACE, self._digits, op=MPI.SUM)
+        return [_carried(f, row) for row in self._digits]
+
+
+def _carried(f: Field, digits: np.ndarray) -> int | None:
+    """The sum that digits stand for; None if a value was not finite."""
+    f.device.library.handle.ps_carry(digits.ctypes.data_as(ctypes.POINTER(ctypes.c_int64)))
+    sign, bad = digits[-2:].tolist()
+    low = int.from_bytes(digits[:-2].astype("<u4").tobytes(), "little")
+    return None if bad else (sign << 32 * (SUM_DIGITS - 2)) + low
+
+
 def _largest(f: Field) -> float:
     """Largest |value|, NaN if a value is not finite; collective."""
     from mpi4py import MPI
@@ -137,22 +167,12 @@ def _largest(f: Field) -> float:
 
 def _total(name: str, *fields: Field) -> int | None:
     """The exact sum by a function of the core, times 2**SUM_FRACTION; None if a value is not finite; collective."""
-    from mpi4py import MPI
-
-    f = fields[0]
-    args, core = _over_owned(f), f.device.library.handle
-    args.field[: len(fields)] = [g.address for g in fields]
-    digits = np.zeros(SUM_DIGITS, np.int64)
-    pointer = digits.ctypes.data_as(ctypes.POINTER(ctypes.c_int64))
-    core.ps_reduce(_function(f, name), args, pointer, f.subdomain.threads)
-    f.subdomain.comm.Allreduce(MPI.IN_PLACE, digits, op=MPI.SUM)
-    core.ps_carry(pointer)
-    sign, bad = digits[-2:].tolist()
-    low = int.from_bytes(digits[:-2].astype("<u4").tobytes(), "little")
-    return None if bad else (sign << 32 * (SUM_DIGITS - 2)) + low
+    sums = Sums(1)
+    sums.add(0, name, *fields)
+    return sums.totals(fields[0])[0]
 
 
-def _rounded(total: int | None, count: int = 1) -> float:
+def rounded(total: int | None, count: int = 1) -> float:
     """The double next to total / 2**SUM_FRACTION / count, an even one in the middle."""
     if total is None:
         return math.nan
@@ -162,7 +182,7 @@ def _rounded(total: int | None, count: int = 1) -> float:
         return math.inf if total > 0 else -math.inf
 
 
-def _root(total: int | None) -> float:
+def root_of(total: int | None) -> float:
     """The root of total / 2**SUM_FRACTION, rounded once: from 55 bits or more, and one that says if others follow."""
     if total is None:
         return math.nan

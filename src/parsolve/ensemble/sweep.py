@@ -68,6 +68,9 @@ class Starting:
     def update(self, *_: object) -> None:
         """A step is done."""
 
+    def note(self, *_: object) -> None:
+        """There is more to tell."""
+
     def finish(self) -> None:
         """It is over."""
 

@@ -66,6 +66,10 @@ upwind_flux, weno_flux = _opaque("upwind_flux", 3), _opaque("weno_flux", 3)
 integral, mean = _opaque("integral"), _opaque("mean")
 derivative_of = _opaque("derivative_of")  # what linearise.py makes of an expression, for people
 following = _opaque("next")  # in maps: the next iterate of a field
+# In measures: what is made of the values at all cells.
+smallest, largest, deviation = _opaque("smallest"), _opaque("largest"), _opaque("deviation")
+norm, count = _opaque("norm"), _opaque("count")
+at_smallest, at_largest = _opaque("at_smallest", 2), _opaque("at_largest", 2)
 # What operators.py makes of div(k*grad(u)), and along each axis of advection, and places.py between cells and faces.
 flux, flux_harmonic = _opaque("flux", 2), _opaque("flux_harmonic", 2)
 _KINDS = {
@@ -278,3 +282,26 @@ OPERATOR_FUNCTIONS: Mapping[str, Function] = _table(
     _operator(weno_flux, "f, a, u"),
 )
 NEXT: Mapping[str, Function] = {"next": _operator(following)}
+
+
+def _one_or_more(reduction: Any, head: Any) -> Callable[..., Any]:
+    """A builder of a reduction, where there is one argument, or of a head between several."""
+    pairwise = _pairwise(head)
+    return lambda *given: pairwise(*given) if len(given) > 1 else reduction(*given)
+
+
+MEASURE_FUNCTIONS: Mapping[str, Function] = {
+    **VALUE_FUNCTIONS,
+    **OPERATOR_FUNCTIONS,
+    **_table(
+        Function("min(u)", _one_or_more(smallest, minimum), 1, 16),
+        Function("max(u)", _one_or_more(largest, maximum), 1, 16),
+        Function("minimum(u)", smallest, 1, 1),
+        Function("maximum(u)", largest, 1, 1),
+        Function("std(u)", deviation, 1, 1),
+        Function("norm(u)", norm, 1, 1),
+        Function("count(condition)", count, 1, 1, condition=True),
+        Function("at_min(u, x)", at_smallest, 2, 2),
+        Function("at_max(u, x)", at_largest, 2, 2),
+    ),
+}

@@ -15,16 +15,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import sympy
 
 from parsolve.equations import groups
-from parsolve.equations.constants import constants, settled
-from parsolve.equations.functions import NEXT, OPERATOR_FUNCTIONS, VALUE_FUNCTIONS, following
-from parsolve.equations.levels import Levels, symbol
+from parsolve.equations.levels import Levels
 from parsolve.equations.lowering import Lowering
 from parsolve.equations.operations import FREE
-from parsolve.equations.operators import OPERATORS, expand, name_of
-from parsolve.equations.parse import parse, parse_equation
+from parsolve.equations.operators import OPERATORS, name_of
 from parsolve.equations.places import CELL, place_of, placed
-from parsolve.equations.syntax import Source
 from parsolve.equations.tape import fused, needed, numbered
+from parsolve.equations.texts import Texts, with_next
 from parsolve.errors import CaseError
 
 if TYPE_CHECKING:
@@ -36,13 +33,11 @@ if TYPE_CHECKING:
     Expressions = dict[str, sympy.Expr]
 
 T = TypeVar("T")
-Role = Literal["rate", "residual", "diagonal", "tangent", "map"]
-GROUPS = {"rate": "evolve", "residual": "solve", "map": "iterate"}  # tables of the case
+Role = Literal["rate", "residual", "diagonal", "tangent", "map", "values"]
 _UNDEFINED = (
     "with its constants it has no value: it divides by zero, as the derivative of a constant is, "
     "or takes a root of a negative number"
 )
-EQUATION_FUNCTIONS = {**VALUE_FUNCTIONS, **OPERATOR_FUNCTIONS}
 
 
 @dataclass(frozen=True)
@@ -104,7 +99,7 @@ class Program:
         axes, order: what it was discretised for.
         defines, rate: the stages; ``rate`` is the last one in every role.
         arrays: coefficient fields that the stages read, and noise, as ``noise_<seed>``.
-        role: rate, residual, diagonal, tangent or map.
+        role: rate, residual, diagonal, tangent, map, or values: what is made of the state for those who look at it.
         about: fields of the state about which a tangent is taken, read as they are.
         at: axis of each field that lives at faces.
         parts: the kernels that give the outputs of the last stage together; none: itself is one.
@@ -175,6 +170,8 @@ class Program:
     @property
     def exchanged(self) -> tuple[str, ...]:
         """Unknowns whose ghosts are read."""
+        if self.role == "values":
+            return tuple(name for name in self.equation.unknowns if self.reach.get(name, 0))
         return tuple(name for name in self.unknowns if self.reach.get(name, 0)) or self.unknowns[:1]
 
 
@@ -225,6 +222,7 @@ def build(
     acceleration: bool = False,
     at: Mapping[str, str] | None = None,
     terms: int = 1,
+    values: Mapping[str, sympy.Expr] | None = None,
 ) -> Program:
     """The program of an equation.
 
@@ -237,14 +235,16 @@ def build(
         at: axis by field or definition: it lives at the faces normal to the axis, its index i at the lower face of
             cell i.  In its text, what lives at cells is taken at the face.  Without that axis it lives at cells.
         terms: most terms to which an update kernel adds its values.
+        values: expressions of the state, settled, by the names of what they give: the program of these and no rates.
 
     Raises:
         CaseError: a text is wrong, or more than a kernel takes.
     """
-    texts = _Texts(equation, tuple(axes))
-    defines, outputs = texts.defines(), texts.outputs(role, acceleration)
-    if role == "map":
-        outputs, defines = _with_next(outputs, defines, texts.names)
+    texts = Texts(equation, tuple(axes))
+    defines, outputs = texts.defines(), dict(values) if values else texts.outputs(role, acceleration)
+    kind: Role = "values" if values else role
+    if kind == "map":
+        outputs, defines = with_next(outputs, defines, texts.names)
     noises = sorted({s.name for e in (*outputs.values(), *defines.values()) for s in e.free_symbols} - set(texts.names))
     noises = [name for name in noises if name not in defines]
     places = _places(equation, axes, at or {}, [*noises, *defines])
@@ -257,96 +257,14 @@ def build(
     prefix = f"{equation.name.replace('-', '_')}_{len(axes)}d_o{order}"
     lower = _StageBuilder(texts, order, frozenset(fields), levels.integrals, places, prefix)
     stages = tuple(part for name, e in levels.stages.items() for part in lower.parts(lower(name, {name: e}), 0))
-    rate = lower("acceleration" if acceleration else role, last, updates=role == "rate")
+    rate = lower("acceleration" if acceleration and not values else kind, last, updates=kind == "rate")
     read = {name for stage in (*stages, rate) for name in stage.inputs}
     late = [name for name in equation.unknowns if name in read and name not in rate.outputs]
-    if late:
+    if late and not values:
         raise CaseError(f"time.scheme: leapfrog needs rates without {late[0]}; use scheme = 'rk4'")
     arrays = tuple(name for name in (*equation.arrays, *noises) if name in read)
     faces = {name: place for name, place in places.items() if place != CELL}
-    return Program(equation, tuple(axes), order, stages, rate, arrays, role, at=faces, parts=lower.parts(rate, terms))
-
-
-@dataclass(frozen=True)
-class _Texts:
-    """The texts of an equation, as expressions by operators along the axes."""
-
-    equation: Equation
-    axes: tuple[str, ...]
-
-    @property
-    def names(self) -> list[str]:
-        e = self.equation
-        return [*e.unknowns, *e.parameters, *e.define, *e.arrays, *self.axes, "t"]
-
-    @cached_property
-    def constants(self) -> frozenset[str]:
-        """Names of what does not change in space."""
-        return constants(self._given, {*self.equation.parameters, "t"})
-
-    @cached_property
-    def _given(self) -> Expressions:
-        """The definitions, with derivatives of constants yet."""
-        return {name: self._read(text, f"define.{name}") for name, text in self.equation.define.items()}
-
-    def defines(self) -> Expressions:
-        return {name: settled(e, self.constants) for name, e in self._given.items()}
-
-    def outputs(self, role: str, acceleration: bool) -> Expressions:
-        """Rates of the unknowns (of u from ``u``; of u and u_t from ``u_tt``, or u_tt alone), residuals or iterates."""
-        e = self.equation
-        if e.group != GROUPS[role]:
-            raise CaseError(f"{e.group}: the equation gives no {role}; that takes [{GROUPS[role]}]")
-        if role != "rate":
-            texts = e.solve if role == "residual" else e.iterate
-            return {name: self._settled(texts[name], f"{e.group}.{name}") for name in e.fields}
-        keys = {name: e.rate_key(name) for name in e.fields}
-        rates = {name: self._settled(e.evolve[key], f"evolve.{key}") for name, key in keys.items()}
-        if e.time_order == 1 or acceleration:
-            return rates
-        return {name: symbol(f"{name}_t") for name in e.fields} | {f"{name}_t": r for name, r in rates.items()}
-
-    def key(self, output: str) -> str:
-        """The key of the text that gives an output of a stage, or the table."""
-        e = self.equation
-        if output in e.define:
-            return f"define.{output}"
-        rates = {name: e.rate_key(name) for name in e.fields} if e.evolve else dict.fromkeys(e.fields)
-        found = [f"{e.group}.{key or name}" for name, key in rates.items() if output in (name, f"{name}_t")]
-        return found[0] if found else e.group
-
-    def _settled(self, text: str, key: str) -> sympy.Expr:
-        return settled(self._read(text, key), self.constants)
-
-    def _read(self, text: str, key: str) -> sympy.Expr:
-        if key.startswith("solve."):
-            left, right = parse_equation(text, self.names, functions=EQUATION_FUNCTIONS, key=key)
-            return self._expanded(right, text, key) - self._expanded(left, text, key)
-        functions = {**EQUATION_FUNCTIONS, **NEXT} if self.equation.iterate else EQUATION_FUNCTIONS
-        return self._expanded(parse(text, self.names, functions=functions, key=key), text, key)
-
-    def _expanded(self, e: sympy.Expr, text: str, key: str) -> sympy.Expr:
-        """By operators along the axes, and with noise(seed) as a coefficient field: it does not change in time."""
-        heads = [s for s in sympy.preorder_traversal(e) if name_of(s) == "noise"]
-        e = e.xreplace({head: symbol(f"noise_{head.args[0]}") for head in heads})
-        return expand(e, self.axes, Source(text, key))
-
-
-def _with_next(outputs: Expressions, defines: Expressions, taken: Sequence[str]) -> tuple[Expressions, Expressions]:
-    """Outputs and definitions of a map, with next(u) as the name of a definition of its own."""
-    calls = {s.args[0] for e in (*outputs.values(), *defines.values()) for s in e.atoms(following)}
-    found = sorted(calls, key=str)
-    wrong = [s for s in found if not (s.is_Symbol and s.name in outputs)]
-    if wrong:
-        raise CaseError(f"iterate: next(...) takes the name of a field of [iterate], and not {str(wrong[0])[:40]}")
-    names = {s: symbol(f"next_{s.name}") for s in found}
-    if clash := [name.name for name in names.values() if name.name in taken]:
-        raise CaseError(f"iterate: '{clash[0]}' is the name of a next iterate; choose another")
-    known = {following(s): name for s, name in names.items()}
-    made = {name: e.xreplace(known) for name, e in outputs.items()}
-    more = {name.name: made[s.name] for s, name in names.items()}
-    made |= {s.name: name for s, name in names.items()}
-    return made, {name: e.xreplace(known) for name, e in defines.items()} | more
+    return Program(equation, tuple(axes), order, stages, rate, arrays, kind, at=faces, parts=lower.parts(rate, terms))
 
 
 def _places(equation: Equation, axes: Sequence[str], at: Mapping[str, str], more: Sequence[str]) -> dict[str, str]:
@@ -363,7 +281,7 @@ def _places(equation: Equation, axes: Sequence[str], at: Mapping[str, str], more
 
 @dataclass(frozen=True)
 class _StageBuilder:
-    texts: _Texts
+    texts: Texts
     order: int
     fields: frozenset[str]
     integrals: Mapping[str, bool]

@@ -7,9 +7,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from parsolve.equations.codegen import library_text
+from parsolve.equations.measures import Measures, derived_of, measures_of
 from parsolve.equations.program import build
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from parsolve.equations.equation import Equation
     from parsolve.equations.program import Program
 
@@ -25,6 +28,28 @@ def program_of(equation: Equation, axes: tuple[str, ...], order: int, accelerati
     return _built(_Texts(equation.key, equation), axes, order, acceleration, terms)
 
 
+def measures_for(
+    equation: Equation, axes: tuple[str, ...], order: int, texts: Mapping[str, str], marched: tuple[str, ...]
+) -> Measures:
+    """The measures of texts, as `measures_of` makes them; one for all problems that have the same.
+
+    Raises:
+        CaseError: a text is wrong.
+    """
+    return _measured(_Texts(equation.key, equation), axes, order, tuple(texts.items()), marched)
+
+
+def derived_for(
+    equation: Equation, axes: tuple[str, ...], order: int, texts: Mapping[str, str], marched: tuple[str, ...]
+) -> Program | None:
+    """The program of expressions of the state by name, as `derived_of` makes it; one for all that have the same.
+
+    Raises:
+        CaseError: a text is wrong.
+    """
+    return _derived(_Texts(equation.key, equation), axes, order, tuple(texts.items()), marched) if texts else None
+
+
 @lru_cache(maxsize=MOST)
 def library_of(program: Program) -> str:
     """C text of its kernels (codegen.library_text)."""
@@ -37,6 +62,20 @@ class _Texts:
 
     key: tuple[object, ...]
     equation: Equation = field(compare=False)
+
+
+@lru_cache(maxsize=MOST)
+def _measured(
+    texts: _Texts, axes: tuple[str, ...], order: int, measures: tuple[tuple[str, str], ...], marched: tuple[str, ...]
+) -> Measures:
+    return measures_of(texts.equation, axes, order, dict(measures), marched)
+
+
+@lru_cache(maxsize=MOST)
+def _derived(
+    texts: _Texts, axes: tuple[str, ...], order: int, given: tuple[tuple[str, str], ...], marched: tuple[str, ...]
+) -> Program | None:
+    return derived_of(texts.equation, axes, order, dict(given), marched)
 
 
 @lru_cache(maxsize=MOST)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from parsolve.equations.equation import Equation, Parameter, field_of
 from parsolve.equations.functions import NEXT
 from parsolve.equations.parse import CONSTANTS, parse
-from parsolve.equations.program import EQUATION_FUNCTIONS
+from parsolve.equations.texts import EQUATION_FUNCTIONS
 from parsolve.errors import CaseError
 
 if TYPE_CHECKING:

@@ -46,6 +46,11 @@ class History:
         if self._shown is not None:
             self._shown.update(step, time, dt)
 
+    def note(self, text: str) -> None:
+        """Tell what else is known of it."""
+        if self._shown is not None:
+            self._shown.note(text)
+
     def finish(self) -> None:
         """Tell that the march is over."""
         if self._shown is not None:

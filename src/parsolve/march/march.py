@@ -33,6 +33,9 @@ class Progress(Protocol):
     def update(self, step: int, time: float, dt: float) -> None:
         """Tell the step just done."""
 
+    def note(self, text: str) -> None:
+        """Tell what else is known of it."""
+
     def finish(self) -> None:
         """Tell that the march is over."""
 
@@ -65,16 +68,16 @@ class Outcome:
 
 def march(
     steps: Steps, control: Control, events: Sequence[Event] = (), *, clock: Clock = START, end: Stop | None = None,
-    progress: Progress | None = None,
+    progress: Progress | None = None, is_over: Callable[[], bool] = lambda: False,
 ) -> Outcome:  # fmt: skip
-    """March from a step and time to an end, by default that of the control; collective.
+    """March from a step and time to an end, by default that of the control, or until it is over; collective.
 
     Raises:
         ParsolveError: of an event, or because no step can be taken; the same one on all ranks.
     """
     schedule, seconds, first = Either([event.when for event in events]), 0.0, clock.step
     end = end or control.end
-    while not end.is_reached(clock):
+    while not (end.is_reached(clock) or is_over()):
         begin = perf_counter()
         due = schedule.after(clock)
         stop = Stop(min(due.step, end.step), min(due.time, end.time))

@@ -63,13 +63,15 @@ class Keeper:
         signals: what the process was sent.
         since: the checkpoint from which the march goes on.
         resample: whether it begins there with the values alone, and not as it was.
+        before: brings to the disk what a checkpoint relies on; collective.
     """
 
     def __init__(
         self, march: Prepared, folder: Path, provenance: Mapping[str, str],
         frames: Callable[[], list[tuple[int, float]]], signals: Signals, since: Checkpoint | None = None,
-        resample: bool = False,
+        resample: bool = False, before: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
+        self._before = before
         problem, self._march, self._frames, self._folder = march.problem, march, frames, folder
         infos = tuple(FieldInfo(name, name, "1") for name in march.arrays)
         content = Content(problem.grid, infos, problem.dtype, provenance, tuple(problem.dimensions))
@@ -174,6 +176,7 @@ class Keeper:
         """Begin a checkpoint, and ``wait`` for it to be complete."""
         march, begun = self._march, monotonic()
         check_finite(march.state, clock, march.control.dt, march.walls.error)
+        self._before()
         sub = next(iter(march.state.values())).subdomain
         numbers = number_of(march.numbers())
         self._job = self._files.begin(clock.time, clock.step, sub, march.arrays, numbers, self._frames(), wait)

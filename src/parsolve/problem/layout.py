@@ -78,8 +78,8 @@ def plan_layout(problem: Problem, size: int, level: int, place: Placement | None
         SetupError, CaseError: a process grid, threads or passes that cannot be.
     """
     place = place or alone()
-    run, grid, program = problem.case.run, problem.grid, problem.program
-    processes = choose_processes(grid, size, program.ghost, problem.least_cells, run.processes)
+    run, grid = problem.case.run, problem.grid
+    processes = choose_processes(grid, size, problem.ghost, problem.least_cells, run.processes)
     load = load_of(problem, processes, _threads(problem, place.cores))
     blocking = _blocking(problem, load)
     key = ""
@@ -87,9 +87,9 @@ def plan_layout(problem: Problem, size: int, level: int, place: Placement | None
         key, known = recall(problem, load, blocking)
         if known is not None:
             key, blocking = "", replace(blocking, tile=known, tried=True)
-    deep = max(program.ghost, blocking.steps * load.reach)
+    deep = max(problem.ghost, blocking.steps * load.reach)
     z, y, x = (
-        0 if not there else deep if is_deep(grid, processes, d, blocking.whole) else program.ghost
+        0 if not there else deep if is_deep(grid, processes, d, blocking.whole) else problem.ghost
         for d, there in enumerate(grid.present)
     )
     return Layout(processes, (z, y, x), blocking, load.threads, run.device, level, place, key)

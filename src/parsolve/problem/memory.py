@@ -29,7 +29,7 @@ def memory_of(problem: Problem, shape: Triple, ghosts: Triple) -> int:
     result, and in the outline of the frames.
     """
     program, item = problem.program, problem.dtype.itemsize
-    unknowns, made, arrays = len(program.unknowns), len(program.defines), len(program.arrays)
+    unknowns, made, arrays = len(program.unknowns), len(program.defines), len(problem.arrays)
     field = resident(prod(field_layout(shape, ghosts, item)[0]) * item)
     power = (2 * unknowns + made) * field + 2 * unknowns * prod(shape) * item
     first, again = (measured * power for measured in measures(problem))

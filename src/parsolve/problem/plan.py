@@ -83,7 +83,7 @@ def check(case: Case, ranks: int) -> Plan:
     least, most = smallest_and_largest(grid, processes)
     seen, unseen = _looked_at(problem)
     extrema = {name: _extrema(seen, partial(initial, seen, name)) for name in program.unknowns}
-    extrema |= {name: _extrema(seen, partial(array, seen, name)) for name in program.arrays}
+    extrema |= {name: _extrema(seen, partial(array, seen, name)) for name in problem.arrays}
     look_beyond(seen, (0, 0, 0), seen.grid.cells)
     for name in problem.velocities:
         _extrema(seen, partial(initial, seen, name))
@@ -92,7 +92,7 @@ def check(case: Case, ranks: int) -> Plan:
     memory = PROCESS + memory_of(problem, most, ghosts)
     free = min(free_memory().values(), default=None)
     steps, frames = count_steps(problem, start.dt)
-    stored = len(case.output.fields or program.unknowns)
+    stored = len(problem.recorded)
     return Plan(
         {axis: processes[AXES.index(axis)] for axis in grid.names},
         (least, most),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -14,15 +14,17 @@ from parsolve.case.tables import WHOLE
 from parsolve.domain.grid import Grid
 from parsolve.equations.catalogue import CATALOGUE
 from parsolve.equations.parity import odd
-from parsolve.equations.shared import program_of
-from parsolve.equations.user import RESERVED, user_equation
+from parsolve.equations.shared import derived_for, measures_for, program_of
+from parsolve.equations.user import NAME, RESERVED, user_equation
 from parsolve.errors import on_root
 from parsolve.march.tableaus import EMBEDDED, SCHEMES, Scheme
 from parsolve.problem.jumps import coarse_sides
 from parsolve.problem.operators import refuse_overflow
 from parsolve.problem.problem import Problem
 from parsolve.problem.sides import refuse_singular, side_condition
+from parsolve.problem.times import condition_of
 from parsolve.store.layout import RESERVED as STORED
+from parsolve.store.series import is_reserved
 from parsolve.store.source import HDF5
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from parsolve.case import Case
     from parsolve.domain.boundary import Condition
     from parsolve.equations.equation import Equation
+    from parsolve.equations.program import Program
 
 T = TypeVar("T")
 
@@ -66,8 +69,9 @@ def pose(case: Case, comm: MPI.Comm | None = None) -> Problem:
         key = f"evolve.{equation.rate_key(name)}"
         raise case.error(key, f"'{name}' is a name of the result file; choose another")
     _check_time(case, scheme)
+    condition_of(case)
     _check_initial(case, equation)
-    parameters = {name: p.default for name, p in equation.parameters.items()} | dict(case.parameters)
+    parameters = _parameters(case, equation)
     refuse_overflow(case, grid, program, parameters)
     fields = [*equation.unknowns, *program.intermediate]
     conditions: dict[str, dict[str, Condition]] = {}
@@ -79,24 +83,53 @@ def pose(case: Case, comm: MPI.Comm | None = None) -> Problem:
                 side: side_condition(case, grid, f"boundary.{name}.{side}", side, condition, parameters)
                 for side, condition in sides.items()
             }
+    looks = _looked_at(case, grid, equation, program)
+    known = (*program.unknowns, *grid.names, "time", *case.measures, *(looks["derived"] or program).unknowns)
     for name in case.units:
-        if name not in (*program.unknowns, *grid.names, "time"):
-            raise case.error(f"units.{name}", "no such field or axis", (*program.unknowns, *grid.names, "time"))
-    chosen = case.output.fields or []
-    for place, name in enumerate(chosen):
-        if name in chosen[:place]:
-            raise case.error("output.fields", f"'{name}' is there twice")
-        if name not in program.unknowns:
-            raise case.error("output.fields", f"no field '{name}' is marched", program.unknowns)
+        if name not in known:
+            raise case.error(f"units.{name}", "no such field, axis or measure", known)
     if any(grid.anti):
         for name in conditions.keys() - odd(program):
             conditions[name] = {side: replace(c, turns=False) for side, c in conditions[name].items()}
-    problem = Problem(case, grid, equation, program, scheme, parameters, conditions)
+    problem = Problem(case, grid, equation, program, scheme, parameters, conditions, **looks)
     coarse = coarse_sides(problem) if comm is None else on_root(comm, lambda: coarse_sides(problem))
     for name, side in coarse:
         conditions[name][side] = replace(conditions[name][side], coarse=True)
     refuse_singular(case, grid, conditions)
     return problem
+
+
+def _looked_at(case: Case, grid: Grid, equation: Equation, program: Program) -> dict[str, Any]:
+    """What is measured, and what makes the fields that are written and not marched.
+
+    Raises:
+        CaseError: a text is wrong, or a name is taken.
+    """
+    order, marched = case.run.order, program.unknowns
+    taken = {*equation.unknowns, *equation.parameters, *equation.define, *equation.arrays, *RESERVED, *grid.names}
+    for name in case.measures:
+        if name in taken or not NAME.fullmatch(name) or is_reserved(name):
+            raise case.error(f"measure.{name}", f"'{name}' has a meaning already, or is no name; choose another")
+    with case.located():
+        texts = {name: measure.of for name, measure in case.measures.items()}
+        measures = measures_for(equation, grid.names, order, texts, marched) if texts else None
+        derived = {name: text or name for name, text in case.output.chosen if text or name not in marched}
+        for place, (name, text) in enumerate(case.output.chosen):
+            if name in [other for other, _ in case.output.chosen[:place]]:
+                raise case.error("output.fields", f"'{name}' is there twice")
+            if text and (name in taken - {*equation.define} or not NAME.fullmatch(name) or name in STORED):
+                raise case.error("output.fields", f"'{name}' has a meaning already, or is no name; choose another")
+            if not text and name not in (*marched, *equation.define, *equation.arrays):
+                raise case.error("output.fields", f"no field '{name}' is marched", (*marched, *equation.define))
+        made = derived_for(equation, grid.names, order, derived, marched)
+    for look in (measures.program if measures else None, made):
+        if look is not None:
+            refuse_overflow(case, grid, look, _parameters(case, equation))
+    return {"measures": measures, "derived": made}
+
+
+def _parameters(case: Case, equation: Equation) -> dict[str, float]:
+    return {name: p.default for name, p in equation.parameters.items()} | dict(case.parameters)
 
 
 def _known(case: Case, key: str, name: str | None, table: Mapping[str, T]) -> T:
@@ -127,6 +160,8 @@ def _check_parameters(case: Case, equation: Equation) -> None:
 
 def _check_time(case: Case, scheme: Scheme) -> None:
     time = case.time
+    if case.stop is not None and case.stop.steady is not None and scheme.derivative == 2:
+        raise case.error("stop.steady", "leapfrog has no rates to look at; use time.scheme = 'rk4'")
     if time.tolerance is not None:
         if scheme.name not in EMBEDDED:
             raise case.error(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,11 +9,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from parsolve.domain.reduce import extrema, magnitude
-from parsolve.equations.reference import NumpyKernel
-from parsolve.equations.shared import library_of
 from parsolve.errors import NumericalError, StorageError, agree, agreed, on_root, owning
-from parsolve.kernels.device import find_device
-from parsolve.kernels.jit import NoCompiler, load
 from parsolve.kernels.library import CompiledKernel
 from parsolve.march.control import ErrorControlled, Limited, cautious_step
 from parsolve.march.growth import Growth
@@ -23,7 +18,9 @@ from parsolve.march.march import Event, check_finite, march
 from parsolve.march.schedule import START, Clock, Either, EverySteps, equal_steps
 from parsolve.march.stepper import Stepper, Workspace
 from parsolve.march.steps import Steps
+from parsolve.problem.kernels import kernels
 from parsolve.problem.limits import NOT_FINITE, PER_CHANGE
+from parsolve.problem.measuring import Looking
 from parsolve.problem.operators import operator_of
 from parsolve.problem.peclet import peclet_warnings
 from parsolve.problem.renewal import Renewal
@@ -40,9 +37,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from parsolve.domain.grid import Triple
-    from parsolve.equations.program import Stage
-    from parsolve.kernels.device import Device
-    from parsolve.kernels.library import Kernel
     from parsolve.march.control import Control
     from parsolve.march.march import Outcome, Progress
     from parsolve.problem.layout import Layout
@@ -68,6 +62,7 @@ class Prepared:
     growth: Growth
     walls: Walls
     history: History
+    looking: Looking
     free: Callable[[], None]
     warnings: list[str]
 
@@ -106,8 +101,9 @@ class Prepared:
         return {"control": self.control, "renewal": self.renewal, "growth": self.growth}
 
     def run(
-        self, record: Record, progress: Progress | None = None, clock: Clock = START, more: Sequence[Event] = ()
-    ) -> Outcome:
+        self, record: Record, progress: Progress | None = None, clock: Clock = START, more: Sequence[Event] = (),
+        is_over: Callable[[], bool] = lambda: False,
+    ) -> Outcome:  # fmt: skip
         """March to the end; ``record`` is called at every frame after the first; collective.
 
         Args:
@@ -115,6 +111,7 @@ class Prepared:
             progress: is told of it on rank 0.
             clock: where it is now.
             more: events beside checks and frames, which come after them.
+            is_over: whether it is to end after the events of a step.
 
         Raises:
             NumericalError: a value is not finite, or no step is stable or meets the tolerance.
@@ -135,7 +132,7 @@ class Prepared:
         shown.start(problem.case.time.end, problem.case.time.steps, problem.grid.size)
         events = [Event(checks, look, marching=True), Event(frames, record), *more]
         with self.walls.blamed(self.comm):
-            outcome = march(self.steps, control, events, clock=clock, progress=shown)
+            outcome = march(self.steps, control, events, clock=clock, progress=shown, is_over=is_over)
         shown.finish()
         self.warnings.extend(self.growth.warnings)
         return outcome
@@ -198,8 +195,9 @@ def prepare(
         layout = replace(layout, dt=control.dt)
         ranges = {name: extrema(f) for name, f in {**stepper.state, **arrays}.items()}
         warnings = renewal.start.warnings + peclet_warnings(problem, ranges)
+        looking = Looking(problem, work, walls)
         return Prepared(
-            problem, layout, steps, control, renewal, growth, walls, History(), owner.pop_all().close, warnings
+            problem, layout, steps, control, renewal, growth, walls, History(), looking, owner.pop_all().close, warnings
         )
 
 
@@ -214,26 +212,3 @@ def _control(problem: Problem, renewal: Renewal, stepper: Stepper, clock: Clock)
     longest = 0.5 * PER_CHANGE * renewal.start.resolving
     dt = cautious_step(stepper, clock.time, time.tolerance, min(renewal.dt, longest))
     return ErrorControlled(comm, dt, time.end, time.tolerance, problem.scheme.order, longest)
-
-
-def kernels(problem: Problem, comm: MPI.Intracomm | None, device: Device | None = None) -> Callable[[Stage], Kernel]:
-    """Where the kernel of a stage comes from: the installed library, the run-time compiler, or NumPy; collective.
-
-    Raises:
-        SetupError: a compiler is missing or fails, and ``run.require_compiled`` is set.
-    """
-    run = problem.case.run
-    if run.device == "numpy":
-        return NumpyKernel
-    if not problem.case.evolve:
-        installed = device or find_device()
-        return lambda stage: installed.kernel(stage.name, run.precision)
-    try:
-        library = load(comm, library_of(problem.program), run.precision, key_hint="user")
-    except NoCompiler as error:
-        if run.require_compiled:
-            raise
-        if comm is None or comm.rank == 0:
-            warnings.warn(f"{error}; the equation runs with NumPy, which is 10 to 100 times slower", stacklevel=2)
-        return NumpyKernel
-    return lambda stage: library.kernel(stage.name, run.precision)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from parsolve.case import Case
     from parsolve.domain.grid import Grid
     from parsolve.equations.equation import Equation
+    from parsolve.equations.measures import Measures
     from parsolve.equations.program import Program
     from parsolve.march.tableaus import Scheme
 
@@ -31,6 +32,8 @@ class Problem:
         program: the equation, discretised.
         parameters: all constants of the equation.
         conditions: boundary conditions by field and side.
+        measures: what is measured.
+        derived: what gives the fields that are written and not marched; None if there are none.
     """
 
     case: Case
@@ -40,6 +43,29 @@ class Problem:
     scheme: Scheme
     parameters: Mapping[str, float]
     conditions: Mapping[str, Mapping[str, Condition]]
+    measures: Measures | None = None
+    derived: Program | None = None
+
+    @property
+    def looks(self) -> list[Program]:
+        """The programs of what is made of the state for those who look at it."""
+        measured = self.measures.program if self.measures else None
+        return [program for program in (measured, self.derived) if program]
+
+    @cached_property
+    def arrays(self) -> tuple[str, ...]:
+        """The coefficient fields that are read, and noise."""
+        return tuple(dict.fromkeys(name for program in (self.program, *self.looks) for name in program.arrays))
+
+    @cached_property
+    def ghost(self) -> int:
+        """Depth of the ghost cells."""
+        return max(program.ghost for program in (self.program, *self.looks))
+
+    @cached_property
+    def radius(self) -> int:
+        """Depth of the physical ghosts."""
+        return max(program.radius for program in (self.program, *self.looks))
 
     @cached_property
     def depends(self) -> Dependence:
@@ -71,10 +97,15 @@ class Problem:
     def recorded(self) -> list[FieldInfo]:
         """What the result says of each field that it holds."""
         known = self.equation.fields
-        names = self.case.output.fields or self.program.unknowns
+        names = [name for name, _ in self.case.output.chosen] or self.program.unknowns
         return [
             self._info(name, known.get(name, f"rate of {known.get(name.removesuffix('_t'), name)}")) for name in names
         ]
+
+    @property
+    def measured(self) -> list[FieldInfo]:
+        """What the result says of each measure."""
+        return [self._info(name, measure.of) for name, measure in self.case.measures.items()]
 
     @property
     def dimensions(self) -> list[FieldInfo]:
@@ -94,7 +125,9 @@ class Problem:
     def field_count(self) -> int:
         """Fields that a march holds: registers and rates of the unknowns, intermediate and coefficient fields."""
         registers = self.scheme.registers(self.is_adaptive) + 2 * self.is_adaptive
-        return registers * len(self.program.unknowns) + len(self.program.defines) + len(self.program.arrays)
+        made = sum(len(program.defines) for program in (self.program, *self.looks))
+        derived = len(self.derived.unknowns) if self.derived else 0
+        return registers * len(self.program.unknowns) + made + derived + len(self.arrays)
 
     @property
     def can_fuse(self) -> bool:
@@ -114,7 +147,7 @@ class Problem:
     @property
     def least_cells(self) -> int:
         """Cells that there must be between two sides; a mirror is itself mirrored where there are fewer than ghosts."""
-        return self._closure(min(self.program.radius, 1 if self.case.run.order == 2 else CLOSURE_ORDER))
+        return self._closure(min(self.radius, 1 if self.case.run.order == 2 else CLOSURE_ORDER))
 
     def is_mirror(self, side: str) -> bool:
         """Whether every field is mirrored at a side, so that coefficients are too and what flows there is zero."""

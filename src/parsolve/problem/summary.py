@@ -22,7 +22,7 @@ class Summary:
 
     ``steps_a_pass`` and ``tile`` are those of passes through memory, the tile that of rank 0; 0: step by step; (): a
     single tile.  ``dt`` is the (first) time step; ``changes``: later ones may differ.  ``warnings`` say what the
-    numbers may not be trusted for.
+    numbers may not be trusted for.  ``stopped``: by which rule it ended before its time, empty if it did not.
     """
 
     case_title: str
@@ -42,13 +42,14 @@ class Summary:
     fields: dict[str, dict[str, float]]
     result: str
     warnings: list[str]
+    stopped: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The summary as plain data."""
         return asdict(self)
 
 
-def summarize(march: Prepared, outcome: Outcome, path: Path) -> Summary:
+def summarize(march: Prepared, outcome: Outcome, path: Path, stopped: str = "") -> Summary:
     """The summary of a march and its last state; collective."""
     case, state, layout, grid = march.problem.case, march.state, march.layout, march.problem.grid
     fields = {}
@@ -73,4 +74,5 @@ def summarize(march: Prepared, outcome: Outcome, path: Path) -> Summary:
         fields,
         str(path),
         march.warnings,
+        stopped,
     )

@@ -1,13 +1,19 @@
-"""The times of a problem: where its march ends, when frames are written, how many steps and frames there will be."""
+"""The times of a problem: where its march ends, when it is looked at, how many steps and frames there will be."""
 
 from __future__ import annotations
 
 from math import ceil, inf
 from typing import TYPE_CHECKING
 
+from parsolve.equations.parse import parse
+from parsolve.equations.user import RESERVED
 from parsolve.march.schedule import MOST_STEPS, START, At, Either, EverySteps, EveryTime, Stop, equal_steps
 
 if TYPE_CHECKING:
+    import sympy
+
+    from parsolve.case import Case
+    from parsolve.case.schema import Measure
     from parsolve.march.schedule import When
     from parsolve.problem.problem import Problem
 
@@ -27,9 +33,17 @@ def frames_of(problem: Problem) -> When:
     return Either((EverySteps(output.every_steps), end)) if output.every_steps else end
 
 
+def schedule_of(problem: Problem, measure: Measure) -> When:
+    """When a measure is taken: on its schedule, or else with the frames."""
+    if measure.every is not None:
+        return EveryTime(measure.every, problem.case.time.end or inf)
+    return EverySteps(measure.every_steps) if measure.every_steps else frames_of(problem)
+
+
 def first_length(problem: Problem) -> float:
     """The time up to the first stop, which steps divide; infinity if there is none."""
-    return min(frames_of(problem).after(START).time, end_of(problem).time)
+    schedules = [frames_of(problem), *(schedule_of(problem, measure) for measure in problem.case.measures.values())]
+    return min(Either(schedules).after(START).time, end_of(problem).time)
 
 
 def count_steps(problem: Problem, dt: float) -> tuple[int, int]:
@@ -52,3 +66,16 @@ def count_steps(problem: Problem, dt: float) -> tuple[int, int]:
     frames = EveryTime(output.every, end).count
     rest = end - EveryTime(output.every).time(frames - 1)
     return (frames - 1) * (each or 1) + int(equal_steps(rest, dt)[0]), frames
+
+
+def condition_of(case: Case) -> sympy.Expr | None:
+    """The condition on measures that ends a run: positive where it holds; None if there is none.
+
+    Raises:
+        CaseError: it is no condition, or of other names.
+    """
+    if case.stop is None or case.stop.when is None:
+        return None
+    names = [*case.measures, *(n for n in case.parameters if n not in RESERVED), "t", "step"]
+    with case.located():
+        return parse(f"where({case.stop.when}, 1, 0)", names, key="stop.when")

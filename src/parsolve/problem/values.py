@@ -90,7 +90,7 @@ def coefficient_fields(problem: Problem, sub: Subdomain) -> dict[str, Field]:
     Raises:
         CaseError: a value that is read is not finite; the same one on all ranks.
     """
-    fields = {name: Field(name, sub, problem.dtype, -1 - i) for i, name in enumerate(problem.program.arrays)}
+    fields = {name: Field(name, sub, problem.dtype, -1 - i) for i, name in enumerate(problem.arrays)}
     if not fields:
         return fields
     with agreed(sub.comm):
@@ -98,7 +98,7 @@ def coefficient_fields(problem: Problem, sub: Subdomain) -> dict[str, Field]:
             set_values(f, partial(array, problem, name))
         look_beyond(problem, sub.start, sub.shape)
     exchange = HaloExchange(
-        list(fields.values()), {}, depth=sub.ghosts, boundary_depth=problem.program.radius, base=1, signed=False
+        list(fields.values()), {}, depth=sub.ghosts, boundary_depth=problem.radius, base=1, signed=False
     )
     exchange.fill(0.0)
     exchange.free()
@@ -124,7 +124,7 @@ def look_beyond(problem: Problem, start: Triple, shape: Triple) -> None:
     Raises:
         CaseError: one is not finite.
     """
-    for name in problem.program.arrays:
+    for name in problem.arrays:
         for axis, side in _continued(problem, name):
             if start[axis] + shape[axis] * side == problem.grid.cells[axis] * side:
                 for first, extent in _read_beyond(problem, name, axis, side, start, shape):
@@ -141,7 +141,7 @@ def _read_beyond(
 ) -> Iterator[tuple[Triple, Triple]]:
     """Starts and shapes of what is read of a coefficient field beyond a wall, from a box of cells beside it."""
     deepest: dict[Triple, int] = {}  # by displacement along the wall
-    for stage in problem.program.stages:
+    for stage in (stage for program in (problem.program, *problem.looks) for stage in program.stages):
         for op in stage.operations:
             if op.name == "load" and stage.inputs[op.data[0]] == name:
                 along, outward = list(op.data[1]), op.data[1][axis] * (1 if side else -1)

@@ -52,7 +52,7 @@ class Evaluation:
         self.exchange: HaloExchange | None = None
         if op.exchanged:
             self.exchange = exchanges.find([update.state[name] for name in op.exchanged], [op], op.ghost)
-        self.defines = [_Define(update, stage, sub) for stage in op.defines]
+        self.defines = [Define(update, stage, sub) for stage in op.defines]
         inner, shell = Box((0, 0, 0), (0, 0, 0)), [owned(sub)]
         if self.exchange and self.exchange.is_split and not self.defines:
             inner, shell = interior(sub.shape, self.exchange.late_axes, op.radius)
@@ -90,7 +90,7 @@ def _result(update: Update, stage: StageKernel, box: Box) -> Bound:
     return bound
 
 
-class _Define:
+class Define:
     """An intermediate field: its kernel over a box that reaches into ghosts, then its physical ghosts; or an integral.
 
     ``users`` are the kernels that take the integral.
@@ -118,6 +118,7 @@ class _Define:
                 self.fills.append(fill)
 
     def __call__(self, time: float) -> None:
+        """Make it at a time; collective for an integral."""
         self.launch.args.time = time
         self.launch()
         for fill in self.fills:

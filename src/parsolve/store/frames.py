@@ -14,6 +14,7 @@ from parsolve.store.files import rename
 from parsolve.store.layout import Content, FieldInfo, check_names
 from parsolve.store.places import FRAME, Places, claim, discard_unfinished, publish
 from parsolve.store.result import content_of, open_result
+from parsolve.store.series import Series, described, series_of
 from parsolve.store.slabs import FrameWriter
 from parsolve.store.verify import verify
 
@@ -125,18 +126,32 @@ class Recorder:
                 self._named(step)
         self._content = replace(self._content, times=tuple(t for _, t in frames), steps=tuple(s for s, _ in frames))
 
+    def series_before(self) -> list[Series]:
+        """The time series of the result that is replaced; for one rank."""
+        if not self._places.result.exists():
+            return []
+        with open_result(self._places.result) as old:
+            self._refuse_run(self._places.result, old.provenance)
+            return old.series
+
     @property
     def frames(self) -> list[tuple[int, float]]:
         """Step and time of the frames so far."""
         return list(zip(self._content.steps, self._content.times, strict=True))
+
+    def has(self, step: int) -> bool:
+        """Whether there is a frame of a step."""
+        return step in self._content.steps
 
     @property
     def folder(self) -> Path:
         """Where the frames are."""
         return self._places.working
 
-    def finish(self) -> Path:
+    def finish(self, measured: Sequence[FieldInfo] = ()) -> Path:
         """Turn the frames into the result: a self-contained file, or an index of the kept frames; collective.
+
+        With the time series of its folder, of which ``measured`` says the units.
 
         Raises:
             StorageError, ResourceError: the disk failed or is full; the frames are then still there.
@@ -145,6 +160,9 @@ class Recorder:
         missing = StorageError(f"{places.result}: no frame was written, so there is no result")
         agree(self._comm, None if self._content.steps else missing)
         frames = [places.frame(step) for step in self._content.steps]
+        if measured:
+            series = on_root(self._comm, lambda: described(series_of(places.working), measured))
+            self._content = replace(self._content, series=series)
         if self._keep_frames:
             on_root(self._comm, lambda: write_index(places, self._content, frames))
         else:

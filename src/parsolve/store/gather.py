@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from parsolve.errors import StorageError, on_root
@@ -14,6 +14,7 @@ from parsolve.store.files import rename
 from parsolve.store.packing import LEVELS, Packing
 from parsolve.store.places import find_folder, frames_in, partial_of, refuse_taken
 from parsolve.store.result import content_of
+from parsolve.store.series import series_of
 from parsolve.store.verify import verify
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def gather(comm: MPI.Intracomm, run: Path, out: Path | None = None, force: bool 
     frames = [path for path in frames if str(path) in {*report.whole, *report.unknown}]
     if not frames:
         raise StorageError(f"{folder}: no frame is whole: {'; '.join(report.damaged)}")
-    content = on_root(comm, lambda: content_of(frames))
+    content = on_root(comm, lambda: replace(content_of(frames), series=tuple(series_of(folder))))
 
     def claimed() -> Claim:
         claim = claims.take(result)

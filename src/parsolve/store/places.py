@@ -13,6 +13,7 @@ from parsolve.errors import StorageError
 from parsolve.store import claims, writing
 from parsolve.store.checkpoint import remove_checkpoints
 from parsolve.store.files import is_result, naming, rename, sync
+from parsolve.store.series import FILE as SERIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -250,6 +251,6 @@ def remove_frames(directory: Path) -> None:
         return
     with suppress(OSError):
         for file in list(directory.iterdir()):
-            if FRAME.fullmatch(file.name) or _UNFINISHED.fullmatch(file.name):
+            if any(kind.fullmatch(file.name) for kind in (FRAME, _UNFINISHED, SERIES)):
                 file.unlink(missing_ok=True)
         directory.rmdir()

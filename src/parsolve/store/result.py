@@ -24,7 +24,7 @@ from parsolve.store.layout import Content, FieldInfo, lay_out
 from parsolve.store.look import look, refuse_borrowed, refuse_empty, refuse_links
 from parsolve.store.places import frames_in
 from parsolve.store.series import GROUP as SERIES
-from parsolve.store.series import Series, series_in
+from parsolve.store.series import Series, series_in, series_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -171,7 +171,7 @@ def _index(folder: Path, scratch: Path) -> Path:
     frames = [path.absolute() for path in frames_in(folder)]
     if not frames:
         raise StorageError(f"{folder}: is a folder without complete frames of a run")
-    lay_out(scratch / "index.h5", content_of(frames), frames)
+    lay_out(scratch / "index.h5", replace(content_of(frames), series=tuple(series_of(folder))), frames)
     return scratch / "index.h5"
 
 

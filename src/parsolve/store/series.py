@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from parsolve.store.layout import FieldInfo
+
 GROUP = "series"
 FILE = re.compile(r"series(\.\w+)?\.csv")
 MOST = 1 << 20  # characters of a line
@@ -171,16 +173,10 @@ def _rows(path: Path, names: Sequence[str]) -> list[list[float]]:
     return rows
 
 
-def remove_series(folder: Path) -> None:
-    """Remove the files of time series of a folder."""
-    for path in folder.glob("series*.csv"):
-        if FILE.fullmatch(path.name):
-            path.unlink(missing_ok=True)
-
-
-def described(series: Sequence[Series], said: dict[str, tuple[str, str]]) -> tuple[Series, ...]:
-    """Series with their units and names for people, by their names."""
-    return tuple(replace(s, units=said[s.name][0], long_name=said[s.name][1]) if s.name in said else s for s in series)
+def described(series: Sequence[Series], infos: Sequence[FieldInfo]) -> tuple[Series, ...]:
+    """Series with units and names for people, in the order in which these are given."""
+    known = {s.name: s for s in series}
+    return tuple(replace(known[i.name], units=i.units, long_name=i.long_name) for i in infos if i.name in known)
 
 
 def write_series(file: h5py.File, series: Sequence[Series], time_units: str = "1") -> None:

@@ -1,0 +1,155 @@
+"""Measures: numbers made of the values at all cells, from texts such as ``integral(u**2)/2`` or ``max(u) - min(u)``.
+
+A text is taken apart into reductions of values over the grid, and an expression of their results. The values that are
+no field of the state themselves come from one program, so that all of them need one way over the fields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import sympy
+
+from parsolve.equations import functions
+from parsolve.equations.functions import MEASURE_FUNCTIONS
+from parsolve.equations.levels import symbol
+from parsolve.equations.operators import INTEGRALS, name_of
+from parsolve.equations.parse import parse
+from parsolve.equations.program import build
+from parsolve.equations.texts import Texts
+from parsolve.errors import CaseError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from parsolve.equations.equation import Equation
+    from parsolve.equations.program import Program
+
+HEADS = {
+    "integral": "integral", "mean": "mean", "smallest": "min", "largest": "max", "deviation": "std", "norm": "norm",
+    "count": "count", "at_smallest": "at_min", "at_largest": "at_max",
+}  # fmt: skip
+
+
+class Reduction(NamedTuple):
+    """What is made of the values at all cells.
+
+    integral of u; mean; min, max; std, the root of the mean of (u - mean)^2; norm, the root of the integral of u^2;
+    count, of the cells where a condition holds; at_min, at_max: the value of another expression where u is smallest or
+    largest, at the first such cell.
+
+    Attributes:
+        kind: one of these.
+        of: name of the value.
+        at: for the last two the name of the other value.
+    """
+
+    kind: str
+    of: str
+    at: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Measures:
+    """Reductions, and what is made of them.
+
+    Attributes:
+        reductions: each once.
+        results: by the name of a measure an expression of the symbols ``reduction.0``, ... of parameters and t.
+        program: gives the values that are no fields of the state; None if there are none.
+    """
+
+    reductions: tuple[Reduction, ...]
+    results: Mapping[str, sympy.Expr]
+    program: Program | None
+
+
+def symbol_of(n: int) -> sympy.Symbol:
+    """The symbol of the result of a reduction; no name of a case can be the same."""
+    return sympy.Symbol(f"reduction.{n}", real=True)
+
+
+def measures_of(
+    equation: Equation, axes: Sequence[str], order: int, texts: Mapping[str, str], marched: Sequence[str]
+) -> Measures:
+    """The measures of texts by name, with derivatives to an order of accuracy; ``marched``: fields of the state.
+
+    Raises:
+        CaseError: a text is wrong, varies over the grid, or reads what is not marched.
+    """
+    taker = _Taker(Texts(equation, tuple(axes)), marched)
+    results = {name: taker.taken(text, f"measure.{name}") for name, text in texts.items()}
+    values = {name: e for e, name in taker.values.items() if name not in marched}
+    return Measures(tuple(taker.reductions), results, values_of(equation, axes, order, values, marched))
+
+
+def derived_of(
+    equation: Equation, axes: Sequence[str], order: int, texts: Mapping[str, str], marched: Sequence[str]
+) -> Program | None:
+    """The program of expressions of the state by name: fields that are written and not marched.
+
+    Raises:
+        CaseError: a text is wrong.
+    """
+    known = Texts(equation, tuple(axes))
+    values = {name: known.read(text, f"output.fields: {name}") for name, text in texts.items()}
+    return values_of(equation, axes, order, values, marched)
+
+
+def values_of(
+    equation: Equation, axes: Sequence[str], order: int, values: Mapping[str, sympy.Expr], marched: Sequence[str]
+) -> Program | None:
+    """The program of some expressions of the state; None of none.
+
+    Raises:
+        CaseError: one reads a velocity that is not marched.
+    """
+    program = build(equation, axes, order, values=values, terms=0) if values else None
+    read = {name for stage in program.stages for name in stage.inputs} if program else set()
+    if late := sorted(read & {*equation.unknowns} - {*marched}):
+        raise CaseError(f"time.scheme: with leapfrog there is no {late[0]} to look at; use scheme = 'rk4'")
+    return program
+
+
+class _Taker:
+    """Takes texts apart.
+
+    Attributes:
+        values: names of what is reduced.
+        reductions: found so far.
+    """
+
+    def __init__(self, texts: Texts, marched: Sequence[str]) -> None:
+        self.texts, self.reductions = texts, list[Reduction]()
+        self.values: dict[sympy.Expr, str] = {symbol(name): name for name in marched}
+
+    def taken(self, text: str, key: str) -> sympy.Expr:
+        """The expression of a text, with symbols for reductions."""
+        e = parse(text, self.texts.names, functions=MEASURE_FUNCTIONS, key=key)
+        made = self._walk(e, text, key)
+        left = {s.name for s in made.free_symbols} & ({*self.texts.names} - self.texts.constants)
+        if left or any(name_of(s) in functions.OPERATOR_FUNCTIONS for s in sympy.preorder_traversal(made)):
+            what = sorted(left)[0] if left else text
+            raise CaseError(
+                f"{key}: '{what}' is not one number but one at each cell: take integral({what}), mean({what}), "
+                f"min({what}), max({what}), std({what}), norm({what}), or count of a condition"
+            )
+        return made
+
+    def _walk(self, e: sympy.Expr, text: str, key: str) -> sympy.Expr:
+        kind = HEADS.get(name_of(e))
+        if kind is None:
+            return e.func(*(self._walk(s, text, key) for s in e.args)) if e.args else e
+        inner = [functions.where(s, sympy.S.One, sympy.S.Zero) if kind == "count" else s for s in e.args]
+        reduction = Reduction(kind, *(self._value(s, text, key) for s in inner))
+        if reduction not in self.reductions:
+            self.reductions.append(reduction)
+        return symbol_of(self.reductions.index(reduction))
+
+    def _value(self, e: sympy.Expr, text: str, key: str) -> str:
+        for s in sympy.preorder_traversal(e):
+            if name_of(s) in HEADS and name_of(s) not in INTEGRALS:
+                raise CaseError(f"{key}: within a reduction only integral(...) and mean(...) can stand")
+        e = self.texts.settled(e, text, key)
+        return self.values.setdefault(e, f"value.{len(self.values)}")

@@ -1,0 +1,180 @@
+"""What is made of the state of a march for those who look at it: measures, and fields that are written alone."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from parsolve.domain.reduce import Sums, local_extrema, root_of, rounded
+from parsolve.equations.shared import library_of
+from parsolve.equations.values import evaluate
+from parsolve.kernels.library import SUM_FRACTION
+from parsolve.problem.kernels import made_kernels
+from parsolve.problem.operators import operator_of
+from parsolve.stages.operator import Update
+from parsolve.stages.plain import Plain
+from parsolve.stages.sampling import Sampling
+
+if TYPE_CHECKING:
+    from parsolve.domain.field import Field
+    from parsolve.equations.measures import Measures, Reduction
+    from parsolve.equations.program import Program
+    from parsolve.march.stepper import Workspace
+    from parsolve.problem.problem import Problem
+    from parsolve.problem.walls import Walls
+    from parsolve.stages.operator import Operator, State
+
+SUMS = {"integral": ("sum",), "mean": ("sum",), "std": ("sum", "dot"), "norm": ("dot",), "count": ("sum",)}
+SIGNS = {"min": -1.0, "max": 1.0, "at_min": -1.0, "at_max": 1.0}
+
+
+class Looking:
+    """Looks at the states of a march; collective.
+
+    Nothing is overwritten that the march needs, so that it goes on with the same bits.
+
+    Args:
+        problem: whose measures and derived fields are looked at.
+        work: makes fields.
+        walls: what boundaries impose.
+    """
+
+    def __init__(self, problem: Problem, work: Workspace, walls: Walls) -> None:
+        self._problem, self._work, self._walls = problem, work, walls
+        self._samplings: dict[int, Sampling] = {}  # by the state, of which there are a few registers
+        self._derivations: dict[int, Plain] = {}
+        measured = problem.measures.program if problem.measures else None
+        self._programs = [self._prepared(program) for program in (measured, problem.derived)]
+        self._out = work.fields(problem.derived.unknowns) if problem.derived else {}
+
+    def _prepared(self, program: Program | None) -> tuple[Operator, State] | None:
+        """The operator of a program, and the fields that it reads beside the state."""
+        problem, work = self._problem, self._work
+        if program is None:
+            return None
+        text = library_of(program)
+        kernel_of = made_kernels(problem.case.run, text, work.subdomain.comm)
+        operator = operator_of(program, problem.grid, problem.parameters, self._walls.conditions, kernel_of)
+        return operator, {**work.arrays, **work.fields(operator.intermediate)}
+
+    def derived(self, state: State, time: float) -> State:
+        """The state, and the fields that are made of it, until the next call; collective."""
+        prepared = self._programs[1]
+        if prepared is None:
+            return state
+        operator, others = prepared
+        key = id(next(iter(state.values())))
+        if key not in self._derivations:
+            update = Update(operator, state, self._out, others)
+            self._derivations[key] = Plain([update], [], self._work.exchanges)
+        self._derivations[key]([time], [1.0])
+        return {**state, **self._out}
+
+    def measure(self, state: State, time: float) -> dict[str, float]:
+        """The measures by name, the same on all ranks; not a number where one has no value; collective."""
+        measures = self._problem.measures
+        assert measures is not None
+        first = next(iter(state.values()))
+        if id(first) not in self._samplings:
+            operator, others = self._programs[0] or (None, {})
+            shown = [name for name in state if any(name in (r.of, r.at) for r in measures.reductions)]
+            self._samplings[id(first)] = Sampling(operator, state, others, shown, self._work.exchanges)
+        grid, comm = self._problem.grid, self._work.subdomain.comm
+        reducing = Reducing(measures.reductions, first, grid.size, math.prod(grid.spacing))
+        self._samplings[id(first)](time, reducing.look)
+        results = reducing.results()
+        values = _evaluated(measures, results, {**self._problem.parameters, "t": time}) if comm.rank == 0 else {}
+        return values if comm.size == 1 else dict(comm.bcast(values))
+
+
+def _evaluated(measures: Measures, results: list[float], known: dict[str, float]) -> dict[str, float]:
+    """The measures, of the results of their reductions."""
+    environment = known | {f"reduction.{n}": value for n, value in enumerate(results)}
+    return {name: float(np.float64(evaluate(e, environment))) for name, e in measures.results.items()}
+
+
+class Reducing:
+    """Reductions of values that come part by part, with bits that do not depend on the parts.
+
+    Args:
+        reductions: what is made of them.
+        like: a field of the whole subdomain.
+        cells: of the grid.
+        volume: of a cell.
+    """
+
+    def __init__(self, reductions: tuple[Reduction, ...], like: Field, cells: int, volume: float) -> None:
+        self._reductions, self._like, self._cells, self._volume = reductions, like, cells, volume
+        wanted = ((kind, r.of) for r in reductions for kind in SUMS.get(r.kind, ()))
+        self._places = {key: n for n, key in enumerate(dict.fromkeys(wanted))}
+        self._sums = Sums(len(self._places))
+        ranged = dict.fromkeys(r.of for r in reductions if r.kind in ("min", "max"))
+        self._ranges = {name: np.array([-math.inf, -math.inf, 0.0]) for name in ranged}  # -min, max, is one not finite
+        # Of a place: the value there, the first cell, what is looked for there; whether a value is not finite.
+        self._found: dict[Reduction, tuple[float, int, float, bool]] = {
+            r: (-math.inf, 0, math.nan, False) for r in reductions if r.at
+        }
+
+    def look(self, there: State) -> None:
+        """Take the values of a part, by name."""
+        for (kind, name), n in self._places.items():
+            f = there[name]
+            self._sums.add(n, kind, *((f, f) if kind == "dot" else (f,)))
+        for name, known in self._ranges.items():
+            own = local_extrema(there[name])
+            is_bad = float(own.bad[0] < there[name].subdomain.shape[0])
+            np.maximum(known, (-own.minimum, own.maximum, is_bad), out=known)
+        for r, best in self._found.items():
+            self._found[r] = _better(best, self._placed(there[r.of], there[r.at], SIGNS[r.kind]))
+
+    def _placed(self, of: Field, at: Field, sign: float) -> tuple[float, int, float, bool]:
+        values = sign * of.owned.astype(np.float64)
+        if not np.isfinite(values).all():
+            return (-math.inf, 0, math.nan, True)
+        place = np.unravel_index(int(values.argmax()), values.shape)
+        cell = [int(p) + s for p, s in zip(place, of.subdomain.start, strict=True)]
+        index = int(np.ravel_multi_index(cell, of.subdomain.grid.cells))
+        return (float(values[place]), index, float(at.owned[place]), False)
+
+    def results(self) -> list[float]:
+        """The result of each reduction over all ranks; not a number where a value is not finite; collective."""
+        from mpi4py import MPI
+
+        comm = self._like.subdomain.comm
+        totals = self._sums.totals(self._like) if self._places else []
+        if self._ranges:
+            ranges = np.stack(list(self._ranges.values()))
+            comm.Allreduce(MPI.IN_PLACE, ranges, op=MPI.MAX)
+            self._ranges = dict(zip(self._ranges, ranges, strict=True))
+        for others in comm.allgather(list(self._found.values())) if self._found and comm.size > 1 else ():
+            self._found = {r: _better(own, one) for (r, own), one in zip(self._found.items(), others, strict=True)}
+        return [self._result(r, totals) for r in self._reductions]
+
+    def _result(self, r: Reduction, totals: list[int | None]) -> float:
+        if r.at:
+            return math.nan if self._found[r][3] else self._found[r][2]
+        if r.kind in ("min", "max"):
+            low, high, is_bad = self._ranges[r.of].tolist()
+            return math.nan if is_bad else 0.0 - low if r.kind == "min" else 0.0 + high
+        sums = [totals[self._places[kind, r.of]] for kind in SUMS[r.kind]]
+        if r.kind == "norm":
+            return math.sqrt(self._volume) * root_of(sums[0])
+        if r.kind == "std":
+            return _deviation(sums[0], sums[1], self._cells)
+        total = rounded(sums[0], self._cells if r.kind == "mean" else 1)
+        return self._volume * total if r.kind == "integral" else total
+
+
+def _better(a: tuple[float, int, float, bool], b: tuple[float, int, float, bool]) -> tuple[float, int, float, bool]:
+    """The one of two places with the larger value, or the first of its cells."""
+    chosen = max(a, b, key=lambda one: (one[0], -one[1]))
+    return (*chosen[:3], a[3] or b[3])
+
+
+def _deviation(total: int | None, squares: int | None, cells: int) -> float:
+    """The root of the mean of (u - mean)^2, from the exact sums of u and u^2."""
+    if total is None or squares is None:
+        return math.nan
+    return root_of(((cells * squares << SUM_FRACTION) - total * total) >> SUM_FRACTION) / cells

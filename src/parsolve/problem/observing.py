@@ -1,0 +1,149 @@
+"""What is measured while a march goes on, kept as time series; and the rules that end it before its time."""
+
+from __future__ import annotations
+
+import math
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from parsolve.case.checks import seconds_of
+from parsolve.domain.reduce import magnitude
+from parsolve.equations.values import evaluate
+from parsolve.errors import agreed, on_root
+from parsolve.march.march import Event
+from parsolve.march.schedule import At, Either, EverySteps, Stop
+from parsolve.problem.times import condition_of, schedule_of
+from parsolve.store.series import SeriesFile, series_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from parsolve.march.schedule import Clock, When
+    from parsolve.problem.prepare import Prepared
+    from parsolve.stages.operator import State
+    from parsolve.store.series import Series
+
+
+class Observer:
+    """Measures a march on the schedules of its case, and says when a rule ends it; collective.
+
+    Args:
+        march: what is observed.
+        folder: where the time series are kept while it goes on.
+
+    Attributes:
+        reason: the rule that ended it; empty until one does.
+    """
+
+    def __init__(self, march: Prepared, folder: Path) -> None:
+        self._march, self._case, self.reason = march, march.problem.case, ""
+        self._begun = monotonic()
+        measures, own = self._case.measures, [n for n in self._case.measures if self._case.has_own_schedule(n)]
+        groups = [[n for n in measures if n not in own], *([n] for n in own)]
+        self._files: list[tuple[SeriesFile, When, list[str]]] = [
+            (SeriesFile(folder, names, names[0] in own), schedule_of(march.problem, measures[names[0]]), names)
+            for names in groups
+            if names
+        ]
+        self._written = [-1] * len(self._files)  # step of the last line of each
+        self._folder, self._condition = folder, condition_of(self._case)
+
+    @property
+    def events(self) -> list[Event]:
+        """Those of the march, to come before checkpoints."""
+        rules = self._case.stop
+        found = [Event(Either([when for _, when, _ in self._files]), self._measure)] if self._files else []
+        if rules is not None and (rules.steady or rules.walltime):
+            found.append(Event(EverySteps(self._case.run.check_every), self._judge))
+        if rules is not None and rules.steps:
+            found.append(Event(At(Stop(step=rules.steps)), lambda clock, state: self._end(f"{rules.steps} steps")))
+        return found
+
+    def is_over(self) -> bool:
+        """Whether a rule has ended it."""
+        return bool(self.reason)
+
+    def begin(self, clock: Clock, before: Callable[[], list[Series]] | None) -> None:
+        """Measure for the first time; or go on with the lines up to here, or the series of ``before``; collective.
+
+        Raises:
+            ParsolveError: the lines of before are missing, or the disk failed; the same on all ranks.
+        """
+
+        def prepared() -> None:
+            older = before() if before and any(not file.path.exists() for file, _, _ in self._files) else []
+            for file, _, _ in self._files:
+                if before is None:
+                    file.begin()
+                else:
+                    file.go_on(clock.step, older)
+
+        if not self._files:
+            return
+        on_root(self._march.comm, prepared)
+        if before is None:
+            self._add(clock, self._march.state, [True] * len(self._files))
+        else:
+            self._written = on_root(self._march.comm, self._last_steps)
+
+    def keep(self) -> None:
+        """Bring the lines so far to the disk, as a checkpoint relies on them; collective."""
+
+        def kept() -> None:
+            for file, _, _ in self._files:
+                file.keep()
+
+        if self._files:
+            on_root(self._march.comm, kept)
+
+    def finish(self, clock: Clock) -> None:
+        """Measure where the march ended; collective."""
+        self._add(clock, self._march.state, [step != clock.step for step in self._written])
+
+    def _last_steps(self) -> list[int]:
+        steps = {series.name: series.steps for series in series_of(self._folder)}
+        return [int(steps[names[0]][-1]) if len(steps[names[0]]) else -1 for _, _, names in self._files]
+
+    def _measure(self, clock: Clock, state: State) -> None:
+        self._add(clock, state, [when.is_due(clock) for _, when, _ in self._files])
+
+    def _add(self, clock: Clock, state: State, due: list[bool]) -> None:
+        """Measure, add a line to the files that are due, and look at the rule on measures."""
+        if not any(due):
+            return
+        march, values = self._march, self._march.looking.measure(state, clock.time)
+        with agreed(march.comm):
+            for n, (file, _, names) in enumerate(self._files):
+                if due[n] and self._written[n] != clock.step:
+                    self._written[n] = clock.step
+                    if march.comm.rank == 0:
+                        file.add(clock.step, clock.time, [values[name] for name in names])
+        for name, value in values.items():
+            text = f"measure.{name}: has no value"
+            if not math.isfinite(value) and not any(known.startswith(text) for known in march.warnings):
+                march.warnings.append(f"{text} at step {clock.step}, t = {clock.time:.6g} ({value})")
+        if self._case.shown:
+            march.history.note("  ".join(f"{name} {values[name]:.6g}" for name in self._case.shown))
+        if self._condition is not None:
+            known = {**march.problem.parameters, **values, "t": clock.time, "step": float(clock.step)}
+            holds = on_root(march.comm, lambda: float(evaluate(self._condition, known)) > 0)
+            if holds and self._case.stop is not None:
+                self._end(f"{self._case.stop.when}")
+
+    def _judge(self, clock: Clock, state: State) -> None:
+        """Look at the rules that are no measures."""
+        rules, march = self._case.stop, self._march
+        assert rules is not None
+        if rules.steady is not None:
+            rates = march.steps.stepper.sizes_of_rates(clock.time)
+            sizes = {name: magnitude(f) for name, f in state.items()}
+            if all(rates[name] <= rules.steady * sizes[name] for name in sizes):
+                self._end(f"steady: no field changes by more than {rules.steady:g} of its size per unit of time")
+        if rules.walltime is not None:
+            left = on_root(march.comm, lambda: seconds_of(rules.walltime or "") - (monotonic() - self._begun))
+            if left <= 0:
+                self._end(f"its time of {rules.walltime} was over")
+
+    def _end(self, reason: str) -> None:
+        self.reason = self.reason or reason
