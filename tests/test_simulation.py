@@ -15,8 +15,10 @@ from mpi4py import MPI
 import parsolve
 from parsolve import Simulation, make_case
 from parsolve.domain.redistribute import allgather
-from parsolve.errors import CaseError, NumericalError, SetupError
+from parsolve.errors import CaseError, NumericalError, SetupError, StorageError
 from parsolve.kernels import jit
+from parsolve.resume import look_for
+from parsolve.run import run
 
 REACTION = {"u": "D*laplace(u) - u**3", "v": "20*(u - v)"}
 ADAPTIVE = {"scheme": "bs23", "tolerance": 1e-5, "end": 0.05}
@@ -92,8 +94,9 @@ def changed(sim: Simulation, how: str, values: np.ndarray) -> None:
         sim.set("u", values)
 
 
-@pytest.mark.parametrize("how", ["written", "assigned", "set"])
-@pytest.mark.parametrize("time", [{"scheme": "euler"}, {"scheme": "rk4"}, ADAPTIVE], ids=["euler", "rk4", "bs23"])
+@pytest.mark.parametrize(
+    ("how", "time"), [("written", {"scheme": "euler"}), ("assigned", {"scheme": "rk4"}), ("set", ADAPTIVE)]
+)
 def test_after_a_change_it_is_a_run_that_begins_there(
     lab: Any, comm: MPI.Intracomm, time: dict[str, Any], how: str
 ) -> None:
@@ -249,6 +252,110 @@ def test_what_a_call_raises_is_raised_by_all(lab: Any, comm: MPI.Intracomm) -> N
         sim.every(1, lambda sim: sim.step())
         with pytest.raises(CaseError, match="cannot march itself"):
             sim.run()
+
+
+KEPT = {
+    "euler": {"scheme": "euler", "steps": 40},
+    "rk4": {"scheme": "rk4", "steps": 40},
+    "bs23": ADAPTIVE,
+    "leapfrog": {"scheme": "leapfrog", "steps": 40},
+    "auto": {"end": 0.03},
+}
+
+
+@pytest.mark.parametrize("kind", KEPT)
+def test_march_is_march_and_restart(lab: Any, comm: MPI.Intracomm, shared_tmp: Path, kind: str) -> None:
+    """Also after changes of values and parameters, also of a case whose initial values were an array."""
+    laws: dict[str, Any] = {"leapfrog": {"u_tt": "D*laplace(u) - u**3"}, "auto": {"u": "D*dxx(u**3) + u*cos(9*t)"}}
+    values = 0.5 + 0.3 * np.random.default_rng(3).random((12, 14))
+    tables = lab.case(laws.get(kind, REACTION), 14, 12, time=KEPT[kind], parameters={"D": 0.1}, initial={"u": values})
+    with Simulation(make_case(tables), comm) as sim:
+        sim.step(3)
+        sim.u *= 1.25
+        sim.parameters["D"] = 0.2
+        sim.step(4)
+        manifest = sim.checkpoint(shared_tmp / kind)
+        sim.step(3)
+        last, where = states(sim), (sim.steps, sim.time, sim.dt, sim.warnings)
+        sim.checkpoint(shared_tmp / kind)
+        end = None
+        if kind != "auto":
+            sim.run()
+            end = states(sim)
+    for path in (manifest, shared_tmp / kind):
+        with Simulation.restart(path, comm) as again:
+            assert again.parameters["D"] == 0.2
+            if path == manifest:
+                assert again.steps == 7
+                again.step(3)
+            assert same(states(again), last)
+            assert (again.steps, again.time, again.dt, again.warnings) == where
+            if end is not None:
+                again.run()
+                assert same(states(again), end)
+
+
+def test_what_else_goes_on_from_a_checkpoint(lab: Any, comm: MPI.Intracomm, shared_tmp: Path) -> None:
+    """A run from that of a simulation, a simulation from that of a run, and one from that of a restarted one."""
+    tables = lab.case(REACTION, 14, 12, parameters={"D": 0.1}, time=ADAPTIVE, checkpoint={"every_steps": 4})
+    given = make_case(tables)
+    with Simulation(given, comm) as sim:
+        sim.step(3)
+        sim.set("u", "0.5 + 0.1*sin(7*x)")
+        sim.step(2)
+        manifest = sim.checkpoint(shared_tmp / "a")
+        sim.run()
+        last = states(sim)
+    found = look_for(comm, manifest, is_any=True)
+    assert found is not None
+    run(found.case(), comm, shared_tmp / "b.h5", since=found.since)
+    with parsolve.open_result(shared_tmp / "b.h5") as result:
+        assert same([result.read(name, -1) for name in result.fields], last)
+    with Simulation.restart(shared_tmp / "b.h5", comm, case=given) as sim:
+        assert sim.steps > 5
+        sim.run()
+        assert same(states(sim), last)
+    with Simulation.restart(manifest, comm) as sim:
+        sim.step()
+        sim.checkpoint(shared_tmp / "a")
+    with Simulation.restart(manifest, comm) as sim:
+        with pytest.raises(StorageError, match="is of a later step than 5"):
+            sim.checkpoint(shared_tmp / "a")
+        assert sim.steps == 5
+    with Simulation(given, comm) as sim, pytest.raises(StorageError, match="is of another run"):
+        sim.checkpoint(shared_tmp / "a")
+    with pytest.raises(StorageError, match="no checkpoint that is whole"):
+        Simulation.restart(shared_tmp / "nothing", comm)
+    with pytest.raises(CaseError, match=r"run.order.*is not that of the run"):
+        Simulation.restart(manifest, comm, case=make_case(given, run={"order": 4}))
+
+
+def test_arrays_that_no_checkpoint_has_are_given_again(lab: Any, comm: MPI.Intracomm, shared_tmp: Path) -> None:
+    k = 1 + np.random.default_rng(3).random((12, 14))
+    given = make_case(lab.case({"u": "div(k*grad(u))"}, 14, 12, fields={"k": k}, time={"steps": 9}))
+    with Simulation(given, comm) as sim:
+        sim.step(2)
+        sim.checkpoint(shared_tmp / "a")
+        sim.run()
+        last = states(sim)
+    with pytest.raises(CaseError, match="arrays given from Python"):
+        Simulation.restart(shared_tmp / "a", comm)
+    with Simulation.restart(shared_tmp / "a", comm, case=given) as sim:
+        sim.run()
+        assert same(states(sim), last)
+
+
+def test_a_state_is_written_as_a_result(lab: Any, comm: MPI.Intracomm, shared_tmp: Path) -> None:
+    with Simulation(case(lab, "steps"), comm) as sim:
+        sim.step(3)
+        assert sim.write(shared_tmp / "u.h5") == shared_tmp / "u.h5"
+        with pytest.raises(StorageError, match="exists already"):
+            sim.write(shared_tmp / "u.h5")
+        sim.write(shared_tmp / "u.h5", force=True)
+        with parsolve.open_result(shared_tmp / "u.h5") as result:
+            assert (result.times.tolist(), result.steps.tolist()) == ([sim.time], [3])
+            assert same([result.read(name, 0) for name in result.fields], states(sim))
+        comm.barrier()
 
 
 @pytest.mark.parametrize(

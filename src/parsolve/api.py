@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parsolve.case import Case
 from parsolve.case.tables import DEEPEST, flat, merge
 from parsolve.domain import launch
-from parsolve.errors import CaseError, SetupError, agree, agreed
+from parsolve.errors import CaseError, SetupError, agreed, require_same
 from parsolve.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -109,28 +108,6 @@ def require_case(who: str, case: object) -> None:
     """
     if not isinstance(case, Case):
         raise CaseError(f"{who}: expected a case, of make_case(...) or Case.load(name), got {case!r}")
-
-
-def require_same(comm: MPI.Intracomm, items: dict[str, str]) -> None:
-    """Refuse a case that is not that of rank 0, in its order of keys too, which is that of fields; collective.
-
-    Raises:
-        CaseError: some rank has another one.
-    """
-    own = sha256(repr(items).encode("utf-8", "surrogatepass")).digest()
-    is_same: bool = comm.bcast(own) == own
-    if all(comm.allgather(is_same)):
-        return
-    first: dict[str, str] = comm.bcast(items)
-    error = None
-    if not is_same:
-        differing = [key for key in {**first, **items} if first.get(key) != items.get(key)]
-        differing += [f"the order of keys from {a}" for a, b in zip(first, items, strict=False) if a != b]
-        error = CaseError(
-            f"the ranks hold different cases: {differing[0]} on rank {comm.rank} is not that of rank 0; make it the "
-            "same on every rank: seed the generator, or share what rank 0 has by comm.bcast"
-        )
-    agree(comm, error)
 
 
 def text(e: object) -> str:

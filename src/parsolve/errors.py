@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -124,6 +125,28 @@ def is_agreed(comm: MPI.Comm, error: BaseException | None) -> bool:
     (Agreed on there or on a larger communicator: an error of some ranks of ``comm`` is theirs alone.)
     """
     return error is None or getattr(error, "ranks", 1) >= comm.size
+
+
+def require_same(comm: MPI.Intracomm, items: dict[str, str]) -> None:
+    """Refuse a case that is not that of rank 0, in its order of keys too, which is that of fields; collective.
+
+    Raises:
+        CaseError: some rank has another one.
+    """
+    own = sha256(repr(items).encode("utf-8", "surrogatepass")).digest()
+    is_same: bool = comm.bcast(own) == own
+    if all(comm.allgather(is_same)):
+        return
+    first: dict[str, str] = comm.bcast(items)
+    error = None
+    if not is_same:
+        differing = [key for key in {**first, **items} if first.get(key) != items.get(key)]
+        differing += [f"the order of keys from {a}" for a, b in zip(first, items, strict=False) if a != b]
+        error = CaseError(
+            f"the ranks hold different cases: {differing[0]} on rank {comm.rank} is not that of rank 0; make it the "
+            "same on every rank: seed the generator, or share what rank 0 has by comm.bcast"
+        )
+    agree(comm, error)
 
 
 def together(comm: MPI.Comm, act: Callable[[], object], name: str) -> None:

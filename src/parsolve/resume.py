@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,7 +11,8 @@ from parsolve.case import Case
 from parsolve.case.march import NUMERICS, changed, is_array, text_of
 from parsolve.case.origin import Origin
 from parsolve.case.tables import flat, override, parse
-from parsolve.errors import CaseError, StorageError, on_root
+from parsolve.errors import CaseError, StorageError, agreed, on_root
+from parsolve.problem.keeping import refuse_changed_inputs
 from parsolve.store.checkpoint import MANIFEST, Checkpoint, find, manifests
 from parsolve.store.files import is_result
 from parsolve.store.places import find_folder, reopen
@@ -101,6 +103,36 @@ def _march(text: str) -> dict[str, object]:
     with suppress(CaseError):
         return {key: value for key, value in flat(parse("case", text)).items() if not key.startswith(JOB)}
     return {}
+
+
+def checkpoint_of(comm: MPI.Intracomm, path: Path, given: Case | None = None) -> tuple[Checkpoint, Case]:
+    """Return a checkpoint to go on from as it was, and its case; collective.
+
+    Args:
+        comm: the ranks that go on.
+        path: a manifest, a folder of checkpoints of which the newest whole one is taken, or the name of a result.
+        given: the case, where that of the checkpoint has arrays that are not in it.
+
+    Raises:
+        StorageError: there is no checkpoint that is whole.
+        CaseError: the case is another, or an input file has changed.
+    """
+    found = look_for(comm, path, is_any=True)
+    if found is None:
+        since, doubts = find(comm, path)
+        if since is None:
+            raise StorageError(f"{path}: no checkpoint that is whole" + "".join(f"; {doubt}" for doubt in doubts))
+        found = Found(since, path, doubts)
+    if given is not None:
+        with agreed(comm):
+            found.check(given)
+    # Initial values that were arrays are those of the checkpoint itself: none are needed.
+    case = given or on_root(comm, lambda: found.case(resample=True))
+    hashes = json.loads(provenance(case, comm)["inputs"])
+    with agreed(comm):
+        hashes.pop(str(found.since.file.resolve()), None)
+        refuse_changed_inputs(found.since, {"inputs": json.dumps(hashes)})
+    return found.since, case
 
 
 def look_for(comm: MPI.Intracomm, path: Path, is_any: bool = False) -> Found | None:

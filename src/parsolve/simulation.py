@@ -2,41 +2,34 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from numbers import Integral, Real
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from parsolve.api import make_case, ranks_of, require_case, require_same
+from parsolve.api import make_case, ranks_of, require_case
 from parsolve.case.tables import flat, nearest
 from parsolve.domain.redistribute import gather
-from parsolve.errors import CaseError, agree, agreed, is_agreed, together
-from parsolve.march.schedule import AtTimes, Either, EverySteps, Stop
-from parsolve.problem.live import Live
+from parsolve.errors import CaseError, agreed, is_agreed, require_same
+from parsolve.march.schedule import Stop
+from parsolve.problem.calls import Calls, require_same_stop
+from parsolve.problem.live import Live, Parameters
+from parsolve.resume import checkpoint_of
+from parsolve.store.frames import Recorder
+from parsolve.store.provenance import provenance
 from parsolve.view.bar import bar_of
 from parsolve.watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Self
 
     from mpi4py import MPI
     from numpy.typing import ArrayLike, NDArray
 
     from parsolve.case import Case
-    from parsolve.march.schedule import When
-
-
-@dataclass(frozen=True)
-class _Call:
-    """A function of the user, and when it is called."""
-
-    when: When
-    act: Callable[[Simulation], object]
 
 
 class Simulation:
@@ -69,11 +62,32 @@ class Simulation:
             require_same(ranks, {key: repr(value) for key, value in flat(case.to_dict()).items()})
         self._begin(Live(case, ranks))
 
+    @classmethod
+    def restart(cls, path: str | Path, comm: MPI.Intracomm | None = None, case: Case | None = None) -> Self:
+        """Return a simulation that goes on from a checkpoint, with the same bits; on any number of ranks.
+
+        Args:
+            path: the manifest of a checkpoint, a folder of some, of which the newest whole one is taken, or the name
+                of the result of a run.
+            comm: the ranks, as for a new one.
+            case: that of the checkpoint, where it has arrays among its coefficients or boundary values, which are not
+                in the checkpoint.
+
+        Raises:
+            StorageError: there is no checkpoint that is whole.
+            CaseError: it is of another case, or an input file has changed.
+        """
+        ranks = ranks_of("Simulation.restart", comm)
+        since, found = checkpoint_of(ranks, Path(path), case)
+        sim = cls.__new__(cls)
+        sim._begin(Live(found, ranks, since))
+        return sim
+
     def _begin(self, live: Live) -> None:
         self._held: Live | None = live
-        self._comm, self._calls, self._is_calling = live.comm, list[_Call](), False
+        self._comm, self._calls, self._is_calling = live.comm, Calls(), False
         self._fields = tuple(live.march.state)
-        self._parameters = Parameters(self)
+        self._parameters = Parameters(lambda: self._live, self._asked)
 
     # Where it is
 
@@ -167,9 +181,7 @@ class Simulation:
             CaseError: n is no number of steps.
         """
         with self._asked():
-            if not isinstance(n, Integral) or n < 1 or not callable(call):
-                raise CaseError(f"every: expected a number of steps and a function, got {n!r} and {call!r}")
-        self._calls.append(_Call(EverySteps(int(n)), call))
+            self._calls.every(n, call)
 
     def at(self, times: float | Iterable[float], call: Callable[[Simulation], object]) -> None:
         """Call ``call(sim)`` on all ranks at these times, as `every` does; steps end there exactly.
@@ -178,44 +190,25 @@ class Simulation:
             CaseError: a time is over, or beyond the end of the case.
         """
         with self._asked():
-            try:
-                due = sorted({float(time) for time in np.atleast_1d(np.asarray(times, np.float64))})
-            except (TypeError, ValueError):
-                due = [math.nan]
-            if not callable(call) or not all(self.time < time <= self._live.end.time for time in due):
-                text = (
-                    f"expected times after now, {self.time:.6g}, up to the end of the case, {self._live.end.time:.6g}"
-                )
-                raise CaseError(f"at: {text}, and a function, got {times!r} and {call!r}")
-        self._calls.append(_Call(AtTimes(tuple(due)), call))
+            self._calls.at(times, call, Stop(time=self.time), self._live.end)
 
     def _march(self, stop: Stop, progress: bool = False) -> None:
         """March to a stop or the end of the case, with pauses where functions are called."""
         live, end = self._live, self._live.end
         stop = Stop(min(stop.step, end.step), min(stop.time, end.time))
-        _require_same_stop(self._comm, stop)
+        require_same_stop(self._comm, stop)
         with (
             Watchdog(self.case.patience, self._comm),
             bar_of(progress and self._comm.rank == 0, live.clock, stop) as bar,
         ):
             while not stop.is_reached(live.clock):
-                due = Either([call.when for call in self._calls]).after(live.clock)
+                due = self._calls.after(live.clock)
                 live.go(Stop(min(stop.step, due.step), min(stop.time, due.time)), bar)
-                for call in [call for call in self._calls if call.when.is_due(live.clock)]:
-                    self._call(call.act)
-
-    def _call(self, act: Callable[[Simulation], object]) -> None:
-        """Call a function of the user.
-
-        Raises:
-            Exception: that of the function where all ranks have one, else a CaseError.
-        """
-        self._is_calling = True
-        try:
-            name = getattr(act, "__qualname__", repr(act))
-            together(self._comm, lambda: act(self), f"{name}, called at step {self.steps}, t = {self.time:.6g}")
-        finally:
-            self._is_calling = False
+                self._is_calling = True
+                try:
+                    self._calls.call(self._comm, live.clock, self)
+                finally:
+                    self._is_calling = False
 
     # Values and parameters
 
@@ -290,12 +283,47 @@ class Simulation:
         f = self._live.march.state[name]
         return gather(f.owned, f.subdomain)
 
+    # What it leaves
+
+    def checkpoint(self, folder: str | Path) -> Path:
+        """Write a checkpoint into a folder, which is made if it is not there; return its manifest.
+
+        `Simulation.restart` goes on from there with the same bits, and so does the command `restart`, with the
+        manifest and another result. Arrays that were handed out end here, as at a step.
+
+        Raises:
+            StorageError, ResourceError: the disk failed or is full, or the folder has checkpoints of other runs or of
+                later steps.
+            NumericalError: a value is not finite.
+        """
+        with self._asked(marching=False):
+            place = Path(folder)
+        return self._live.keep(place)
+
+    def write(self, path: str | Path, force: bool = False) -> Path:
+        """Write the state of now as a result of one frame; with ``force`` an older one is replaced; return its path.
+
+        Raises:
+            StorageError, ResourceError: there is one, or the disk failed or is full.
+        """
+        with self._asked(marching=False):
+            place = Path(path)
+        live, problem = self._live, self._live.problem
+        recorder = Recorder(
+            self._comm, place, problem.grid, problem.recorded, problem.dtype, provenance(self.case, self._comm),
+            force=force, inputs=self.case.files, dimensions=problem.dimensions,
+        )  # fmt: skip
+        with recorder:
+            state = live.march.state
+            recorder.write(live.clock.time, live.clock.step, [state[info.name] for info in problem.recorded])
+            return recorder.finish()
+
     # Its end
 
     def close(self) -> None:
         """Free its messages and fields; it can then do nothing more."""
         live, self._held = self._held, None
-        self._calls = []
+        self._calls = Calls()
         if live is not None:
             live.free()
 
@@ -335,61 +363,3 @@ class Simulation:
     def _require_field(self, name: object) -> None:
         if name not in self._fields:
             raise CaseError(f"no field '{name}' is marched{nearest(str(name), self._fields, 'fields')}")
-
-
-class Parameters(MutableMapping[str, float]):
-    """The parameters of a simulation by name; none comes or goes."""
-
-    def __init__(self, sim: Simulation) -> None:
-        self._sim = sim
-
-    def __getitem__(self, name: str) -> float:
-        return self._sim._live.problem.parameters[name]
-
-    def __setitem__(self, name: str, value: float) -> None:
-        """Give a parameter another value, from the next step on; collective.
-
-        Raises:
-            CaseError: there is no such parameter, or the case does not take the value; it is then as it was.
-        """
-        sim, known = self._sim, self._sim._live.problem.parameters
-        with sim._asked(marching=False):
-            if name not in known:
-                raise CaseError(f"parameters.{name}: there is no such parameter{nearest(str(name), known)}")
-            try:
-                number = float(value)
-            except (TypeError, ValueError, OverflowError):
-                number = math.nan
-            if not math.isfinite(number):
-                raise CaseError(f"parameters.{name}: expected a number, got {value!r}")
-        if sim.comm.size > 1:
-            require_same(sim.comm, {f"parameters.{name}": repr(number)})
-        sim._live.set_parameter(name, number)
-
-    def __delitem__(self, name: str) -> None:
-        raise TypeError("a parameter of a simulation cannot be removed")
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._sim._live.problem.parameters)
-
-    def __len__(self) -> int:
-        return len(self._sim._live.problem.parameters)
-
-    def __repr__(self) -> str:
-        return repr(dict(self))
-
-
-def _require_same_stop(comm: MPI.Intracomm, stop: Stop) -> None:
-    """Refuse to march to a stop that is not the same on all ranks; collective.
-
-    Raises:
-        CaseError: it is not.
-    """
-    if comm.size == 1:
-        return
-    from mpi4py import MPI
-
-    found = np.array([stop.step, -stop.step, stop.time, -stop.time])
-    comm.Allreduce(MPI.IN_PLACE, found, op=MPI.MAX)
-    if found[0] != -found[1] or found[2] != -found[3]:
-        agree(comm, CaseError("the ranks march to different steps or times"))

@@ -97,11 +97,13 @@ class ErrorControlled:
 
     def numbers(self) -> dict[str, Any]:
         """What it remembers from step to step."""
-        return {"dt": self.dt, "rejected": self.rejected}
+        return {"dt": self.dt, "rejected": self.rejected, "longest": self.longest, "until": self.until}
 
     def restore(self, numbers: Mapping[str, Any]) -> None:
-        """Remember that."""
+        """Remember that; the longest step where the end is the same."""
         self.dt, self.rejected = numbers["dt"], numbers["rejected"]
+        if numbers.get("until") == self.until:
+            self.longest = numbers["longest"]
 
     def _judge(self, local: float) -> tuple[float, float]:
         """The error over all ranks, and the factor of the step, which rank 0 computes: a power may differ in a bit."""

@@ -38,12 +38,16 @@ class Growth:
     def numbers(self) -> dict[str, Any]:
         """What it remembers from look to look, as JSON takes it."""
         before = [self._before.step, self._before.time]
-        return {"before": before, "sizes": self._sizes, "excess": self._excess, "warnings": self.warnings}
+        return {
+            "before": before, "sizes": self._sizes, "excess": self._excess, "rates": dict(self._rates),
+            "warnings": self.warnings,
+        }  # fmt: skip
 
     def restore(self, numbers: Mapping[str, Any]) -> None:
         """Remember that."""
         self._before = Clock(*numbers["before"])
         self._sizes, self._excess = dict(numbers["sizes"]), dict(numbers["excess"])
+        self._rates = numbers.get("rates", self._rates)
         self.warnings = list(numbers["warnings"])
 
     def look(self, state: State, clock: Clock) -> None:

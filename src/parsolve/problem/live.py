@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
+from collections.abc import Callable, Iterator, MutableMapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -9,9 +13,11 @@ import numpy as np
 import xxhash
 
 from parsolve.case import FileValue
+from parsolve.case.march import text_of
+from parsolve.case.tables import nearest
 from parsolve.domain.grid import slabs
 from parsolve.equations.values import fill
-from parsolve.errors import CaseError, agreed
+from parsolve.errors import CaseError, StorageError, agreed, on_root, owning, require_same
 from parsolve.march.march import Event, check_finite
 from parsolve.march.schedule import START, At, Clock
 from parsolve.problem.layout import decide
@@ -19,8 +25,15 @@ from parsolve.problem.pose import pose
 from parsolve.problem.prepare import prepare
 from parsolve.problem.times import end_of
 from parsolve.problem.values import initial, stored
+from parsolve.store.checkpoint import Checkpoints, manifests, number_of, read_manifest
+from parsolve.store.files import naming
+from parsolve.store.layout import Content, FieldInfo
+from parsolve.store.provenance import provenance
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
     from mpi4py import MPI
     from numpy.typing import NDArray
 
@@ -30,7 +43,11 @@ if TYPE_CHECKING:
     from parsolve.march.march import Progress
     from parsolve.march.schedule import Stop
     from parsolve.problem.prepare import Prepared
+    from parsolve.problem.problem import Problem
     from parsolve.stages.operator import State
+    from parsolve.store.checkpoint import Checkpoint
+
+ALL = 10**9  # checkpoints are kept
 
 
 class _There(Exception):
@@ -46,6 +63,7 @@ class Live:
     Args:
         case: what is solved.
         comm: its ranks.
+        since: a checkpoint of the case to go on from.
 
     Attributes:
         problem: of the case with the parameters of now.
@@ -53,11 +71,18 @@ class Live:
         march: which goes on from there.
     """
 
-    def __init__(self, case: Case, comm: MPI.Intracomm) -> None:
+    def __init__(self, case: Case, comm: MPI.Intracomm, since: Checkpoint | None = None) -> None:
         self.problem = pose(case, comm)
         self._layout = decide(self.problem, comm)
-        self.clock: Clock = START
-        self.march: Prepared = prepare(self.problem, self._layout, comm)
+        self._run = since.run if since else None
+        self.clock = Clock(since.step, since.time) if since else START
+        given = partial(_kept, since, self.problem) if since else None
+        self.march: Prepared = prepare(self.problem, self._layout, comm, self.clock, given)
+        if since:
+            with owning(comm) as owner:
+                owner.callback(self.march.free)
+                self.march.restore(since.numbers, lambda arrays: since.read(self.subdomain, arrays))
+                owner.pop_all()
         self._warned: list[str] = []
         self._views: dict[str, NDArray[Any]] = {}  # handed out since the last step
         self._before: dict[str, bytes] = {}  # their values then, or a hash of them
@@ -184,6 +209,28 @@ class Live:
                 self._velocities = self._velocities_of(before)
             self._prepare()
 
+    def keep(self, folder: Path) -> Path:
+        """Write a checkpoint into a folder, which is made; return its manifest.
+
+        Raises:
+            StorageError, ResourceError: the disk failed or is full, or the folder has checkpoints of other runs or
+                later steps; the same on all ranks.
+            NumericalError: a value is not finite.
+        """
+        self.settle()
+        march, case, comm, clock = self.march, self.problem.case, self.comm, self.clock
+        check_finite(march.state, clock, march.control.dt, march.walls.error)
+        known = provenance(case, comm, self._run)
+        self._run = known["run"]
+        on_root(comm, partial(_make_folder, folder, known["run"], clock.step))
+        infos = tuple(FieldInfo(name, name, "1") for name in march.arrays)
+        content = Content(self.problem.grid, infos, self.problem.dtype, known, tuple(self.problem.dimensions))
+        said = {"text": text_of(case), "has_arrays": case.has_arrays, "inputs": json.loads(known["inputs"])}
+        files = Checkpoints(comm, folder, content, said, keep=ALL)
+        numbers = number_of(march.numbers())
+        files.begin(clock.time, clock.step, self.subdomain, march.arrays, numbers, [], wait=True)
+        return folder / f"checkpoint-{clock.step:09d}.json"
+
     def free(self) -> None:
         """Free messages."""
         self.march.free()
@@ -221,3 +268,78 @@ class Live:
         for name, values in kept.items():
             stepper.state[name].owned[...] = values
         return {f"{name}_t": f for name, f in found.items()}
+
+
+class Parameters(MutableMapping[str, float]):
+    """The parameters of a march by name; none comes or goes.
+
+    Args:
+        live: gives the march.
+        asked: looks on all ranks at what is asked for.
+    """
+
+    def __init__(self, live: Callable[[], Live], asked: Callable[[bool], AbstractContextManager[None]]) -> None:
+        self._live, self._asked = live, asked
+
+    def __getitem__(self, name: str) -> float:
+        return self._live().problem.parameters[name]
+
+    def __setitem__(self, name: str, value: float) -> None:
+        """Give a parameter another value, from the next step on; collective.
+
+        Raises:
+            CaseError: there is no such parameter, or the case does not take the value; it is then as it was.
+        """
+        live, known = self._live(), self._live().problem.parameters
+        with self._asked(False):
+            if name not in known:
+                raise CaseError(f"parameters.{name}: there is no such parameter{nearest(str(name), known)}")
+            try:
+                number = float(value)
+            except (TypeError, ValueError, OverflowError):
+                number = math.nan
+            if not math.isfinite(number):
+                raise CaseError(f"parameters.{name}: expected a number, got {value!r}")
+        if live.comm.size > 1:
+            require_same(live.comm, {f"parameters.{name}": repr(number)})
+        live.set_parameter(name, number)
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError("a parameter of a simulation cannot be removed")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._live().problem.parameters)
+
+    def __len__(self) -> int:
+        return len(self._live().problem.parameters)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
+def _kept(since: Checkpoint, problem: Problem, name: str, first: Triple, shape: Triple) -> NDArray[Any]:
+    """The values of a checkpoint; zeros of what is not in it, as velocities that y_-1 stands for."""
+    if name not in since.regions:
+        return np.zeros(shape)
+    box = tuple(slice(a, a + n) for a, n in zip(first, shape, strict=True))
+    with naming(since.file, "read it"):
+        return since.array(name, problem.dtype, problem.grid.cells)[box]
+
+
+def _make_folder(folder: Path, run: str, step: int) -> None:
+    """Make a folder for checkpoints of a run, unless it has later ones, or those of another run.
+
+    Raises:
+        StorageError: it has, or cannot be made.
+    """
+    with naming(folder, "make this folder"):
+        folder.mkdir(exist_ok=True)
+    advice = "remove it, or give another folder"
+    for manifest in manifests(folder):
+        there = read_manifest(manifest)
+        if there.run != run:
+            raise StorageError(f"{manifest}: is of another run; {advice}")
+        if there.step > step:
+            raise StorageError(
+                f"{manifest}: is of a later step than {step}, so that it would be gone on from; {advice}"
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import partial
 from math import inf, isfinite, log
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from parsolve.march.stability import SAFETY, excess
 from parsolve.problem.limits import (
     LOOKS,
     WINDOWS,
+    Start,
     analyse,
     begin,
     duration,
@@ -125,13 +127,18 @@ class Renewal:
 
     def numbers(self) -> dict[str, Any]:
         """What else it remembers, as JSON takes it."""
-        return {"dt": self.dt, "growth": self.growth, "holds": self._holds, "looked": self._looked, "seen": self._seen}
+        return {
+            "dt": self.dt, "growth": self.growth, "holds": self._holds, "looked": self._looked, "seen": self._seen,
+            "start": asdict(self.start), "duration": duration(self.problem),
+        }  # fmt: skip
 
     def restore(self, numbers: Mapping[str, Any]) -> None:
-        """Remember that; ``arrays`` are filled apart."""
+        """Remember that; ``arrays`` are filled apart. What was known at the start holds for a march as long."""
         self.dt, self.growth = numbers["dt"], numbers["growth"]
         self._holds, self._looked = numbers["holds"], numbers["looked"]
         self._seen = {name: (low, high) for name, (low, high) in numbers["seen"].items()}
+        if numbers.get("duration") == duration(self.problem):
+            self.start = Start(**numbers["start"])
 
     def free(self) -> None:
         """Free what the power iteration holds; collective."""
