@@ -13,7 +13,7 @@ from parsolve.domain.field import Field
 from parsolve.domain.grid import Grid, regular
 from parsolve.errors import CaseError, SetupError, StorageError
 from parsolve.store.frames import FieldInfo, Recorder
-from parsolve.view import plot
+from parsolve.view import cut, plot
 from parsolve.view.plot import draw
 from parsolve.view.scale import Look
 
@@ -148,7 +148,7 @@ def test_constant_and_missing_values_are_no_trouble(tmp_path: Path, value: float
 
 
 def test_pictures_of_large_fields_read_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plot, "_PIXELS", 8)
+    monkeypatch.setattr(cut, "_PIXELS", 8)
     colours(draw(make(tmp_path / "r.h5", 33, 41)))
     colours(draw(make(tmp_path / "line.h5", 41)))
 
@@ -174,9 +174,9 @@ def test_what_is_not_there_is_named(tmp_path: Path, options: Any, message: str) 
 
 def test_a_line_is_not_cut(tmp_path: Path) -> None:
     path = make(tmp_path / "r.h5", 8)
-    for cut in ("x=0.5", "y=0.5"):
+    for place in ("x=0.5", "y=0.5"):
         with pytest.raises(CaseError, match="has one axis, which is shown as a line; leave it out"):
-            draw(path, slice=cut)
+            draw(path, slice=place)
 
 
 def test_a_picture_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Commands on finished results: `info`, `plot`, `gather`, `compare`."""
+"""Commands on finished results: `info`, `gather`, `compare`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from parsolve.cli.streams import answer, tell
-from parsolve.cli.words import by_axis, file_name, number, size, table, tolerance
+from parsolve.cli.words import by_axis, file_name, size, table, tolerance
 from parsolve.errors import StorageError
 
 if TYPE_CHECKING:
@@ -22,30 +22,11 @@ DIFFERENT = 1  # as of diff and cmp; what cannot be read is 5
 
 
 def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
-    """Add `info`, `plot`, `gather` and `compare`."""
+    """Add `info`, `gather` and `compare`."""
     parser = add("info", "show what is in a result", "python -m parsolve info gray-scott.h5")
     parser.add_argument("result", metavar="OUT.h5", type=file_name)
     parser.add_argument("--json", action="store_true", help="print one JSON object, provenance included")
     parser.set_defaults(do=info, parallel=False, writes=False)
-
-    parser = add("plot", "draw a result as PNG", "python -m parsolve plot gray-scott.h5 --field v --sheet -o v.png")
-    parser.add_argument("result", metavar="OUT.h5", type=file_name)
-    parser.add_argument("--field", metavar="NAME", help="field to draw (default: the first)")
-    nearest = "draw the frame nearest to this time (default: the last)"
-    parser.add_argument("--time", type=number, metavar="T", help=nearest)
-    plane = "plane of a 3-D field (default: the middle of z), or line of a 2-D field, e.g. z=0.5"
-    parser.add_argument("--slice", metavar="AXIS=POSITION", help=plane)
-    parser.add_argument("--sheet", action="store_true", help="contact sheet over time")
-    mirrored = "of values of both signs the other limit is the mirror image"
-    parser.add_argument("--vmin", type=number, metavar="V", help=f"lower limit of the colours, or of lines; {mirrored}")
-    parser.add_argument("--vmax", type=number, metavar="V", help="upper limit")
-    parser.add_argument("--log", action="store_true", help="logarithmic scale; what is not above zero is grey")
-    chosen = "a colormap of matplotlib (default: viridis, or RdBu_r for values of both signs)"
-    parser.add_argument("--colormap", metavar="NAME", help=chosen)
-    picture = "picture (default: OUT.FIELD.png, numbered if taken)"
-    parser.add_argument("-o", "--output", type=file_name, metavar="PNG", help=picture)
-    parser.add_argument("--force", action="store_true", help="replace an existing picture")
-    parser.set_defaults(do=plot, parallel=False, writes=True)
 
     example = "mpirun -n 4 python -m parsolve gather heat.h5"
     parser = add("gather", "make one result of the frames that a run left", example)
@@ -135,16 +116,6 @@ def _meanings(facts: dict[str, Any]) -> Iterator[str]:
         words += f" ({unit})" if unit != "1" else ""
         if words != name:
             yield words
-
-
-def plot(args: argparse.Namespace, start_mpi: object) -> int:
-    """Draw a field and print the path of the picture."""
-    from parsolve.view.plot import draw
-    from parsolve.view.scale import Look
-
-    look = Look(args.vmin, args.vmax, args.log, args.colormap)
-    answer(str(draw(args.result, args.field, args.time, args.slice, args.output, args.sheet, look, args.force)))
-    return 0
 
 
 def compare(args: argparse.Namespace, start_mpi: object) -> int:

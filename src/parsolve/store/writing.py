@@ -6,7 +6,7 @@ import errno
 import itertools
 import os
 import stat
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from parsolve.errors import ResourceError, StorageError
@@ -38,23 +38,61 @@ def write_whole(
     refuse_inputs(path, inputs)
     if os.path.lexists(path) and not number:
         refuse_special(path)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with written_aside(path) as aside:
         with aside.open("xb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if force:
-            return aside.replace(path)
-        for name in numbered(path) if number else (path,):
-            with suppress(FileExistsError):
-                return _give_name(aside, name)
+        return give_name(aside, path, force=force, number=number)
+
+
+@contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """Give the name under which a file is written before it gets its own (`give_name`); at the end nothing has it.
+
+    Raises:
+        StorageError, ResourceError: an OSError of the body.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield aside
     except OSError as caught:
         raise failure(path, "write it", caught) from caught
     finally:
         with suppress(OSError):
             aside.unlink(missing_ok=True)
-    raise StorageError(f"{path}: exists already; use -o for another name or --force to replace it")
+
+
+def give_name(aside: Path, path: Path, *, force: bool = False, number: bool = False) -> Path:
+    """Bring a file that is complete to the disk and give it its name, which is returned.
+
+    Raises:
+        OSError: it cannot be done.
+        StorageError: there is a file of that name, and neither `force` nor `number` is set.
+    """
+    with aside.open("rb") as file:
+        os.fsync(file.fileno())
+    if force:
+        return aside.replace(path)
+    for name in numbered(path) if number else (path,):
+        with suppress(FileExistsError):
+            return _give_name(aside, name)
+    raise _taken(path)
+
+
+def refuse_there(path: Path, force: bool) -> None:
+    """Refuse a name under which no new file can be written: before there is something to write.
+
+    Raises:
+        StorageError: it cannot be one; or something has it that is not to be replaced.
+    """
+    refuse_name(path)
+    if os.path.lexists(path):
+        refuse_special(path)
+        if not force:
+            raise _taken(path)
+
+
+def _taken(path: Path) -> StorageError:
+    return StorageError(f"{path}: exists already; use -o for another name or --force to replace it")
 
 
 def numbered(path: Path) -> Iterator[Path]:

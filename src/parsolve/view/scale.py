@@ -80,6 +80,12 @@ def scale_of(values: Sequence[NDArray[Any]], look: Look) -> Scale:
     return Scale(low, high, look.colormap or (DIVERGING if signed and low == -high else SEQUENTIAL), look.log)
 
 
+def extremes(values: NDArray[Any], log: bool) -> NDArray[Any]:
+    """Return the least and the largest of the values that have a place on a scale, if any: it is theirs too."""
+    known = values[_has_place(values, log)]
+    return np.array([known.min(), known.max()], values.dtype) if known.size else known.ravel()
+
+
 def _has_place(values: NDArray[Any], log: bool) -> NDArray[np.bool_]:
     """Return where values are finite and, for a logarithmic scale, above zero."""
     place: NDArray[np.bool_] = np.isfinite(values)

@@ -1,0 +1,85 @@
+"""Commands that draw what is in results: `plot` and `movie`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from parsolve.cli.streams import answer
+from parsolve.cli.words import file_name, number, seconds
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from mpi4py import MPI
+
+    from parsolve.view.scale import Look
+
+
+def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
+    """Add `plot` and `movie`."""
+    parser = add("plot", "draw a result as PNG", "python -m parsolve plot gray-scott.h5 --field v --sheet -o v.png")
+    parser.add_argument("result", metavar="OUT.h5", type=file_name)
+    parser.add_argument("--field", metavar="NAME", help="field to draw (default: the first)")
+    nearest = "draw the frame nearest to this time (default: the last)"
+    parser.add_argument("--time", type=number, metavar="T", help=nearest)
+    plane = "plane of a 3-D field (default: the middle of z), or line of a 2-D field, e.g. z=0.5"
+    parser.add_argument("--slice", metavar="AXIS=POSITION", help=plane)
+    parser.add_argument("--sheet", action="store_true", help="contact sheet over time")
+    _scale(parser)
+    picture = "picture (default: OUT.FIELD.png, numbered if taken)"
+    parser.add_argument("-o", "--output", type=file_name, metavar="PNG", help=picture)
+    parser.add_argument("--force", action="store_true", help="replace an existing picture")
+    parser.set_defaults(do=plot, parallel=False, writes=True)
+
+    example = "mpirun -n 4 python -m parsolve movie gray-scott.h5 --field v -o v.mp4"
+    parser = add("movie", "draw all frames of a result as GIF or MP4", example)
+    what = "the result, or the folder of frames of a run under way"
+    parser.add_argument("result", metavar="OUT.h5", type=file_name, help=what)
+    parser.add_argument("--field", metavar="NAME", help="field to draw (default: the first)")
+    parser.add_argument("--slice", metavar="AXIS=POSITION", help=plane)
+    parser.add_argument("--fps", type=seconds, metavar="N", help="pictures a second (default: 10)")
+    _scale(parser)
+    movie_name = "movie; the suffix .gif or .mp4 says the format"
+    parser.add_argument("-o", "--output", type=file_name, metavar="MOVIE", required=True, help=movie_name)
+    parser.add_argument("--force", action="store_true", help="replace an existing movie")
+    parser.set_defaults(do=movie, parallel=True, writes=True)
+
+
+def _scale(parser: argparse.ArgumentParser) -> None:
+    """Add what is asked of the scale."""
+    mirrored = "of values of both signs the other limit is the mirror image"
+    parser.add_argument("--vmin", type=number, metavar="V", help=f"lower limit of the colours, or of lines; {mirrored}")
+    parser.add_argument("--vmax", type=number, metavar="V", help="upper limit")
+    parser.add_argument("--log", action="store_true", help="logarithmic scale; what is not above zero is grey")
+    chosen = "a colormap of matplotlib (default: viridis, or RdBu_r for values of both signs)"
+    parser.add_argument("--colormap", metavar="NAME", help=chosen)
+
+
+def _look(args: argparse.Namespace) -> Look:
+    """Return what is asked of the scale."""
+    from parsolve.view.scale import Look
+
+    return Look(args.vmin, args.vmax, args.log, args.colormap)
+
+
+def plot(args: argparse.Namespace, start_mpi: object) -> int:
+    """Draw a field and print the path of the picture."""
+    from parsolve.view.plot import draw
+
+    look = _look(args)
+    answer(str(draw(args.result, args.field, args.time, args.slice, args.output, args.sheet, look, args.force)))
+    return 0
+
+
+def movie(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> int:
+    """Draw all frames of a field and print the path of the movie."""
+    comm = start_mpi()
+
+    from parsolve.view.movie import FPS, draw_movie
+
+    fps = FPS if args.fps is None else args.fps
+    out = draw_movie(comm, args.result, args.output, args.field, fps, args.slice, _look(args), args.force)
+    if comm.rank == 0:
+        answer(str(out))
+    return 0

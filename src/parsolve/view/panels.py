@@ -1,0 +1,121 @@
+"""Pictures of a field over one axis, as lines, and over two, as maps."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from parsolve.view.cut import Cut, label_of, range_of, time_text
+from parsolve.view.figures import fitted, plain
+from parsolve.view.scale import SEQUENTIAL
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+    from matplotlib.lines import Line2D
+    from numpy.typing import NDArray
+
+    from parsolve.store.result import Result
+    from parsolve.view.scale import Scale
+
+
+def draw_lines(
+    figure: Figure, result: Result, label: str, cut: Cut, times: Sequence[int], values: Sequence[NDArray[Any]],
+    scale: Scale, colormap: str | None = None, limits: tuple[float, float] | None = None,
+) -> list[Line2D]:  # fmt: skip
+    """Draw a field along one axis, a line a time, early to late from dark to light; return the lines.
+
+    Args:
+        figure: to draw on.
+        result: what it is of.
+        label: the name of the field for people.
+        cut: what of the field it is.
+        times: indices of the times.
+        values: at these times.
+        scale: which of them have a place, and whether it is logarithmic.
+        colormap: of the lines.
+        limits: of the values; None: as they are.
+    """
+    from matplotlib import colormaps
+
+    axis, lines = cut.axes[0], []
+    figure.set_size_inches(7.0, 4.2)
+    axes = figure.add_subplot()
+    position = result.grid.coordinates(axis)[cut.index[result.axes.index(axis)]]
+    for order, (index, line) in enumerate(zip(times, values, strict=True)):
+        colour = colormaps[colormap or SEQUENTIAL](0.9 * order / max(1, len(times) - 1))
+        text, dot = plain(time_text(result, index)), "o" if len(line) == 1 else None
+        lines += axes.plot(position, scale.shown(line), color=colour, linewidth=1.6, marker=dot, label=text)
+    axes.set_yscale("log" if scale.log else "linear")
+    axes.set_xlabel(label_of(result, axis))
+    axes.set_ylabel(**words(figure, "ylabel", label, 3.4))
+    axes.set_xlim(*range_of(result, axis))
+    if limits is not None:
+        axes.set_ylim(*limits)
+    axes.grid(color="0.9", linewidth=0.8)
+    axes.spines[["top", "right"]].set_visible(False)
+    if len(times) > 1:
+        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    set_title(figure, result, cut, times)
+    return lines
+
+
+def draw_maps(
+    figure: Figure, result: Result, label: str, cut: Cut, times: Sequence[int], values: Sequence[NDArray[Any]],
+    scale: Scale,
+) -> list[AxesImage]:  # fmt: skip
+    """Draw a field over two axes, a panel a time, all with one colour scale; return the images."""
+    vertical, horizontal = cut.axes
+    (left, right), (bottom, top) = range_of(result, horizontal), range_of(result, vertical)
+    ratio = (top - bottom) / (right - left)
+    equal = 0.1 <= ratio <= 10.0  # a thinner domain would be a line
+    columns = math.ceil(math.sqrt(len(times))) if ratio <= 1.0 or len(times) < 4 else math.ceil(len(times) / 2)
+    rows = math.ceil(len(times) / columns)
+    columns = math.ceil(len(times) / rows)
+    width = 5.2 if len(times) == 1 else 2.2
+    height = width * (min(ratio, 2.0) if equal else 0.6)
+    tall = max(1.8, rows * (height + 0.25) + 0.75)
+    figure.set_size_inches(columns * (width + 0.1) + 1.75, tall)
+    images = []
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for panel, index, map_ in zip(panels, times, values, strict=False):
+        image = panel.imshow(
+            scale.shown(map_), origin="lower", extent=(left, right, bottom, top), aspect="equal" if equal else "auto",
+            cmap=scale.colormap, norm=scale.norm(), interpolation="nearest" if max(map_.shape) < 400 else "antialiased",
+        )  # fmt: skip
+        images.append(image)
+        _dress(panel, result, cut, index if len(times) > 1 else None)
+    for panel in panels[len(times) :]:
+        panel.remove()
+    bar = figure.colorbar(image, ax=list(panels[: len(times)]), aspect=30, fraction=0.05, pad=0.02)
+    bar.set_label(**words(figure, "label", label, tall - 0.5))
+    bar.outline.set_visible(False)
+    set_title(figure, result, cut, times)
+    return images
+
+
+def _dress(panel: Axes, result: Result, cut: Cut, index: int | None) -> None:
+    """Label a panel's outer axes and, on a sheet, say its time."""
+    vertical, horizontal = cut.axes
+    panel.set_xlabel(label_of(result, horizontal))
+    panel.set_ylabel(label_of(result, vertical))
+    panel.label_outer()
+    panel.set_facecolor("0.85")  # shows through where there is no value to show
+    if index is not None:
+        panel.set_title(plain(time_text(result, index)), fontsize="small")
+
+
+def set_title(figure: Figure, result: Result, cut: Cut, times: Sequence[int], said: str | None = None) -> None:
+    """Set the title: the case, the time where there is one (or what is said of it), and the cut."""
+    time = said or (time_text(result, times[0]) if len(times) == 1 else "")
+    title = ", ".join(part for part in (result.provenance.get("title"), time, cut.note) if part)
+    figure.suptitle(**words(figure, "t", title, figure.get_figwidth()))
+
+
+def words(figure: Figure, key: str, text: str, inches: float) -> dict[str, Any]:
+    """Return a text that is no longer than so many inches, as arguments of matplotlib."""
+    words = fitted(figure, text, inches)
+    return {key: words.pop("text"), **words}
