@@ -18,6 +18,7 @@ from parsolve.equations.functions import OPERATOR_FUNCTIONS, VALUE_FUNCTIONS
 from parsolve.march.tableaus import SCHEMES
 from parsolve.problem.plan import Plan
 from parsolve.problem.summary import Summary
+from parsolve.simulation import Simulation
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -64,6 +65,11 @@ def test_the_snippets_for_python(
     for snippet in blocks((ROOT / "docs/python.md").read_text("utf-8"), "python"):
         exec(compile(snippet, "docs/python.md", "exec"), names)
     assert "(32, 64)" in capsys.readouterr().out
+
+
+def test_every_name_of_a_simulation_is_documented() -> None:
+    names = {name for name in dir(Simulation) if not name.startswith("_")}
+    assert not names - words((ROOT / "docs/python.md").read_text("utf-8"))
 
 
 def test_the_equation_of_the_readme(plate: Path, capfd: pytest.CaptureFixture[str]) -> None:

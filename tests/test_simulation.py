@@ -41,6 +41,7 @@ def same(a: list[np.ndarray], b: list[np.ndarray]) -> bool:
 def case(lab: Any, kind: str) -> parsolve.Case:
     tables = {
         "frames": lab.case("heat", 24, 20, time={"end": 0.01}, output={"every": 0.0013}),
+        "measured": lab.case("heat", 24, time={"end": 0.01}, measure={"m": "max(u)", "every": 0.003}),
         "steps": lab.case("gray-scott", 24, 20, time={"steps": 21, "scheme": "euler"}, output={"every_steps": 5}),
         "adaptive": lab.case(REACTION, 14, 12, time=ADAPTIVE, parameters={"D": 0.1}, output={"every": 0.02}),
         "follows": lab.case({"u": "dxx(u**3) + u"}, 16, time={"end": 0.03}, run={"check_every": 7}),
@@ -48,7 +49,7 @@ def case(lab: Any, kind: str) -> parsolve.Case:
     return make_case(tables[kind])
 
 
-@pytest.mark.parametrize("kind", ["frames", "steps", "adaptive", "follows"])
+@pytest.mark.parametrize("kind", ["frames", "measured", "steps", "adaptive", "follows"])
 def test_it_marches_as_a_run_does(lab: Any, comm: MPI.Intracomm, shared_tmp: Path, kind: str) -> None:
     """Whatever pieces the steps are taken in, and whoever looks on."""
     given = case(lab, kind)
@@ -322,6 +323,11 @@ def test_what_else_goes_on_from_a_checkpoint(lab: Any, comm: MPI.Intracomm, shar
         with pytest.raises(StorageError, match="is of a later step than 5"):
             sim.checkpoint(shared_tmp / "a")
         assert sim.steps == 5
+        comm.barrier()
+        sim.checkpoint(shared_tmp / "a", force=True)
+        assert sorted(path.name for path in (shared_tmp / "a").iterdir()) == [
+            "checkpoint-000000005.h5", "checkpoint-000000005.json",
+        ]  # fmt: skip
     with Simulation(given, comm) as sim, pytest.raises(StorageError, match="is of another run"):
         sim.checkpoint(shared_tmp / "a")
     with pytest.raises(StorageError, match="no checkpoint that is whole"):
@@ -356,6 +362,42 @@ def test_a_state_is_written_as_a_result(lab: Any, comm: MPI.Intracomm, shared_tm
             assert (result.times.tolist(), result.steps.tolist()) == ([sim.time], [3])
             assert same([result.read(name, 0) for name in result.fields], states(sim))
         comm.barrier()
+
+
+def test_it_is_taken_over_by_xarray_and_shown_in_a_notebook(lab: Any, comm: MPI.Intracomm) -> None:
+    tables = lab.case(
+        "gray-scott", 14, 12, time={"steps": 9}, title="Spots & <more>", units={"u": "mol", "x": "m", "time": "s"},
+        output={"fields": ["v", "w = u + v"]},
+    )  # fmt: skip
+    with Simulation(make_case(tables), comm) as sim:
+        sim.step(2)
+        data, v, u = sim.to_xarray(), whole(sim, "v"), whole(sim, "u")
+        assert (data is None) == (comm.rank > 0)
+        if data is not None:
+            assert data.v.dims == ("y", "x")
+            assert np.array_equal(data.v, v)
+            assert np.array_equal(data.w, u + v)
+            assert (float(data.time), int(data.step), data.x.units, data.v.units) == (sim.time, 2, "m", "1")
+            assert data.v.sel(x=0.0, y=1.0, method="nearest") == v[-1, 0]
+        for name in (None, "u", "w"):
+            figure = sim.plot(name)
+            assert (figure is None) == (comm.rank > 0)
+            if figure is not None:
+                shown = {"u": u, "w": u + v}.get(str(name), v)
+                assert np.array_equal(figure.axes[0].images[0].get_array(), shown)
+                assert "t = " in figure.get_suptitle()
+        with pytest.raises(CaseError, match="there is no field 'q'"):
+            sim.plot("q")
+        with pytest.raises(CaseError, match="no axis 'z' to cut"):
+            sim.plot(slice="z=0")
+        page = sim._repr_html_()
+        assert "<b>Spots &amp; &lt;more&gt;</b>" in page
+        assert "\\partial_t u = Du \\nabla^2{\\left(u \\right)}" in page
+        assert "x: 14 cells in [0, 1]; y: 12 cells in [0, 1]" in page
+        assert "step 2, t = " in page
+        assert f"<b>u{f' on rank {comm.rank}' if comm.size > 1 else ''}</b>" in page
+        assert f"{sim.u.min():.6g} to {sim.u.max():.6g}" in page
+    assert sim._repr_html_() == "<Simulation, closed>"
 
 
 @pytest.mark.parametrize(

@@ -20,16 +20,20 @@ from parsolve.resume import checkpoint_of
 from parsolve.store.frames import Recorder
 from parsolve.store.provenance import provenance
 from parsolve.view.bar import bar_of
+from parsolve.view.snapshot import page_of, snapshot
 from parsolve.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Self
 
+    import xarray
+    from matplotlib.figure import Figure
     from mpi4py import MPI
     from numpy.typing import ArrayLike, NDArray
 
     from parsolve.case import Case
+    from parsolve.view.snapshot import Snapshot
 
 
 class Simulation:
@@ -285,20 +289,22 @@ class Simulation:
 
     # What it leaves
 
-    def checkpoint(self, folder: str | Path) -> Path:
+    def checkpoint(self, folder: str | Path, force: bool = False) -> Path:
         """Write a checkpoint into a folder, which is made if it is not there; return its manifest.
+
+        With ``force`` it replaces checkpoints of other runs or of later steps there.
 
         `Simulation.restart` goes on from there with the same bits, and so does the command `restart`, with the
         manifest and another result. Arrays that were handed out end here, as at a step.
 
         Raises:
             StorageError, ResourceError: the disk failed or is full, or the folder has checkpoints of other runs or of
-                later steps.
+                later steps, and there is no ``force``.
             NumericalError: a value is not finite.
         """
         with self._asked(marching=False):
             place = Path(folder)
-        return self._live.keep(place)
+        return self._live.keep(place, bool(force))
 
     def write(self, path: str | Path, force: bool = False) -> Path:
         """Write the state of now as a result of one frame; with ``force`` an older one is replaced; return its path.
@@ -314,9 +320,46 @@ class Simulation:
             force=force, inputs=self.case.files, dimensions=problem.dimensions,
         )  # fmt: skip
         with recorder:
-            state = live.march.state
-            recorder.write(live.clock.time, live.clock.step, [state[info.name] for info in problem.recorded])
+            there = live.march.looking.derived(live.march.state, live.clock.time)
+            recorder.write(live.clock.time, live.clock.step, [there[info.name] for info in problem.recorded])
             return recorder.finish()
+
+    def to_xarray(self) -> xarray.Dataset | None:
+        """Return on rank 0 a data set of the fields that a result would have, with coordinates and units; else None.
+
+        Raises:
+            SetupError: xarray is not installed.
+            ResourceError: no memory for the whole fields; the same on all ranks.
+        """
+        found = self._snapshot(None)
+        with agreed(self._comm):
+            return found.to_xarray() if found else None
+
+    def plot(self, field: str | None = None, slice: str | None = None) -> Figure | None:
+        """Return on rank 0 a figure of matplotlib of a field, by default the first that a result would have; else None.
+
+        A map, a line, or of a 3-D field the plane in the middle; ``slice="z=0.5"`` takes an axis away.
+
+        Raises:
+            CaseError: there is no such field or slice; the same on all ranks.
+            SetupError: matplotlib is not installed.
+            ResourceError: no memory for the whole field; the same on all ranks.
+        """
+        found = self._snapshot(field or self._live.problem.recorded[0].name)
+        with agreed(self._comm):
+            from parsolve.view.plot import figure_of
+
+            return figure_of(found, slice) if found else None
+
+    def _snapshot(self, name: str | None) -> Snapshot | None:
+        """A field, or all that a result would have, whole, on rank 0."""
+        with self._asked(marching=False):
+            live, names = self._live, [info.name for info in self._live.problem.recorded]
+            known = list(dict.fromkeys([*names, *self._fields]))
+            if name is not None and name not in known:
+                raise CaseError(f"there is no field '{name}'{nearest(name, known, 'fields')}")
+        there = live.march.looking.derived(live.march.state, live.clock.time)
+        return snapshot(live.problem, live.clock, there, names if name is None else [name])
 
     # Its end
 
@@ -344,6 +387,13 @@ class Simulation:
             f"<Simulation of {what}: {', '.join(self._fields)} on {cells} cells, step {live.clock.step}, "
             f"t = {live.clock.time:.6g}, dt = {self.dt:.6g}>"
         )
+
+    def _repr_html_(self) -> str:
+        """Equations, grid, parameters and state, as a notebook shows them; of several ranks what this one owns."""
+        if self._held is None:
+            return repr(self)
+        where = f"step {self.steps}, t = {self.time:.6g}, dt = {self.dt:.6g}" + ", at the end" * self.is_over
+        return page_of(self._held.problem, where, self._held.march.state)
 
     @property
     def _live(self) -> Live:

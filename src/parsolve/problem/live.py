@@ -19,11 +19,11 @@ from parsolve.domain.grid import slabs
 from parsolve.equations.values import fill
 from parsolve.errors import CaseError, StorageError, agreed, on_root, owning, require_same
 from parsolve.march.march import Event, check_finite
-from parsolve.march.schedule import START, At, Clock
+from parsolve.march.schedule import START, At, Clock, Either
 from parsolve.problem.layout import decide
 from parsolve.problem.pose import pose
 from parsolve.problem.prepare import prepare
-from parsolve.problem.times import end_of
+from parsolve.problem.times import end_of, schedule_of
 from parsolve.problem.values import initial, stored
 from parsolve.store.checkpoint import Checkpoints, manifests, number_of, read_manifest
 from parsolve.store.files import naming
@@ -31,6 +31,7 @@ from parsolve.store.layout import Content, FieldInfo
 from parsolve.store.provenance import provenance
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -48,10 +49,6 @@ if TYPE_CHECKING:
     from parsolve.store.checkpoint import Checkpoint
 
 ALL = 10**9  # checkpoints are kept
-
-
-class _There(Exception):
-    """The march is where it was to go."""
 
 
 class Live:
@@ -116,19 +113,24 @@ class Live:
             ParsolveError: as of a run; the same one on all ranks. The state is then that at which it was found.
         """
         self.settle()
-        march = self.march
+        march, is_there = self.march, False
 
-        def leave(clock: Clock, state: State) -> None:
+        def pass_by(clock: Clock, state: State) -> None:
+            """Steps end here in a run too, where something is written or measured."""
+
+        def arrive(clock: Clock, state: State) -> None:
+            nonlocal is_there
             check_finite(state, clock, march.control.dt, march.walls.error)
-            raise _There
+            is_there = True
 
-        try:  # steps end at frames of the case too, though none are written
-            march.run(lambda clock, state: None, progress, self.clock, [Event(At(stop), leave)])
-        except _There:
-            pass
+        measured = [schedule_of(self.problem, measure) for measure in self.problem.case.measures.values()]
+        events = [Event(Either(measured), pass_by), Event(At(stop), arrive)]
+        try:
+            march.run(pass_by, progress, self.clock, events, lambda: is_there)
         finally:
             step, time, _ = march.history.last
             self.clock = Clock(step, time)
+            march.warnings[:] = dict.fromkeys(march.warnings)  # as each part of the march tells all of them
 
     def view(self, name: str) -> NDArray[Any]:
         """Return the owned cells of a field as they are now, not copied, over the axes that there are.
@@ -209,12 +211,14 @@ class Live:
                 self._velocities = self._velocities_of(before)
             self._prepare()
 
-    def keep(self, folder: Path) -> Path:
+    def keep(self, folder: Path, force: bool) -> Path:
         """Write a checkpoint into a folder, which is made; return its manifest.
 
+        With ``force`` it replaces those of other runs or later steps.
+
         Raises:
-            StorageError, ResourceError: the disk failed or is full, or the folder has checkpoints of other runs or
-                later steps; the same on all ranks.
+            StorageError, ResourceError: the disk failed or is full, or without ``force`` the folder has checkpoints of
+                other runs or later steps; the same on all ranks.
             NumericalError: a value is not finite.
         """
         self.settle()
@@ -222,14 +226,16 @@ class Live:
         check_finite(march.state, clock, march.control.dt, march.walls.error)
         known = provenance(case, comm, self._run)
         self._run = known["run"]
-        on_root(comm, partial(_make_folder, folder, known["run"], clock.step))
+        others = on_root(comm, lambda: _make_folder(folder, known["run"], clock.step, force))
         infos = tuple(FieldInfo(name, name, "1") for name in march.arrays)
         content = Content(self.problem.grid, infos, self.problem.dtype, known, tuple(self.problem.dimensions))
         said = {"text": text_of(case), "has_arrays": case.has_arrays, "inputs": json.loads(known["inputs"])}
         files = Checkpoints(comm, folder, content, said, keep=ALL)
         numbers = number_of(march.numbers())
         files.begin(clock.time, clock.step, self.subdomain, march.arrays, numbers, [], wait=True)
-        return folder / f"checkpoint-{clock.step:09d}.json"
+        manifest = folder / f"checkpoint-{clock.step:09d}.json"
+        on_root(comm, lambda: _remove(others, manifest))
+        return manifest
 
     def free(self) -> None:
         """Free messages."""
@@ -326,20 +332,31 @@ def _kept(since: Checkpoint, problem: Problem, name: str, first: Triple, shape: 
         return since.array(name, problem.dtype, problem.grid.cells)[box]
 
 
-def _make_folder(folder: Path, run: str, step: int) -> None:
-    """Make a folder for checkpoints of a run, unless it has later ones, or those of another run.
+def _make_folder(folder: Path, run: str, step: int, force: bool) -> list[Path]:
+    """Make a folder for checkpoints of a run; return the manifests there that would be gone on from in its place.
 
     Raises:
-        StorageError: it has, or cannot be made.
+        StorageError: it cannot be made; without ``force`` there are such.
     """
     with naming(folder, "make this folder"):
         folder.mkdir(exist_ok=True)
-    advice = "remove it, or give another folder"
+    others = []
     for manifest in manifests(folder):
-        there = read_manifest(manifest)
-        if there.run != run:
-            raise StorageError(f"{manifest}: is of another run; {advice}")
-        if there.step > step:
-            raise StorageError(
-                f"{manifest}: is of a later step than {step}, so that it would be gone on from; {advice}"
-            )
+        try:
+            there = read_manifest(manifest)
+            why = "of another run" if there.run != run else f"of a later step than {step}" if there.step > step else ""
+        except StorageError:
+            why = "damaged"
+        if why and not force:
+            raise StorageError(f"{manifest}: is {why}; force=True replaces it, or give another folder")
+        others += [manifest] * bool(why)
+    return others
+
+
+def _remove(others: Sequence[Path], but: Path) -> None:
+    """Remove checkpoints, manifests first, but for one."""
+    for manifest in others:
+        if manifest != but:
+            with naming(manifest, "remove it"):
+                manifest.unlink(missing_ok=True)
+                manifest.with_suffix(".h5").unlink(missing_ok=True)

@@ -28,6 +28,10 @@ class Bar:
         self._bar.update(here - self._last)
         self._last = here
 
+    def note(self, text: str) -> None:
+        """Show what else is known of the march."""
+        self._bar.set_postfix_str(text)
+
     def finish(self) -> None:
         """A part of the march is over."""
 

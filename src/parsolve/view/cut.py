@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -13,9 +13,47 @@ from parsolve.domain.grid import AXES
 from parsolve.errors import CaseError
 
 if TYPE_CHECKING:
-    from parsolve.store.result import Result
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from parsolve.domain.grid import Grid
 
 _PIXELS = 2048  # more cells than this along an axis are not seen, so they are not read
+
+
+class Shown(Protocol):
+    """What is known beside the values: of a result, or of a state in memory."""
+
+    @property
+    def path(self) -> Path:
+        """What it is called in messages."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the fields."""
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Names of the axes, slowest first."""
+
+    @property
+    def grid(self) -> Grid:
+        """Of the fields."""
+
+    @property
+    def times(self) -> NDArray[np.float64]:
+        """Of the frames."""
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Where it comes from, the title among it."""
+
+    def units(self, name: str) -> str:
+        """Return the unit of a field, an axis or the time; empty if it has none."""
+
+    def long_name(self, name: str) -> str:
+        """Return what a field or an axis means."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +65,7 @@ class Cut:
     note: str
 
 
-def choose_field(result: Result, name: str | None) -> str:
+def choose_field(result: Shown, name: str | None) -> str:
     """Return the name of the field to show, the first one unless said.
 
     Raises:
@@ -38,7 +76,7 @@ def choose_field(result: Result, name: str | None) -> str:
     return result.fields[0] if name is None else name
 
 
-def choose_cut(result: Result, text: str | None) -> Cut:
+def choose_cut(result: Shown, text: str | None) -> Cut:
     """Return the plane or line to show; 3-D without a word is cut in the middle of z."""
     grid = result.grid
     steps = [_thin(count) for count in grid.shape]
@@ -70,7 +108,7 @@ def _thin(count: int) -> Any:
     return np.s_[:: max(1, math.ceil(count / _PIXELS))]
 
 
-def choose_times(result: Result, time: float | None, most: int) -> list[int]:
+def choose_times(result: Shown, time: float | None, most: int) -> list[int]:
     """Return which frames to show: the one nearest to `time`, or up to `most`, evenly picked to the last."""
     count = len(result.times)
     if time is None:
@@ -82,19 +120,19 @@ def choose_times(result: Result, time: float | None, most: int) -> list[int]:
     return [int(np.argmin(np.abs(result.times - time)))]
 
 
-def range_of(result: Result, axis: str) -> tuple[float, float]:
+def range_of(result: Shown, axis: str) -> tuple[float, float]:
     """Return where an axis begins and ends."""
     place = AXES.index(axis)
     grid = result.grid
     return grid.lower[place], grid.lower[place] + grid.cells[place] * grid.spacing[place]
 
 
-def time_text(result: Result, index: int) -> str:
+def time_text(result: Shown, index: int) -> str:
     """Return a time with its unit."""
     return f"t = {result.times[index]:.4g} {result.units('time')}".rstrip()
 
 
-def label_of(result: Result, name: str) -> str:
+def label_of(result: Shown, name: str) -> str:
     """Return the name of a field or an axis, what it means and its unit, as far as the result says."""
     meaning, units = result.long_name(name), result.units(name)
     more = f", {meaning}" if meaning != name else ""

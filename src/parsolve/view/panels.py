@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
     from numpy.typing import NDArray
 
-    from parsolve.store.result import Result
+    from parsolve.view.cut import Shown
     from parsolve.view.scale import Scale
 
 
 def draw_lines(
-    figure: Figure, result: Result, label: str, cut: Cut, times: Sequence[int], values: Sequence[NDArray[Any]],
+    figure: Figure, result: Shown, label: str, cut: Cut, times: Sequence[int], values: Sequence[NDArray[Any]],
     scale: Scale, colormap: str | None = None, limits: tuple[float, float] | None = None,
 ) -> list[Line2D]:  # fmt: skip
     """Draw a field along one axis, a line a time, early to late from dark to light; return the lines.
@@ -64,7 +64,7 @@ def draw_lines(
 
 
 def draw_maps(
-    figure: Figure, result: Result, label: str, cut: Cut, times: Sequence[int], values: Sequence[NDArray[Any]],
+    figure: Figure, result: Shown, label: str, cut: Cut, times: Sequence[int], values: Sequence[NDArray[Any]],
     scale: Scale,
 ) -> list[AxesImage]:  # fmt: skip
     """Draw a field over two axes, a panel a time, all with one colour scale; return the images."""
@@ -97,7 +97,7 @@ def draw_maps(
     return images
 
 
-def _dress(panel: Axes, result: Result, cut: Cut, index: int | None) -> None:
+def _dress(panel: Axes, result: Shown, cut: Cut, index: int | None) -> None:
     """Label a panel's outer axes and, on a sheet, say its time."""
     vertical, horizontal = cut.axes
     panel.set_xlabel(label_of(result, horizontal))
@@ -108,7 +108,7 @@ def _dress(panel: Axes, result: Result, cut: Cut, index: int | None) -> None:
         panel.set_title(plain(time_text(result, index)), fontsize="small")
 
 
-def set_title(figure: Figure, result: Result, cut: Cut, times: Sequence[int], said: str | None = None) -> None:
+def set_title(figure: Figure, result: Shown, cut: Cut, times: Sequence[int], said: str | None = None) -> None:
     """Set the title: the case, the time where there is one (or what is said of it), and the cut."""
     time = said or (time_text(result, times[0]) if len(times) == 1 else "")
     title = ", ".join(part for part in (result.provenance.get("title"), time, cut.note) if part)

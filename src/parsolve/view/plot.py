@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from parsolve.errors import CaseError
 from parsolve.store.result import open_result
@@ -11,6 +12,15 @@ from parsolve.view.cut import choose_cut, choose_field, choose_times, label_of
 from parsolve.view.figures import blank, save
 from parsolve.view.panels import draw_lines, draw_maps
 from parsolve.view.scale import Look, scale_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from parsolve.view.cut import Cut, Shown
+    from parsolve.view.snapshot import Snapshot
 
 _LINES = 6
 _PANELS = 12
@@ -42,10 +52,29 @@ def draw(
         values = [result.read(name, index, cut.index) for index in times]
         if doubt := result.doubt(*((name, index) for index in times)):
             warnings.warn(doubt, stacklevel=2)
-        scale, label = scale_of(values, look), label_of(result, name)
-        if len(cut.axes) == 1:
-            limits = (scale.low, scale.high) if look.vmin is not None or look.vmax is not None else None
-            draw_lines(figure, result, label, cut, times, values, scale, look.colormap, limits)
-        else:
-            draw_maps(figure, result, label, cut, times, values, scale)
+        _draw(figure, result, name, cut, times, values, look)
     return save(figure, path.with_suffix(f".{name}.png") if out is None else Path(out), force, number=out is None)
+
+
+def figure_of(state: Snapshot, slice: str | None = None, look: Look | None = None) -> Figure:
+    """Return a figure of the first field of a state in memory, drawn as `draw` does it.
+
+    Raises:
+        CaseError: unknown slice or colours.
+        SetupError: matplotlib is not installed.
+    """
+    figure, name, cut = blank(), choose_field(state, None), choose_cut(state, slice)
+    _draw(figure, state, name, cut, [0], [state.values[name][cut.index]], look or Look())
+    return figure
+
+
+def _draw(
+    figure: Figure, shown: Shown, name: str, cut: Cut, times: Sequence[int], values: Sequence[NDArray[Any]], look: Look
+) -> None:
+    """Draw a field over one axis or two at some times."""
+    scale, label = scale_of(values, look), label_of(shown, name)
+    if len(cut.axes) == 1:
+        limits = (scale.low, scale.high) if look.vmin is not None or look.vmax is not None else None
+        draw_lines(figure, shown, label, cut, times, values, scale, look.colormap, limits)
+    else:
+        draw_maps(figure, shown, label, cut, times, values, scale)
