@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import runpy
+import signal
 import sys
 import types
 from pathlib import Path
@@ -17,6 +19,7 @@ from parsolve import Simulation, make_case
 from parsolve.domain.redistribute import allgather
 from parsolve.errors import CaseError, NumericalError, SetupError, StorageError
 from parsolve.kernels import jit
+from parsolve.problem.keeping import Stopped
 from parsolve.resume import look_for
 from parsolve.run import run
 
@@ -134,6 +137,7 @@ def test_one_rank_may_write_alone(lab: Any, comm: MPI.Intracomm) -> None:
         sim.step(3)
         if comm.rank == comm.size - 1:
             sim.u[0] = 1.5
+            sim.u *= 0.9
         begin = states(sim)
         sim.step(3)
         with Simulation(make_case(tables, initial=dict(zip("uv", begin, strict=True))), comm) as other:
@@ -225,6 +229,75 @@ def test_times_are_met_and_calls_may_change_it(lab: Any, comm: MPI.Intracomm) ->
         sim.run()
         assert calls == [0.003, 0.01]
         assert sim.case.parameters["D"] == 2.0
+
+
+def test_times_that_rounding_alone_tells_apart_are_one(lab: Any) -> None:
+    """Or there would be a step between them of 1e-17, which leapfrog, for one, does not survive."""
+    tables = lab.case("wave", 16, time={"end": 1.0, "scheme": "leapfrog"}, output={"every": 0.1})
+    with Simulation(make_case(tables)) as whole, Simulation(make_case(tables)) as sim:
+        whole.run()
+        times: list[float] = []
+        sim.at(np.arange(1, 11) * 0.1, lambda sim: times.append(sim.time))
+        sim.run(until=0.1 + 0.2)
+        assert sim.time == 0.3
+        sim.run(until=0.1 + 0.2)
+        sim.at(0.7 + 1e-16, lambda sim: times.append(sim.time))
+        sim.run(until=0.1 * 7)
+        sim.run()
+        assert times == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.7, 0.8, 0.9, 1.0]
+        assert sim.steps == whole.steps
+        assert same(states(sim), states(whole))
+
+
+@pytest.mark.parametrize(("number", "kind"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Stopped)])
+def test_a_signal_ends_the_march_between_steps(
+    lab: Any, comm: MPI.Intracomm, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[BaseException]
+) -> None:
+    """On all ranks, whichever it reached; what goes on from there has the bits of a march that was left alone."""
+    given = make_case(lab.case("gray-scott", 24, 20, time={"steps": 60}))
+    sent = False
+
+    def send(step: int, time: float, dt: float) -> None:
+        nonlocal sent
+        if comm.rank == comm.size - 1 and step >= 7 and not sent:
+            sent = True
+            os.kill(os.getpid(), number)
+
+    with Simulation(given, comm) as whole, Simulation(given, comm) as sim:
+        whole.run()
+        update = sim._live.march.history.update
+        monkeypatch.setattr(sim._live.march.history, "update", lambda *now: [update(*now), send(*now)])
+        with pytest.raises(kind, match=r"stopped at step \d+, t = .*, as SIG"):
+            sim.run()
+        assert 7 <= sim.steps < 60
+        sim.run()
+        assert same(states(sim), states(whole))
+
+
+def test_values_within_a_step_are_not_given_out(lab: Any, comm: MPI.Intracomm, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with Simulation(case(lab, "steps"), comm) as sim:
+        sim.step()
+        monkeypatch.setattr(sim._live.march.steps.stepper, "turn", fail)
+        with pytest.raises(KeyboardInterrupt):
+            sim.step()
+        for ask in (lambda: sim.u, sim.step, lambda: sim.gather("u"), sim.to_xarray):
+            with pytest.raises(CaseError, match="interrupted within a step"):
+                ask()
+
+
+def test_it_marches_with_numpy_and_with_threads(lab: Any) -> None:
+    found = []
+    for run_table in ({}, {"device": "numpy"}, {"threads": 2}):
+        with Simulation(make_case(lab.case("gray-scott", 24, 20, time={"steps": 9}, run=run_table))) as sim:
+            sim.step(3)
+            sim.u *= 1.1
+            sim.run()
+            found.append(states(sim))
+    assert same(found[0], found[1])
+    assert same(found[0], found[2])
 
 
 def test_what_a_call_raises_is_raised_by_all(lab: Any, comm: MPI.Intracomm) -> None:
@@ -400,35 +473,35 @@ def test_it_is_taken_over_by_xarray_and_shown_in_a_notebook(lab: Any, comm: MPI.
     assert sim._repr_html_() == "<Simulation, closed>"
 
 
-@pytest.mark.parametrize(
-    ("ask", "words"),
-    [
-        (lambda sim: sim.step(0), "step: expected a number of steps, got 0"),
-        (
-            lambda sim: sim.run(until=9.0),
-            "run: expected a time from now, 0, to the end of the case, 0.01, got until = 9",
-        ),
-        (lambda sim: sim.at([0.0, 0.005], print), "at: expected times after now"),
-        (lambda sim: sim.at(0.005, None), "at: expected times after now"),
-        (lambda sim: sim.every(3, "f"), "every: expected a number of steps and a function"),
-        (lambda sim: sim.set("w", 1), "no field 'w' is marched"),
-        (lambda sim: sim.set("u", "sin(q)"), "u: .*'q'"),
-        (lambda sim: sim.set("u", "log(-x)"), "u: the value is"),
-        (lambda sim: sim.set("u", np.ones(3)), r"u: the array has shape \(3,\), the grid is"),
-        (lambda sim: setattr(sim, "u", np.ones(3)), r"u: the array has shape \(3,\), and rank 0 owns"),
-        (lambda sim: setattr(sim, "u", "x"), "u: expected real numbers"),
-        (lambda sim: setattr(sim, "u", np.ma.masked_all((20, 24))), "u: expected real numbers, none of them masked"),
-        (lambda sim: sim.parameters.update(E=1), "parameters.E: there is no such parameter"),
-        (lambda sim: sim.parameters.update(D="a"), "parameters.D: expected a number, got 'a'"),
-        (lambda sim: sim.parameters.update(D=np.inf), "parameters.D: expected a number, got inf"),
-    ],
-)
-def test_what_is_wrong_is_told_and_nothing_is_changed(lab: Any, comm: MPI.Intracomm, ask: Any, words: str) -> None:
+WRONG: list[tuple[Any, str]] = [
+    (lambda sim: sim.step(0), "step: expected a number of steps, got 0"),
+    (
+        lambda sim: sim.run(until=9.0),
+        "run: expected a time from now, 0, to the end of the case, 0.01, got until = 9",
+    ),
+    (lambda sim: sim.at([0.0, 0.005], print), "at: expected times after now"),
+    (lambda sim: sim.at(0.005, None), "at: expected times after now"),
+    (lambda sim: sim.every(3, "f"), "every: expected a number of steps and a function"),
+    (lambda sim: sim.set("w", 1), "no field 'w' is marched"),
+    (lambda sim: sim.set("u", "sin(q)"), "u: .*'q'"),
+    (lambda sim: sim.set("u", "log(-x)"), "u: the value is"),
+    (lambda sim: sim.set("u", np.ones(3)), r"u: the array has shape \(3,\), the grid is"),
+    (lambda sim: setattr(sim, "u", np.ones(3)), r"u: the array has shape \(3,\), and rank 0 owns"),
+    (lambda sim: setattr(sim, "u", "x"), "u: expected real numbers"),
+    (lambda sim: setattr(sim, "u", np.ma.masked_all((20, 24))), "u: expected real numbers, none of them masked"),
+    (lambda sim: sim.parameters.update(E=1), "parameters.E: there is no such parameter"),
+    (lambda sim: sim.parameters.update(D="a"), "parameters.D: expected a number, got 'a'"),
+    (lambda sim: sim.parameters.update(D=np.inf), "parameters.D: expected a number, got inf"),
+]
+
+
+def test_what_is_wrong_is_told_and_nothing_is_changed(lab: Any, comm: MPI.Intracomm) -> None:
     with Simulation(make_case(lab.case("heat", 24, 20, time={"end": 0.01})), comm) as sim:
         before = states(sim)
-        with pytest.raises(CaseError, match=words):
-            ask(sim)
-        assert same(states(sim), before)
+        for ask, words in WRONG:
+            with pytest.raises(CaseError, match=words):
+                ask(sim)
+            assert same(states(sim), before)
         sim.step()
 
 

@@ -167,13 +167,14 @@ class Simulation:
         Raises:
             CaseError: the time is over, or beyond the end of the case; a callback failed on some ranks alone.
             NumericalError: a value is not finite, or no step is stable; the same one on all ranks.
+            KeyboardInterrupt, Stopped: a signal came. It can go on after that.
         """
         live = self._live
         with self._asked():
-            if until is not None and not (isinstance(until, Real) and self.time <= until <= live.end.time):
+            if until is not None and not (isinstance(until, Real) and self.time <= self._met(until) <= live.end.time):
                 text = f"expected a time from now, {self.time:.6g}, to the end of the case, {live.end.time:.6g}"
                 raise CaseError(f"run: {text}, got until = {until!r}")
-        self._march(Stop() if until is None else Stop(time=float(until)), progress)
+        self._march(Stop() if until is None else Stop(time=self._met(float(until))), progress)
 
     def every(self, n: int, call: Callable[[Simulation], object]) -> None:
         """Call ``call(sim)`` on all ranks after every step whose number is a multiple of n.
@@ -194,7 +195,11 @@ class Simulation:
             CaseError: a time is over, or beyond the end of the case.
         """
         with self._asked():
-            self._calls.at(times, call, Stop(time=self.time), self._live.end)
+            self._calls.at(times, call, self.time, self._live.end.time, self._met)
+
+    def _met(self, time: float) -> float:
+        """The time as the march meets it."""
+        return self._live.met(time, self._calls.after)
 
     def _march(self, stop: Stop, progress: bool = False) -> None:
         """March to a stop or the end of the case, with pauses where functions are called."""
@@ -252,6 +257,8 @@ class Simulation:
         Raises:
             CaseError: there is no such field, or the values are of another shape; the same on all ranks.
         """
+        if name in self._fields and values is self._live.view(name):
+            return  # as of sim.u *= 2, which one rank may do alone
         with self._asked(marching=False):
             self._require_field(name)
             given = np.ma.asanyarray(values) if np.ma.isMaskedArray(values) else np.asarray(values)
@@ -399,6 +406,8 @@ class Simulation:
     def _live(self) -> Live:
         if self._held is None:
             raise CaseError("the simulation is closed")
+        if self._held.is_torn:
+            raise CaseError("it was interrupted within a step, so that its values are of no time: begin it again")
         return self._held
 
     @contextmanager

@@ -42,18 +42,18 @@ class Calls:
             raise CaseError(f"every: expected a number of steps and a function, got {n!r} and {act!r}")
         self._calls.append(_Call(EverySteps(int(n)), act))
 
-    def at(self, times: Any, act: object, now: Stop, end: Stop) -> None:
-        """Call at times.
+    def at(self, times: Any, act: object, now: float, end: float, met: Callable[[float], float]) -> None:
+        """Call at times, as the march meets them.
 
         Raises:
             CaseError: they are no times after now up to the end, or there is no function.
         """
         try:
-            due = sorted({float(time) for time in np.atleast_1d(np.asarray(times, np.float64))})
+            due = sorted({met(float(time)) for time in np.atleast_1d(np.asarray(times, np.float64))})
         except (TypeError, ValueError):
             due = [math.nan]
-        if not callable(act) or not all(now.time < time <= end.time for time in due):
-            text = f"expected times after now, {now.time:.6g}, to the end of the case, {end.time:.6g}"
+        if not callable(act) or not all(now < time <= end for time in due):
+            text = f"expected times after now, {now:.6g}, to the end of the case, {end:.6g}"
             raise CaseError(f"at: {text}, and a function, got {times!r} and {act!r}")
         self._calls.append(_Call(AtTimes(tuple(due)), act))
 

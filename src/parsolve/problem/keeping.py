@@ -73,17 +73,11 @@ class Keeper:
     ) -> None:  # fmt: skip
         self._before = before
         problem, self._march, self._frames, self._folder = march.problem, march, frames, folder
-        infos = tuple(FieldInfo(name, name, "1") for name in march.arrays)
-        content = Content(problem.grid, infos, problem.dtype, provenance, tuple(problem.dimensions))
         goes_on = since is not None and not resample
         kept = problem.case.checkpoint
-        case = {
-            "text": text_of(problem.case), "has_arrays": problem.case.has_arrays,
-            "inputs": json.loads(provenance["inputs"]),
-        }  # fmt: skip
         keep, keep_every = (kept.keep, kept.keep_every or 0) if kept else (LEAST, 0)
         count = since.count if since and goes_on else 0
-        self._files = Checkpoints(march.comm, folder, content, case, keep, keep_every, count)
+        self._files = checkpoints_of(march, folder, provenance, keep, keep_every, count)
         self._since, self._goes_on, self._begun, self._told = since, goes_on, (Clock(), 0.0), -HEARTBEAT
         self._job: Job | None = None
         self._held = self._last = Clock()  # of the checkpoint that was begun last, and of the one that is complete
@@ -196,6 +190,20 @@ class Keeper:
             self._watch.took(self._waited + job.seconds)
         else:
             self._job = job
+
+
+def checkpoints_of(
+    march: Prepared, folder: Path, provenance: Mapping[str, str], keep: int = LEAST, keep_every: int = 0, count: int = 0
+) -> Checkpoints:
+    """What writes the checkpoints of a march into a folder; keywords as of `Checkpoints`."""
+    problem = march.problem
+    infos = tuple(FieldInfo(name, name, "1") for name in march.arrays)
+    content = Content(problem.grid, infos, problem.dtype, provenance, tuple(problem.dimensions))
+    case = {
+        "text": text_of(problem.case), "has_arrays": problem.case.has_arrays,
+        "inputs": json.loads(provenance["inputs"]),
+    }  # fmt: skip
+    return Checkpoints(march.comm, folder, content, case, keep, keep_every, count)
 
 
 def refuse_changed_inputs(since: Checkpoint, provenance: Mapping[str, str]) -> None:

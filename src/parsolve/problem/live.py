@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator, MutableMapping
 from functools import partial
@@ -13,25 +12,22 @@ import numpy as np
 import xxhash
 
 from parsolve.case import FileValue
-from parsolve.case.march import text_of
 from parsolve.case.tables import nearest
 from parsolve.domain.grid import slabs
 from parsolve.equations.values import fill
-from parsolve.errors import CaseError, StorageError, agreed, on_root, owning, require_same
+from parsolve.errors import CaseError, ParsolveError, agree, agreed, owning, require_same
 from parsolve.march.march import Event, check_finite
 from parsolve.march.schedule import START, At, Clock, Either
+from parsolve.march.watch import Due, Signals, Watch
+from parsolve.problem.keeping import Stopped
 from parsolve.problem.layout import decide
 from parsolve.problem.pose import pose
 from parsolve.problem.prepare import prepare
-from parsolve.problem.times import end_of, schedule_of
+from parsolve.problem.saving import kept_values, save
+from parsolve.problem.times import end_of, frames_of, schedule_of
 from parsolve.problem.values import initial, stored
-from parsolve.store.checkpoint import Checkpoints, manifests, number_of, read_manifest
-from parsolve.store.files import naming
-from parsolve.store.layout import Content, FieldInfo
-from parsolve.store.provenance import provenance
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -42,13 +38,12 @@ if TYPE_CHECKING:
     from parsolve.domain.field import Field
     from parsolve.domain.grid import Subdomain, Triple
     from parsolve.march.march import Progress
-    from parsolve.march.schedule import Stop
+    from parsolve.march.schedule import Stop, When
     from parsolve.problem.prepare import Prepared
-    from parsolve.problem.problem import Problem
     from parsolve.stages.operator import State
     from parsolve.store.checkpoint import Checkpoint
 
-ALL = 10**9  # checkpoints are kept
+ROUNDING = 1e-12  # of times that are meant to be the same
 
 
 class Live:
@@ -66,6 +61,7 @@ class Live:
         problem: of the case with the parameters of now.
         clock: where the march is.
         march: which goes on from there.
+        is_torn: whether it was left within a step, so that its values are of no time.
     """
 
     def __init__(self, case: Case, comm: MPI.Intracomm, since: Checkpoint | None = None) -> None:
@@ -73,18 +69,20 @@ class Live:
         self._layout = decide(self.problem, comm)
         self._run = since.run if since else None
         self.clock = Clock(since.step, since.time) if since else START
-        given = partial(_kept, since, self.problem) if since else None
+        given = partial(kept_values, since, self.problem) if since else None
         self.march: Prepared = prepare(self.problem, self._layout, comm, self.clock, given)
         if since:
             with owning(comm) as owner:
                 owner.callback(self.march.free)
                 self.march.restore(since.numbers, lambda arrays: since.read(self.subdomain, arrays))
                 owner.pop_all()
+        self.is_torn = False
         self._warned: list[str] = []
         self._views: dict[str, NDArray[Any]] = {}  # handed out since the last step
         self._before: dict[str, bytes] = {}  # their values then, or a hash of them
         self._changed = False
         self._velocities: dict[str, Field] | None = None  # of a march that carries y_-1, before a change
+        self._listen()
 
     @property
     def comm(self) -> MPI.Intracomm:
@@ -111,9 +109,11 @@ class Live:
 
         Raises:
             ParsolveError: as of a run; the same one on all ranks. The state is then that at which it was found.
+            Stopped: a signal came; after the step that was under way.
+            KeyboardInterrupt: likewise for SIGINT; a second one comes at once, and the values are then torn.
         """
         self.settle()
-        march, is_there = self.march, False
+        march, watch, is_there = self.march, self._watch, False
 
         def pass_by(clock: Clock, state: State) -> None:
             """Steps end here in a run too, where something is written or measured."""
@@ -123,14 +123,39 @@ class Live:
             check_finite(state, clock, march.control.dt, march.walls.error)
             is_there = True
 
-        measured = [schedule_of(self.problem, measure) for measure in self.problem.case.measures.values()]
-        events = [Event(Either(measured), pass_by), Event(At(stop), arrive)]
+        def look(clock: Clock, state: State) -> None:
+            watch.look(clock)
+
+        events = [
+            Event(Either(self._measured), pass_by),
+            Event(At(stop), arrive),
+            Event(watch, look),
+        ]
         try:
-            march.run(pass_by, progress, self.clock, events, lambda: is_there)
+            with self._signals:
+                march.run(pass_by, progress, self.clock, events, lambda: is_there or bool(watch.reason))
+        except ParsolveError:
+            raise
+        except BaseException:
+            self.is_torn = True
+            raise
         finally:
             step, time, _ = march.history.last
             self.clock = Clock(step, time)
             march.warnings[:] = dict.fromkeys(march.warnings)  # as each part of the march tells all of them
+        if watch.reason:
+            self._stop()
+
+    def met(self, time: float, others: Callable[[Clock], Stop]) -> float:
+        """Return a time, or the one at which a step ends anyway, where only rounding tells them apart.
+
+        Else there would be a step between them that is as short as rounding is.
+        """
+        slack = ROUNDING * abs(time)
+        before = Clock(self.clock.step, time - slack)
+        case = Either([frames_of(self.problem), *self._measured]).after(before)
+        known = (self.clock.time, case.time, self.end.time, others(before).time)
+        return next((other for other in known if abs(other - time) <= slack), time)
 
     def view(self, name: str) -> NDArray[Any]:
         """Return the owned cells of a field as they are now, not copied, over the axes that there are.
@@ -173,7 +198,8 @@ class Live:
                 else:
                     values = fill(value, problem.grid, (z, y, x), shape, time=self.clock.time,
                                   parameters=problem.parameters, key=name)  # fmt: skip
-                found.append((first, values.astype(problem.dtype)))
+                with np.errstate(over="ignore"):  # which is told as a value that is not finite
+                    found.append((first, values.astype(problem.dtype)))
             self.view(name)
         owned = self.march.state[name].owned
         for first, values in found:
@@ -222,20 +248,33 @@ class Live:
             NumericalError: a value is not finite.
         """
         self.settle()
-        march, case, comm, clock = self.march, self.problem.case, self.comm, self.clock
-        check_finite(march.state, clock, march.control.dt, march.walls.error)
-        known = provenance(case, comm, self._run)
-        self._run = known["run"]
-        others = on_root(comm, lambda: _make_folder(folder, known["run"], clock.step, force))
-        infos = tuple(FieldInfo(name, name, "1") for name in march.arrays)
-        content = Content(self.problem.grid, infos, self.problem.dtype, known, tuple(self.problem.dimensions))
-        said = {"text": text_of(case), "has_arrays": case.has_arrays, "inputs": json.loads(known["inputs"])}
-        files = Checkpoints(comm, folder, content, said, keep=ALL)
-        numbers = number_of(march.numbers())
-        files.begin(clock.time, clock.step, self.subdomain, march.arrays, numbers, [], wait=True)
-        manifest = folder / f"checkpoint-{clock.step:09d}.json"
-        on_root(comm, lambda: _remove(others, manifest))
+        manifest, self._run = save(self.march, self.clock, folder, self._run, force)
         return manifest
+
+    @property
+    def _measured(self) -> list[When]:
+        """Where something is measured, and steps end."""
+        return [schedule_of(self.problem, measure) for measure in self.problem.case.measures.values()]
+
+    def _listen(self) -> None:
+        """Wait for signals from now on."""
+        self._signals = Signals()
+        self._watch = Watch(self.comm, Due(), self._signals)
+        self._watch.begin(self.clock)
+
+    def _stop(self) -> None:
+        """Tell on all ranks that a signal came.
+
+        Raises:
+            KeyboardInterrupt, Stopped: it did.
+        """
+        text = f"stopped at step {self.clock.step}, t = {self.clock.time:.6g}, as {self._watch.reason}"
+        self._listen()
+        if "SIGINT" not in text:
+            agree(self.comm, Stopped(text))
+        error = KeyboardInterrupt(text)
+        error.ranks = self.comm.size  # type: ignore[attr-defined]
+        raise error
 
     def free(self) -> None:
         """Free messages."""
@@ -321,42 +360,3 @@ class Parameters(MutableMapping[str, float]):
 
     def __repr__(self) -> str:
         return repr(dict(self))
-
-
-def _kept(since: Checkpoint, problem: Problem, name: str, first: Triple, shape: Triple) -> NDArray[Any]:
-    """The values of a checkpoint; zeros of what is not in it, as velocities that y_-1 stands for."""
-    if name not in since.regions:
-        return np.zeros(shape)
-    box = tuple(slice(a, a + n) for a, n in zip(first, shape, strict=True))
-    with naming(since.file, "read it"):
-        return since.array(name, problem.dtype, problem.grid.cells)[box]
-
-
-def _make_folder(folder: Path, run: str, step: int, force: bool) -> list[Path]:
-    """Make a folder for checkpoints of a run; return the manifests there that would be gone on from in its place.
-
-    Raises:
-        StorageError: it cannot be made; without ``force`` there are such.
-    """
-    with naming(folder, "make this folder"):
-        folder.mkdir(exist_ok=True)
-    others = []
-    for manifest in manifests(folder):
-        try:
-            there = read_manifest(manifest)
-            why = "of another run" if there.run != run else f"of a later step than {step}" if there.step > step else ""
-        except StorageError:
-            why = "damaged"
-        if why and not force:
-            raise StorageError(f"{manifest}: is {why}; force=True replaces it, or give another folder")
-        others += [manifest] * bool(why)
-    return others
-
-
-def _remove(others: Sequence[Path], but: Path) -> None:
-    """Remove checkpoints, manifests first, but for one."""
-    for manifest in others:
-        if manifest != but:
-            with naming(manifest, "remove it"):
-                manifest.unlink(missing_ok=True)
-                manifest.with_suffix(".h5").unlink(missing_ok=True)

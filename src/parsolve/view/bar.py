@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -39,14 +39,16 @@ class Bar:
 @contextmanager
 def bar_of(wanted: bool, clock: Clock, stop: Stop) -> Iterator[Bar | None]:
     """A bar of tqdm up to a stop, if it is wanted and installed."""
-    try:
-        from tqdm.auto import tqdm
-    except ImportError:
-        wanted = False
-    if not wanted:
+    made: Any = None
+    if wanted:
+        with suppress(ImportError):
+            from tqdm.auto import tqdm
+
+            made = tqdm
+    if made is None:
         yield None
         return
     by_steps = stop.step < math.inf
     total = stop.step - clock.step if by_steps else stop.time - clock.time
-    with tqdm(total=total, unit="step" if by_steps else "t") as bar:
+    with made(total=total, unit="step" if by_steps else "t") as bar:
         yield Bar(bar, by_steps, clock)
