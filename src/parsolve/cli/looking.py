@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     """Add `plot` and `movie`."""
-    parser = add("plot", "draw a result as PNG", "python -m parsolve plot gray-scott.h5 --field v --sheet -o v.png")
+    parser = add(
+        "plot", "draw a result as PNG, PDF or SVG", "python -m parsolve plot gray-scott.h5 --field v --sheet -o v.png"
+    )
     parser.add_argument("result", metavar="OUT.h5", type=file_name)
     parser.add_argument("--field", metavar="NAME", help="field to draw (default: the first)")
     nearest = "draw the frame nearest to this time (default: the last)"
@@ -26,9 +28,17 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     plane = "plane of a 3-D field (default: the middle of z), or line of a 2-D field, e.g. z=0.5"
     parser.add_argument("--slice", metavar="AXIS=POSITION", help=plane)
     parser.add_argument("--sheet", action="store_true", help="contact sheet over time")
+    parser.add_argument("--times", type=_numbers, metavar="T,...", default=[], help="the frames nearest to these times")
+    line = "values along a line, e.g. y=0.5, in 3-D y=0.5,z=0.25 (repeatable)"
+    parser.add_argument("--line", action="append", metavar="AXIS=POSITION", default=[], help=line)
+    parser.add_argument("--minus", type=file_name, metavar="OTHER.h5", help="take the values of another result away")
+    parser.add_argument("--vectors", metavar="U,V", help="two fields as arrows over the map")
+    parser.add_argument("--streamlines", metavar="U,V", help="two fields as streamlines over the map")
+    surface = "the surface where a 3-D field has this value (needs pyvista)"
+    parser.add_argument("--isosurface", type=number, metavar="VALUE", help=surface)
     _scale(parser)
-    picture = "picture (default: OUT.FIELD.png, numbered if taken)"
-    parser.add_argument("-o", "--output", type=file_name, metavar="PNG", help=picture)
+    picture = "picture, .png, .pdf or .svg (default: OUT.FIELD.png, numbered if taken)"
+    parser.add_argument("-o", "--output", type=file_name, metavar="PICTURE", help=picture)
     parser.add_argument("--force", action="store_true", help="replace an existing picture")
     parser.set_defaults(do=plot, parallel=False, writes=True)
 
@@ -56,6 +66,15 @@ def _scale(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--colormap", metavar="NAME", help=chosen)
 
 
+def _numbers(text: str) -> list[float]:
+    """Return the numbers of an option, with commas between them.
+
+    Raises:
+        ArgumentTypeError: it says another thing.
+    """
+    return [number(part) for part in text.split(",")]
+
+
 def _look(args: argparse.Namespace) -> Look:
     """Return what is asked of the scale."""
     from parsolve.view.scale import Look
@@ -67,8 +86,12 @@ def plot(args: argparse.Namespace, start_mpi: object) -> int:
     """Draw a field and print the path of the picture."""
     from parsolve.view.plot import draw
 
-    look = _look(args)
-    answer(str(draw(args.result, args.field, args.time, args.slice, args.output, args.sheet, look, args.force)))
+    wish = {name: getattr(args, name) for name in ("times", "minus", "vectors", "streamlines", "isosurface")}
+    picture = draw(
+        args.result, args.field, args.time, args.slice, args.output, args.sheet, _look(args), args.force,
+        lines=args.line, **wish,
+    )  # fmt: skip
+    answer(str(picture))
     return 0
 
 

@@ -106,13 +106,13 @@ class _Scene:
             if not scale.log:
                 more = _MARGIN * (scale.high / 2 - scale.low / 2) * 2
                 limits = scale.low - more, scale.high + more
-            (self._artist,) = draw_lines(figure, result, label, cut, [0], first, scale, colormap, limits)
+            (self._artist,) = draw_lines(figure, result, label, [cut], [0], [first], scale, colormap, limits)
         else:
             (self._artist,) = draw_maps(figure, result, label, cut, [0], first, scale)
         width, height = (2 * math.ceil(inches * _DPI / 2) / _DPI for inches in figure.get_size_inches())
         figure.set_size_inches(width, height)
         self._canvas = FigureCanvasAgg(figure)
-        set_title(figure, result, cut, [0], max(self._texts, key=len))
+        set_title(figure, result, cut.note, [0], max(self._texts, key=len))
         figure.draw_without_rendering()  # finds the places, which stay
         figure.set_layout_engine("none")
 
@@ -124,7 +124,7 @@ class _Scene:
         """
         values = self._scale.shown(self._result.read(self._name, n, self._cut.index))
         (self._artist.set_ydata if len(self._cut.axes) == 1 else self._artist.set_data)(values)
-        set_title(self._figure, self._result, self._cut, [n], self._texts[n])
+        set_title(self._figure, self._result, self._cut.note, [n], self._texts[n])
         self._canvas.draw()
         return np.ascontiguousarray(np.asarray(self._canvas.buffer_rgba())[..., :3])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from parsolve.view.cut import Cut, label_of, range_of, time_text
+from parsolve.view.cut import label_of, position_of, range_of, time_text
 from parsolve.view.figures import fitted, plain
 from parsolve.view.scale import SEQUENTIAL
 
@@ -18,37 +18,46 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
     from numpy.typing import NDArray
 
-    from parsolve.view.cut import Shown
+    from parsolve.view.cut import Cut, Shown
     from parsolve.view.scale import Scale
+
+_STYLES = ("-", "--", ":", "-.")
 
 
 def draw_lines(
-    figure: Figure, result: Shown, label: str, cut: Cut, times: Sequence[int], values: Sequence[NDArray[Any]],
-    scale: Scale, colormap: str | None = None, limits: tuple[float, float] | None = None,
+    figure: Figure, result: Shown, label: str, cuts: Sequence[Cut], times: Sequence[int],
+    values: Sequence[Sequence[NDArray[Any]]], scale: Scale, colormap: str | None = None,
+    limits: tuple[float, float] | None = None,
 ) -> list[Line2D]:  # fmt: skip
-    """Draw a field along one axis, a line a time, early to late from dark to light; return the lines.
+    """Draw a field along one axis, a line for each cut and time, early to late from dark to light; return the lines.
 
     Args:
         figure: to draw on.
         result: what it is of.
         label: the name of the field for people.
-        cut: what of the field it is.
+        cuts: what of the field it is, along the same axis; each has a way to be drawn (or a colour, at one time).
         times: indices of the times.
-        values: at these times.
+        values: of each cut at these times.
         scale: which of them have a place, and whether it is logarithmic.
         colormap: of the lines.
         limits: of the values; None: as they are.
     """
     from matplotlib import colormaps
 
-    axis, lines = cut.axes[0], []
+    axis, lines = cuts[0].axes[0], []
     figure.set_size_inches(7.0, 4.2)
     axes = figure.add_subplot()
-    position = result.grid.coordinates(axis)[cut.index[result.axes.index(axis)]]
-    for order, (index, line) in enumerate(zip(times, values, strict=True)):
-        colour = colormaps[colormap or SEQUENTIAL](0.9 * order / max(1, len(times) - 1))
-        text, dot = plain(time_text(result, index)), "o" if len(line) == 1 else None
-        lines += axes.plot(position, scale.shown(line), color=colour, linewidth=1.6, marker=dot, label=text)
+    position = position_of(result, cuts[0], axis)
+    number = len(times) if len(times) > 1 else len(cuts)
+    for place, (cut, of_cut) in enumerate(zip(cuts, values, strict=True)):
+        for order, (index, line) in enumerate(zip(times, of_cut, strict=True)):
+            shade = 0.9 * (order if len(times) > 1 else place) / max(1, number - 1)
+            said = [cut.note] * (len(cuts) > 1) + [time_text(result, index)] * (len(times) > 1)
+            lines += axes.plot(
+                position, scale.shown(line), linewidth=1.6, marker="o" if len(line) == 1 else None,
+                color=colormaps[colormap or SEQUENTIAL](shade), linestyle=_STYLES[place % len(_STYLES)],
+                label=plain(", ".join(said)),
+            )  # fmt: skip
     axes.set_yscale("log" if scale.log else "linear")
     axes.set_xlabel(label_of(result, axis))
     axes.set_ylabel(**words(figure, "ylabel", label, 3.4))
@@ -57,9 +66,9 @@ def draw_lines(
         axes.set_ylim(*limits)
     axes.grid(color="0.9", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
-    if len(times) > 1:
-        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    set_title(figure, result, cut, times)
+    if len(lines) > 1:
+        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=2.6)
+    set_title(figure, result, cuts[0].note if len(cuts) == 1 else "", times)
     return lines
 
 
@@ -93,7 +102,7 @@ def draw_maps(
     bar = figure.colorbar(image, ax=list(panels[: len(times)]), aspect=30, fraction=0.05, pad=0.02)
     bar.set_label(**words(figure, "label", label, tall - 0.5))
     bar.outline.set_visible(False)
-    set_title(figure, result, cut, times)
+    set_title(figure, result, cut.note, times)
     return images
 
 
@@ -108,10 +117,10 @@ def _dress(panel: Axes, result: Shown, cut: Cut, index: int | None) -> None:
         panel.set_title(plain(time_text(result, index)), fontsize="small")
 
 
-def set_title(figure: Figure, result: Shown, cut: Cut, times: Sequence[int], said: str | None = None) -> None:
-    """Set the title: the case, the time where there is one (or what is said of it), and the cut."""
+def set_title(figure: Figure, result: Shown, note: str, times: Sequence[int], said: str | None = None) -> None:
+    """Set the title: the case, the time where there is one (or what is said of it), and a note."""
     time = said or (time_text(result, times[0]) if len(times) == 1 else "")
-    title = ", ".join(part for part in (result.provenance.get("title"), time, cut.note) if part)
+    title = ", ".join(part for part in (result.provenance.get("title"), time, note) if part)
     figure.suptitle(**words(figure, "t", title, figure.get_figwidth()))
 
 

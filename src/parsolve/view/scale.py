@@ -53,11 +53,12 @@ class Scale:
         return np.where(_has_place(values, self.log), np.clip(values.astype(np.float64), -_LARGEST, _LARGEST), np.nan)
 
 
-def scale_of(values: Sequence[NDArray[Any]], look: Look) -> Scale:
+def scale_of(values: Sequence[NDArray[Any]], look: Look, signed: bool = False) -> Scale:
     """Return the scale for all of several arrays.
 
     Values of both signs have limits symmetric about zero and a diverging map; of one limit that is given the other is
-    the mirror image. Other values have their own limits and a sequential map.
+    the mirror image; so have all values that are `signed`, as differences. Other values have their own limits and a
+    sequential map.
 
     Raises:
         CaseError: limits that do not increase, nothing above zero for a logarithmic scale, an unknown colormap.
@@ -68,9 +69,9 @@ def scale_of(values: Sequence[NDArray[Any]], look: Look) -> Scale:
     high = max((float(part.max()) for part in known if part.size), default=1.0)
     if look.log and not any(part.size for part in known):
         raise CaseError("--log: no value above zero to show")
-    signed = low < 0 < high and min(-low, high) > _BOTH_SIGNS * max(-low, high)
+    signed = (signed and not look.log) or (low < 0 < high and min(-low, high) > _BOTH_SIGNS * max(-low, high))
     if signed:
-        most = max(-low, high)
+        most = max(-low, high) or 1.0
         if look.vmin is not None and look.vmin < 0:
             most = -look.vmin
         elif look.vmax is not None and look.vmax > 0:
