@@ -20,10 +20,13 @@ Make = Callable[..., Path]
 def make(tmp_path: Path) -> Make:
     """Make a result whose u is x and v is a turn, both times 1 + the number of the frame; a frame may hold a NaN."""
 
-    def made(name: str, *shape: int, frames: int = 3, bad: int = -1, add: float = 0.0, length: float = 1.0) -> Path:
+    def made(
+        name: str, *shape: int, frames: int = 3, bad: int = -1, add: float = 0.0, length: float = 1.0,
+        periodic: bool = True,
+    ) -> Path:  # fmt: skip
         cells = (1,) * (3 - len(shape)) + shape
         spacing = tuple(length / n for n in cells)
-        grid = Grid(tuple("xyz"[: len(shape)]), cells, (0.0, 0.0, 0.0), spacing, (True, True, True))
+        grid = Grid(tuple("xyz"[: len(shape)]), cells, (0.0, 0.0, 0.0), spacing, (periodic,) * 3)
         domain = regular(grid, MPI.COMM_SELF, (1, 1, 1), 1)
         u, v = Field("u", domain, "f8"), Field("v", domain, "f8")
         infos = [FieldInfo("u", "speed <x>", "m/s"), FieldInfo("v", "v", "m/s")]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from parsolve.cli.streams import answer
 from parsolve.cli.words import file_name, number, seconds
+from parsolve.errors import CaseError
 
 if TYPE_CHECKING:
     import argparse
@@ -36,6 +37,10 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     parser.add_argument("--streamlines", metavar="U,V", help="two fields as streamlines over the map")
     surface = "the surface where a 3-D field has this value (needs pyvista)"
     parser.add_argument("--isosurface", type=number, metavar="VALUE", help=surface)
+    measures = "time series, all or these, over time"
+    parser.add_argument("--series", nargs="?", const="", metavar="NAME,...", help=measures)
+    waves = "radial spectrum of a field of a periodic result"
+    parser.add_argument("--spectrum", metavar="FIELD", help=waves)
     _scale(parser)
     picture = "picture, .png, .pdf or .svg (default: OUT.FIELD.png, numbered if taken)"
     parser.add_argument("-o", "--output", type=file_name, metavar="PICTURE", help=picture)
@@ -83,7 +88,21 @@ def _look(args: argparse.Namespace) -> Look:
 
 
 def plot(args: argparse.Namespace, start_mpi: object) -> int:
-    """Draw a field and print the path of the picture."""
+    """Draw a field, its spectrum or what was measured, and print the path of the picture."""
+    if args.series is not None:
+        from parsolve.view.series import draw_series
+
+        _refuse_others(args, "series", "log")
+        names = [name.strip() for name in args.series.split(",") if name.strip()]
+        answer(str(draw_series(args.result, names, args.output, args.log, args.force)))
+        return 0
+    if args.spectrum is not None:
+        from parsolve.view.spectrum import draw_spectrum
+
+        _refuse_others(args, "spectrum", "time", "times")
+        answer(str(draw_spectrum(args.result, args.spectrum, args.time, args.times, args.output, args.force)))
+        return 0
+
     from parsolve.view.plot import draw
 
     wish = {name: getattr(args, name) for name in ("times", "minus", "vectors", "streamlines", "isosurface")}
@@ -93,6 +112,18 @@ def plot(args: argparse.Namespace, start_mpi: object) -> int:
     )  # fmt: skip
     answer(str(picture))
     return 0
+
+
+def _refuse_others(args: argparse.Namespace, option: str, *with_it: str) -> None:
+    """Refuse options that mean nothing beside one that says what is drawn.
+
+    Raises:
+        CaseError: one is given.
+    """
+    others = ("field", "time", "times", "slice", "sheet", "line", "minus", "vectors", "streamlines", "isosurface")
+    for other in (*others, "series", "spectrum", "vmin", "vmax", "log", "colormap"):
+        if other not in (option, *with_it) and getattr(args, other) not in (None, False, []):
+            raise CaseError(f"--{other}: does not go with --{option}")
 
 
 def movie(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> int:

@@ -1,0 +1,125 @@
+"""The radial spectrum of a field: how its mean square is shared out over wave numbers."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from parsolve.domain.grid import AXES
+from parsolve.errors import CaseError
+from parsolve.store.result import open_result
+from parsolve.view.cut import choose_field, choose_times, frame_near, time_text
+from parsolve.view.figures import blank, plain, save
+from parsolve.view.panels import set_title, words
+from parsolve.view.scale import SEQUENTIAL
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from parsolve.domain.grid import Grid
+    from parsolve.store.result import Result
+
+_LEAST = 1e-24  # of the largest: below is the rounding of the transform
+
+
+def draw_spectrum(
+    path: Path | str, field: str, time: float | None = None, times: Sequence[float] = (),
+    out: Path | str | None = None, force: bool = False,
+) -> Path:  # fmt: skip
+    """Draw the radial spectrum of a field at the last time, or others; return the picture's path.
+
+    Raises:
+        CaseError: unknown field or time, an axis that is not periodic, a value that is not finite.
+        StorageError: the result cannot be read, or the picture cannot be written.
+        SetupError: matplotlib is not installed.
+    """
+    figure, path = blank(), Path(path)
+    with open_result(path) as result:
+        name = choose_field(result, field)
+        _refuse_walls(result)
+        shown = sorted({frame_near(result, at) for at in times}) or choose_times(result, time, 1)
+        lines = [radial_spectrum(_finite(result, name, n), result.grid) for n in shown]
+        if doubt := result.doubt(*((name, n) for n in shown)):
+            warnings.warn(doubt, stacklevel=2)
+        _draw(figure, result, name, shown, lines)
+    target = path.with_suffix(f".{name}.spectrum.png") if out is None else Path(out)
+    return save(figure, target, force, number=out is None)
+
+
+def radial_spectrum(values: NDArray[Any], grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return wave numbers and the part that each has in the mean square of a periodic field.
+
+    With û = FFT(u)/N the part of shell n is the sum of abs(û)^2 over all k with abs(k) nearest to n dk, where dk is
+    2 pi over the longest side. All parts, that of k = 0 before them, add up to the mean of u^2.
+    """
+    places = [AXES.index(axis) for axis in grid.names[::-1]]
+    lengths = [grid.cells[place] * grid.spacing[place] for place in places]
+    power = np.abs(np.fft.fftn(values.astype(np.float64)) / values.size) ** 2
+    step = 2.0 * math.pi / max(lengths)
+    square = np.zeros(values.shape)
+    for number, (count, length) in enumerate(zip(values.shape, lengths, strict=True)):
+        k = 2.0 * math.pi / length * np.fft.fftfreq(count, 1.0 / count)
+        square += (k**2).reshape([-1 if axis == number else 1 for axis in range(values.ndim)])
+    shells = np.rint(np.sqrt(square) / step).astype(np.int64)
+    parts = np.bincount(shells.ravel(), power.ravel())
+    return (step * np.arange(len(parts))).astype(np.float64), parts.astype(np.float64)
+
+
+def _refuse_walls(result: Result) -> None:
+    """Refuse a result that is not periodic.
+
+    Raises:
+        CaseError: an axis is not.
+    """
+    for axis in result.axes[::-1]:
+        if not result.grid.periodic[AXES.index(axis)]:
+            raise CaseError(f"--spectrum: {axis} is not periodic, so its waves are not those of a Fourier transform")
+
+
+def _finite(result: Result, name: str, n: int) -> NDArray[Any]:
+    """Return the values of a field at a time.
+
+    Raises:
+        CaseError: one is not finite.
+    """
+    values = result.read(name, n)
+    bad = int(values.size - np.isfinite(values).sum())
+    if bad:
+        raise CaseError(f"--spectrum: {bad} values of '{name}' are not finite at {time_text(result, n)}")
+    return values
+
+
+def _draw(
+    figure: Any, result: Result, name: str, shown: Sequence[int], lines: Sequence[tuple[NDArray[Any], NDArray[Any]]]
+) -> None:
+    from matplotlib import colormaps
+
+    figure.set_size_inches(7.0, 4.2)
+    axes = figure.add_subplot()
+    most = max((float(parts[1:].max()) for _, parts in lines if len(parts) > 1), default=0.0)
+    for order, (n, (k, parts)) in enumerate(zip(shown, lines, strict=True)):
+        colour = colormaps[SEQUENTIAL](0.9 * order / max(1, len(shown) - 1))
+        seen = np.where(parts > _LEAST * most, parts, np.nan)
+        axes.plot(k[1:], seen[1:], color=colour, linewidth=1.4, marker=".", label=plain(time_text(result, n)))
+    if most > 0:
+        axes.set(xscale="log", yscale="log")
+    else:
+        why = "the field is constant: it has no waves"
+        axes.text(0.5, 0.5, why, ha="center", va="center", transform=axes.transAxes, color="0.4")
+    units = {result.units(axis) for axis in result.axes}
+    length = f" (1/{units.pop()})" if len(units) == 1 and units != {""} else ""
+    axes.set_xlabel(**words(figure, "xlabel", f"wave number k = 2π/wavelength{length}", 5.5))
+    unit = result.units(name)
+    text = f"part of the mean square of {name}" + (f" (({unit})²)" if unit else "")
+    axes.set_ylabel(**words(figure, "ylabel", text, 3.4))
+    axes.grid(color="0.9", linewidth=0.8)
+    axes.spines[["top", "right"]].set_visible(False)
+    if len(shown) > 1:
+        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    set_title(figure, result, "", shown)
