@@ -326,6 +326,10 @@ def test_what_a_call_raises_is_raised_by_all(lab: Any, comm: MPI.Intracomm) -> N
         sim.every(1, lambda sim: sim.step())
         with pytest.raises(CaseError, match="cannot march itself"):
             sim.run()
+    with Simulation(make_case(lab.case("heat", 12, 10, time={"steps": 20})), comm) as sim:
+        sim.every(3, lambda sim: sim.close())
+        with pytest.raises(CaseError, match="the simulation is closed"):
+            sim.run()
 
 
 KEPT = {

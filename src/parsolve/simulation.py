@@ -206,13 +206,11 @@ class Simulation:
         live, end = self._live, self._live.end
         stop = Stop(min(stop.step, end.step), min(stop.time, end.time))
         require_same_stop(self._comm, stop)
-        with (
-            Watchdog(self.case.patience, self._comm),
-            bar_of(progress and self._comm.rank == 0, live.clock, stop) as bar,
-        ):
-            while not stop.is_reached(live.clock):
+        with bar_of(progress and self._comm.rank == 0, live.clock, stop) as bar:
+            while not stop.is_reached(self._live.clock):  # a function may have closed it
                 due = self._calls.after(live.clock)
-                live.go(Stop(min(stop.step, due.step), min(stop.time, due.time)), bar)
+                with Watchdog(self.case.patience, self._comm):
+                    live.go(Stop(min(stop.step, due.step), min(stop.time, due.time)), bar)
                 self._is_calling = True
                 try:
                     self._calls.call(self._comm, live.clock, self)
