@@ -509,6 +509,13 @@ def test_what_is_wrong_is_told_and_nothing_is_changed(lab: Any, comm: MPI.Intrac
         sim.step()
 
 
+def test_rules_that_end_a_run_are_not_those_of_a_simulation(lab: Any) -> None:
+    with Simulation(make_case(lab.case("heat", 12, time={"steps": 9}, stop={"steps": 3}))) as sim:
+        sim.run()
+        assert sim.steps == 9
+        assert sim.warnings[0].startswith("stop: its rules are those of a run")
+
+
 def test_names_that_are_not_there(lab: Any) -> None:
     with Simulation(case(lab, "steps")) as sim:
         assert (sim.fields, set(sim.parameters)) == (("u", "v"), {"Du", "Dv", "F", "k"})
@@ -585,8 +592,8 @@ def test_many_leave_nothing(lab: Any, comm: MPI.Intracomm) -> None:
     growth = runpy.run_path(str(Path(__file__).parent / "test_growth.py"))
     given = [case(lab, "steps"), case(lab, "adaptive"), make_case(lab.case("wave", 14, 12, time={"steps": 9}))]
     before: dict[str, int] = {}
-    for n in range(90):
-        if n == 45:
+    for n in range(60):
+        if n == 30:
             before = growth["held"](comm)
         with Simulation(given[n % 3], comm) as sim:
             sim.step(2)

@@ -133,7 +133,8 @@ class Simulation:
     @property
     def warnings(self) -> list[str]:
         """What the numbers may not be trusted for."""
-        return self._live.warnings
+        rules = ["stop: its rules are those of a run; a simulation goes on to the end of the case"]
+        return [*(rules if self.case.stop else ()), *self._live.warnings]
 
     @property
     def owned(self) -> tuple[slice, ...]:
