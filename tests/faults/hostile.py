@@ -114,6 +114,7 @@ def mutated(data: bytes, draw: random.Random) -> bytes:
             if data[at]:
                 break
             at = draw.randrange(len(data))
+        at = min(at, len(some) - 1)  # of which some may be gone
         how, size = draw.randrange(6), draw.choice((1, 2, 4, 8))
         if how == 0:
             some[at] ^= 1 << draw.randrange(8)

@@ -14,6 +14,7 @@ from parsolve.case.tables import WHOLE
 from parsolve.domain.grid import Grid
 from parsolve.equations.catalogue import CATALOGUE
 from parsolve.equations.parity import odd
+from parsolve.equations.parse import CONSTANTS
 from parsolve.equations.shared import derived_for, measures_for, program_of
 from parsolve.equations.user import NAME, RESERVED, user_equation
 from parsolve.errors import on_root
@@ -106,9 +107,10 @@ def _looked_at(case: Case, grid: Grid, equation: Equation, program: Program) -> 
         CaseError: a text is wrong, or a name is taken.
     """
     order, marched = case.run.order, program.unknowns
-    taken = {*equation.unknowns, *equation.parameters, *equation.define, *equation.arrays, *RESERVED, *grid.names}
+    fields = {*equation.unknowns, *equation.parameters, *equation.define, *equation.arrays}
+    taken = {*fields, *RESERVED}
     for name in case.measures:
-        if name in taken or not NAME.fullmatch(name) or is_reserved(name):
+        if name in {*fields, "x", "y", "z", "t", *CONSTANTS} or not NAME.fullmatch(name) or is_reserved(name):
             raise case.error(f"measure.{name}", f"'{name}' has a meaning already, or is no name; choose another")
     with case.located():
         texts = {name: measure.of for name, measure in case.measures.items()}

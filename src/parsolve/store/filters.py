@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import h5py
 
-from parsolve.errors import SetupError
+from parsolve.errors import SetupError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 ZSTD = 32015  # as registered with The HDF Group
+# What hdf5plugin brings: bzip2, blosc, lz4, bitshuffle, zfp, zstd, fcidecomp, sz, sz3, blosc2, sperr.
+PLUGIN = frozenset({307, 32001, 32004, 32008, 32013, 32015, 32017, 32018, 32024, 32026, 32028})
 INSTALL = "install the extra compress: pip install 'parsolve[compress]'"
 SLAB = 16 << 20  # bytes of a field that are in memory at once
 
@@ -32,6 +34,7 @@ def require_filters(dataset: h5py.Dataset) -> None:
 
     Raises:
         SetupError: what packed it is not installed.
+        StorageError: nobody knows what packed it.
     """
     if dataset.chunks is None:
         return
@@ -40,7 +43,10 @@ def require_filters(dataset: h5py.Dataset) -> None:
         code, _, _, name = creation.get_filter(n)
         if not has_filter(code):
             said = name.decode(errors="replace") or f"filter {code}"
-            raise SetupError(f"{dataset.file.filename}: '{dataset.name}' is packed with {said}; {INSTALL}")
+            text = f"{dataset.file.filename}: '{dataset.name}' is packed with {said}"
+            if code not in PLUGIN:
+                raise StorageError(f"{text}, which neither HDF5 nor hdf5plugin knows")
+            raise SetupError(f"{text}; {INSTALL}")
 
 
 def slabs(shape: Sequence[int], itemsize: int = 8) -> Iterator[slice]:

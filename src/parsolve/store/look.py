@@ -21,7 +21,7 @@ import h5py
 from parsolve.domain.launch import PREFIXES
 from parsolve.errors import StorageError
 from parsolve.store.files import is_file, open_read
-from parsolve.store.integrity import is_sealed
+from parsolve.store.integrity import GROUP, is_sealed
 
 _SECONDS = 5  # of computing, after which the child has seen enough
 _LIMIT, _PATIENCE = 3 * _SECONDS, 12 * _SECONDS  # of computing and of waiting, after which it is ended
@@ -180,11 +180,18 @@ def _try_all(path: Path) -> None:
                 _ = item[()] if item.nbytes <= _BYTES else item[: max(1, _BYTES // row)]
         return time.process_time() > _SECONDS or None
 
-    with open_read(path) as file:
-        for name in file:
-            if isinstance(file.get(name, getlink=True), h5py.HardLink):
+    def read_all(group: h5py.Group) -> None:
+        """The members one by one, as a walk ends at the first that is broken."""
+        for name in group:
+            if isinstance(group.get(name, getlink=True), h5py.HardLink):
                 with suppress(Exception):
-                    read(name, file[name])
+                    read(name, group[name])
+
+    with open_read(path) as file:
+        read_all(file)
+        for name in ("provenance", "series", GROUP, f"{GROUP}/blocks"):
+            with suppress(Exception):
+                read_all(file[name])
         file.visititems(read)
 
 

@@ -237,6 +237,8 @@ def _describe(path: Path, file: h5py.File, is_scratch: bool = False) -> Result:
         provenance = {key: item.asstr()[()] for key, item in file["provenance"].items()}
         if not fields or not axes or len(times) != len(steps):
             raise KeyError("fields of one shape")
+    except UnicodeDecodeError as caught:
+        raise StorageError(f"{path}: not a complete result of parsolve (a text in it is not UTF-8)") from caught
     except (KeyError, TypeError, ValueError, AttributeError, OSError, RuntimeError) as caught:
         raise StorageError(f"{path}: not a complete result of parsolve ({caught})") from caught
     return Result(path, file, fields, axes, times, steps, grid, provenance)

@@ -46,6 +46,7 @@ def fitted(figure: Figure, text: str, inches: float) -> dict[str, Any]:
     What is too long for four lines of the smallest letters ends with "...".
     """
     most = _BREADTH * inches * 72.0  # points
+    text = text[: int(_LINES * most / (0.2 * min(_POINT_SIZES)))]  # more than fits of the narrowest letters
     for points in _POINT_SIZES:
         lines = _broken(figure, text, most, points)
         if len(lines) <= _LINES:
