@@ -7,7 +7,7 @@ import re
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from parsolve.case.tables import DEFAULT_CASE, nearest, packaged
-from parsolve.cli import bench, catalog, doctor, equations, files, looking, results, slurm, solve, sweep
+from parsolve.cli import bench, catalog, doctor, equations, files, looking, results, slurm, solve, sweep, watch
 from parsolve.cli.streams import answer
 from parsolve.domain import launch
 from parsolve.errors import CaseError
@@ -81,7 +81,7 @@ def build() -> tuple[Parser, dict[str, Parser]]:
         )
         return known[name]
 
-    for family in (solve, catalog, equations, results, looking, files, sweep, slurm, bench, doctor):
+    for family in (solve, watch, catalog, equations, results, looking, files, sweep, slurm, bench, doctor):
         family.register(add)
     return parser, known
 

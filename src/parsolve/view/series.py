@@ -13,7 +13,7 @@ from parsolve.errors import CaseError, StorageError
 from parsolve.store.files import is_file
 from parsolve.store.places import find_folder
 from parsolve.store.result import open_result
-from parsolve.store.series import series_in, series_of
+from parsolve.store.series import series_of
 from parsolve.view.cut import label_of
 from parsolve.view.figures import blank, save
 from parsolve.view.panels import words
@@ -62,7 +62,7 @@ def measured(path: Path) -> tuple[str, str, list[Series]]:
             if doubt := result.doubt():
                 warnings.warn(doubt, stacklevel=3)
             label = label_of(result, "time").removeprefix("time, ")
-            return result.provenance.get("title", ""), label, series_in(result.file)
+            return result.provenance.get("title", ""), label, result.series
     folder = find_folder(path, Path.is_dir)[0] or path
     if not folder.is_dir():
         raise StorageError(f"{path}: no such file, and no folder of a run")

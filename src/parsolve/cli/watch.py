@@ -1,0 +1,190 @@
+"""The command `watch`: how a run is getting on and what it has measured, until it is over."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from parsolve.cli.streams import answer, has_letters
+from parsolve.cli.words import file_name, table
+from parsolve.errors import StorageError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from parsolve.store.series import Series
+    from parsolve.store.status import Status
+
+BLOCKS, PLAIN_BLOCKS = "▁▂▃▄▅▆▇█", "_.-~=+*#"
+TERMINAL_SECONDS, LOG_SECONDS = 1.0, 10.0  # between two looks on a terminal, and two lines elsewhere
+PATIENCE = 5  # looks at what is no run any more, before that is an error: it may be about to get its name
+WIDTH = 40  # letters of a sparkline, at most
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a run stands: as a text of several lines and of one, and whether it is over."""
+
+    text: str
+    line: str
+    is_over: bool
+
+
+def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
+    """Add `watch`."""
+    parser = add("watch", "show how a run is getting on until it is over", "python -m parsolve watch heat.h5")
+    what = "the result of the run, its folder of frames, or the folder of a sweep"
+    parser.add_argument("run", type=file_name, metavar="RUN", help=what)
+    parser.add_argument("--once", action="store_true", help="look once")
+    parser.set_defaults(do=watch, parallel=False, writes=False)
+
+
+def watch(args: argparse.Namespace, start_mpi: object) -> int:
+    """Show how a run is getting on: on a terminal in place, elsewhere a line now and then; Ctrl-C ends it with 0."""
+    try:
+        if args.once:
+            answer(look(args.run).text)
+        elif sys.stdout.isatty():
+            _on_terminal(args.run)
+        else:
+            _in_lines(args.run)
+    except KeyboardInterrupt:
+        pass
+    return 0
+
+
+def look(run: Path) -> Standing:
+    """Return how a run stands, or a sweep.
+
+    Raises:
+        StorageError: there is none, or what it says is damaged.
+    """
+    from parsolve.cli.solve import status_text, sweep_text
+    from parsolve.store.files import is_file
+    from parsolve.store.places import find_folder
+    from parsolve.store.series import series_of
+    from parsolve.store.status import NAME, read_status, read_sweep_status
+
+    sweep = read_sweep_status(run)
+    if sweep is not None:
+        states = list(sweep["members"].values())
+        counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+        return Standing(sweep_text(sweep), counts, not {"waiting", "running"} & {*states})
+    folder = find_folder(run, lambda place: is_file(place / NAME))[0] or run
+    if is_file(run) and not is_file(folder / NAME):
+        return _finished(run)
+    said, series = read_status(run), series_of(folder)
+    text = "\n".join([status_text(said), *series_lines(series)])
+    return Standing(text, _line(said, series), said.state in ("done", "failed", "stopped"))
+
+
+def _finished(path: Path) -> Standing:
+    """Return how a run stands that has become a result."""
+    from parsolve.store.result import open_result
+
+    with open_result(path) as result:
+        times, series = result.times, result.series
+        frames = f"{len(times)} frames, t = {times[0]:.6g} to {times[-1]:.6g}, step {int(result.steps[-1])}"
+    rows = [("state", "done"), ("result", str(path)), ("frames", frames)]
+    return Standing("\n".join([*table(rows), *series_lines(series)]), f"done  {path}  {frames}", True)
+
+
+def _line(said: Status, series: Sequence[Series]) -> str:
+    """Return a status and the last values in one line."""
+    from parsolve.cli.progress import duration
+
+    step, at = said.at
+    parts = [
+        said.state, f"step {step}", f"t {at:.6g}", f"dt {said.dt:.3g}", f"{said.steps_per_s:.3g} steps/s",
+        f"ETA {'?' if said.seconds_left is None else duration(said.seconds_left)}", f"frames {said.frames}",
+        f"{duration(said.age)} ago",
+    ]  # fmt: skip
+    return "  ".join([*parts, *(f"{one.name} {one.values[-1]:.6g}" for one in series if len(one.values))])
+
+
+def series_lines(series: Sequence[Series], width: int = WIDTH) -> list[str]:
+    """Return a line for each time series: its name, its course, its last value, least and largest."""
+    rows = []
+    letters = BLOCKS if has_letters(BLOCKS) else PLAIN_BLOCKS
+    for one in series:
+        known = [float(value) for value in one.values if math.isfinite(value)]
+        last = f"{one.values[-1]:.6g}" if len(one.values) else "none yet"
+        units = "" if one.units in ("", "1") else f" {one.units}"
+        ends = f"{min(known):.4g} to {max(known):.4g}" if known else ""
+        row = (one.name, sparkline([float(v) for v in one.values], width, letters).ljust(width), last + units, ends)
+        rows.append([_printable(text) for text in row])
+    return table(rows)
+
+
+def sparkline(values: Sequence[float], width: int, letters: str = BLOCKS) -> str:
+    """Return the course of some values: a letter for the mean of each of up to so many equal parts of them.
+
+    The first letter is for the least of them, the last for the largest; a blank for what is not finite.
+    """
+    count = min(width, len(values))
+    parts = [values[n * len(values) // count : (n + 1) * len(values) // count] for n in range(count)]
+    means = [sum(value / len(part) for value in part) for part in parts]
+    known = [mean for mean in means if math.isfinite(mean)]
+    if not known:
+        return " " * count
+    low, high = min(known), max(known)
+    half = high / 2 - low / 2
+    top = len(letters) - 1
+
+    def letter(mean: float) -> str:
+        if not math.isfinite(mean):
+            return " "
+        share = (mean / 2 - low / 2) / half if half > 1e-12 * max(abs(low), abs(high)) else 0.0
+        return letters[round(top * share)]
+
+    return "".join(map(letter, means))
+
+
+def _printable(text: str) -> str:
+    """Return a text without what a terminal would take for a command."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def _on_terminal(run: Path) -> None:
+    """Show it in place, again and again, until it is over."""
+    height, failed = 0, 0
+    while True:
+        begun = time.monotonic()
+        try:
+            standing, failed = look(run), 0
+        except StorageError:
+            failed += 1
+            if not height or failed > PATIENCE:
+                raise
+        columns, rows = shutil.get_terminal_size()
+        lines = [line[: columns - 1] for line in standing.text.splitlines()][: max(1, rows - 1)]
+        back = f"\x1b[{height}F\x1b[J" if height else ""  # to the first line, and away with what is there
+        answer(back + "\n".join(lines))
+        height = len(lines)
+        if standing.is_over:
+            return
+        time.sleep(max(TERMINAL_SECONDS, 5 * (time.monotonic() - begun)))
+
+
+def _in_lines(run: Path) -> None:
+    """Print a line at first, now and then, and at the end."""
+    shown, failed, due = "", 0, 0.0
+    while True:
+        try:
+            standing, failed = look(run), 0
+        except StorageError:
+            failed += 1
+            if not shown or failed > PATIENCE:
+                raise
+        if standing.is_over or time.monotonic() >= due:
+            shown, due = standing.line, time.monotonic() + LOG_SECONDS
+            answer(_printable(shown))
+        if standing.is_over:
+            return
+        time.sleep(TERMINAL_SECONDS)
