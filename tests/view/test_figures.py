@@ -85,3 +85,15 @@ def test_a_letter_that_the_font_lacks_is_told_once(tmp_path: Path) -> None:
     figure.suptitle(words["text"])
     with pytest.warns(UserWarning, match="missing from font"):
         save(figure, tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(("suffix", "head"), [("pdf", b"%PDF"), ("SVG", b"<?xml"), ("png", b"\x89PNG")])
+def test_the_same_figure_is_the_same_file_in_every_format(tmp_path: Path, suffix: str, head: bytes) -> None:
+    def drawn(n: int) -> bytes:
+        figure = blank(figsize=(2, 2))
+        figure.add_subplot().imshow(np.eye(3))
+        return save(figure, tmp_path / f"{n}.{suffix}").read_bytes()
+
+    one, two = map(drawn, range(2))
+    assert one == two
+    assert one.startswith(head)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _POINT_SIZES = (10.0, 9.0, 8.0, 7.0)  # of texts that are too long for the first
 _LINES = 4
+_DOTS = {"pdf": 300, "svg": 300, "eps": 300}  # an inch, of the parts of it that are dots
 _BREADTH = 0.9  # of the room that a text takes at most
 
 
@@ -85,9 +86,22 @@ def save(figure: Figure, path: Path, force: bool = False, number: bool = False) 
     Raises:
         StorageError: it cannot be written, or is there already.
     """
-    picture = BytesIO()
+    return write_whole(path, picture_of(figure, path), force=force, number=number)
+
+
+def picture_of(figure: Figure, path: Path) -> bytes:
+    """Return a figure as bytes of the format of the path's suffix, the same for the same figure; PDF and SVG to print.
+
+    Raises:
+        StorageError: there is no such format, or it cannot be drawn.
+    """
+    from matplotlib import rc_context
+
+    picture, kind = BytesIO(), path.suffix[1:].lower() or "png"
+    dated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
     try:
-        figure.savefig(picture, dpi=150, format=path.suffix[1:] or "png")
+        with rc_context({"pdf.fonttype": 42, "ps.fonttype": 42, "svg.hashsalt": "parsolve"}):
+            figure.savefig(picture, dpi=_DOTS.get(kind, 150), format=kind, metadata=dated.get(kind))
     except (OSError, ValueError) as error:
         raise StorageError(f"{path}: cannot write the picture: {error}") from error
-    return write_whole(path, picture.getvalue(), force=force, number=number)
+    return picture.getvalue()
