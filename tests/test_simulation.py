@@ -601,3 +601,16 @@ def test_many_leave_nothing(lab: Any, comm: MPI.Intracomm) -> None:
             sim.step(2)
     after = growth["held"](comm)
     growth["check"]({key: after[key] - before[key] for key in before})
+
+
+def test_it_measures_what_a_case_would(lab: Any, comm: MPI.Intracomm) -> None:
+    with Simulation(case(lab, "frames"), comm) as sim:
+        sim.step(3)
+        u = sim.gather("u")
+        expected = comm.bcast(None if u is None else [float(u.max()), float((u**2).mean())])
+        assert [sim.measure("max(u)"), sim.measure("mean(u**2)")] == pytest.approx(expected, rel=1e-14)
+        for text in ("u", "max(w)", 3):
+            with pytest.raises(CaseError, match="measure"):
+                sim.measure(text)  # type: ignore[arg-type]
+        sim.step(2)
+        assert sim.measure("max(u)") < expected[0]

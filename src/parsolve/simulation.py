@@ -293,6 +293,19 @@ class Simulation:
         f = self._live.march.state[name]
         return gather(f.owned, f.subdomain)
 
+    def measure(self, text: str) -> float:
+        """Return a number made of the values of all cells now, as [measure] of a case does: ``"integral(u**2)"``.
+
+        The same on all ranks, with the same bits on any number of them.
+
+        Raises:
+            CaseError: the text is wrong, or reads farther neighbours than the equation: put it into [measure] then.
+        """
+        with self._asked(marching=False):
+            if not isinstance(text, str):
+                raise CaseError(f"measure: expected a text such as 'integral(u)', got {text!r}")
+        return self._live.measure(text)
+
     # What it leaves
 
     def checkpoint(self, folder: str | Path, force: bool = False) -> Path:

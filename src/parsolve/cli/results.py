@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from parsolve.cli.streams import answer, tell
 from parsolve.cli.words import by_axis, file_name, size, table, tolerance
-from parsolve.errors import StorageError
+from parsolve.errors import CaseError, StorageError
 
 if TYPE_CHECKING:
     import argparse
@@ -25,7 +25,9 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     """Add `info`, `gather` and `compare`."""
     parser = add("info", "show what is in a result", "python -m parsolve info gray-scott.h5")
     parser.add_argument("result", metavar="OUT.h5", type=file_name)
-    parser.add_argument("--json", action="store_true", help="print one JSON object, provenance included")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one JSON object, provenance included")
+    form.add_argument("--series", nargs="?", const="", metavar="NAME", help="print what was measured, or one, as CSV")
     parser.set_defaults(do=info, parallel=False, writes=False)
 
     example = "mpirun -n 4 python -m parsolve gather heat.h5"
@@ -66,11 +68,37 @@ def info(args: argparse.Namespace, start_mpi: object) -> int:
     """Print grid, fields, times and provenance."""
     from parsolve.store.result import open_result
 
+    if args.series is not None:
+        return _print_series(args.result, args.series)
     with open_result(args.result) as result:
         facts, doubt = _facts(args.result, result), result.doubt()
     if doubt:
         tell(f"parsolve: warning: {doubt}")
     answer(json.dumps(facts) if args.json else _info_text(facts))
+    return 0
+
+
+def _print_series(path: Path, name: str) -> int:
+    """Print the time series of the common schedule, or one, as CSV.
+
+    Raises:
+        CaseError: there is none, or none of this name.
+    """
+    from parsolve.case.tables import nearest
+    from parsolve.store.result import open_result
+    from parsolve.store.series import table_of
+
+    with open_result(path) as result:
+        known, doubt = {s.name: s for s in result.series}, result.doubt()
+    if doubt:
+        tell(f"parsolve: warning: {doubt}")
+    common = [s for s in known.values() if not s.own]
+    chosen = [known[name]] if name in known else [] if name else common or list(known.values())[:1]
+    if not chosen:
+        why = f"no series '{name}'{nearest(name, known, 'series')}" if known else "nothing was measured: see [measure]"
+        raise CaseError(f"{path}: {why}")
+    for line in table_of(chosen):
+        answer(line)
     return 0
 
 

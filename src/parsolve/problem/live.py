@@ -21,6 +21,7 @@ from parsolve.march.schedule import START, At, Clock, Either
 from parsolve.march.watch import Due, Signals, Watch
 from parsolve.problem.keeping import Stopped
 from parsolve.problem.layout import decide
+from parsolve.problem.measuring import looking_at
 from parsolve.problem.pose import pose
 from parsolve.problem.prepare import prepare
 from parsolve.problem.saving import kept_values, save
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from parsolve.domain.grid import Subdomain, Triple
     from parsolve.march.march import Progress
     from parsolve.march.schedule import Stop, When
+    from parsolve.problem.measuring import Looking
     from parsolve.problem.prepare import Prepared
     from parsolve.stages.operator import State
     from parsolve.store.checkpoint import Checkpoint
@@ -82,6 +84,7 @@ class Live:
         self._before: dict[str, bytes] = {}  # their values then, or a hash of them
         self._changed = False
         self._velocities: dict[str, Field] | None = None  # of a march that carries y_-1, before a change
+        self._looking: dict[str, Looking] = {}  # of the march of now, by the text that is measured
         self._listen()
 
     @property
@@ -250,6 +253,18 @@ class Live:
         self.settle()
         manifest, self._run = save(self.march, self.clock, folder, self._run, force)
         return manifest
+
+    def measure(self, text: str) -> float:
+        """Return what a measure of this text gives now.
+
+        Raises:
+            CaseError: the text is wrong, or needs deeper ghosts than the march has; the same on all ranks.
+        """
+        march, problem = self.march, self.problem
+        if text not in self._looking:
+            with agreed(self.comm):
+                self._looking[text] = looking_at(problem, march.steps.stepper.work, march.walls, text)
+        return self._looking[text].measure(march.state, self.clock.time)["measure"]
 
     @property
     def _measured(self) -> list[When]:

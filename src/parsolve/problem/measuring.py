@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from parsolve.domain.reduce import Sums, local_extrema, root_of, rounded
-from parsolve.equations.shared import library_of
+from parsolve.equations.shared import library_of, measures_for
 from parsolve.equations.values import evaluate
+from parsolve.errors import CaseError
 from parsolve.kernels.library import SUM_FRACTION
 from parsolve.problem.kernels import made_kernels
 from parsolve.problem.operators import operator_of
@@ -178,3 +180,18 @@ def _deviation(total: int | None, squares: int | None, cells: int) -> float:
     if total is None or squares is None:
         return math.nan
     return root_of(((cells * squares << SUM_FRACTION) - total * total) >> SUM_FRACTION) / cells
+
+
+def looking_at(problem: Problem, work: Workspace, walls: Walls, text: str) -> Looking:
+    """What looks at one measure, named "measure", of a march that is under way; collective.
+
+    Raises:
+        CaseError: the text is wrong, or needs deeper ghosts than there are.
+    """
+    axes, marched = problem.grid.names, problem.program.unknowns
+    measures = measures_for(problem.equation, axes, problem.case.run.order, {"measure": text}, marched)
+    program, sub = measures.program, work.subdomain
+    depth = min(n for n, there in zip(sub.ghosts, sub.grid.present, strict=True) if there)
+    if program is not None and (program.ghost > depth or not {*program.arrays} <= work.arrays.keys()):
+        raise CaseError(f"measure: '{text}' reads more than the equation does; put it into [measure] of the case")
+    return Looking(replace(problem, measures=measures, derived=None), work, walls)
