@@ -1,4 +1,4 @@
-"""Commands that draw what is in results: `plot` and `movie`."""
+"""Commands that draw what is in results: `plot`, `movie` and `report`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
-    """Add `plot` and `movie`."""
+    """Add `plot`, `movie` and `report`."""
     parser = add(
         "plot", "draw a result as PNG, PDF or SVG", "python -m parsolve plot gray-scott.h5 --field v --sheet -o v.png"
     )
@@ -59,6 +59,13 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     parser.add_argument("-o", "--output", type=file_name, metavar="MOVIE", required=True, help=movie_name)
     parser.add_argument("--force", action="store_true", help="replace an existing movie")
     parser.set_defaults(do=movie, parallel=True, writes=True)
+
+    parser = add("report", "write a page about a result", "python -m parsolve report gray-scott.h5 -o report.html")
+    parser.add_argument("result", metavar="OUT.h5", type=file_name)
+    page = "one file of HTML with all pictures in it (default: OUT.html, numbered if taken)"
+    parser.add_argument("-o", "--output", type=file_name, metavar="PAGE", help=page)
+    parser.add_argument("--force", action="store_true", help="replace an existing page")
+    parser.set_defaults(do=report, parallel=False, writes=True)
 
 
 def _scale(parser: argparse.ArgumentParser) -> None:
@@ -136,4 +143,12 @@ def movie(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> i
     out = draw_movie(comm, args.result, args.output, args.field, fps, args.slice, _look(args), args.force)
     if comm.rank == 0:
         answer(str(out))
+    return 0
+
+
+def report(args: argparse.Namespace, start_mpi: object) -> int:
+    """Write a page about a result and print its path."""
+    from parsolve.view.report import write_report
+
+    answer(str(write_report(args.result, args.output, args.force)))
     return 0

@@ -81,7 +81,8 @@ def draw_maps(
     (left, right), (bottom, top) = range_of(result, horizontal), range_of(result, vertical)
     ratio = (top - bottom) / (right - left)
     equal = 0.1 <= ratio <= 10.0  # a thinner domain would be a line
-    columns = math.ceil(math.sqrt(len(times))) if ratio <= 1.0 or len(times) < 4 else math.ceil(len(times) / 2)
+    columns = math.ceil(math.sqrt(len(times))) if ratio <= 1.0 else math.ceil(len(times) / 2)
+    columns = len(times) if len(times) < 4 else columns
     rows = math.ceil(len(times) / columns)
     columns = math.ceil(len(times) / rows)
     width = 5.2 if len(times) == 1 else 2.2

@@ -138,6 +138,19 @@ def figure_of(state: Snapshot, slice: str | None = None, look: Look | None = Non
     return figure
 
 
+def frames_of(result: Result, name: str, times: Sequence[int]) -> Figure:
+    """Return a figure of a field at some times, drawn as `draw` does it.
+
+    Raises:
+        StorageError: the values cannot be read.
+        SetupError: matplotlib is not installed.
+    """
+    figure, cut = blank(), choose_cut(result, None)
+    values = [result.read(name, index, cut.index) for index in times]
+    _draw(figure, result, label_of(result, name), [cut], times, [values], Look())
+    return figure
+
+
 def _draw(
     figure: Figure, shown: Shown, label: str, cuts: Sequence[Cut], times: Sequence[int],
     values: Sequence[Sequence[NDArray[Any]]], look: Look, signed: bool = False,
