@@ -12,7 +12,7 @@ import pytest
 
 from parsolve.__main__ import main
 from parsolve.case import Axis, Case, Checkpoint, Meaning, Output, Run, SideCondition, Time
-from parsolve.case.schema import Measure, StopRules
+from parsolve.case.schema import Average, Measure, StopRules
 from parsolve.cli.parser import build
 from parsolve.equations.catalogue import CATALOGUE
 from parsolve.equations.functions import OPERATOR_FUNCTIONS, VALUE_FUNCTIONS
@@ -81,7 +81,7 @@ def test_the_equation_of_the_readme(plate: Path, capfd: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize(
-    "kind", [Case, Axis, SideCondition, Meaning, Time, Output, Measure, StopRules, Run, Checkpoint]
+    "kind", [Case, Axis, SideCondition, Meaning, Time, Output, Measure, Average, StopRules, Run, Checkpoint]
 )
 def test_every_key_of_the_case_is_documented(kind: type[msgspec.Struct]) -> None:
     keys = {field.name for field in msgspec.structs.fields(kind)} - {"origin"}

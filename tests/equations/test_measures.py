@@ -59,6 +59,6 @@ def test_velocities_are_there_where_they_are_marched():
 
 
 def test_derived_fields_have_the_names_that_they_are_given():
-    program = derived_of(HEAT, XY, 2, {"slope": "dx(u) + g", "g": "g"}, ("u",))
+    program = derived_of(HEAT, XY, 2, {"slope": "dx(u) + g", "g": "g"}, ("u",), "")
     assert program is not None
     assert program.unknowns == ("slope", "g")

@@ -9,6 +9,7 @@ import pytest
 
 from parsolve.case import Case
 from parsolve.domain.redistribute import allgather
+from parsolve.errors import CaseError
 from parsolve.problem.layout import decide
 from parsolve.problem.pose import pose
 from parsolve.problem.prepare import prepare
@@ -78,3 +79,30 @@ def test_a_value_that_is_not_finite_makes_its_measures_not_a_number(lab, solo):
     found = march.looking.measure(march.state, 0.0)
     march.free()
     assert [math.isnan(found[name]) for name in "acd"] == [True, True, False]
+
+
+@pytest.mark.parametrize("shape", [(9,), (9, 7), (9, 7, 6)])
+def test_at_a_point_they_are_linear_between_centres_and_exact_for_linear_fields(lab, comm, shape):
+    texts = {"inside": "x + 2*y - z", "corner": "x + 2*y - z"}
+    for axis in "xyz"[len(shape) :]:
+        texts = {name: text.replace(f" + 2*{axis}", "").replace(f" - {axis}", "") for name, text in texts.items()}
+    points = {"inside": [0.41, 0.77, 0.23], "corner": [1.0, 0.0, 1.0]}
+    measure = {}
+    for name, text in texts.items():
+        place = ", ".join(map(str, points[name][: len(shape)]))
+        measure[name] = f"at({text}, {place})"
+    case = lab.case("heat", *shape, periodic=False, initial={"u": "0"}, time={"end": 0.01}, measure=measure)
+    problem = pose(Case.from_dict(case), comm)
+    march = prepare(problem, decide(problem, comm), comm)
+    found = march.looking.measure(march.state, 0.0)
+    march.free()
+    for name in ("inside", "corner"):
+        x, y, z = (value if n < len(shape) else 0.0 for n, value in enumerate(points[name]))
+        assert found[name] == pytest.approx(x + 2 * y - z, abs=1e-13)
+
+
+@pytest.mark.parametrize("text", ["at(u)", "at(u, 2.0, 0.5)", "at(u, x, 0.5)", "at(u, 0.5)", "at(u, t, 0.5)"])
+def test_points_outside_and_what_is_no_point_are_refused(lab, text):
+    case = lab.case("heat", 8, 8, time={"end": 0.01}, measure={"m": text})
+    with pytest.raises(CaseError, match="measure"):
+        pose(Case.from_dict(case))

@@ -20,6 +20,7 @@ SOONEST = 1  # seconds of a watchdog
 SMALLEST = 1e-36  # cells, and one over it the largest: their eighth power is a floating-point number
 AXES = ("x", "y", "z")
 COMMON = ("every", "every_steps", "show")  # keys of [measure] that are no measures
+WINDOW = ("every", "every_steps", "from")  # keys of [average] that are no averages
 SIDES = tuple(axis + end for axis in AXES for end in ("min", "max"))
 
 
@@ -64,6 +65,7 @@ def check_case(case: Case) -> None:
         raise origin.error("output.every_steps", "give either every or every_steps, not both")
     _check_checkpoint(case)
     _check_measures(case)
+    _check_averages(case)
     _check_whole(case)
     for name in case.run.processes or {}:
         if name not in case.grid:
@@ -109,6 +111,23 @@ def _check_measures(case: Case) -> None:
     rules = case.stop
     if rules is not None and rules.when is not None and not case.measures:
         raise case.error("stop.when", "is a condition on measures, and there are none: give [measure]")
+
+
+def _check_averages(case: Case) -> None:
+    """Refuse schedules and statistics in `[average]` that cannot be."""
+    for key, said in case.average.items():
+        if key in WINDOW and not isinstance(said, float | int):
+            raise case.error(f"average.{key}", "is a number, and no average can have this name")
+        if key not in WINDOW and isinstance(said, float | int):
+            raise case.error(f"average.{key}", 'is an expression, such as "u**2", or a table such as { max = "u" }')
+    for name, average in case.averages.items():
+        _exactly_one(case.origin, f"average.{name}", average, average.__struct_fields__)
+    if case.averages:
+        given = [key for key in ("every", "every_steps") if case.average.get(key)]
+        if len(given) != 1:
+            raise case.error("average", "give one of every (a time) and every_steps: when samples are taken")
+        if not _is_whole(case.average.get("every_steps", 1)):
+            raise case.error("average.every_steps", "is a whole number of steps")
 
 
 def _is_whole(value: object) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import msgspec
 
 from parsolve.case.array import Array
-from parsolve.case.checks import COMMON, SCHEMA, check_case, check_tables, seconds_of
+from parsolve.case.checks import COMMON, SCHEMA, WINDOW, check_case, check_tables, seconds_of
 from parsolve.case.convert import convert
 from parsolve.case.origin import Origin
 from parsolve.case.tables import WHOLE, anchor_files, name_whole, override, parse, read_source
@@ -130,6 +130,29 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     every_steps: _Count | None = None
 
 
+class Average(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A statistic in time of expressions at each cell: exactly one of these; covariance is of two."""
+
+    EXAMPLE: ClassVar = '{ variance = "u" }'
+
+    mean: str | None = None
+    variance: str | None = None
+    covariance: tuple[str, str] | None = None
+    min: str | None = None
+    max: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """Which of them."""
+        return next((name for name in self.__struct_fields__ if getattr(self, name) is not None), "")
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What it is of."""
+        said = getattr(self, self.kind)
+        return said if isinstance(said, tuple) else (said,)
+
+
 class StopRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What ends a run before its time: whichever comes first.
 
@@ -186,6 +209,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     units: dict[str, str | Meaning] = {}
     output: Output = Output()
     measure: dict[str, str | _Positive | list[str] | Measure] = {}
+    average: dict[str, str | Annotated[float, msgspec.Meta(ge=0, le=_LARGEST)] | Average] = {}
     stop: StopRules | None = None
     checkpoint: Checkpoint | None = None
     run: Run = Run()
@@ -287,6 +311,12 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         """Whether a measure has a schedule of its own."""
         said = self.measure[measure]
         return isinstance(said, Measure) and (said.every or said.every_steps) is not None
+
+    @property
+    def averages(self) -> dict[str, Average]:
+        """The statistics in time by name."""
+        said = {name: value for name, value in self.average.items() if name not in WINDOW}
+        return {n: value if isinstance(value, Average) else Average(mean=str(value)) for n, value in said.items()}
 
     @property
     def shown(self) -> list[str]:

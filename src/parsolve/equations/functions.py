@@ -70,6 +70,7 @@ following = _opaque("next")  # in maps: the next iterate of a field
 smallest, largest, deviation = _opaque("smallest"), _opaque("largest"), _opaque("deviation")
 norm, count = _opaque("norm"), _opaque("count")
 at_smallest, at_largest = _opaque("at_smallest", 2), _opaque("at_largest", 2)
+probe = _opaque("probe", (2, 3, 4))
 # What operators.py makes of div(k*grad(u)), and along each axis of advection, and places.py between cells and faces.
 flux, flux_harmonic = _opaque("flux", 2), _opaque("flux_harmonic", 2)
 _KINDS = {
@@ -303,5 +304,6 @@ MEASURE_FUNCTIONS: Mapping[str, Function] = {
         Function("count(condition)", count, 1, 1, condition=True),
         Function("at_min(u, x)", at_smallest, 2, 2),
         Function("at_max(u, x)", at_largest, 2, 2),
+        Function("at(u, 0.5, 0.5)", probe, 2, 4),
     ),
 }

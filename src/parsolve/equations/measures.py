@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 HEADS = {
     "integral": "integral", "mean": "mean", "smallest": "min", "largest": "max", "deviation": "std", "norm": "norm",
-    "count": "count", "at_smallest": "at_min", "at_largest": "at_max",
+    "count": "count", "at_smallest": "at_min", "at_largest": "at_max", "probe": "at",
 }  # fmt: skip
 
 
@@ -37,17 +37,19 @@ class Reduction(NamedTuple):
 
     integral of u; mean; min, max; std, the root of the mean of (u - mean)^2; norm, the root of the integral of u^2;
     count, of the cells where a condition holds; at_min, at_max: the value of another expression where u is smallest or
-    largest, at the first such cell.
+    largest, at the first such cell; at: the value of u at a point, linear between the centres of cells.
 
     Attributes:
         kind: one of these.
         of: name of the value.
-        at: for the last two the name of the other value.
+        at: for at_min and at_max the name of the other value.
+        point: for at the place along x, y, z, as expressions of parameters.
     """
 
     kind: str
     of: str
     at: str = ""
+    point: tuple[sympy.Expr, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,15 +87,17 @@ def measures_of(
 
 
 def derived_of(
-    equation: Equation, axes: Sequence[str], order: int, texts: Mapping[str, str], marched: Sequence[str]
+    equation: Equation, axes: Sequence[str], order: int, texts: Mapping[str, str], marched: Sequence[str], key: str
 ) -> Program | None:
     """The program of expressions of the state by name: fields that are written and not marched.
+
+    The ``key`` of the case before each name is for messages.
 
     Raises:
         CaseError: a text is wrong.
     """
     known = Texts(equation, tuple(axes))
-    values = {name: known.read(text, f"output.fields: {name}") for name, text in texts.items()}
+    values = {name: known.read(text, f"{key}{name}") for name, text in texts.items()}
     return values_of(equation, axes, order, values, marched)
 
 
@@ -141,8 +145,23 @@ class _Taker:
         kind = HEADS.get(name_of(e))
         if kind is None:
             return e.func(*(self._walk(s, text, key) for s in e.args)) if e.args else e
+        if kind == "at":
+            return self._probe(e, text, key)
         inner = [functions.where(s, sympy.S.One, sympy.S.Zero) if kind == "count" else s for s in e.args]
-        reduction = Reduction(kind, *(self._value(s, text, key) for s in inner))
+        names = [self._value(s, text, key) for s in inner]
+        return self._known(Reduction(kind, names[0], names[1] if len(names) > 1 else ""))
+
+    def _probe(self, e: sympy.Expr, text: str, key: str) -> sympy.Expr:
+        """A value at a point."""
+        value, *point = e.args
+        axes, fixed = self.texts.axes, self.texts.constants - {"t"}
+        if len(point) != len(axes) or any(s.name not in fixed for p in point for s in p.free_symbols):
+            raise CaseError(
+                f"{key}: a point is given by numbers or parameters for {', '.join(axes)}: at(u, {', '.join(axes)})"
+            )
+        return self._known(Reduction("at", self._value(value, text, key), point=tuple(point)))
+
+    def _known(self, reduction: Reduction) -> sympy.Symbol:
         if reduction not in self.reductions:
             self.reductions.append(reduction)
         return symbol_of(self.reductions.index(reduction))

@@ -40,14 +40,14 @@ def measures_for(
 
 
 def derived_for(
-    equation: Equation, axes: tuple[str, ...], order: int, texts: Mapping[str, str], marched: tuple[str, ...]
+    equation: Equation, axes: tuple[str, ...], order: int, texts: Mapping[str, str], marched: tuple[str, ...], key: str
 ) -> Program | None:
     """The program of expressions of the state by name, as `derived_of` makes it; one for all that have the same.
 
     Raises:
         CaseError: a text is wrong.
     """
-    return _derived(_Texts(equation.key, equation), axes, order, tuple(texts.items()), marched) if texts else None
+    return _derived(_Texts(equation.key, equation), axes, order, tuple(texts.items()), marched, key) if texts else None
 
 
 @lru_cache(maxsize=MOST)
@@ -73,9 +73,10 @@ def _measured(
 
 @lru_cache(maxsize=MOST)
 def _derived(
-    texts: _Texts, axes: tuple[str, ...], order: int, given: tuple[tuple[str, str], ...], marched: tuple[str, ...]
-) -> Program | None:
-    return derived_of(texts.equation, axes, order, dict(given), marched)
+    texts: _Texts, axes: tuple[str, ...], order: int, given: tuple[tuple[str, str], ...], marched: tuple[str, ...],
+    key: str,
+) -> Program | None:  # fmt: skip
+    return derived_of(texts.equation, axes, order, dict(given), marched, key)
 
 
 @lru_cache(maxsize=MOST)

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from parsolve.domain.reduce import Sums, local_extrema, root_of, rounded
@@ -13,17 +14,22 @@ from parsolve.equations.shared import library_of, measures_for
 from parsolve.equations.values import evaluate
 from parsolve.errors import CaseError
 from parsolve.kernels.library import SUM_FRACTION
+from parsolve.problem.averaging import Averages
 from parsolve.problem.kernels import made_kernels
 from parsolve.problem.operators import operator_of
+from parsolve.problem.probe import probes_of
 from parsolve.stages.operator import Update
 from parsolve.stages.plain import Plain
 from parsolve.stages.sampling import Sampling
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from parsolve.domain.field import Field
     from parsolve.equations.measures import Measures, Reduction
     from parsolve.equations.program import Program
     from parsolve.march.stepper import Workspace
+    from parsolve.problem.probe import Probe
     from parsolve.problem.problem import Problem
     from parsolve.problem.walls import Walls
     from parsolve.stages.operator import Operator, State
@@ -46,10 +52,12 @@ class Looking:
     def __init__(self, problem: Problem, work: Workspace, walls: Walls) -> None:
         self._problem, self._work, self._walls = problem, work, walls
         self._samplings: dict[int, Sampling] = {}  # by the state, of which there are a few registers
-        self._derivations: dict[int, Plain] = {}
+        self._derivations: dict[tuple[int, int], Plain] = {}
         measured = problem.measures.program if problem.measures else None
-        self._programs = [self._prepared(program) for program in (measured, problem.derived)]
-        self._out = work.fields(problem.derived.unknowns) if problem.derived else {}
+        self._measured, made, sampled = map(self._prepared, (measured, problem.derived, problem.averaged))
+        names = [program.unknowns if program else () for program in (problem.derived, problem.averaged)]
+        self._made = [(made, work.fields(names[0])), (sampled, work.fields(names[1]))]
+        self.averages = Averages(problem, work, lambda state, time: self._values(1, state, time))
 
     def _prepared(self, program: Program | None) -> tuple[Operator, State] | None:
         """The operator of a program, and the fields that it reads beside the state."""
@@ -63,16 +71,20 @@ class Looking:
 
     def derived(self, state: State, time: float) -> State:
         """The state, and the fields that are made of it, until the next call; collective."""
-        prepared = self._programs[1]
+        return {**state, **self._values(0, state, time), **self.averages.fields}
+
+    def _values(self, which: int, state: State, time: float) -> State:
+        """What a program makes of the state; the first gives fields that are written, the second those averaged."""
+        prepared, out = self._made[which]
         if prepared is None:
-            return state
+            return {}
         operator, others = prepared
-        key = id(next(iter(state.values())))
+        key = which, id(next(iter(state.values())))
         if key not in self._derivations:
-            update = Update(operator, state, self._out, others)
+            update = Update(operator, state, out, others)
             self._derivations[key] = Plain([update], [], self._work.exchanges)
         self._derivations[key]([time], [1.0])
-        return {**state, **self._out}
+        return out
 
     def measure(self, state: State, time: float) -> dict[str, float]:
         """The measures by name, the same on all ranks; not a number where one has no value; collective."""
@@ -80,11 +92,12 @@ class Looking:
         assert measures is not None
         first = next(iter(state.values()))
         if id(first) not in self._samplings:
-            operator, others = self._programs[0] or (None, {})
+            operator, others = self._measured or (None, {})
             shown = [name for name in state if any(name in (r.of, r.at) for r in measures.reductions)]
             self._samplings[id(first)] = Sampling(operator, state, others, shown, self._work.exchanges)
         grid, comm = self._problem.grid, self._work.subdomain.comm
-        reducing = Reducing(measures.reductions, first, grid.size, math.prod(grid.spacing))
+        probes = probes_of(measures, grid, self._problem.parameters)
+        reducing = Reducing(measures.reductions, first, probes)
         self._samplings[id(first)](time, reducing.look)
         results = reducing.results()
         values = _evaluated(measures, results, {**self._problem.parameters, "t": time}) if comm.rank == 0 else {}
@@ -103,12 +116,13 @@ class Reducing:
     Args:
         reductions: what is made of them.
         like: a field of the whole subdomain.
-        cells: of the grid.
-        volume: of a cell.
+        probes: the places of those at a point.
     """
 
-    def __init__(self, reductions: tuple[Reduction, ...], like: Field, cells: int, volume: float) -> None:
-        self._reductions, self._like, self._cells, self._volume = reductions, like, cells, volume
+    def __init__(self, reductions: tuple[Reduction, ...], like: Field, probes: Mapping[Reduction, Probe]) -> None:
+        self._reductions, self._like, self._probes = reductions, like, probes
+        grid = like.subdomain.grid
+        self._cells, self._volume = grid.size, math.prod(grid.spacing)
         wanted = ((kind, r.of) for r in reductions for kind in SUMS.get(r.kind, ()))
         self._places = {key: n for n, key in enumerate(dict.fromkeys(wanted))}
         self._sums = Sums(len(self._places))
@@ -128,6 +142,8 @@ class Reducing:
             own = local_extrema(there[name])
             is_bad = float(own.bad[0] < there[name].subdomain.shape[0])
             np.maximum(known, (-own.minimum, own.maximum, is_bad), out=known)
+        for r, probe in self._probes.items():
+            probe.look(there[r.of])
         for r, best in self._found.items():
             self._found[r] = _better(best, self._placed(there[r.of], there[r.at], SIGNS[r.kind]))
 
@@ -150,11 +166,15 @@ class Reducing:
             ranges = np.stack(list(self._ranges.values()))
             comm.Allreduce(MPI.IN_PLACE, ranges, op=MPI.MAX)
             self._ranges = dict(zip(self._ranges, ranges, strict=True))
+        for probe in self._probes.values():
+            probe.share(comm)
         for others in comm.allgather(list(self._found.values())) if self._found and comm.size > 1 else ():
             self._found = {r: _better(own, one) for (r, own), one in zip(self._found.items(), others, strict=True)}
         return [self._result(r, totals) for r in self._reductions]
 
     def _result(self, r: Reduction, totals: list[int | None]) -> float:
+        if r.point:
+            return self._probes[r].value
         if r.at:
             return math.nan if self._found[r][3] else self._found[r][2]
         if r.kind in ("min", "max"):
@@ -190,8 +210,8 @@ def looking_at(problem: Problem, work: Workspace, walls: Walls, text: str) -> Lo
     """
     axes, marched = problem.grid.names, problem.program.unknowns
     measures = measures_for(problem.equation, axes, problem.case.run.order, {"measure": text}, marched)
-    program, sub = measures.program, work.subdomain
+    program, sub, plain = measures.program, work.subdomain, msgspec.structs.replace(problem.case, average={})
     depth = min(n for n, there in zip(sub.ghosts, sub.grid.present, strict=True) if there)
     if program is not None and (program.ghost > depth or not {*program.arrays} <= work.arrays.keys()):
         raise CaseError(f"measure: '{text}' reads more than the equation does; put it into [measure] of the case")
-    return Looking(replace(problem, measures=measures, derived=None), work, walls)
+    return Looking(replace(problem, measures=measures, derived=None, averaged=None, case=plain), work, walls)

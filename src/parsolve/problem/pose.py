@@ -21,6 +21,7 @@ from parsolve.errors import on_root
 from parsolve.march.tableaus import EMBEDDED, SCHEMES, Scheme
 from parsolve.problem.jumps import coarse_sides
 from parsolve.problem.operators import refuse_overflow
+from parsolve.problem.probe import probes_of
 from parsolve.problem.problem import Problem
 from parsolve.problem.sides import refuse_singular, side_condition
 from parsolve.problem.times import condition_of
@@ -85,7 +86,8 @@ def pose(case: Case, comm: MPI.Comm | None = None) -> Problem:
                 for side, condition in sides.items()
             }
     looks = _looked_at(case, grid, equation, program)
-    known = (*program.unknowns, *grid.names, "time", *case.measures, *(looks["derived"] or program).unknowns)
+    made = (looks["derived"] or program).unknowns
+    known = (*program.unknowns, *grid.names, "time", *case.measures, *case.averages, *made)
     for name in case.units:
         if name not in known:
             raise case.error(f"units.{name}", "no such field, axis or measure", known)
@@ -113,21 +115,29 @@ def _looked_at(case: Case, grid: Grid, equation: Equation, program: Program) -> 
         if name in {*fields, "x", "y", "z", "t", *CONSTANTS} or not NAME.fullmatch(name) or is_reserved(name):
             raise case.error(f"measure.{name}", f"'{name}' has a meaning already, or is no name; choose another")
     with case.located():
+        averages, averaged = case.averages, dict[str, str]()
+        for name, average in averages.items():
+            if name in fields | {"x", "y", "z", "t", *CONSTANTS} or not NAME.fullmatch(name) or name in STORED:
+                raise case.error(f"average.{name}", f"'{name}' has a meaning already, or is no name; choose another")
+            averaged |= {f"{name}.{n}": text for n, text in enumerate(average.texts)}
         texts = {name: measure.of for name, measure in case.measures.items()}
         measures = measures_for(equation, grid.names, order, texts, marched) if texts else None
-        derived = {name: text or name for name, text in case.output.chosen if text or name not in marched}
+        if measures:
+            probes_of(measures, grid, _parameters(case, equation))
+        derived = {name: text or name for name, text in case.output.chosen if text or name not in (*marched, *averages)}
         for place, (name, text) in enumerate(case.output.chosen):
             if name in [other for other, _ in case.output.chosen[:place]]:
                 raise case.error("output.fields", f"'{name}' is there twice")
             if text and (name in taken - {*equation.define} or not NAME.fullmatch(name) or name in STORED):
                 raise case.error("output.fields", f"'{name}' has a meaning already, or is no name; choose another")
-            if not text and name not in (*marched, *equation.define, *equation.arrays):
+            if not text and name not in (*marched, *equation.define, *equation.arrays, *averages):
                 raise case.error("output.fields", f"no field '{name}' is marched", (*marched, *equation.define))
-        made = derived_for(equation, grid.names, order, derived, marched)
-    for look in (measures.program if measures else None, made):
+        made = derived_for(equation, grid.names, order, derived, marched, "output.fields: ")
+        sampled = derived_for(equation, grid.names, order, averaged, marched, "average.")
+    for look in (measures.program if measures else None, made, sampled):
         if look is not None:
             refuse_overflow(case, grid, look, _parameters(case, equation))
-    return {"measures": measures, "derived": made}
+    return {"measures": measures, "derived": made, "averaged": sampled}
 
 
 def _parameters(case: Case, equation: Equation) -> dict[str, float]:

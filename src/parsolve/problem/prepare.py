@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from parsolve.domain.grid import Triple
     from parsolve.march.control import Control
     from parsolve.march.march import Outcome, Progress
+    from parsolve.problem.averaging import Averages
     from parsolve.problem.layout import Layout
     from parsolve.problem.problem import Problem
     from parsolve.stages.operator import State
@@ -74,7 +75,8 @@ class Prepared:
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Over the owned cells, by name, the values without which it does not go on with the same bits."""
-        return {name: f.owned for name, f in self.steps.stepper.kept.items()} | self.renewal.arrays
+        kept = {name: f.owned for name, f in self.steps.stepper.kept.items()}
+        return kept | self.renewal.arrays | self.looking.averages.arrays
 
     def numbers(self) -> dict[str, Any]:
         """The rest of what it needs for that, as JSON takes it."""
@@ -97,8 +99,11 @@ class Prepared:
         fill(self.arrays)
 
     @property
-    def _parts(self) -> dict[str, Control | Renewal | Growth]:
-        return {"control": self.control, "renewal": self.renewal, "growth": self.growth}
+    def _parts(self) -> dict[str, Control | Renewal | Growth | Averages]:
+        parts: dict[str, Control | Renewal | Growth | Averages] = {
+            "control": self.control, "renewal": self.renewal, "growth": self.growth,
+        }  # fmt: skip
+        return {**parts, "averages": self.looking.averages} if self.problem.case.averages else parts
 
     def run(
         self, record: Record, progress: Progress | None = None, clock: Clock = START, more: Sequence[Event] = (),
@@ -130,7 +135,9 @@ class Prepared:
         shown.tells(progress if self.comm.rank == 0 else None)
         shown.begin(clock.step, clock.time, control.dt)
         shown.start(problem.case.time.end, problem.case.time.steps, problem.grid.size)
-        events = [Event(checks, look, marching=True), Event(frames, record), *more]
+        averages = self.looking.averages
+        sampling = [Event(averages.when, averages.take)] if problem.case.averages else []
+        events = [Event(checks, look, marching=True), *sampling, Event(frames, record), *more]
         with self.walls.blamed(self.comm):
             outcome = march(self.steps, control, events, clock=clock, progress=shown, is_over=is_over)
         shown.finish()
@@ -196,6 +203,7 @@ def prepare(
         ranges = {name: extrema(f) for name, f in {**stepper.state, **arrays}.items()}
         warnings = renewal.start.warnings + peclet_warnings(problem, ranges)
         looking = Looking(problem, work, walls)
+        looking.averages.take(clock, stepper.state)
         return Prepared(
             problem, layout, steps, control, renewal, growth, walls, History(), looking, owner.pop_all().close, warnings
         )

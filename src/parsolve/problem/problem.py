@@ -34,6 +34,7 @@ class Problem:
         conditions: boundary conditions by field and side.
         measures: what is measured.
         derived: what gives the fields that are written and not marched; None if there are none.
+        averaged: what gives the values of which statistics in time are taken; None likewise.
     """
 
     case: Case
@@ -45,12 +46,13 @@ class Problem:
     conditions: Mapping[str, Mapping[str, Condition]]
     measures: Measures | None = None
     derived: Program | None = None
+    averaged: Program | None = None
 
     @property
     def looks(self) -> list[Program]:
         """The programs of what is made of the state for those who look at it."""
         measured = self.measures.program if self.measures else None
-        return [program for program in (measured, self.derived) if program]
+        return [program for program in (measured, self.derived, self.averaged) if program]
 
     @cached_property
     def arrays(self) -> tuple[str, ...]:
@@ -97,7 +99,7 @@ class Problem:
     def recorded(self) -> list[FieldInfo]:
         """What the result says of each field that it holds."""
         known = self.equation.fields
-        names = [name for name, _ in self.case.output.chosen] or self.program.unknowns
+        names = [name for name, _ in self.case.output.chosen] or [*self.program.unknowns, *self.case.averages]
         return [
             self._info(name, known.get(name, f"rate of {known.get(name.removesuffix('_t'), name)}")) for name in names
         ]
@@ -126,8 +128,10 @@ class Problem:
         """Fields that a march holds: registers and rates of the unknowns, intermediate and coefficient fields."""
         registers = self.scheme.registers(self.is_adaptive) + 2 * self.is_adaptive
         made = sum(len(program.defines) for program in (self.program, *self.looks))
-        derived = len(self.derived.unknowns) if self.derived else 0
-        return registers * len(self.program.unknowns) + made + derived + len(self.arrays)
+        derived = sum(len(program.unknowns) for program in (self.derived, self.averaged) if program)
+        kept = sum(1 + 2 * (average.kind == "covariance") + (average.kind == "variance") for average in
+                   self.case.averages.values())  # fmt: skip
+        return registers * len(self.program.unknowns) + made + derived + kept + len(self.arrays)
 
     @property
     def can_fuse(self) -> bool:
