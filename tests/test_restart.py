@@ -54,6 +54,8 @@ def cases(lab: Any) -> dict[str, dict[str, Any]]:
         "walls that move": lab.case({"u": "laplace(u) + mean(u)"}, 14, 12, periodic="y", time={"steps": STEPS},
                                     boundary=MOVING),
         "coefficients": lab.case({"u": "div(k*grad(u))"}, 14, 12, fields={"k": "1 + x"}, time={"steps": STEPS}),
+        "noise in time": lab.case({"u": "0.1*laplace(u) + u*noise(seed=1, each='step')"}, 14, 12,
+                                  time={"steps": STEPS, "scheme": "ssprk22"}),
         "float32": lab.case("gray-scott", 14, 12, time={"steps": STEPS}, run={"precision": "float32"}),
         "steps in passes": lab.case("heat", 96, 80, time={"steps": STEPS, "scheme": "rk4"},
                                     run={"pipeline": {"steps": 4, "tile": [4, 16]}}),

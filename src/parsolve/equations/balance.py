@@ -8,6 +8,7 @@ import sympy
 
 from parsolve.equations.levels import symbol
 from parsolve.equations.operators import ADVECTION, FACE_FLUXES, FLUXES, LINEAR, fluxes, name_of
+from parsolve.equations.white import is_white
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +25,7 @@ def conserved(program: Program) -> tuple[str, ...]:
     means = {symbol(name): stage.expressions[0] for name, stage in made.items() if stage.is_mean}
     varying = {symbol(name) for name in (*program.unknowns, *program.arrays, *program.axes, *fields)}
     varying |= {symbol(name) for name in program.equation.unknowns}
+    varying |= {s for stage in program.stages for e in stage.expressions for s in e.free_symbols if is_white(s.name)}
     rates = zip(program.rate.outputs, program.rate.expressions, strict=True)
     return tuple(name for name, e in rates if _Balance(fields, means, varying).holds(e))
 

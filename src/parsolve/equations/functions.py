@@ -9,7 +9,7 @@ nested, each of these grows without bound.) They live at module level so that ex
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,7 @@ Abs, sign = (_still(base, _eval_power=lambda self, other: None) for base in (sym
 floor, ceiling = _still(sympy.floor), _still(sympy.ceiling)
 where, minimum, maximum = _opaque("where", 3), _opaque("minimum", 2), _opaque("maximum", 2)
 box, heaviside, noise = _opaque("box", 3), _opaque("heaviside"), _opaque("noise")
+noise_each_step = _opaque("noise_each_step")
 # Joints of conditions: SymPy's own are quadratic and compare every pair.
 And, Or, Not = (_head(name, BooleanFunction) for name in ("And", "Or", "Not"))
 
@@ -96,6 +97,7 @@ class Function:
         build: SymPy arguments to a SymPy expression; a ValueError from it is reported at the call.
         least, most: number of arguments.
         keywords: the parameter names, where arguments may be given by name.
+        words: of those that take one of some words, in quotes, these.
         number: the value for number arguments; a call on numbers is replaced by its value.
         condition: the first argument is a comparison, not a value.
         head: name of the SymPy class of a call.
@@ -110,6 +112,7 @@ class Function:
     least: int
     most: int
     keywords: tuple[str, ...] = ()
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     number: Callable[..., float] | None = None
     condition: bool = False
     head: str = ""
@@ -138,9 +141,15 @@ def _pairwise(head: Any) -> Callable[..., Any]:
 def _seeded(seed: Any) -> Any:
     if not (isinstance(seed, sympy.Integer) and 0 <= int(seed) < 2**53):
         raise ValueError(
-            "the seed must be a whole number from 0 to 2**53 - 1, written out; noise does not change in time"
+            "the seed must be a whole number from 0 to 2**53 - 1, written out; noise does not change in time, but with "
+            "each='step' in [evolve]"
         )
     return noise(seed)
+
+
+def _seeded_or_white(seed: Any, each: str = "") -> Any:
+    _seeded(seed)
+    return noise_each_step(seed) if each else noise(seed)
 
 
 def _root(a: Any) -> Any:
@@ -281,6 +290,9 @@ OPERATOR_FUNCTIONS: Mapping[str, Function] = _table(
     _operator(advect, "a, u"),
     _operator(upwind_flux, "f, a, u"),
     _operator(weno_flux, "f, a, u"),
+)
+NOISE: Mapping[str, Function] = _table(  # in equations
+    Function("noise(seed=1)", _seeded_or_white, 1, 2, keywords=("seed", "each"), words={"each": ("step",)}),
 )
 NEXT: Mapping[str, Function] = {"next": _operator(following)}
 

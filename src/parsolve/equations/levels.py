@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import sympy
 
 from parsolve.equations.operators import INTEGRALS, MIDPOINTS, OPERATORS, has_operator, name_of, operands
+from parsolve.equations.white import has_white, is_white
 from parsolve.errors import CaseError
 
 if TYPE_CHECKING:
@@ -91,15 +92,21 @@ class Levels:
         # Definitions that need no neighbours are computed where they are used.
         while plain := [s for s in e.free_symbols if s.name in self.defines and not self._is_wide(s.name)]:
             e = e.xreplace({s: self.defines[s.name] for s in plain})
-        if not has_operator(e) and not any(s.name in self.defines for s in e.free_symbols):
+        if not (has_operator(e) or has_white(e) or any(s.name in self.defines for s in e.free_symbols)):
             return self._mark(e)
+        if is_white(str(e)):
+            return self._stage(self._numbered(e), e)
         if e.is_Symbol:
             return self._stage(e.name, self.defines[e.name])
         return self._stage(self._name(e), e)
 
     def _is_wide(self, name: str) -> bool:
         e = self.defines[name]
-        return has_operator(e) or any(s.name in self.defines and self._is_wide(s.name) for s in e.free_symbols)
+        return (
+            has_operator(e)
+            or has_white(e)
+            or any(s.name in self.defines and self._is_wide(s.name) for s in e.free_symbols)
+        )
 
     def _stage(self, name: str, e: sympy.Expr) -> sympy.Symbol:
         if name not in self.stages:
@@ -120,8 +127,12 @@ class Levels:
     def _name(self, e: sympy.Expr) -> str:
         """A readable name of an operand: laplace_u, or a number."""
         readable = f"{name_of(e)}_{e.args[0]}"
-        if len(e.args) == 1 and e.args[0].is_Symbol and readable not in self.taken:
+        if len(e.args) == 1 and e.args[0].is_Symbol and not has_white(e) and readable not in self.taken:
             return readable
+        return self._numbered(e)
+
+    def _numbered(self, e: sympy.Expr) -> str:
+        """The name of a stage that is this expression already, or a number."""
         marked = self._mark(e)
         known = next((name for name, s in self.stages.items() if s == marked), None)
         return known or f"intermediate_{len(self.stages) + 1}"

@@ -36,7 +36,7 @@ def tangent(program: Program) -> Program:
     """
     taken = {name for stage in program.stages for name in (*stage.inputs, *stage.outputs)}
     names = {name: _unused(f"d_{name}", taken) for name in program.unknowns}
-    first = sum(stage.integral is not None for stage in program.stages)
+    first = 1 + max((stage.integral for stage in program.stages if stage.integral is not None), default=-1)
     integrals: dict[int, int] = {}
     stages: list[Stage] = []
     for stage in program.stages:
@@ -180,6 +180,8 @@ def _differentiated(tape: Tape, stage: Stage, shift: Offset, load: Load, integra
             data = stage.coefficients[op.data]
         elif op.name == "coordinate":
             data = (op.data[0], op.data[1] + shift[op.data[0]])
+        elif op.name == "white":
+            data = (op.data[0], tuple(a + b for a, b in zip(op.data[1], shift, strict=True)))
         elif op.name == "integral" and op.data in integrals:
             dot = tape.push("integral", data=integrals[op.data])
         values.append(tape.push(op.name, *arguments, data=data))

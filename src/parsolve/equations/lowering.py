@@ -14,6 +14,7 @@ from parsolve.equations.functions import CONDITIONS, HEADS
 from parsolve.equations.operators import AXES, name_of, spacing
 from parsolve.equations.tape import Offset, Tape
 from parsolve.equations.values import evaluate
+from parsolve.equations.white import is_white, seed_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -55,7 +56,8 @@ class Lowering:
 
     def _varies(self, e: sympy.Basic) -> bool:
         names = {s.name for s in e.free_symbols}
-        return not names.isdisjoint([*self.fields, *self.integrals, *self.axes, "t"])
+        known = not names.isdisjoint([*self.fields, *self.integrals, *self.axes, "t"])
+        return known or any(map(is_white, names))
 
     def _constant(self, e: sympy.Expr) -> int:
         value = evaluate(e, {}) if not e.free_symbols else math.nan
@@ -65,6 +67,8 @@ class Lowering:
     def _symbol(self, name: str, at: Offset) -> int:
         if name == "t":
             return self.tape.push("time")
+        if is_white(name):
+            return self.tape.push("white", data=(seed_of(name), at))
         if name in self.integrals:
             return self.tape.push("integral", data=self.integrals[name])
         if name not in self.fields:

@@ -47,7 +47,7 @@ def _sample(stage: Stage, turning: Collection[str], sign: float) -> list[np.ndar
         return value
 
     leaves: dict[str, Callable[[Any], np.ndarray]] = {
-        name: leaf(name) for name in ("load", "coefficient", "coordinate", "time", "integral")
+        name: leaf(name) for name in ("load", "coefficient", "coordinate", "time", "integral", "white")
     }
     leaves["constant"] = lambda number: np.full(SAMPLES, float(number))
     with np.errstate(all="ignore"):

@@ -22,7 +22,7 @@ import sympy
 
 from parsolve.equations.functions import LOGIC, OPERATOR_FUNCTIONS, RELATIONS, VALUE_FUNCTIONS, Function
 from parsolve.equations.syntax import MAX_EXPONENT, Node, Source, read, read_equation
-from parsolve.equations.wishes import DELAY, MORE_ARGUMENTS, SHIFT, wish
+from parsolve.equations.wishes import DELAY, ELSEWHERE, MORE_ARGUMENTS, SHIFT, wish
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -130,6 +130,9 @@ class _Builder:
             self.source.fail("the number is too large for double precision", node.position)
         return (self.number(sympy.Integer(int(node.word)), 0) if node.word.isdigit() else sympy.Float(value)), 1
 
+    def build_text(self, node: Node) -> tuple[Any, float]:
+        self.source.fail("a text in quotes can stand only where a function has words to choose from", node.position)
+
     def build_name(self, node: Node) -> tuple[Any, float]:
         if node.word in self.symbols:
             return self.symbols[node.word], 1
@@ -211,7 +214,8 @@ class _Builder:
                 self.source.fail(f"'{node.word}' is not a function; {hint}", node.position)
             self.unknown("function", node, list(self.functions))
         self.check_call(function, node)
-        arguments, degrees = zip(*map(self.build, node.parts), strict=True)
+        built = [(part.word[1:-1], 1) if part.kind == "text" else self.build(part) for part in node.parts]
+        arguments, degrees = zip(*built, strict=True)
         if function.number is not None and all(_is_constant(argument) for argument in arguments):
             return self.number_call(function, arguments, node.position), 1
         try:
@@ -224,7 +228,15 @@ class _Builder:
         """Number, names and kinds of the arguments."""
         for place, (keyword, part) in enumerate(zip(node.signs, node.parts, strict=True)):
             if keyword and (keyword,) != function.keywords[place : place + 1]:
-                self.source.fail(f"no argument '{keyword}' here; write {function.signature}", part.position)
+                hint = ELSEWHERE.get((node.word, keyword), f"write {function.signature}")
+                self.source.fail(f"no argument '{keyword}' here; {hint}", part.position)
+            name = function.keywords[place] if place < len(function.keywords) else ""
+            if (words := function.words.get(name)) and (part.kind != "text" or part.word[1:-1] not in words):
+                choices = " or ".join(f"'{word}'" for word in words)
+                more = f" ({MORE_ARGUMENTS[node.word]})" if node.word in MORE_ARGUMENTS else ""
+                self.source.fail(f"{name} is one of {choices}, in quotes{more}", part.position)
+            if part.kind == "text" and not words:
+                self.build_text(part)
             if part.is_condition and not (function.condition and place == 0):
                 self.source.fail("a comparison can stand only in where(condition, a, b)", part.position)
         if not function.least <= len(node.parts) <= function.most:

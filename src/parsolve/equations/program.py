@@ -22,6 +22,7 @@ from parsolve.equations.operators import OPERATORS, name_of
 from parsolve.equations.places import CELL, place_of, placed
 from parsolve.equations.tape import fused, needed, numbered
 from parsolve.equations.texts import Texts, with_next
+from parsolve.equations.white import PLACES, has_white, is_white
 from parsolve.errors import CaseError
 
 if TYPE_CHECKING:
@@ -80,6 +81,11 @@ class Stage:
         return [values[n] for n in self.results]
 
     @property
+    def is_noisy(self) -> bool:
+        """Whether it takes noise that changes in time."""
+        return any(op.name == "white" for op in self.operations)
+
+    @property
     def radius(self) -> int:
         """Neighbours read of any input."""
         return max(self.radii, default=0)
@@ -120,6 +126,11 @@ class Program:
     def kernels(self) -> tuple[Stage, ...]:
         """What is launched, in order."""
         return (*self.defines, *(self.parts or (self.rate,)))
+
+    @cached_property
+    def is_noisy(self) -> bool:
+        """Whether there is noise in it that changes in time."""
+        return any(stage.is_noisy for stage in self.stages)
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -246,7 +257,9 @@ def build(
     if kind == "map":
         outputs, defines = with_next(outputs, defines, texts.names)
     noises = sorted({s.name for e in (*outputs.values(), *defines.values()) for s in e.free_symbols} - set(texts.names))
-    noises = [name for name in noises if name not in defines]
+    noises = [name for name in noises if name not in defines and not is_white(name)]
+    if kind != "rate" and any(map(has_white, (*outputs.values(), *defines.values()))):
+        _refuse_noise(outputs, defines)
     places = _places(equation, axes, at or {}, [*noises, *defines])
     places = {name: place for name, place in places.items() if name not in texts.constants}
     levels = Levels({n: placed(e, places.get(n, CELL), places) for n, e in defines.items()}, taken=texts.names)
@@ -255,7 +268,8 @@ def build(
         places.setdefault(name, place_of(e, places))
     fields = {*equation.unknowns, *equation.arrays, *noises, *(set(levels.stages) - set(levels.integrals))}
     prefix = f"{equation.name.replace('-', '_')}_{len(axes)}d_o{order}"
-    lower = _StageBuilder(texts, order, frozenset(fields), levels.integrals, places, prefix)
+    before = PLACES if any(map(has_white, (*levels.stages.values(), *last.values()))) else 0
+    lower = _StageBuilder(texts, order, frozenset(fields), levels.integrals, places, prefix, before)
     stages = tuple(part for name, e in levels.stages.items() for part in lower.parts(lower(name, {name: e}), 0))
     rate = lower("acceleration" if acceleration and not values else kind, last, updates=kind == "rate")
     read = {name for stage in (*stages, rate) for name in stage.inputs}
@@ -265,6 +279,21 @@ def build(
     arrays = tuple(name for name in (*equation.arrays, *noises) if name in read)
     faces = {name: place for name, place in places.items() if place != CELL}
     return Program(equation, tuple(axes), order, stages, rate, arrays, kind, at=faces, parts=lower.parts(rate, terms))
+
+
+def _refuse_noise(outputs: Expressions, defines: Expressions) -> None:
+    """Raises CaseError: what is no rate reads noise that changes in time, itself or by definitions."""
+    for name, e in outputs.items():
+        read, pending = set[str](), [e]
+        while pending:
+            e = pending.pop()
+            if has_white(e):
+                raise CaseError(
+                    f"{name}: noise with each='step' is that of a step, and not of a state: only rates can read it"
+                )
+            names = {s.name for s in e.free_symbols} & defines.keys() - read
+            read |= names
+            pending += [defines[other] for other in names]
 
 
 def _places(equation: Equation, axes: Sequence[str], at: Mapping[str, str], more: Sequence[str]) -> dict[str, str]:
@@ -287,9 +316,10 @@ class _StageBuilder:
     integrals: Mapping[str, bool]
     places: Mapping[str, str]
     prefix: str
+    before: int  # places of integrals that are taken
 
     def __call__(self, name: str, outputs: Mapping[str, sympy.Expr], *, updates: bool = False) -> Stage:
-        numbers = {integral: n for n, integral in enumerate(self.integrals)}
+        numbers = {integral: n + self.before for n, integral in enumerate(self.integrals)}
         for output, e in outputs.items():
             if e.has(sympy.zoo, sympy.nan, sympy.I):
                 raise CaseError(f"{self.texts.key(output)}: {_UNDEFINED}")
@@ -307,7 +337,7 @@ class _StageBuilder:
 
     def parts(self, stage: Stage, terms: int) -> tuple[Stage, ...]:
         """The kernels of a stage: itself, or one for each group of its outputs; they share its operations."""
-        terms, sums = terms if stage.updates else 0, len(self.integrals)
+        terms, sums = terms if stage.updates else 0, self.before + len(self.integrals)
         ranges = groups.cuts(stage, terms, sums)
         made = [part(stage, a, b, f"_{n}") for n, (a, b) in enumerate(ranges, 1)] if len(ranges) > 1 else [stage]
         for one in made:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from parsolve.equations.operations import NUMPY
+from parsolve.equations.white import noise_of, normal
 from parsolve.kernels.library import MAX_COEFFICIENTS, fma
 
 if TYPE_CHECKING:
@@ -67,14 +68,27 @@ class NumpyKernel:
             "coordinate": lambda data: _coordinate(args, *data).astype(dtype),
             "time": lambda _: real(args.time),
             "integral": lambda n: real(args.coefficient[MAX_COEFFICIENTS - 1 - n]),
+            "white": lambda data: _white(args, *data).astype(dtype),
         }
         return self.stage.evaluate(leaves, lambda name, arguments: NUMPY[name](*arguments))
 
 
 def _coordinate(args: Args, axis: int, by: int) -> np.ndarray:
     """Cell centres of the box along an axis, shifted by some cells, shaped to broadcast; periodic ends closed."""
+    centres: np.ndarray = args.lower[axis] + (_index(args, axis, by) + 0.5) * args.spacing[axis]
+    return centres
+
+
+def _white(args: Args, seed: int, by: Sequence[int]) -> np.ndarray:
+    """White noise at the cells of the box, shifted by some cells."""
+    step, strength = noise_of(args)
+    return strength * normal(seed, step, [_index(args, axis, by[axis]) for axis in range(3)])
+
+
+def _index(args: Args, axis: int, by: int) -> np.ndarray:
+    """Global indices of the box along an axis, shifted by some cells, shaped to broadcast; periodic ends closed."""
     index = np.arange(args.lo[axis], args.hi[axis]) + args.offset[axis] + by
     period = args.period[axis]
     index = index % period if period else index
-    line: np.ndarray = args.lower[axis] + (index + 0.5) * args.spacing[axis]
-    return line.reshape([-1 if d == axis else 1 for d in range(3)])
+    line: np.ndarray = index.reshape([-1 if d == axis else 1 for d in range(3)])
+    return line

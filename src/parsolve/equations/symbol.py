@@ -190,6 +190,7 @@ def _linearise(
         "coordinate": lambda data: fields["zyx"[data[0]]],
         "time": lambda _: fields["t"],
         "integral": lambda n: fields[f"integral {n}"],
+        "white": lambda _: constant(0.0),  # its mean
     }
     return stage.evaluate(leaves, _apply)
 

@@ -6,7 +6,7 @@ Grammar, loosest first; as in Python, `**` binds to the right and tighter than a
     compare: sum (("<" | "<=" | ">" | ">=" | "==" | "!=") sum)*
     sum: term (("+" | "-") term)*                           term: unary (("*" | "/") unary)*
     unary: ("-" | "+") unary | power                        power: atom ("**" unary)?
-    atom: number | name | name "(" arguments ")" | "(" or ")"
+    atom: number | name | name "(" arguments ")" | "(" or ")"        argument: or | name "=" (or | text in quotes)
 
 Nothing here knows SymPy; nothing is ever handed to Python's own parser or evaluated.
 """
@@ -34,6 +34,7 @@ _TOKEN = re.compile(
     r"[ \t\r\n]*(?:(?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
     r"|(?P<name>[A-Za-z_][A-Za-z_0-9]*)|(?P<sign>\*\*|<=|>=|==|!=|[-+*/()<>=,])|(?P<end>\Z))"
 )
+_TEXT = re.compile(r"[ \t\r\n]*(?P<text>'[^']*'|\"[^\"]*\")")  # it stands behind = alone
 _HINTS = {
     "^": "powers are written **",
     "%": "there is no remainder",
@@ -80,7 +81,7 @@ class Source:
 
 
 class Token(NamedTuple):
-    """One word of the text: kind is number, name, sign or end."""
+    """One word of the text: kind is number, name, sign, text (in quotes) or end."""
 
     kind: str
     text: str
@@ -90,7 +91,7 @@ class Token(NamedTuple):
 class Node(NamedTuple):
     """One operation of the tree.
 
-    kind: number, name, sum, product, power, call, compare or logic; word: its text, the function's name, or
+    kind: number, name, text, sum, product, power, call, compare or logic; word: its text, the function's name, or
     the operator; signs: for each part, of a sum + or -, of a product * or /, of a call its keyword or "".
     """
 
@@ -135,7 +136,7 @@ def _tokens(source: Source) -> list[Token]:
         position = next(i for i, c in enumerate(text) if not c.isascii())
         source.fail("only ASCII characters can stand in an expression", position)
     while not tokens or tokens[-1].kind != "end":
-        match = _TOKEN.match(text, at)
+        match = _TOKEN.match(text, at) or (_TEXT.match(text, at) if tokens and tokens[-1].text == "=" else None)
         if match is None:
             at += len(text[at:]) - len(text[at:].lstrip(" \t\r\n"))
             hint = _HINTS.get(text[at], "")
@@ -265,9 +266,9 @@ class _Reader:
             return node
         if least <= _NOT and self.take("not"):
             return _node("logic", token, (self.condition(self.nested(token, _NOT), token),))
-        if token.kind == "number":
+        if token.kind in ("number", "text"):
             self.at += 1
-            return _node("number", token)
+            return _node(token.kind, token)
         if token.kind != "name" or token.text in ("and", "or", "not"):
             self.unexpected()
         self.at += 1

@@ -18,6 +18,8 @@ Offset = tuple[int, int, int]
 class Operation:
     """One value: load (data = input, offset), constant, coefficient (data = number), or a function of others.
 
+    Or white: the noise of the step (data = seed, offset).
+
     While a tape is written, loads bear the names of fields and coefficients their expressions; see numbered.
 
     Functions: add sub mul div neg, fma (a b + c, rounded once), pow, select (condition, then, else), lt le eq ne and or

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import sympy
 
 from parsolve.equations.constants import constants, settled
-from parsolve.equations.functions import NEXT, OPERATOR_FUNCTIONS, VALUE_FUNCTIONS, following
+from parsolve.equations.functions import NEXT, NOISE, OPERATOR_FUNCTIONS, VALUE_FUNCTIONS, following
 from parsolve.equations.levels import symbol
 from parsolve.equations.operators import expand, name_of
 from parsolve.equations.parse import parse, parse_equation
 from parsolve.equations.syntax import Source
+from parsolve.equations.white import white
 from parsolve.errors import CaseError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     Expressions = dict[str, sympy.Expr]
 
 GROUPS = {"rate": "evolve", "residual": "solve", "map": "iterate"}  # tables of the case
-EQUATION_FUNCTIONS = {**VALUE_FUNCTIONS, **OPERATOR_FUNCTIONS}
+EQUATION_FUNCTIONS = {**VALUE_FUNCTIONS, **OPERATOR_FUNCTIONS, **NOISE}
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,11 @@ class Texts:
         return settled(self._expanded(e, text, key), self.constants)
 
     def _expanded(self, e: sympy.Expr, text: str, key: str) -> sympy.Expr:
-        """By operators along the axes, and with noise(seed) as a coefficient field: it does not change in time."""
-        heads = [s for s in sympy.preorder_traversal(e) if name_of(s) == "noise"]
-        e = e.xreplace({head: symbol(f"noise_{head.args[0]}") for head in heads})
+        """By operators along the axes, and with noise as a coefficient field, or `white` where it changes in time."""
+        parts = list(sympy.preorder_traversal(e))
+        made = {s: symbol(f"noise_{s.args[0]}") for s in parts if name_of(s) == "noise"}
+        made |= {s: white(int(s.args[0])) for s in parts if name_of(s) == "noise_each_step"}
+        e = e.xreplace(made)
         return expand(e, self.axes, Source(text, key))
 
 

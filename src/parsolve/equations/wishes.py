@@ -14,7 +14,10 @@ _POLAR = (
     "axes are Cartesian: take x for the radius, and div(x*grad(u))/x (of a ball div(x**2*grad(u))/x**2) for laplace(u)"
 )
 _TENSORS = "there are no tensors: write each component with dx, dy, dz, and sums of them in vector(...) for div"
-_NOISE = "noise(seed=1) is of a place and does not change in time"
+_NOISE = (
+    "noise(seed=1) is of a place and does not change in time; in [evolve] noise(seed=1, each='step') is white noise, "
+    "and du = f dt + s dW is u = \"f + s*noise(seed=1, each='step')\""
+)
 _DELAY = "a rate knows the present alone: approximate a delay by a chain of fields such as v = '(u - v)/tau'"
 _LOOPS = "there are no loops: write the terms out, or make the text in Python"
 _CHOICE = "write where(condition, a, b), where(...) inside it for more cases"
@@ -91,7 +94,10 @@ MORE_ARGUMENTS: Mapping[str, str] = {  # of calls with too many
     "integral": "it is over the whole domain",
     "mean": "it is over the whole domain",
     "laplace": "it is along all axes, and has no fractional powers",
-    "noise": "it does not change in time",
+    "noise": "it does not change in time, but with each='step' in [evolve]",
+}
+ELSEWHERE: Mapping[tuple[str, str], str] = {  # of arguments that a function has in equations alone
+    ("noise", "each"): "noise changes in time in [evolve] and [define] alone",
 }
 
 

@@ -153,7 +153,7 @@ class Limited:
             self._divide(clock, stop)
         last = self._first.step + self._count
         count = steps.fitting(int(min(stop.step, last, self._renewed)) - clock.step)
-        steps.take([self._time(clock.step + n) for n in range(count)], self.dt)
+        steps.take([self._time(clock.step + n) for n in range(count)], self.dt, clock.step)
         return Clock(clock.step + count, self._time(clock.step + count))
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
+from math import prod, sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -76,6 +77,11 @@ class Stepper:
         self._linear = Operator((), tuple(StageKernel(linear, (n,), (n,)) for n in work.unknowns))
 
     @property
+    def is_noisy(self) -> bool:
+        """Whether there is noise that changes in time; only steps have it, and no look at rates."""
+        return any(stage.noisy for stage in self.work.operator.stages)
+
+    @property
     def state(self) -> State:
         """The current fields."""
         return self._register(0, self.parity)
@@ -124,6 +130,14 @@ class Stepper:
         power = dt if self.scheme.derivative == 1 else dt * dt
         one = [beta * power for beta in self._beta]
         return (*one, 1.0) if self.adaptive else tuple(one * steps)
+
+    def draws(self, step: int, steps: int, dt: float) -> list[tuple[int, float]]:
+        """Of each update of steps from a step on, the number of the step, and by what its noise is multiplied.
+
+        That is 1/sqrt(dt times the volume of a cell); all stages of a step have the same noise.
+        """
+        strength = 1.0 / sqrt(dt * prod(self.work.subdomain.grid.spacing))
+        return [(step + n, strength) for n in range(steps) for _ in self.scheme.rows]
 
     def norms(self) -> list[Norm]:
         """Norms of the estimated error of the next step, one an unknown; to be given the scale ``error_scale``."""

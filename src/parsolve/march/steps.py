@@ -81,11 +81,13 @@ class Steps:
         most = max(1, self.blocking.steps)
         return most if due >= most else 1 << (due.bit_length() - 1)
 
-    def take(self, times: Sequence[float], dt: float) -> None:
-        """Take the steps that begin at these times, as many as fit; collective."""
+    def take(self, times: Sequence[float], dt: float, step: int = 0) -> None:
+        """Take the steps that begin at these times, as many as fit, the first of this number; collective."""
         if dt != self.stepper.dt:
             self.stepper.change(times[0], dt)
         run, _ = self._find(len(times))
+        if self.stepper.is_noisy:
+            run.set_noise(self.stepper.draws(step, len(times), dt))
         self._run(run, times, dt)
         self.stepper.turn(len(times))
 

@@ -38,6 +38,7 @@ class RungeKutta:
         b: weights of the step.
         b_hat: weights of the embedded step, with one more for f(y_s) if the scheme is "first same as last".
         source: citation.
+        calculus: in whose sense it takes noise in time, the same in all stages of a step; empty: it takes none.
     """
 
     name: str
@@ -46,6 +47,7 @@ class RungeKutta:
     b: tuple[Fraction, ...]
     source: str
     b_hat: tuple[Fraction, ...] = ()
+    calculus: str = ""
     derivative = 1  # of the unknowns, that f gives
 
     @property
@@ -126,6 +128,7 @@ class StormerVerlet:
     source: str
     stages = 1
     derivative = 2
+    calculus = ""
     error = None
     polynomial = None  # its limit is 2 over the largest frequency
     rows = (Row({-1: F(-1), 0: F(2)}, F(1), F(0)),)
@@ -143,8 +146,18 @@ class StormerVerlet:
         return (y + parity) % 2
 
 
-EULER = RungeKutta("euler", 1, (), (F(1),), "Euler, Institutionum calculi integralis (1768)")
-SSPRK22 = RungeKutta("ssprk22", 2, ((F(1),),), (F(1, 2), F(1, 2)), "Gottlieb, Shu & Tadmor, SIAM Review 43 (2001) 89")
+# With noise that of Maruyama, Rend. Circ. Mat. Palermo 4 (1955) 48: strong order 1/2, of additive noise 1; weak 1.
+EULER = RungeKutta("euler", 1, (), (F(1),), "Euler, Institutionum calculi integralis (1768)", calculus="Ito")
+# Heun's scheme: with noise strong order 1 for one noise, weak 1 (Kloeden & Platen, Numerical Solution of Stochastic
+# Differential Equations, 1992; Ruemelin, SIAM J. Numer. Anal. 19 (1982) 604).
+SSPRK22 = RungeKutta(
+    "ssprk22",
+    2,
+    ((F(1),),),
+    (F(1, 2), F(1, 2)),
+    "Gottlieb, Shu & Tadmor, SIAM Review 43 (2001) 89",
+    calculus="Stratonovich",
+)
 SSPRK33 = RungeKutta(
     "ssprk33",
     3,
@@ -185,4 +198,5 @@ LEAPFROG = StormerVerlet("leapfrog", 2, "Hairer, Lubich & Wanner, Acta Numerica 
 
 Scheme = RungeKutta | StormerVerlet
 SCHEMES: dict[str, Scheme] = {s.name: s for s in (EULER, SSPRK22, SSPRK33, RK4, BS23, DP45, LEAPFROG)}
+STOCHASTIC = tuple(s.name for s in SCHEMES.values() if s.calculus)
 EMBEDDED = tuple(s.name for s in SCHEMES.values() if s.error)

@@ -51,6 +51,7 @@ def operator_of(
             integral=stage.integral,
             factor=1 / grid.size if stage.is_mean else prod(grid.spacing),
             timed=any(op.name == "time" for op in stage.operations),
+            noisy=stage.is_noisy,
         )  # fmt: skip
 
     return Operator(

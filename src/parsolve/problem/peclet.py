@@ -130,6 +130,7 @@ def _weights(problem: Problem, states: Mapping[str, np.ndarray], stage: Stage, a
         "coordinate": lambda data: every["zyx"[data[0]]],
         "time": lambda _: every["t"],
         "integral": lambda _: 0.0,
+        "white": lambda _: 0.0,
     }
     (rates,) = stage.evaluate(leaves, lambda operation, arguments: NUMPY[operation](*arguments))
     up, down = np.moveaxis(np.broadcast_to(rates, rows), 1, 0)

@@ -18,7 +18,7 @@ from parsolve.equations.parse import CONSTANTS
 from parsolve.equations.shared import derived_for, measures_for, program_of
 from parsolve.equations.user import NAME, RESERVED, user_equation
 from parsolve.errors import on_root
-from parsolve.march.tableaus import EMBEDDED, SCHEMES, Scheme
+from parsolve.march.tableaus import EMBEDDED, SCHEMES, STOCHASTIC, Scheme
 from parsolve.problem.jumps import coarse_sides
 from parsolve.problem.operators import refuse_overflow
 from parsolve.problem.probe import probes_of
@@ -70,6 +70,8 @@ def pose(case: Case, comm: MPI.Comm | None = None) -> Problem:
     for name in set(equation.fields) & STORED if own else ():
         key = f"evolve.{equation.rate_key(name)}"
         raise case.error(key, f"'{name}' is a name of the result file; choose another")
+    if program.is_noisy:
+        _check_noise(case, scheme)
     _check_time(case, scheme)
     condition_of(case)
     _check_initial(case, equation)
@@ -168,6 +170,17 @@ def _check_parameters(case: Case, equation: Equation) -> None:
             raise case.error(f"parameters.{name}", problem, equation.parameters)
         if name in RESERVED or name in equation.unknowns:
             raise case.error(f"parameters.{name}", f"'{name}' is a name of the language or a field; choose another")
+
+
+def _check_noise(case: Case, scheme: Scheme) -> None:
+    """Refuse what noise in time does not go with."""
+    if not scheme.calculus:
+        choices = " or ".join(f"'{name}' ({SCHEMES[name].calculus})" for name in STOCHASTIC)
+        raise case.error("time.scheme", f"{scheme.name} takes no noise with each='step': use scheme = {choices}")
+    if case.time.tolerance is not None:
+        raise case.error("time.tolerance", "steps with noise have no estimate of their error: give time.dt")
+    if case.stop is not None and case.stop.steady is not None:
+        raise case.error("stop.steady", "with noise in time nothing comes to rest")
 
 
 def _check_time(case: Case, scheme: Scheme) -> None:

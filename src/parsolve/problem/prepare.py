@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from parsolve.problem.problem import Problem
     from parsolve.stages.operator import State
 
+BEYOND = 1e300  # a rate that no growth is beyond
+
 Record = Callable[[Clock, "State"], None]
 Values = Callable[[str, "Triple", "Triple"], "NDArray[Any]"]  # of a field on a box (start, shape) of cells
 
@@ -195,6 +197,8 @@ def prepare(
             renewal = Renewal(problem, work, stepper.state, speeds, clock)
             owner.callback(renewal.free)
             agree(comm, None if all(map(isfinite, sizes.values())) else NumericalError(NOT_FINITE))
+            if stepper.is_noisy:  # which makes fields larger than any rate tells
+                sizes = dict.fromkeys(sizes, BEYOND)
             growth = Growth(stepper.state, sizes, lambda: renewal.growth, clock)
             control = _control(problem, renewal, stepper, clock)
         stepper.start(clock.time, control.dt, {name.removesuffix("_t"): f for name, f in velocity.items()})

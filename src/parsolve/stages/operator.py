@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 from parsolve.domain.boundary import MIRROR
 from parsolve.domain.field import Bound, Box, Field, arguments, bind, owned
 from parsolve.domain.halo import HaloExchange
+from parsolve.kernels.library import MAX_COEFFICIENTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from parsolve.domain.boundary import Conditions
     from parsolve.domain.grid import Triple
-    from parsolve.kernels.library import Kernel
+    from parsolve.kernels.library import Args, Kernel
 
 State = Mapping[str, Field]
 
@@ -32,6 +33,7 @@ class StageKernel:
         reach: how far beyond the owned cells it is computed where it makes an intermediate field.
         integral: number of the integral that the sum of its output over the grid, times ``factor``, is; or None.
         timed: whether it reads the time.
+        noisy: whether it takes noise that changes in time.
     """
 
     kernel: Kernel
@@ -44,6 +46,7 @@ class StageKernel:
     integral: int | None = None
     factor: float = 1.0
     timed: bool = False
+    noisy: bool = False
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,12 @@ class Update:
             stage.kernel, box, self.inputs(stage), self.outputs(stage), terms,
             coefficients=stage.coefficients, weights=weights,
         )  # fmt: skip
+
+
+def set_noise(args: Args, step: int, strength: float) -> None:
+    """Tell a kernel the step that it is of, and the strength of its noise, where the first two integrals would be."""
+    args.coefficient[MAX_COEFFICIENTS - 1] = step
+    args.coefficient[MAX_COEFFICIENTS - 2] = strength
 
 
 class Norm:

@@ -19,6 +19,7 @@ from parsolve.domain.halo import wrap_copies
 from parsolve.errors import SetupError
 from parsolve.kernels.library import CompiledKernel, Copy, PassEntry, StageEntry
 from parsolve.stages.blocking import edge_lag, is_closed, is_deep, lags, tiled_axes
+from parsolve.stages.operator import set_noise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,7 +39,7 @@ class Pass:
     Args:
         entry: what cext/pipeline.c is told.
         exchange: fills the ghosts that come from elsewhere.
-        timed, scaled, fills: what takes the time and the scale of an update, with the number of the update.
+        timed, scaled, noisy, fills: what takes the time, the scale or the noise of an update, with its number.
         keep: what must live as long as the entry.
     """
 
@@ -49,14 +50,20 @@ class Pass:
         exchange: HaloExchange | None,
         timed: Sequence[tuple[Args, int]],
         scaled: Sequence[tuple[Args, int]],
+        noisy: Sequence[tuple[Args, int]],
         fills: Sequence[tuple[BoundaryFill, int]],
         norms: Sequence[Norm],
         keep: Sequence[object],
     ) -> None:
         self._entry, self._exchange, self._norms, self._keep = entry, exchange, tuple(norms), tuple(keep)
-        self._timed, self._scaled, self._fills = tuple(timed), tuple(scaled), tuple(fills)
+        self._timed, self._scaled, self._noisy, self._fills = tuple(timed), tuple(scaled), tuple(noisy), tuple(fills)
         self._run: Callable[[], int] = partial(run, ctypes.byref(entry))
         self._scales: Sequence[float] = ()
+
+    def set_noise(self, draws: Sequence[tuple[int, float]]) -> None:
+        """Set the step and the strength of the noise of each update; without, there is none."""
+        for args, n in self._noisy:
+            set_noise(args, *draws[n])
 
     def __call__(self, times: Sequence[float], scales: Sequence[float], tile: Tile | None = None) -> float:
         """Run all, each update at its time and with its scale; collective.
@@ -119,7 +126,8 @@ def build(updates: Sequence[Update], norms: Sequence[Norm], exchanges: Exchanges
         closed = [axis for axis in range(3) if is_closed(sub.grid, sub.processes, axis, whole)]
         exchange = exchanges.find(fields, builder.operators, sub.ghosts, closed)
     run = sub.device.library.handle.ps_pipeline
-    return Pass(entry, run, exchange, builder.timed, builder.scaled, builder.fills, norms, builder.keep)
+    taken = (builder.timed, builder.scaled, builder.noisy, builder.fills)
+    return Pass(entry, run, exchange, *taken, norms, builder.keep)
 
 
 class _Builder:
@@ -142,6 +150,7 @@ class _Builder:
         self.entries: list[StageEntry] = []
         self.timed: list[tuple[Args, int]] = []
         self.scaled: list[tuple[Args, int]] = []
+        self.noisy: list[tuple[Args, int]] = []
         self.fills: list[tuple[BoundaryFill, int]] = []
         self.keep: list[object] = []
         self._lag, self._last = [0, 0, 0], 0  # of the last kernel: its lag, and how many neighbours it reads
@@ -207,6 +216,8 @@ class _Builder:
             self._ghosts.pop(id(f), None)
         if stage.timed:
             self.timed.append((bound.args, n))
+        if stage.noisy:
+            self.noisy.append((bound.args, n))
         return bound.args
 
     def _add_ghosts(self, fields: Sequence[Field], op: Operator, n: int) -> None:

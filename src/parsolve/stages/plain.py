@@ -8,6 +8,7 @@ from parsolve.domain.boundary import BoundaryFill
 from parsolve.domain.field import Bound, Box, owned
 from parsolve.domain.reduce import exact_sum
 from parsolve.kernels.library import MAX_COEFFICIENTS
+from parsolve.stages.operator import set_noise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,12 @@ class Plain:
         self._evaluations = [Evaluation(update, exchanges) for update in updates]
         self._norms = norms
         self._scales: Sequence[float] = ()
+
+    def set_noise(self, draws: Sequence[tuple[int, float]]) -> None:
+        """Set the step and the strength of the noise of each update; without, there is none."""
+        for evaluate, (step, strength) in zip(self._evaluations, draws, strict=True):
+            for args in evaluate.noisy:
+                set_noise(args, step, strength)
 
     def __call__(self, times: Sequence[float], scales: Sequence[float], tile: Tile | None = None) -> float:
         """Run all, each update at its time and with its scale; collective.
@@ -58,6 +65,10 @@ class Evaluation:
             inner, shell = interior(sub.shape, self.exchange.late_axes, op.radius)
         self.interior = [] if inner.is_empty else [_result(update, stage, inner) for stage in op.results]
         self.rest = [_result(update, stage, box) for stage in op.results for box in shell]
+        results = [stage for stage in op.results if not inner.is_empty] + [s for s in op.results for _ in shell]
+        taken = [(d.stage, d.launch) for d in self.defines]
+        taken += zip(results, (*self.interior, *self.rest), strict=True)
+        self.noisy = [bound.args for stage, bound in taken if stage.noisy]
         for i, define in enumerate(self.defines):
             define.users = [*(later.launch for later in self.defines[i + 1 :]), *self.rest]
 
