@@ -74,9 +74,9 @@ def test_every_name_of_a_simulation_is_documented() -> None:
 
 
 def test_the_equation_of_the_readme(plate: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    text, own = blocks(README, "toml")
+    text, own, looks = blocks(README, "toml")
     text = text.replace('equation = "heat"\n', "").replace("[parameters]\nD = 0.1\n", own)
-    plate.write_text(text, "utf-8")
+    plate.write_text(text + looks, "utf-8")
     assert main(["run", "plate.toml", "-q", "--set", "time.steps=5"]) == 0, capfd.readouterr().err
 
 
