@@ -64,6 +64,11 @@ def allen_cahn_conserved(r: Frames) -> None:
     assert r.fields["u"][-1].min() < -0.9
 
 
+def edwards_wilkinson(r: Frames) -> None:
+    squares = (r.fields["h"] ** 2).mean(axis=1)
+    assert squares[1:] == pytest.approx(0.4**2 * np.sqrt(r.times[1:] / (2 * np.pi)), rel=0.15)
+
+
 def standing_wave(r: Frames) -> None:
     first, last = r.fields["u"]
     assert last == pytest.approx(first, abs=2e-3)
@@ -166,7 +171,7 @@ CHECKS: dict[str, Callable[[Frames], None]] = {
     for check in (
         gray_scott_steady, allen_cahn_disc, allen_cahn_conserved, standing_wave, heat_modes, two_layers, kdv_soliton,
         fisher_front, turing_growth, gaussian_turns, zalesak_disc, acoustics, stokes_second,
-        sod_tube,
+        sod_tube, edwards_wilkinson,
     )
 }  # fmt: skip
 
