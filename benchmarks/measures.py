@@ -93,9 +93,7 @@ def main() -> None:
         none, five, copies = min(found[0]), min(found[args.every]), own / (2 * size / bandwidth)
         print(f"{args.case}, {args.cells}^{len(axes)}, {comm.size} ranks, copy bandwidth {bandwidth / 1e9:.1f} GB/s")
         print(f"step: {none / args.steps * 1e3:.3f} ms; five measures each {args.every} steps: {five / none:.3f} times")
-        print(
-            f"five measures: {own * 1e3:.2f} ms, {copies:.1f} copies of u; NumPy takes {numpy / own:.1f} times as long"
-        )
+        print(f"five measures: {own * 1e3:.2f} ms, {copies:.1f} copies of u; NumPy {numpy / own:.1f} times as long")
 
 
 if __name__ == "__main__":

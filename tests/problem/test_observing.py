@@ -10,6 +10,8 @@ import pytest
 from parsolve import make_case, solve
 from parsolve.errors import CaseError, NumericalError
 from parsolve.problem import observing
+from parsolve.store.compare import compare
+from parsolve.store.gather import gather
 from parsolve.store.result import open_result
 
 ROUND = {"x": {"cells": 24, "range": [0, 1], "periodic": True}, "y": {"cells": 16, "range": [0, 1], "periodic": True}}
@@ -149,3 +151,27 @@ def test_what_cannot_be_measured_is_refused_by_its_key(solo, tmp_path, tables, m
     with pytest.raises(CaseError, match=message):
         solve(make_case(HEAT, **tables), tmp_path / "a.h5", solo)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_killed_run_is_gathered_with_its_series_and_results_that_measured_otherwise_differ(
+    solo, tmp_path, monkeypatch
+):
+    tables = {**HEAT, "output": {"every_steps": 9}, "units": {"mass": "kg"}}
+    add = observing.Observer._add
+
+    def failing(self, clock, state, due):
+        add(self, clock, state, due)
+        if clock.step >= 20:
+            raise NumericalError("it ends here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(observing.Observer, "_add", failing)
+        with pytest.raises(NumericalError):
+            solve(make_case(tables), tmp_path / "a.h5", solo)
+    gather(solo, tmp_path / "a.h5")
+    mass, top = (series_of(tmp_path / "a.h5")[name] for name in ("mass", "top"))
+    assert (mass.steps.tolist(), mass.units, top.long_name) == ([0, 6, 12, 18, 24], "kg", "max(u)")
+    for name, text in (("b.h5", "max(u)"), ("c.h5", "min(u)")):
+        solve(make_case(tables, measure={"every_steps": 6, "mass": "integral(u)", "top": text}), tmp_path / name, solo)
+    assert not compare(tmp_path / "b.h5", tmp_path / "c.h5").equal
+    assert "series 'top': value 0" in "".join(compare(tmp_path / "b.h5", tmp_path / "c.h5").lines)

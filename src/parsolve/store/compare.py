@@ -114,6 +114,24 @@ def _compare_outlines(a: Result, b: Result, tolerance: tuple[float, float] | Non
     if tolerance is None and (a.steps[:count] != b.steps[:count]).any():
         index = int(np.argmax(a.steps[:count] != b.steps[:count]))
         yield f"steps: index {index} is {a.steps[index]} and {b.steps[index]}"
+    yield from _compare_series(a, b, tolerance)
+
+
+def _compare_series(a: Result, b: Result, tolerance: tuple[float, float] | None) -> Iterator[str]:
+    """Yield a line for each time series that differs, in its times or its values."""
+    first, second = ({s.name: s for s in result.series} for result in (a, b))
+    if first.keys() != second.keys():
+        yield f"series: {', '.join(first) or 'none'} and {', '.join(second) or 'none'}"
+    for name in [name for name in first if name in second]:
+        one, other = first[name], second[name]
+        if len(one.times) != len(other.times):
+            yield f"series '{name}': {len(one.times)} and {len(other.times)} values"
+            continue
+        for what, left, right in (("time", one.times, other.times), ("value", one.values, other.values)):
+            wrong = _unequal(left, right, tolerance)
+            if wrong.any():
+                n = int(np.argmax(wrong))
+                yield f"series '{name}': {what} {n} is {float(left[n])!r} and {float(right[n])!r}"
 
 
 def _compare_axes(a: Result, b: Result, tolerance: tuple[float, float] | None) -> Iterator[str]:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import tomllib
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from parsolve.errors import StorageError, on_root
 from parsolve.store import claims, writing
 from parsolve.store.combine import combine
 from parsolve.store.files import rename
+from parsolve.store.layout import FieldInfo
 from parsolve.store.packing import LEVELS, Packing
 from parsolve.store.places import find_folder, frames_in, partial_of, refuse_taken
 from parsolve.store.result import content_of
-from parsolve.store.series import series_of
+from parsolve.store.series import described, series_of
 from parsolve.store.verify import verify
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
     from parsolve.store.claims import Claim
+    from parsolve.store.layout import Content
+    from parsolve.store.series import Series
 
 
 @dataclass
@@ -61,7 +64,12 @@ def gather(comm: MPI.Intracomm, run: Path, out: Path | None = None, force: bool 
     frames = [path for path in frames if str(path) in {*report.whole, *report.unknown}]
     if not frames:
         raise StorageError(f"{folder}: no frame is whole: {'; '.join(report.damaged)}")
-    content = on_root(comm, lambda: replace(content_of(frames), series=tuple(series_of(folder))))
+
+    def outlined() -> Content:
+        content = content_of(frames)
+        return replace(content, series=_series(folder, content.provenance))
+
+    content = on_root(comm, outlined)
 
     def claimed() -> Claim:
         claim = claims.take(result)
@@ -90,3 +98,18 @@ def _packing(provenance: Mapping[str, str]) -> Packing | None:
         method = tomllib.loads(provenance.get("case", "")).get("output", {}).get("compression")
         return Packing(method) if method in LEVELS else None
     return None
+
+
+def _series(folder: Path, provenance: Mapping[str, str]) -> tuple[Series, ...]:
+    """The time series of a run that left its frames, with the units that its case says."""
+    series, said = series_of(folder), dict[str, Any]()
+    with suppress(tomllib.TOMLDecodeError):
+        said = tomllib.loads(provenance.get("case", ""))
+    units, texts = (said.get(key, {}) for key in ("units", "measure"))
+    infos = []
+    for name in (s.name for s in series):
+        unit, text = units.get(name, "1"), texts.get(name, name)
+        known = unit if isinstance(unit, dict) else {"unit": unit}
+        of = text.get("of", name) if isinstance(text, dict) else text
+        infos.append(FieldInfo(name, str(known.get("name") or of), str(known.get("unit", "1"))))
+    return described(series, infos)
