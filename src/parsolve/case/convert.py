@@ -84,6 +84,8 @@ def _alternatives(kind: Any) -> list[str]:
             said.append(f"a table such as {member.EXAMPLE}")
     if said and get_origin(_members(kind)[0]) is Annotated:
         return ["a number > 0", *said]
+    if get_origin(_members(kind)[0]) is Literal and Annotated in {get_origin(member) for member in _members(kind)}:
+        return ["a number", *said]
     plain = [word for kind_, word in ((bool, "true or false"), (str, "text")) if kind_ in _members(kind)]
     return [*plain, *said] if said else said
 

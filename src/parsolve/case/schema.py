@@ -33,13 +33,19 @@ _Count = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 class FileValue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Cell values read from a file: HDF5 (with a data set's name), .npy or an image; or an array given from Python.
 
-    ``time`` is that of one of several frames; without it the last is taken. Of an array ``file`` is its description.
+    ``time`` is that of one of several frames; without it the last is taken. As a word it takes all of them, or a series
+    of numbers, as values that change in time. Of an array ``file`` is its description.
     """
 
     file: str
     dataset: str | None = None
-    time: _Number | None = None
+    time: Literal["linear", "previous"] | _Number | None = None
     array: Array | None = None  # no key of the file
+
+    @property
+    def moves(self) -> bool:
+        """Whether the values change in time."""
+        return isinstance(self.time, str)
 
 
 Value = str | _Number | FileValue

@@ -69,6 +69,11 @@ class Field:
         self.array = self.memory[:, :, before - gx : before + nx + gx]
         self.owned = self.array[gz : gz + nz, gy : gy + ny, gx : gx + nx]
 
+    moves = False  # whether its values change in time by themselves
+
+    def renew(self, time: float) -> None:
+        """Take the values of a time, those of a field that moves; collective."""
+
     @property
     def device(self) -> Device:
         """Where its values are."""

@@ -19,7 +19,8 @@ from parsolve.equations.symbol import SAMPLES, eigenvalues, time_scale
 from parsolve.errors import NumericalError
 from parsolve.march.stability import closure_factor, excess, stable_step
 from parsolve.problem.operators import coefficients
-from parsolve.problem.sides import on_side
+from parsolve.problem.sides import CourseFace, on_side
+from parsolve.problem.times import span
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -144,8 +145,7 @@ def begin(problem: Problem, ranges: Ranges, rate: float | None = None, time: flo
 
 def duration(problem: Problem) -> float:
     """How long a march is, infinity if that depends on its steps."""
-    time = problem.case.time
-    return time.end or (time.dt * (time.steps or 0) if time.dt != "auto" else inf)
+    return span(problem.case)
 
 
 def window(problem: Problem, start: float, length: float) -> Sequence[float]:
@@ -321,7 +321,9 @@ def _scale_of_walls(problem: Problem, duration: float) -> float:
         for side, condition in sides.items():
             z, y, x = (n // 2 for n in problem.grid.side_shape(side))
             for part in (condition.a, condition.b, condition.value) if condition.varies else ():
-                if callable(part):
+                if isinstance(part, CourseFace):
+                    scale = min(scale, part.course.scale(duration))
+                elif callable(part):
                     scale = min(scale, _scale_of(part, (z, y, x), duration))
     return scale
 

@@ -13,6 +13,7 @@ from parsolve.case import FileValue
 from parsolve.case.tables import WHOLE
 from parsolve.domain.grid import Grid
 from parsolve.equations.catalogue import CATALOGUE
+from parsolve.equations.linearise import tangent
 from parsolve.equations.parity import odd
 from parsolve.equations.parse import CONSTANTS
 from parsolve.equations.shared import derived_for, measures_for, program_of
@@ -24,7 +25,8 @@ from parsolve.problem.operators import refuse_overflow
 from parsolve.problem.probe import probes_of
 from parsolve.problem.problem import Problem
 from parsolve.problem.sides import refuse_singular, side_condition
-from parsolve.problem.times import condition_of
+from parsolve.problem.times import condition_of, span
+from parsolve.problem.values import course_of
 from parsolve.store.layout import RESERVED as STORED
 from parsolve.store.series import is_reserved
 from parsolve.store.source import HDF5
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from parsolve.domain.boundary import Condition
     from parsolve.equations.equation import Equation
     from parsolve.equations.program import Program
+    from parsolve.store.course import Course
 
 T = TypeVar("T")
 
@@ -87,6 +90,7 @@ def pose(case: Case, comm: MPI.Comm | None = None) -> Problem:
                 side: side_condition(case, grid, f"boundary.{name}.{side}", side, condition, parameters)
                 for side, condition in sides.items()
             }
+    courses = _courses(case, grid, program)
     looks = _looked_at(case, grid, equation, program)
     made = (looks["derived"] or program).unknowns
     known = (*program.unknowns, *grid.names, "time", *case.measures, *case.averages, *made)
@@ -96,12 +100,30 @@ def pose(case: Case, comm: MPI.Comm | None = None) -> Problem:
     if any(grid.anti):
         for name in conditions.keys() - odd(program):
             conditions[name] = {side: replace(c, turns=False) for side, c in conditions[name].items()}
-    problem = Problem(case, grid, equation, program, scheme, parameters, conditions, **looks)
+    problem = Problem(case, grid, equation, program, scheme, parameters, conditions, courses=courses, **looks)
     coarse = coarse_sides(problem) if comm is None else on_root(comm, lambda: coarse_sides(problem))
     for name, side in coarse:
         conditions[name][side] = replace(conditions[name][side], coarse=True)
     refuse_singular(case, grid, conditions)
     return problem
+
+
+def _courses(case: Case, grid: Grid, program: Program) -> dict[str, Course]:
+    """The coefficient fields that a file gives at several times.
+
+    Raises:
+        CaseError: one does not fit, or multiplies the unknowns, so that the stable step would change with it.
+    """
+    found, end = {}, span(case)
+    for name, value in case.fields.items():
+        if isinstance(value, FileValue) and value.moves:
+            key = f"fields.{name}"
+            with case.located():
+                found[name] = course_of(value, grid, key, end)
+            if name in tangent(program).arrays:
+                text = "changes in time and is not only added to rates, so the stable step would change with it"
+                raise case.error(key, f"{text}; give it as an expression of t, or one frame by time = a number")
+    return found
 
 
 def _looked_at(case: Case, grid: Grid, equation: Equation, program: Program) -> dict[str, Any]:

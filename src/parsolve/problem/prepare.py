@@ -169,7 +169,7 @@ def prepare(
     """
     sub = layout.subdomain(problem.grid, comm)
     with owning(comm) as owner:
-        arrays, walls = coefficient_fields(problem, sub), Walls(problem)
+        arrays, walls = coefficient_fields(problem, sub, clock.time), Walls(problem)
         operator = operator_of(
             problem.program, problem.grid, problem.parameters, walls.conditions, kernels(problem, comm, sub.device)
         )

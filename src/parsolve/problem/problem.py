@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from parsolve.equations.measures import Measures
     from parsolve.equations.program import Program
     from parsolve.march.tableaus import Scheme
+    from parsolve.store.course import Course
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Problem:
         measures: what is measured.
         derived: what gives the fields that are written and not marched; None if there are none.
         averaged: what gives the values of which statistics in time are taken; None likewise.
+        courses: the coefficient fields that a file gives at several times.
     """
 
     case: Case
@@ -47,6 +49,7 @@ class Problem:
     measures: Measures | None = None
     derived: Program | None = None
     averaged: Program | None = None
+    courses: Mapping[str, Course] = field(default_factory=dict)
 
     @property
     def looks(self) -> list[Program]:
@@ -131,17 +134,20 @@ class Problem:
         derived = sum(len(program.unknowns) for program in (self.derived, self.averaged) if program)
         kept = sum(1 + 2 * (average.kind == "covariance") + (average.kind == "variance") for average in
                    self.case.averages.values())  # fmt: skip
-        return registers * len(self.program.unknowns) + made + derived + kept + len(self.arrays)
+        return registers * len(self.program.unknowns) + made + derived + kept + len(self.arrays) + 2 * len(self.courses)
 
     @property
     def can_fuse(self) -> bool:
         """Whether the stages can run tile by tile: compiled, without sums over the grid.
 
+        Coefficients that a file gives at several times are those of one time in the whole of a pass.
+
         Beyond the end of an anti-periodic axis the unknowns change their sign, which not every field made of them does.
         """
         sums = any(stage.integral is not None for stage in self.program.stages)
         odd = not any(self.grid.anti) or not self.program.defines
-        return self.case.run.device == "cpu" and not sums and odd
+        moving = any(name in self.courses for name in self.program.arrays)
+        return self.case.run.device == "cpu" and not sums and odd and not moving
 
     @property
     def closure(self) -> int:

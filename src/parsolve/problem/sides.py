@@ -13,10 +13,13 @@ from parsolve.domain.boundary import MIRROR, Condition, Face, closure_base, dete
 from parsolve.domain.grid import AXES, Grid, Triple
 from parsolve.equations.parse import parse
 from parsolve.equations.values import evaluate, fill
-from parsolve.problem.values import stored
+from parsolve.errors import CaseError
+from parsolve.problem.times import span
+from parsolve.problem.values import course_of, stored
+from parsolve.store.course import between
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from parsolve.case import Case, SideCondition
 
@@ -38,7 +41,8 @@ def side_condition(
     def face(value: float | str | FileValue, key: str) -> float | Face:
         nonlocal varies
         if isinstance(value, FileValue):
-            return _file_face(grid, side, value, key)
+            varies |= value.moves
+            return CourseFace(grid, side, value, key, span(case)) if value.moves else _file_face(grid, side, value, key)
         if not isinstance(value, str):
             return float(value)
         result, moves = _expression_face(grid, key, side, value, parameters)
@@ -124,20 +128,67 @@ def _file_face(grid: Grid, side: str, value: FileValue, key: str) -> Face:
     Raises:
         CaseError: the file does not fit.
     """
-    axis = AXES.index(side[0])
-    z, y, x = (1 if d == axis else n for d, n in enumerate(grid.cells))
-    face = replace(grid, names=tuple(name for name in grid.names if name != side[0]), cells=(z, y, x))
+    axis, face = AXES.index(side[0]), _face_grid(grid, side)
     stored(value, face, (0, 0, 0), (1, 1, 1), key)  # what is wrong is wrong for all ranks
+    return lambda time, start, shape: _meant(
+        face, axis, start, shape, lambda first, extent: stored(value, face, first, extent, key)
+    )
 
-    def values(time: float, start: Triple, shape: Triple) -> np.ndarray:
-        meant = []
-        for d, (first, extent, cells) in enumerate(zip(start, shape, face.cells, strict=True)):
-            index = np.arange(first, first + extent) if d != axis else np.zeros(1, int)
-            meant.append(index % cells if grid.periodic[d] and d != axis else index.clip(0, cells - 1))
-        z, y, x = (int(index.min()) for index in meant)
-        k, j, i = (int(index.max()) + 1 - low for index, low in zip(meant, (z, y, x), strict=True))
-        block = stored(value, face, (z, y, x), (k, j, i), key)
-        wanted: np.ndarray = block[np.ix_(*(index - low for index, low in zip(meant, (z, y, x), strict=True)))]
-        return wanted
 
-    return values
+class CourseFace:
+    """The values of a file on the face of a side, at the times that it has; NaN at others.
+
+    Attributes:
+        course: what the file holds.
+
+    Raises:
+        CaseError: the file does not fit, or does not cover the times from 0 to ``end``.
+    """
+
+    def __init__(self, grid: Grid, side: str, value: FileValue, key: str, end: float) -> None:
+        self._face, self._axis, self._key = _face_grid(grid, side), AXES.index(side[0]), key
+        self.course = course_of(value, self._face, key, end)
+        self._known: dict[tuple[int, Triple, Triple], np.ndarray] = {}  # of two frames, by number and box
+
+    def __call__(self, time: float, start: Triple, shape: Triple) -> np.ndarray:
+        """The values on a box of cells of the side."""
+        place = self.course.place(time)
+        if place is None:
+            return np.full(shape, np.nan)
+        n, part = place
+        for known in [known for known in self._known if known[0] not in (n, n + 1)]:
+            del self._known[known]
+        return between(self._frame(n, start, shape), self._frame(n + 1, start, shape), part)
+
+    def _frame(self, n: int, start: Triple, shape: Triple) -> np.ndarray:
+        if (n, start, shape) not in self._known:
+            frame = _meant(self._face, self._axis, start, shape, lambda first, extent: self._read(n, first, extent))
+            self._known[n, start, shape] = frame
+        return self._known[n, start, shape]
+
+    def _read(self, n: int, start: Triple, shape: Triple) -> np.ndarray:
+        try:
+            return self.course.frame(n, start, shape)
+        except CaseError as error:
+            raise CaseError(f"{self._key}: {error}") from None
+
+
+def _face_grid(grid: Grid, side: str) -> Grid:
+    """The grid of the cells at a side."""
+    z, y, x = grid.side_shape(side)
+    return replace(grid, names=tuple(name for name in grid.names if name != side[0]), cells=(z, y, x))
+
+
+def _meant(
+    face: Grid, axis: int, start: Triple, shape: Triple, read: Callable[[Triple, Triple], np.ndarray]
+) -> np.ndarray:
+    """The values of a box, of which a part may be beyond the ends, of those that are read of a box inside."""
+    meant = []
+    for d, (first, extent, cells) in enumerate(zip(start, shape, face.cells, strict=True)):
+        index = np.arange(first, first + extent) if d != axis else np.zeros(1, int)
+        meant.append(index % cells if face.periodic[d] and d != axis else index.clip(0, cells - 1))
+    z, y, x = (int(index.min()) for index in meant)
+    k, j, i = (int(index.max()) + 1 - low for index, low in zip(meant, (z, y, x), strict=True))
+    block = read((z, y, x), (k, j, i))
+    wanted: np.ndarray = block[np.ix_(*(index - low for index, low in zip(meant, (z, y, x), strict=True)))]
+    return wanted

@@ -24,6 +24,12 @@ def end_of(problem: Problem) -> Stop:
     return Stop(step=time.steps) if time.steps else Stop(time=time.end or inf)
 
 
+def span(case: Case) -> float:
+    """How long the march of a case is, infinity if that depends on its steps."""
+    time = case.time
+    return time.end or (time.dt * (time.steps or 0) if time.dt != "auto" else inf)
+
+
 def frames_of(problem: Problem) -> When:
     """When frames are written after the first one; the last one at the end."""
     output, end = problem.case.output, At(end_of(problem))

@@ -16,6 +16,7 @@ from parsolve.domain.grid import AXES, slabs
 from parsolve.domain.halo import HaloExchange
 from parsolve.equations.values import fill
 from parsolve.errors import CaseError, agreed
+from parsolve.store.course import between, read_course
 from parsolve.store.source import array_block, read_block
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from parsolve.case import Value
     from parsolve.domain.grid import Grid, Subdomain, Triple
     from parsolve.problem.problem import Problem
+    from parsolve.store.course import Course
 
 NOISE = re.compile(r"\bnoise\s*\(")  # a call, not a name that begins so
 
@@ -44,6 +46,9 @@ def array(problem: Problem, name: str, start: Triple, shape: Triple, *, finite: 
     Raises:
         CaseError: an expression or file is wrong, or its values are not finite and must be.
     """
+    if name in problem.courses:
+        with problem.case.located():
+            return course_block(problem.courses[name], f"fields.{name}", 0.0, start, shape)
     if name not in problem.case.fields:
         return _values(problem, f"noise(seed={name.removeprefix('noise_')})", name, start, shape)
     return _values(problem, problem.case.fields[name], f"fields.{name}", start, shape, finite)
@@ -74,6 +79,8 @@ def stored(value: FileValue, grid: Grid, start: Triple, shape: Triple, key: str)
         CaseError: they do not fit the grid, or the file cannot be read.
     """
     try:
+        if isinstance(value.time, str):
+            raise CaseError(f"time = '{value.time}' is for [fields] and walls; give the time of one frame")
         if value.array is None:
             return read_block(value.file, value.dataset, grid, start, shape, np.float64, value.time)
         return array_block(value.array.values, grid, start, shape, np.float64)
@@ -81,8 +88,98 @@ def stored(value: FileValue, grid: Grid, start: Triple, shape: Triple, key: str)
         raise CaseError(f"{key}: {error}") from None
 
 
-def coefficient_fields(problem: Problem, sub: Subdomain) -> dict[str, Field]:
-    """The coefficient fields with their ghosts; collective.
+def course_of(value: FileValue, grid: Grid, key: str, end: float) -> Course:
+    """What a file gives at the times from 0 to an end.
+
+    Raises:
+        CaseError: it cannot be read, does not fit the grid, or has not all of these times.
+    """
+    try:
+        if value.array is not None or not isinstance(value.time, str):
+            raise CaseError("time is of files; leave it out")
+        course = read_course(value.file, value.dataset, grid, value.time)
+        end = end if end < np.inf else 0.0
+        if not course.covers(0.0, end):
+            raise CaseError(course.beyond(0.0, end))
+        course.frame(0, (0, 0, 0), (1, 1, 1))  # what is wrong is wrong for all ranks
+    except CaseError as error:
+        raise CaseError(f"{key}: {error}") from None
+    return course
+
+
+def course_block(course: Course, key: str, time: float, start: Sequence[int], shape: Sequence[int]) -> np.ndarray:
+    """What a file gives at a time on a box of cells.
+
+    Raises:
+        CaseError: it cannot be read, or has nothing at this time.
+    """
+    try:
+        return course.block(time, start, shape)
+    except CaseError as error:
+        raise CaseError(f"{key}: {error}") from None
+
+
+class Moving(Field):
+    """A coefficient field of the frames of a file: it has the values of the time that it was told last.
+
+    Args:
+        problem: whose field it is.
+        name: of the field.
+        subdomain: where.
+        colour: as of every field.
+    """
+
+    moves = True
+
+    def __init__(self, problem: Problem, name: str, subdomain: Subdomain, colour: int) -> None:
+        super().__init__(name, subdomain, problem.dtype, colour)
+        self._course, self._key, self._radius = problem.courses[name], f"fields.{name}", problem.radius
+        self._frames: dict[int, np.ndarray] = {}  # at most two, by their numbers, with ghosts
+        self._time: float | None = None
+
+    def renew(self, time: float) -> None:
+        """Take the values of a time; collective.
+
+        Raises:
+            CaseError: the file cannot be read, or has nothing at this time; the same one on all ranks.
+        """
+        if time == self._time:
+            return
+        place = self._course.place(time)
+        if place is None:
+            with agreed(self.subdomain.comm):
+                raise CaseError(f"{self._key}: {self._course.beyond(time, time)}")
+        n, part = place
+        self._frames = {m: values for m, values in self._frames.items() if m in (n, n + 1)}
+        for m in (n, n + 1):
+            if m not in self._frames:
+                self._frames[m] = self._read(m)
+        self.array[...] = between(self._frames[n], self._frames[n + 1], part)
+        self._time = time
+
+    def _read(self, n: int) -> np.ndarray:
+        def frame(start: Triple, shape: Triple) -> np.ndarray:
+            try:
+                return self._course.frame(n, start, shape)
+            except CaseError as error:
+                raise CaseError(f"{self._key}: {error}") from None
+
+        self._time = None
+        with agreed(self.subdomain.comm):
+            set_values(self, frame)
+        fill_ghosts([self], self._radius)
+        return self.array.copy()
+
+
+def fill_ghosts(fields: Sequence[Field], radius: int) -> None:
+    """Make the ghosts of coefficient fields, mirrored beyond walls; collective."""
+    exchange = HaloExchange(fields, {}, depth=fields[0].subdomain.ghosts, boundary_depth=radius, base=1, signed=False)
+    exchange.fill(0.0)
+    exchange.free()
+
+
+def coefficient_fields(problem: Problem, sub: Subdomain, time: float = 0.0) -> dict[str, Field]:
+    """The coefficient fields with their ghosts, those that move at a time; collective.
 
     Beyond a physical face formulas are evaluated as they are and anything else is mirrored; so are formulas that only
     multiply gradients in fluxes, where all unknowns are.
@@ -90,19 +187,21 @@ def coefficient_fields(problem: Problem, sub: Subdomain) -> dict[str, Field]:
     Raises:
         CaseError: a value that is read is not finite; the same one on all ranks.
     """
-    fields = {name: Field(name, sub, problem.dtype, -1 - i) for i, name in enumerate(problem.arrays)}
-    if not fields:
+    fields: dict[str, Field] = {}
+    for i, name in enumerate(problem.arrays):
+        moves = name in problem.courses
+        fields[name] = Moving(problem, name, sub, -1 - i) if moves else Field(name, sub, problem.dtype, -1 - i)
+    still = {name: f for name, f in fields.items() if not f.moves}
+    for f in fields.values():
+        f.renew(time)
+    if not still:
         return fields
     with agreed(sub.comm):
-        for name, f in fields.items():
+        for name, f in still.items():
             set_values(f, partial(array, problem, name))
         look_beyond(problem, sub.start, sub.shape)
-    exchange = HaloExchange(
-        list(fields.values()), {}, depth=sub.ghosts, boundary_depth=problem.radius, base=1, signed=False
-    )
-    exchange.fill(0.0)
-    exchange.free()
-    for name, f in fields.items():
+    fill_ghosts(list(still.values()), problem.radius)
+    for name, f in still.items():
         for axis, side in _continued(problem, name):
             if sub.is_physical(axis, side):
                 _continue_formula(problem, f, axis, side)

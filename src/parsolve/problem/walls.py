@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from parsolve.domain.grid import AXES
-from parsolve.errors import NumericalError, ParsolveError, agree, is_agreed
-from parsolve.problem.sides import KINDS
+from parsolve.errors import CaseError, NumericalError, ParsolveError, agree, is_agreed
+from parsolve.problem.sides import KINDS, CourseFace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -84,9 +84,21 @@ class Walls:
 
     def _face(self, key: str, face: float | Face) -> float | Face:
         if callable(face):
-            return lambda time, start, shape: self._finite(key, time, start, face(time, start, shape))
+            return lambda time, start, shape: self._finite(key, time, start, self._given(key, face, time, start, shape))
         self._finite(key, 0.0, (0, 0, 0), np.full((1, 1, 1), face))
         return face
+
+    def _given(self, key: str, face: Face, time: float, start: Triple, shape: Triple) -> np.ndarray:
+        """What a condition says; NaN where a file cannot be read, or has nothing at this time, which is kept."""
+        error: ParsolveError | None = None
+        try:
+            if not isinstance(face, CourseFace) or face.course.place(time) is not None:
+                return face(time, start, shape)
+            error = self._problem.case.error(key, face.course.beyond(time, time))
+        except CaseError as caught:
+            error = caught
+        self.error = self.error or error
+        return np.full(shape, np.nan)
 
     def _finite(self, key: str, time: float, start: Triple, values: np.ndarray) -> np.ndarray:
         """The values, NaN where they are not finite; the first of these is kept as an error."""

@@ -56,6 +56,7 @@ class Evaluation:
 
     def __init__(self, update: Update, exchanges: Exchanges) -> None:
         op, sub = update.operator, next(iter(update.out.values())).subdomain
+        self.moving = [f for f in update.others.values() if f.moves]
         self.exchange: HaloExchange | None = None
         if op.exchanged:
             self.exchange = exchanges.find([update.state[name] for name in op.exchanged], [op], op.ghost)
@@ -79,6 +80,8 @@ class Evaluation:
 
     def __call__(self, time: float) -> None:
         """Evaluate at a time; collective."""
+        for f in self.moving:
+            f.renew(time)
         if self.exchange:
             self.exchange.start(time)
         for launch in self.interior:

@@ -36,6 +36,7 @@ class Sampling:
         self, operator: Operator | None, state: State, others: State, shown: Sequence[str], exchanges: Exchanges
     ) -> None:
         self._operator, self._defines = operator, list[Define]()
+        self._moving = [f for f in others.values() if f.moves]
         self._exchange: HaloExchange | None = None
         like = next(iter(state.values()))
         self._parts: list[tuple[list[Bound], dict[str, Field]]] = []
@@ -73,6 +74,8 @@ class Sampling:
 
     def __call__(self, time: float, look: Callable[[State], None]) -> None:
         """Show the values at a time to a function, which takes those of a part by their names; collective."""
+        for f in self._moving:
+            f.renew(time)
         if self._exchange is not None:
             self._exchange.start(time)
             self._exchange.finish(time)

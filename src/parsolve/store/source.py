@@ -40,12 +40,13 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114])
 
 def read_block(
     path: Path | str, dataset: str | None, grid: Grid, start: Sequence[int], shape: Sequence[int], dtype: DTypeLike,
-    time: float | None = None,
+    time: float | None = None, frame: int | None = None,
 ) -> NDArray[Any]:  # fmt: skip
     """Return the box (start, shape), both (z, y, x) of the grid, of an array in a file; not collective.
 
     HDF5 data sets, .npy arrays and uncompressed TIFF are read in part, other images as a whole. An array with
-    one more axis in front, as in a result of parsolve, has times there: the last one is taken, or that of `time`.
+    one more axis in front, as in a result of parsolve, has times there: the last one is taken, or that of `time`, or
+    the one with the number `frame`.
 
     Raises:
         CaseError: the file or data set is missing or unreadable, or its shape is not that of the grid.
@@ -58,7 +59,7 @@ def read_block(
     box = tuple(slice(first, first + count) for first, count in zip(start, shape, strict=True))
     try:
         if kind in HDF5:
-            values = _read_hdf5(path, dataset, grid, box, time)
+            values = _read_hdf5(path, dataset, grid, box, time, frame)
         elif time is not None:
             raise CaseError(f"{path}: time = {time:g} is for results in HDF5; leave it out")
         elif dataset is not None:
@@ -123,10 +124,12 @@ def array_block(
     return np.ascontiguousarray(values.reshape(tuple(shape)), dtype=dtype)
 
 
-def _read_hdf5(path: Path, dataset: str | None, grid: Grid, box: tuple[slice, ...], time: float | None) -> NDArray[Any]:
+def _read_hdf5(
+    path: Path, dataset: str | None, grid: Grid, box: tuple[slice, ...], time: float | None, frame: int | None
+) -> NDArray[Any]:
     """Return a box of a data set; only this box is read."""
     with open_read(path) as file:
-        array = _find(path, file, dataset, grid)
+        array = find_dataset(path, file, dataset, grid)
         if array.dtype.kind not in "biuf":
             raise CaseError(f"{path}: data set '{array.name}' has type {array.dtype}, expected real numbers")
         refuse_borrowed(array)
@@ -135,6 +138,8 @@ def _read_hdf5(path: Path, dataset: str | None, grid: Grid, box: tuple[slice, ..
         index = _selection(f"{path}: data set '{array.name}'", array.shape, grid, box)
         if time is not None:
             index = (_frame_at(path, array, isinstance(index[0], int), time), *index[1:])
+        if frame is not None:
+            index = (frame, *index[1:])
         values: NDArray[Any] = array[index]
         start, shape = [part.start for part in box], [part.stop - part.start for part in box]
         for name in _FILLS:
@@ -194,7 +199,7 @@ def _frame_at(path: Path, array: h5py.Dataset, framed: bool, time: float) -> int
     return best
 
 
-def _find(path: Path, file: h5py.File, dataset: str | None, grid: Grid) -> h5py.Dataset:
+def find_dataset(path: Path, file: h5py.File, dataset: str | None, grid: Grid) -> h5py.Dataset:
     """Return the data set by its path or its last name; without a name, the only one that fits the grid."""
     if dataset is not None:
         # A case may say "fields/v" where the file has "/v": groups are a matter of the file's maker.
