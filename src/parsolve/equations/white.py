@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from parsolve.kernels.library import Args
 
 PLACES = 2  # of integrals, that the step and the strength take
-_PREFIX = "white."
+_PREFIX = "noise."
 _ROUNDS = 10
 _FACTORS = 0xD2511F53, 0xCD9E8D57
 _WEYL = 0x9E3779B9, 0xBB67AE85
