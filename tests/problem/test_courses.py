@@ -12,6 +12,7 @@ import pytest
 from parsolve.case import Case
 from parsolve.errors import CaseError, ParsolveError
 from parsolve.problem.plan import check
+from parsolve.simulation import Simulation
 from parsolve.store.source import look_at
 
 if TYPE_CHECKING:
@@ -185,6 +186,24 @@ def test_frames_that_are_wrong_are_refused(lab: Any, folder: Path, wrong: str) -
     with pytest.raises(CaseError, match=r"fields\.w.*") as caught:
         check(Case.from_dict(tables(lab, FORCED, fields={"w": given})), 1)
     assert wrong in ("word", "array") or str(folder) in str(caught.value)
+
+
+def test_it_goes_on_from_a_checkpoint_with_the_same_bits(lab: Any, folder: Path) -> None:
+    """Between two times of the files, of which no state is kept; with other files it does not."""
+    wall, forcing = moving(folder, "wind.h5", "side"), moving(folder, "wind.h5", "w")
+    case = Case.from_dict(tables(lab, {"u": "0.1*laplace(u) - u**2 + w"}, wall, fields={"w": forcing}))
+    with Simulation(case) as whole:
+        whole.step(33)
+        saved = whole.checkpoint(folder / "kept")
+        whole.run()
+        expected = whole.u.copy()
+    with Simulation.restart(saved) as other:
+        other.run()
+        np.testing.assert_array_equal(other.u, expected)
+    with h5py.File(folder / "wind.h5", "a") as file:
+        file["w"][3, 0, 0] = 9.0
+    with pytest.raises(CaseError, match=r"wind\.h5: is not as it was"):
+        Simulation.restart(saved)
 
 
 def test_the_files_are_inputs(lab: Any, folder: Path) -> None:
