@@ -104,7 +104,7 @@ def run(
                 keeper.finish(end)
             result = recorder.finish(problem.measured)
             keeper.gathered(end, result.with_name(result.name + FOLDERS[-1]))
-            return summarize(march, outcome, result, observer.reason)
+            return summarize(march, outcome, result, observer.reason, observer.last)
         except ParsolveError as error:
             if is_agreed(comm, error) and not isinstance(error, Stopped):
                 keeper.fail()

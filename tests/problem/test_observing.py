@@ -115,6 +115,7 @@ def test_rules_end_a_run_with_their_reason_and_its_last_frame(comm, shared_tmp):
         done = solve(case, shared_tmp / name, comm)
         assert done.stopped
         assert done.steps < 4000
+        assert done.measures["top"] == series_of(shared_tmp / name)["top"].values[-1]
         assert step in (None, done.steps)
         with open_result(shared_tmp / name) as result:
             assert result.steps[-1] == done.steps == {s.name: s for s in result.series}["top"].steps[-1]

@@ -182,6 +182,9 @@ def summary_text(summary: Summary) -> str:
     ]
     for name, values in summary.fields.items():
         rows.append((f"field {name}", "   ".join(f"{key} {values[key]:.6g}" for key in ("min", "max", "mean"))))
+    for name, value in summary.measures.items():
+        rows.append((f"measure {name}", "no value" if value is None else f"{value:.6g}"))
+    rows += [("stopped by", summary.stopped)] if summary.stopped else []
     rows += [("result", str(summary.result)), ("look at it", f"python -m parsolve plot {shlex.quote(summary.result)}")]
     return "\n".join(([summary.case_title] if summary.case_title else []) + table(rows, "  "))
 

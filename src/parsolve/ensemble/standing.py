@@ -38,6 +38,7 @@ class Done(msgspec.Struct, frozen=True):
     warnings: list[str]
     start: float = 0.0
     start_processor: float = 0.0
+    measures: dict[str, float | None] = {}
 
 
 @dataclass

@@ -97,7 +97,7 @@ def march_member(
             summary = _run(case, comm, folder, starting)
         done = Done(
             summary.steps, summary.time, summary.fields, summary.seconds, summary.warnings, starting.seconds,
-            starting.processor,
+            starting.processor, summary.measures,
         )  # fmt: skip
         record.summary = msgspec.structs.asdict(done)
     except ParsolveError as error:

@@ -33,7 +33,8 @@ def write_table(path: Path, found: Sweep, records: Sequence[Record], result: str
     ``number``, ``state``, ``error``, ``seconds``, ``start``, ``start_processor``, ``marching``, ``result``, ``steps``,
     ``time``;
     ``parameters/KEY`` of what varies;
-    ``fields/NAME/min``, ``max`` and ``mean`` of the last state. NaN and -1 stand for what a member has not.
+    ``fields/NAME/min``, ``max`` and ``mean`` of the last state; ``measures/NAME`` of it.
+    NaN and -1 stand for what a member has not.
 
     Raises:
         StorageError, ResourceError: it could not be brought to the disk.
@@ -57,6 +58,10 @@ def write_table(path: Path, found: Sweep, records: Sequence[Record], result: str
             for what in NUMBERS:
                 known = [record.summary.get("fields", {}).get(name, {}).get(what, np.nan) for record in records]
                 _column(group, what, known)
+        measures = create_group(file, "measures")
+        for name in dict.fromkeys(name for record in records for name in record.summary.get("measures", {})):
+            last = [record.summary.get("measures", {}).get(name) for record in records]
+            _column(measures, name, [np.nan if value is None else value for value in last])
     _save(image, path)
 
 

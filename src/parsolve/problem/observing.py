@@ -34,11 +34,13 @@ class Observer:
 
     Attributes:
         reason: the rule that ended it; empty until one does.
+        last: the measures that were taken last.
     """
 
     def __init__(self, march: Prepared, folder: Path) -> None:
         self._march, self._case, self.reason = march, march.problem.case, ""
         self._begun = monotonic()
+        self.last: dict[str, float] = {}
         measures, own = self._case.measures, [n for n in self._case.measures if self._case.has_own_schedule(n)]
         groups = [[n for n in measures if n not in own], *([n] for n in own)]
         self._files: list[tuple[SeriesFile, When, list[str]]] = [
@@ -100,6 +102,8 @@ class Observer:
     def finish(self, clock: Clock) -> None:
         """Measure where the march ended; collective."""
         self._add(clock, self._march.state, [step != clock.step for step in self._written])
+        if self._files and not self.last:  # as it went on from here
+            self.last = self._march.looking.measure(self._march.state, clock.time)
 
     def _last_steps(self) -> list[int]:
         steps = {series.name: series.steps for series in series_of(self._folder)}
@@ -113,6 +117,7 @@ class Observer:
         if not any(due):
             return
         march, values = self._march, self._march.looking.measure(state, clock.time)
+        self.last = values
         with agreed(march.comm):
             for n, (file, _, names) in enumerate(self._files):
                 if due[n] and self._written[n] != clock.step:

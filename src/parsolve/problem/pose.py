@@ -96,7 +96,7 @@ def pose(case: Case, comm: MPI.Comm | None = None) -> Problem:
     known = (*program.unknowns, *grid.names, "time", *case.measures, *case.averages, *made)
     for name in case.units:
         if name not in known:
-            raise case.error(f"units.{name}", "no such field, axis or measure", known)
+            raise case.error(f"units.{name}", "no such field, axis or measure", dict.fromkeys(known))
     if any(grid.anti):
         for name in conditions.keys() - odd(program):
             conditions[name] = {side: replace(c, turns=False) for side, c in conditions[name].items()}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from math import isfinite
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from parsolve.domain.grid import AXES
@@ -10,10 +12,14 @@ from parsolve.domain.reduce import extrema, mean
 from parsolve.kernels.library import instruction_set
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from parsolve.march.march import Outcome
     from parsolve.problem.prepare import Prepared
+
+
+NOTHING: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,7 @@ class Summary:
     ``steps_a_pass`` and ``tile`` are those of passes through memory, the tile that of rank 0; 0: step by step; (): a
     single tile.  ``dt`` is the (first) time step; ``changes``: later ones may differ.  ``warnings`` say what the
     numbers may not be trusted for.  ``stopped``: by which rule it ended before its time, empty if it did not.
+    ``measures``: the last values of what was measured, None where one has none.
     """
 
     case_title: str
@@ -43,13 +50,16 @@ class Summary:
     result: str
     warnings: list[str]
     stopped: str = ""
+    measures: dict[str, float | None] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The summary as plain data."""
         return asdict(self)
 
 
-def summarize(march: Prepared, outcome: Outcome, path: Path, stopped: str = "") -> Summary:
+def summarize(
+    march: Prepared, outcome: Outcome, path: Path, stopped: str = "", measured: Mapping[str, float] = NOTHING
+) -> Summary:
     """The summary of a march and its last state; collective."""
     case, state, layout, grid = march.problem.case, march.state, march.layout, march.problem.grid
     fields = {}
@@ -75,4 +85,5 @@ def summarize(march: Prepared, outcome: Outcome, path: Path, stopped: str = "") 
         str(path),
         march.warnings,
         stopped,
+        {name: value if isfinite(value) else None for name, value in measured.items()},
     )
