@@ -140,7 +140,7 @@ def test_units_of_the_case_stand_in_the_result(call: Call) -> None:
     assert "[units.u]" in facts["provenance"]["case"]
     for wrong, said in (
         ("units.w=K", "units.w: no such field, axis or measure"),
-        ("units.z=K", "units.z: no such field or axis"),
+        ("units.z=K", "units.z: no such field, axis or measure"),
         ("units.u=1", "expected text or a table such as { unit ="),
         ("units.u.units=K", "did you mean 'unit'?"),
     ):
