@@ -1,7 +1,7 @@
-"""Run docs/coming-from-py-pde.md on both sides: `python benchmarks/coming_from.py`.
+"""Run docs/coming-from-py-pde.md on both sides: `python benchmarks/coming_from.py [CELLS]`.
 
 Needs py-pde (`pip install py-pde`) and parsolve in one environment. Prints the table of the document: lines, and
-processor seconds there and here with everything to be compiled, here again, and of the march alone, all compiled.
+processor seconds there and here with everything to be compiled, here again, and of the march alone, all compiled. With CELLS those on 64 x 64 cells are done on so many.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,11 @@ def tasks(document: str) -> list[Task]:
 
 def block(text: str, language: str) -> str:
     return "".join(re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
+
+
+def larger(task: Task, cells: str) -> Task:
+    """A task on 64 x 64 cells of size 1 on more of them."""
+    return replace(task, theirs=re.sub(r"\b64\b", cells, task.theirs), ours=re.sub(r"\b64\b", cells, task.ours))
 
 
 def processor() -> float:
@@ -128,6 +133,8 @@ def main() -> None:
     solved: list[tuple[Any, float]] = []
     marched: list[float] = []
     first, *rest = tasks(DOCUMENT.read_text("utf-8"))
+    if len(sys.argv) > 1:
+        rest = [larger(task, sys.argv[1]) for task in rest if "UnitGrid([64, 64]" in task.theirs]
     timed(first.theirs, there)
     timed(first.ours, here)
     listen(solved, marched)
