@@ -1,7 +1,8 @@
 """Run docs/coming-from-py-pde.md on both sides: `python benchmarks/coming_from.py [CELLS]`.
 
 Needs py-pde (`pip install py-pde`) and parsolve in one environment. Prints the table of the document: lines, and
-processor seconds there and here with everything to be compiled, here again, and of the march alone, all compiled. With CELLS those on 64 x 64 cells are done on so many.
+processor seconds there and here with everything to be compiled, here again, and of the march alone, all compiled.
+With CELLS the tasks on 64 x 64 cells, and no others, are done on so many along each axis.
 """
 
 from __future__ import annotations
