@@ -483,6 +483,10 @@ WRONG: list[tuple[Any, str]] = [
         lambda sim: sim.run(until=9.0),
         "run: expected a time from now, 0, to the end of the case, 0.01, got until = 9",
     ),
+    (lambda sim: sim.run(until=np.inf), "run: expected a time from now, 0, .* got until = inf"),
+    (lambda sim: sim.at(np.inf, print), "at: expected times after now"),
+    (lambda sim: sim.plot(slice=3), "plot: expected a slice such as 'z=0.5', got 3"),
+    (lambda sim: Simulation.restart("none", sim.comm, case="heat"), "Simulation.restart: expected a case"),
     (lambda sim: sim.at([0.0, 0.005], print), "at: expected times after now"),
     (lambda sim: sim.at(0.005, None), "at: expected times after now"),
     (lambda sim: sim.every(3, "f"), "every: expected a number of steps and a function"),
@@ -544,6 +548,8 @@ def test_ranks_that_ask_for_different_things_are_told(lab: Any, comm: MPI.Intrac
             sim.step(1 + comm.rank)
         with pytest.raises(CaseError, match=r"parameters\.D on rank 1 is not that of rank 0"):
             sim.parameters["D"] = 1.0 + comm.rank
+        with pytest.raises(CaseError, match="measure on rank 1 is not that of rank 0"):
+            sim.measure("max(u)" if comm.rank else "mean(u)")
     with pytest.raises(CaseError, match="the ranks hold different cases"):
         Simulation(make_case(given, time={"steps": 20 + comm.rank}), comm)
 

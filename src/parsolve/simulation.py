@@ -82,6 +82,9 @@ class Simulation:
             CaseError: it is of another case, or an input file has changed.
         """
         ranks = ranks_of("Simulation.restart", comm)
+        with agreed(ranks):
+            if case is not None:
+                require_case("Simulation.restart", case)
         since, found = checkpoint_of(ranks, Path(path), case)
         sim = cls.__new__(cls)
         sim._begin(Live(found, ranks, since))
@@ -304,6 +307,8 @@ class Simulation:
         with self._asked(marching=False):
             if not isinstance(text, str):
                 raise CaseError(f"measure: expected a text such as 'integral(u)', got {text!r}")
+        if self._comm.size > 1:
+            require_same(self._comm, {"measure": text})
         return self._live.measure(text)
 
     # What it leaves
@@ -366,6 +371,8 @@ class Simulation:
         """
         found = self._snapshot(field or self._live.problem.recorded[0].name)
         with agreed(self._comm):
+            if not isinstance(slice, str | None):
+                raise CaseError(f"plot: expected a slice such as 'z=0.5', got {slice!r}")
             from parsolve.view.plot import figure_of
 
             return figure_of(found, slice) if found else None

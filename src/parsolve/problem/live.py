@@ -154,6 +154,8 @@ class Live:
 
         Else there would be a step between them that is as short as rounding is.
         """
+        if not math.isfinite(time):
+            return time
         slack = ROUNDING * abs(time)
         before = Clock(self.clock.step, time - slack)
         case = Either([frames_of(self.problem), *self._measured]).after(before)
