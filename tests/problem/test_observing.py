@@ -121,6 +121,18 @@ def test_rules_end_a_run_with_their_reason_and_its_last_frame(comm, shared_tmp):
             assert result.steps[-1] == done.steps == {s.name: s for s in result.series}["top"].steps[-1]
 
 
+@pytest.mark.parametrize(
+    "stop", [{"steps": 9}, {"when": "step >= 12"}, {"steady": 1e9}], ids=lambda stop: next(iter(stop))
+)
+def test_a_run_that_a_rule_has_ended_is_not_gone_on_with(comm, shared_tmp, stop):
+    tables = {**HEAT, "checkpoint": {"every_steps": 4}, "run": {"check_every": 8}, "stop": stop}
+    first = solve(make_case(tables), shared_tmp / "a.h5", comm)
+    before = bits(shared_tmp / "a.h5")
+    again = solve(make_case(tables), shared_tmp / "a.h5", comm, resume=True)
+    assert (again.steps, again.stopped) == (first.steps, first.stopped) != (40, "")
+    assert bits(shared_tmp / "a.h5") == before
+
+
 def test_a_field_made_of_others_is_written_with_its_values(comm, shared_tmp):
     fields = ["u", "g", "speed = sqrt(dx(u)**2 + dy(u)**2)"]
     solve(make_case(HEAT, define={"g": "dx(u)"}, output={"fields": fields}), shared_tmp / "a.h5", comm)

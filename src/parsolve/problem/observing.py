@@ -16,7 +16,7 @@ from parsolve.problem.times import condition_of, schedule_of
 from parsolve.store.series import SeriesFile, series_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from parsolve.march.schedule import Clock, When
@@ -81,13 +81,13 @@ class Observer:
                 else:
                     file.go_on(clock.step, older)
 
-        if not self._files:
-            return
-        on_root(self._march.comm, prepared)
+        if self._files:
+            on_root(self._march.comm, prepared)
         if before is None:
             self._add(clock, self._march.state, [True] * len(self._files))
         else:
-            self._written = on_root(self._march.comm, self._last_steps)
+            self._written = on_root(self._march.comm, self._last_steps) if self._files else []
+            self._judge_again(clock)
 
     def keep(self) -> None:
         """Bring the lines so far to the disk, as a checkpoint relies on them; collective."""
@@ -130,11 +130,28 @@ class Observer:
                 march.warnings.append(f"{text} at step {clock.step}, t = {clock.time:.6g} ({value})")
         if self._case.shown:
             march.history.note("  ".join(f"{name} {values[name]:.6g}" for name in self._case.shown))
-        if self._condition is not None:
-            known = {**march.problem.parameters, **values, "t": clock.time, "step": float(clock.step)}
-            holds = on_root(march.comm, lambda: float(evaluate(self._condition, known)) > 0)
-            if holds and self._case.stop is not None:
-                self._end(f"{self._case.stop.when}")
+        self._judge_measures(clock, values)
+
+    def _judge_measures(self, clock: Clock, values: Mapping[str, float]) -> None:
+        """Look at the rule on measures."""
+        march, rules = self._march, self._case.stop
+        if self._condition is None or rules is None:
+            return
+        known = {**march.problem.parameters, **values, "t": clock.time, "step": float(clock.step)}
+        if on_root(march.comm, lambda: float(evaluate(self._condition, known)) > 0):
+            self._end(f"{rules.when}")
+
+    def _judge_again(self, clock: Clock) -> None:
+        """Look at the rules at which the run that is gone on with has looked here: it may have ended by one."""
+        rules, march = self._case.stop, self._march
+        if rules is None:
+            return
+        if rules.steps and clock.step >= rules.steps:
+            self._end(f"{rules.steps} steps")
+        if rules.steady and clock.step and EverySteps(self._case.run.check_every).is_due(clock):
+            self._judge(clock, march.state)
+        if self._condition is not None and clock.step in self._written:
+            self._judge_measures(clock, march.looking.measure(march.state, clock.time))
 
     def _judge(self, clock: Clock, state: State) -> None:
         """Look at the rules that are no measures."""
