@@ -110,6 +110,17 @@ def require_case(who: str, case: object) -> None:
         raise CaseError(f"{who}: expected a case, of make_case(...) or Case.load(name), got {case!r}")
 
 
+def path_of(who: str, name: object) -> Path:
+    """The path of a name.
+
+    Raises:
+        CaseError: it is none.
+    """
+    if not isinstance(name, str | os.PathLike) or not isinstance(os.fspath(name), str):
+        raise CaseError(f"{who}: expected the name of a file or folder, got {name!r}")
+    return Path(name)
+
+
 def text(e: object) -> str:
     """The text of an expression in the language of the case file; SymPy functions by their names there.
 

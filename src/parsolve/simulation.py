@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from numbers import Integral, Real
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from parsolve.api import make_case, ranks_of, require_case
+from parsolve.api import make_case, path_of, ranks_of, require_case
 from parsolve.case.tables import flat, nearest
 from parsolve.domain.redistribute import gather
 from parsolve.errors import CaseError, agreed, is_agreed, require_same
@@ -25,6 +24,7 @@ from parsolve.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
     from typing import Self
 
     import xarray
@@ -85,7 +85,8 @@ class Simulation:
         with agreed(ranks):
             if case is not None:
                 require_case("Simulation.restart", case)
-        since, found = checkpoint_of(ranks, Path(path), case)
+            place = path_of("Simulation.restart", path)
+        since, found = checkpoint_of(ranks, place, case)
         sim = cls.__new__(cls)
         sim._begin(Live(found, ranks, since))
         return sim
@@ -327,7 +328,7 @@ class Simulation:
             NumericalError: a value is not finite.
         """
         with self._asked(marching=False):
-            place = Path(folder)
+            place = path_of("checkpoint", folder)
         return self._live.keep(place, bool(force))
 
     def write(self, path: str | Path, force: bool = False) -> Path:
@@ -337,7 +338,7 @@ class Simulation:
             StorageError, ResourceError: there is one, or the disk failed or is full.
         """
         with self._asked(marching=False):
-            place = Path(path)
+            place = path_of("write", path)
         live, problem = self._live, self._live.problem
         recorder = Recorder(
             self._comm, place, problem.grid, problem.recorded, problem.dtype, provenance(self.case, self._comm),

@@ -150,6 +150,8 @@ def test_a_field_made_of_others_is_written_with_its_values(comm, shared_tmp):
         ({"measure": {"u": "integral(u)"}}, "measure.u"),
         ({"measure": {"a_time": "integral(u)"}}, "measure.a_time"),
         ({"measure": {"a": 3.0}}, "measure.a"),
+        ({"measure": {"a": "max(u)", "every": 0.0}}, "measure.every: is a time > 0"),
+        ({"measure": {"a": "at(u, 0.5, 2.0)"}}, r"measure\.a: y = 2"),
         ({"measure": {"a": {"of": "max(u)", "every": 1.0, "every_steps": 3}}}, "measure.a"),
         ({"measure": {"show": ["b"], "a": "max(u)"}}, "measure.show"),
         ({"stop": {"when": "top"}}, "stop.when"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from parsolve.errors import StorageError
+from parsolve.errors import CaseError, StorageError
 from parsolve.view.report import equation_of, write_report
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def test_a_page_replaces_nothing_unless_told_to(make: Callable[..., Path], tmp_p
     assert [write_report(path).name for _ in range(2)] == ["r.html", "r-2.html"]
     with pytest.raises(StorageError, match="exists already"):
         write_report(path, tmp_path / "r.html")
-    with pytest.raises(StorageError, match="is read here"):
+    with pytest.raises(CaseError, match=r"name it \.html"):
         write_report(path, path, force=True)
 
 

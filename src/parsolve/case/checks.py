@@ -97,8 +97,11 @@ def _check_measures(case: Case) -> None:
         kinds = {"every": (float, int), "every_steps": (int, float), "show": (list,)}.get(key)
         if kinds is None and isinstance(said, float | int | list):
             raise case.error(f"measure.{key}", 'is an expression of reductions, such as "integral(u)"')
-        if kinds is not None and (not isinstance(said, kinds) or (key == "every_steps" and not _is_whole(said))):
-            due = {"every": "a time", "every_steps": "a whole number of steps", "show": "a list of measures"}[key]
+        is_wrong = isinstance(said, float | int) and (said <= 0 or (key == "every_steps" and not _is_whole(said)))
+        if kinds is not None and (not isinstance(said, kinds) or is_wrong):
+            due = {"every": "a time > 0", "every_steps": "a whole number of steps > 0", "show": "a list of measures"}[
+                key
+            ]
             raise case.error(f"measure.{key}", f"is {due}, and no measure can have this name")
     for name, measure in case.measures.items():
         if measure.every and measure.every_steps:

@@ -214,7 +214,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     boundary: dict[str, dict[str, SideCondition]] = {}
     units: dict[str, str | Meaning] = {}
     output: Output = Output()
-    measure: dict[str, str | _Positive | list[str] | Measure] = {}
+    measure: dict[str, str | _Number | list[str] | Measure] = {}
     average: dict[str, str | Annotated[float, msgspec.Meta(ge=0, le=_LARGEST)] | Average] = {}
     stop: StopRules | None = None
     checkpoint: Checkpoint | None = None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from parsolve.domain.grid import AXES
+from parsolve.equations.measures import symbol_of
 from parsolve.equations.values import evaluate
 from parsolve.errors import CaseError
 
@@ -42,7 +43,7 @@ class Probe:
             place, cells = point[grid.names.index(axis)], grid.cells[d]
             at = (place - grid.lower[d]) / grid.spacing[d] - 0.5
             if not -0.5 <= at <= cells - 0.5:
-                raise CaseError(f"measure: {axis} = {place:g} of a point is outside the grid")
+                raise CaseError(f"{axis} = {place:g} of a point is outside the grid")
             wraps = grid.periodic[d] and not grid.anti[d]
             first = floor(at) if wraps else min(max(floor(at), 0), max(cells - 2, 0))
             pair = [(first % cells, 1 - (at - first)), ((first + 1) % cells, at - first)]
@@ -76,5 +77,12 @@ def probes_of(measures: Measures, grid: Grid, parameters: Mapping[str, float]) -
     Raises:
         CaseError: one is outside the grid.
     """
-    points = {r: [np.asarray(evaluate(p, parameters)).item() for p in r.point] for r in measures.reductions if r.point}
-    return {r: Probe(grid, point) for r, point in points.items()}
+    found = {}
+    for name, e in measures.results.items():
+        for n, r in enumerate(measures.reductions):
+            if r.point and symbol_of(n) in e.free_symbols:
+                try:
+                    found[r] = Probe(grid, [np.asarray(evaluate(p, parameters)).item() for p in r.point])
+                except CaseError as error:
+                    raise CaseError(f"measure.{name}: {error}") from None
+    return found

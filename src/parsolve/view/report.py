@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parsolve.equations.catalogue import CATALOGUE
-from parsolve.errors import StorageError
+from parsolve.errors import CaseError, StorageError
 from parsolve.store.result import open_result
 from parsolve.store.statistics import statistics_at
 from parsolve.store.status import read_status
@@ -63,12 +63,15 @@ def write_report(path: Path | str, out: Path | str | None = None, force: bool = 
     Raises:
         StorageError: the result cannot be read, or the page cannot be written.
         SetupError: matplotlib is not installed.
+        CaseError: another suffix than .html.
     """
     path = Path(path)
     target = path.with_suffix(".html") if out is None else Path(out)
     blank()  # what is missing is told before anything is read
     if out is not None:
         refuse_there(target, force)
+    if target.suffix.lower() not in (".html", ".htm"):
+        raise CaseError(f"{target}: a report is a page in HTML: name it .html")
     with open_result(path) as result:
         page = page_of(result)
     return write_whole(target, page.encode("utf-8", "replace"), force=force, number=out is None, inputs=[path])
