@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -107,10 +107,10 @@ def test_long_formulas_compile_to_the_bits_of_numpy(bench: Any, rate: str) -> No
 def test_a_thousand_operations_take_less_than_a_second() -> None:
     sums = [" + ".join(f"sin({n}.5*u)*exp(u + {n})" for n in range(m, m + 40)) for m in (0, 40, 80, 120)]
     for rates in (sums, [f"u*u1 + {n}*u{n or ''}**2" for n in range(300)]):
-        begin = perf_counter()
+        begin = process_time()  # not what others take of the machine
         program = program_of(*rates)
         text = program_text(program)
-        assert perf_counter() - begin < 1
+        assert process_time() - begin < 1
         assert len(program.rate.operations) > 900
         assert text.count("\n") < 1.5 * len(program.rate.operations)
 

@@ -72,9 +72,9 @@ def test_it_is_done_when_the_result_is_there(
                       checkpoint={"every_steps": 4})  # fmt: skip
     finish, seen = Recorder.finish, []
 
-    def watched(recorder: Recorder) -> Path:
+    def watched(recorder: Recorder, *measured: Any) -> Path:
         seen.append(read_status(recorder.folder).state)
-        return finish(recorder)
+        return finish(recorder, *measured)
 
     monkeypatch.setattr(Recorder, "finish", watched)
     for _ in range(2):
