@@ -138,7 +138,15 @@ def test_a_second_signal_ends_at_once_and_the_checkpoint_stays(undisturbed: Path
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_a_run_stops_before_its_time_is_over(undisturbed: Path, tmp_path: Path, ranks: int) -> None:
     shutil.copy(undisturbed.parent / "a.toml", tmp_path)
-    arguments = ("run", "a.toml", "-o", "b.h5", "--resume", "--set", "run.walltime=2s")
+    arguments = (
+        "run",
+        "a.toml",
+        "-o",
+        "b.h5",
+        "--resume",
+        "--set",
+        "run.walltime=1.3s",
+    )  # a second of it is kept for the end
     codes = [finished(tmp_path, *arguments, "--set", "checkpoint.every=1h", ranks=ranks) for _ in range(2)]
     assert codes[0].returncode == 75
     assert "its time is nearly over" in codes[0].stderr
