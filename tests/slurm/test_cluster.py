@@ -48,9 +48,9 @@ y = { cells = 160, range = [0.0, 1.0], periodic = true }
 u = "1 - 0.5*box(x, 0.4, 0.6)*box(y, 0.4, 0.6)"
 v = "0.25*box(x, 0.4, 0.6)*box(y, 0.4, 0.6) + 0.01*noise(seed=1)"
 [time]
-steps = 24000
+steps = 72000
 [output]
-every_steps = 6000
+every_steps = 18000
 """
 SECONDS = 120
 
@@ -132,7 +132,7 @@ def test_a_job_that_is_told_to_stop_comes_back_and_ends_with_the_same_bits(
     assert compare(tmp_path / "a.h5", whole).equal
     with open_result(tmp_path / "a.h5") as result:
         assert result.provenance["ranks"] == "2"
-        assert result.steps.tolist() == [0, 6000, 12000, 18000, 24000]
+        assert result.steps.tolist() == [0, 18000, 36000, 54000, 72000]
 
 
 def test_a_job_that_is_cancelled_does_not_come_back(cluster: Any, tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_a_wrong_case_is_refused_before_it_waits_in_a_queue(cluster: Any, tmp_pa
 
 def test_a_job_stops_before_its_limit_and_comes_back(cluster: Any, tmp_path: Path) -> None:
     """A limit of one minute, the shortest that Slurm has, by the clock of the run or by Slurm's signal."""
-    sets = ("--set", "time.steps=400000", "--set", "output.every_steps=100000")
+    sets = ("--set", "time.steps=4000000", "--set", "output.every_steps=1000000")
     job = submit(cluster, tmp_path, "--time", "1", "--margin", "5", *sets)
     comes_back(cluster, job, "1", tmp_path)
     log = (tmp_path / f"a-{job}.out").read_text()
