@@ -620,3 +620,19 @@ def test_it_measures_what_a_case_would(lab: Any, comm: MPI.Intracomm) -> None:
                 sim.measure(text)  # type: ignore[arg-type]
         sim.step(2)
         assert sim.measure("max(u)") < expected[0]
+
+
+def test_a_measure_is_of_the_values_and_parameters_of_now(lab: Any, comm: MPI.Intracomm) -> None:
+    given = make_case(lab.case({"u": "D*laplace(u)"}, 16, parameters={"D": 0.5}, initial={"u": "x"}, time={"end": 1.0}))
+    text = "D*max(u**2)"
+    with Simulation(given, comm) as sim:
+        before = sim.measure(text)
+        sim.parameters["D"] = 1.0
+        assert sim.measure(text) == 2 * before
+        sim.u = 3.0
+        assert sim.measure(text) == 9.0
+        sim.step()
+        assert sim.measure(text) == 9.0
+        sim.u = 2.0
+        sim.step()
+        assert sim.measure(text) == 4.0

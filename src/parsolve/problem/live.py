@@ -84,7 +84,7 @@ class Live:
         self._before: dict[str, bytes] = {}  # their values then, or a hash of them
         self._changed = False
         self._velocities: dict[str, Field] | None = None  # of a march that carries y_-1, before a change
-        self._looking: dict[str, Looking] = {}  # of the march of now, by the text that is measured
+        self._looking: dict[str, Looking] = {}  # of the march and the parameters of now, by the text that is measured
         self._listen()
 
     @property
@@ -221,7 +221,7 @@ class Live:
             return
         parameters = {**case.parameters, name: value}
         self.problem = pose(msgspec.structs.replace(case, parameters=parameters), self.comm)
-        self._changed = True
+        self._changed, self._looking = True, {}
 
     def settle(self) -> None:
         """Prepare the march anew if values or parameters were changed; arrays that were handed out end here.
@@ -262,11 +262,10 @@ class Live:
         Raises:
             CaseError: the text is wrong, or needs deeper ghosts than the march has; the same on all ranks.
         """
-        march, problem = self.march, self.problem
         if text not in self._looking:
             with agreed(self.comm):
-                self._looking[text] = looking_at(problem, march.steps.stepper.work, march.walls, text)
-        return self._looking[text].measure(march.state, self.clock.time)["measure"]
+                self._looking[text] = looking_at(self.problem, self.march.steps.stepper.work, text)
+        return self._looking[text].measure(self.march.state, self.clock.time)["measure"]
 
     @property
     def _measured(self) -> list[When]:
@@ -311,7 +310,7 @@ class Live:
         march = prepare(self.problem, self._layout, self.comm, self.clock, values)
         self._warned = self.warnings
         old.free()
-        self.march, self._changed, self._velocities = march, False, None
+        self.march, self._changed, self._velocities, self._looking = march, False, None, {}
 
     def _mark(self, name: str) -> bytes:
         """What changes with the values of a field: a hash, or all where the velocity has to be known from them."""

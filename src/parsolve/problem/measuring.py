@@ -18,6 +18,7 @@ from parsolve.problem.averaging import Averages
 from parsolve.problem.kernels import made_kernels
 from parsolve.problem.operators import operator_of
 from parsolve.problem.probe import probes_of
+from parsolve.problem.walls import Walls
 from parsolve.stages.operator import Update
 from parsolve.stages.plain import Plain
 from parsolve.stages.sampling import Sampling
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from parsolve.march.stepper import Workspace
     from parsolve.problem.probe import Probe
     from parsolve.problem.problem import Problem
-    from parsolve.problem.walls import Walls
     from parsolve.stages.operator import Operator, State
 
 SUMS = {"integral": ("sum",), "mean": ("sum",), "std": ("sum", "dot"), "norm": ("dot",), "count": ("sum",)}
@@ -202,7 +202,7 @@ def _deviation(total: int | None, squares: int | None, cells: int) -> float:
     return root_of(((cells * squares << SUM_FRACTION) - total * total) >> SUM_FRACTION) / cells
 
 
-def looking_at(problem: Problem, work: Workspace, walls: Walls, text: str) -> Looking:
+def looking_at(problem: Problem, work: Workspace, text: str) -> Looking:
     """What looks at one measure, named "measure", of a march that is under way; collective.
 
     Raises:
@@ -214,4 +214,4 @@ def looking_at(problem: Problem, work: Workspace, walls: Walls, text: str) -> Lo
     depth = min(n for n, there in zip(sub.ghosts, sub.grid.present, strict=True) if there)
     if program is not None and (program.ghost > depth or not {*program.arrays} <= work.arrays.keys()):
         raise CaseError(f"measure: '{text}' reads more than the equation does; put it into [measure] of the case")
-    return Looking(replace(problem, measures=measures, derived=None, averaged=None, case=plain), work, walls)
+    return Looking(replace(problem, measures=measures, derived=None, averaged=None, case=plain), work, Walls(problem))
