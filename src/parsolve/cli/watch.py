@@ -15,7 +15,7 @@ from parsolve.errors import StorageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from parsolve.store.series import Series
@@ -151,40 +151,44 @@ def _printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
-def _on_terminal(run: Path) -> None:
-    """Show it in place, again and again, until it is over."""
-    height, failed = 0, 0
-    while True:
-        begun = time.monotonic()
+def _looks(run: Path) -> Iterator[Standing]:
+    """Look again and again until it is over; a few looks in a row that fail give what the one before gave.
+
+    Raises:
+        StorageError: the first look fails, or too many do.
+    """
+    standing: Standing | None = None
+    failed = 0
+    while standing is None or not standing.is_over:
         try:
             standing, failed = look(run), 0
         except StorageError:
             failed += 1
-            if not height or failed > PATIENCE:
+            if standing is None or failed > PATIENCE:
                 raise
+        yield standing
+
+
+def _on_terminal(run: Path) -> None:
+    """Show it in place, again and again, until it is over."""
+    height, begun = 0, time.monotonic()
+    for standing in _looks(run):
         columns, rows = shutil.get_terminal_size()
         lines = [line[: columns - 1] for line in standing.text.splitlines()][: max(1, rows - 1)]
         back = f"\x1b[{height}F\x1b[J" if height else ""  # to the first line, and away with what is there
         answer(back + "\n".join(lines))
         height = len(lines)
-        if standing.is_over:
-            return
-        time.sleep(max(TERMINAL_SECONDS, 5 * (time.monotonic() - begun)))
+        if not standing.is_over:
+            time.sleep(max(TERMINAL_SECONDS, 5 * (time.monotonic() - begun)))
+            begun = time.monotonic()
 
 
 def _in_lines(run: Path) -> None:
     """Print a line at first, now and then, and at the end."""
-    shown, failed, due = "", 0, 0.0
-    while True:
-        try:
-            standing, failed = look(run), 0
-        except StorageError:
-            failed += 1
-            if not shown or failed > PATIENCE:
-                raise
+    due = 0.0
+    for standing in _looks(run):
         if standing.is_over or time.monotonic() >= due:
-            shown, due = standing.line, time.monotonic() + LOG_SECONDS
-            answer(_printable(shown))
-        if standing.is_over:
-            return
-        time.sleep(TERMINAL_SECONDS)
+            due = time.monotonic() + LOG_SECONDS
+            answer(_printable(standing.line))
+        if not standing.is_over:
+            time.sleep(TERMINAL_SECONDS)

@@ -37,12 +37,12 @@ class Averages:
 
     def __init__(self, problem: Problem, work: Workspace, sample: Callable[[State, float], State]) -> None:
         self._averages, self._sample, said = problem.case.averages, sample, problem.case.average
-        every, steps, begin = (said.get(key) for key in ("every", "every_steps", "from"))
-        end = problem.case.time.end or inf
-        self.when: When = EveryTime(float(str(every)), end) if every else EverySteps(int(float(str(steps or 1))))
-        self._begin = float(begin) if isinstance(begin, float | int) else 0.0
+        given = {key: value for key, value in said.items() if isinstance(value, float | int)}
+        every, end = given.get("every"), problem.case.time.end or inf
+        self.when: When = EveryTime(every, end) if every else EverySteps(int(given.get("every_steps", 1)))
+        self._begin = given.get("from", 0.0)
         self.fields: dict[str, Field] = work.fields(tuple(self._averages))
-        self._means = work.fields([name for name in self._names()])
+        self._means = work.fields(self._names())
         self._length, self._last = 0.0, -inf
 
     def _names(self) -> list[str]:
