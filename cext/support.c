@@ -1,4 +1,4 @@
-/* support.c -- what is not an equation: box copies, physical ghosts, extrema, error norms.  Compiled once per precision. */
+/* support.c -- what is not an equation: box copies, physical ghosts, extrema, histograms, error norms.  Compiled once per precision. */
 #include <parsolve/cells.h>
 
 #include <stddef.h>
@@ -9,6 +9,7 @@
 PS_EXPORT int PS_NAME(copy)(const ps_copy *list, int64_t n);
 PS_EXPORT int PS_NAME(ghost)(const ps_ghost *list, int64_t n);
 PS_EXPORT int PS_NAME(extrema)(const ps_args *args, ps_extrema *result);
+PS_EXPORT int PS_NAME(histogram)(const ps_args *args, const double *edges, int64_t bins, int64_t *counts);
 PS_EXPORT int PS_NAME(error_norm)(const ps_args *args, double *result);
 PS_EXPORT int PS_NAME(fma)(const ps_real *a, const ps_real *b, const ps_real *c, ps_real *out, int64_t n);
 
@@ -103,6 +104,37 @@ int PS_NAME(extrema)(const ps_args *args, ps_extrema *result)
                 }
         }
     result->minimum = low, result->maximum = high;
+    return PS_OK;
+}
+
+/* The bin of a value between the first and the last edge: the one that begins at it or below, the last with its end. */
+static inline int64_t bin_of(double v, const double *edges, int64_t bins, double scale)
+{
+    const double at = (v - edges[0]) * scale; /* rounded, so it may be a bin beside */
+    int64_t n = at < (double)bins ? (int64_t)at : bins - 1;
+    while (n > 0 && v < edges[n]) n--;
+    while (n < bins - 1 && v >= edges[n + 1]) n++;
+    return n;
+}
+
+/* Add to counts the cells of the box whose value of input 0 is in each bin, between bins + 1 edges that increase; behind
+ * them the cells of other values, and of those that are not finite. */
+int PS_NAME(histogram)(const ps_args *args, const double *edges, int64_t bins, int64_t *counts)
+{
+    const ps_args a = *args;
+    const double scale = (double)bins / (edges[bins] - edges[0]);
+    if (bins < 1) return PS_BAD_ARGUMENT;
+    for (int64_t k = a.lo[0]; k < a.hi[0]; k++)
+        for (int64_t j = a.lo[1]; j < a.hi[1]; j++) {
+            const ps_real *row = PS_INPUT(&a, 0) + k * a.stride[0] + j * a.stride[1];
+            for (int64_t i = a.lo[2]; i < a.hi[2]; i++) {
+                const double v = (double)row[i];
+                if (v >= edges[0] && v <= edges[bins])
+                    counts[bin_of(v, edges, bins, scale)]++;
+                else
+                    counts[isfinite(v) ? bins : bins + 1]++;
+            }
+        }
     return PS_OK;
 }
 

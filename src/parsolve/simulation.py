@@ -297,10 +297,10 @@ class Simulation:
         f = self._live.march.state[name]
         return gather(f.owned, f.subdomain)
 
-    def measure(self, text: str) -> float:
+    def measure(self, text: str) -> float | NDArray[np.float64]:
         """Return a number made of the values of all cells now, as [measure] of a case does: ``"integral(u**2)"``.
 
-        The same on all ranks, with the same bits on any number of them.
+        The same on all ranks, with the same bits on any number of them; a histogram or a spectrum is an array.
 
         Raises:
             CaseError: the text is wrong, or reads farther neighbours than the equation: put it into [measure] then.

@@ -10,7 +10,7 @@ import pytest
 
 from parsolve.cli import watch
 from parsolve.cli.watch import BLOCKS, series_lines, sparkline
-from parsolve.store.series import Series, SeriesFile
+from parsolve.store.series import Coordinate, Series, SeriesFile
 from parsolve.store.status import Status, write_status
 
 if TYPE_CHECKING:
@@ -59,6 +59,12 @@ def test_what_is_not_finite_is_blank() -> None:
 def test_names_of_a_foreign_file_are_no_commands_of_a_terminal() -> None:
     bad = Series("\x1b[2J", np.arange(1), np.zeros(1), np.ones(1), "\x07")
     assert all(line.isprintable() for line in series_lines([bad]))
+
+
+def test_of_several_numbers_the_last_are_shown() -> None:
+    values = np.array([[0.0, 1.0], [2.0, 1.0]])
+    cells = Series("h", np.arange(2), np.arange(2.0), values, coordinate=Coordinate("bin", np.arange(2.0)))
+    assert series_lines([cells])[0].split() == ["h", "█▁", "2", "numbers", "1", "to", "2"]
 
 
 def test_one_look_shows_status_and_measures(call: Callable[..., tuple[int, str, str]], run: Path) -> None:

@@ -18,7 +18,7 @@ from mpi4py import MPI
 from parsolve.domain.field import Field
 from parsolve.domain.grid import Grid, regular
 from parsolve.domain.processes import factorizations
-from parsolve.domain.reduce import checked, dot, exact_sum, extrema, first_bad, mean, norm
+from parsolve.domain.reduce import Counts, checked, dot, exact_sum, extrema, first_bad, mean, norm
 from parsolve.errors import NumericalError, SetupError
 from parsolve.kernels.library import SUM_DIGITS, SUM_FRACTION, Args, best_level, core
 
@@ -338,3 +338,20 @@ def test_there_is_one_zero(values: list[float]) -> None:
     """Which of two is found depends on the split."""
     f = holding(values)
     assert not np.signbit([*extrema(f), norm(f, math.inf), norm(f), mean(f)]).any()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_cells_are_counted_in_the_bins_of_numpy(dtype: str) -> None:
+    rng = np.random.default_rng(7)
+    edges = np.linspace(-0.3, 1.1, 15)
+    values = [*rng.uniform(-1, 2, 500), *edges, *np.nextafter(edges, -9), *np.nextafter(edges, 9), HUGE, -TINY]
+    f = holding(np.clip(values, -1e30, 1e30), dtype)
+    for bounds in (edges, np.array([0.0, TINY, 2 * TINY]), np.array([-HUGE, 0.0, HUGE]), np.array([0.0, 1.0])):
+        counts = Counts(bounds.tolist())
+        counts.add(f)
+        counts.add(f)
+        total = counts.total(f.subdomain.comm)
+        assert total is not None
+        assert list(total) == list(2 * np.histogram(f.owned.astype(float), bounds)[0])
+    counts.add(holding([0.0, np.inf], dtype))
+    assert counts.total(f.subdomain.comm) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from parsolve.equations.catalogue import CATALOGUE
-from parsolve.equations.measures import Reduction, derived_of, measures_of
+from parsolve.equations.measures import Reduction, Several, derived_of, measures_of
 from parsolve.equations.user import user_equation
 from parsolve.errors import CaseError
 
@@ -62,3 +62,27 @@ def test_derived_fields_have_the_names_that_they_are_given():
     program = derived_of(HEAT, XY, 2, {"slope": "dx(u) + g", "g": "g"}, ("u",), "")
     assert program is not None
     assert program.unknowns == ("slope", "g")
+
+
+def test_histograms_and_spectra_are_several_numbers_and_stand_alone():
+    found = measures_of(HEAT, XY, 2, {"a": "histogram(u, 0, to=2*D, bins=4)", "b": "spectrum(u**2)"}, ("u",))
+    assert (found.several["a"].of, str(found.several["a"].high), found.several["a"].bins) == ("u", "2*D", 4)
+    assert found.several["b"] == Several("spectrum", "value.1")
+    assert found.values == {"u", "value.1"}
+    assert (found.reductions, found.results) == ((), {})
+    for text in ("2*spectrum(u)", "max(spectrum(u))", "histogram(u, 0, 1, 4) + 1", "spectrum(spectrum(u))"):
+        with pytest.raises(CaseError, match="several numbers"):
+            of(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("histogram(u, 0, 1)", "bins=20"), ("histogram(u, 0, x, 4)", "'from' and 'to'"), ("histogram(u, 0, t, 4)", "'to'"),
+        ("histogram(u, 0, 1, 0)", "whole number"), ("histogram(u, 0, 1, D)", "whole number"),
+        ("histogram(u, 0, 1, bin=4)", "no argument 'bin'"), ("spectrum(max(u))", "within a reduction"),
+    ],
+)  # fmt: skip
+def test_bins_that_are_none_are_told(text, why):
+    with pytest.raises(CaseError, match=why):
+        of(text)

@@ -19,6 +19,9 @@ HEAT = {
     "evolve": {"u": "0.1*laplace(u)"}, "grid": ROUND, "initial": {"u": "1 + sin(2*pi*x)*cos(2*pi*y)"},
     "time": {"steps": 40}, "measure": {"every_steps": 6, "mass": "integral(u)", "top": "max(u)"},
 }  # fmt: skip
+SEVERAL = {
+    "cells": "histogram(u, from=0, to=2, bins=5)", "waves": {"of": "spectrum(u - 1)", "every_steps": 8},
+}  # fmt: skip
 
 
 def series_of(path):
@@ -27,7 +30,7 @@ def series_of(path):
 
 
 def bits(path):
-    return {n: (s.steps.tolist(), s.times.tobytes(), s.values.tobytes()) for n, s in series_of(path).items()}
+    return {n: (s.steps.tolist(), s.times.tobytes(), s.columns, s.values.tobytes()) for n, s in series_of(path).items()}
 
 
 def test_they_are_taken_at_the_start_on_their_schedules_and_at_the_end(comm, shared_tmp):
@@ -48,8 +51,8 @@ def test_measuring_changes_no_bit_of_the_fields(comm, shared_tmp):
 
 
 def test_ranks_and_passes_change_no_bit_of_a_series(comm, solo, shared_tmp, tmp_path):
-    solve(make_case(HEAT), shared_tmp / "all.h5", comm)
-    solve(make_case(HEAT, run={"pipeline": "off"}), tmp_path / "one.h5", solo)
+    solve(make_case(HEAT, measure=SEVERAL), shared_tmp / "all.h5", comm)
+    solve(make_case(HEAT, measure=SEVERAL, run={"pipeline": "off"}), tmp_path / "one.h5", solo)
     assert bits(shared_tmp / "all.h5") == bits(tmp_path / "one.h5")
 
 
@@ -58,6 +61,7 @@ def test_ranks_and_passes_change_no_bit_of_a_series(comm, solo, shared_tmp, tmp_
 def test_a_run_that_was_stopped_and_goes_on_has_neither_gap_nor_double(comm, shared_tmp, kept, stop, monkeypatch):
     """As if it was killed behind a checkpoint: lines were written that are taken again."""
     tables = {**HEAT, "output": {"every_steps": 9, "keep_frames": kept}, "checkpoint": {"every_steps": 4}}
+    tables["measure"] = HEAT["measure"] | SEVERAL
     solve(make_case(tables), shared_tmp / "whole.h5", comm)
     add = observing.Observer._add
 
@@ -75,7 +79,7 @@ def test_a_run_that_was_stopped_and_goes_on_has_neither_gap_nor_double(comm, sha
 
 
 def test_a_result_without_kept_frames_gives_its_series_to_a_longer_run(solo, tmp_path):
-    tables = {**HEAT, "checkpoint": {"every_steps": 4}}
+    tables = {**HEAT, "checkpoint": {"every_steps": 4}, "measure": HEAT["measure"] | SEVERAL}
     solve(make_case(tables), tmp_path / "a.h5", solo)
     solve(make_case(tables, time={"steps": 50}), tmp_path / "a.h5", solo, resume=True)
     assert series_of(tmp_path / "a.h5")["top"].steps.tolist() == [0, 6, 12, 18, 24, 30, 36, 40, 42, 48, 50]

@@ -7,15 +7,18 @@ import numpy as np
 import pytest
 
 from parsolve.errors import StorageError
-from parsolve.store.series import Series, SeriesFile, series_in, series_of, table_of, write_series
+from parsolve.store.series import Coordinate, Series, SeriesFile, series_in, series_of, table_of, write_series
 
 STEPS, TIMES = np.array([0, 10, 20]), np.array([0.0, 0.1, 0.30000000000000004])
 MASS = Series("mass", STEPS, TIMES, np.array([1.0, 1 / 3, np.nan]), "kg", "mass in all")
 FRONT = Series("front", STEPS[:2], TIMES[:2], np.array([-1e300, 5e-324]), own=True)
+BINS = Coordinate("bin", np.array([0.1, 1 / 3]))
+CELLS = Series("cells", STEPS, TIMES, np.array([[1.0, 2.0], [3.0, np.nan], [5.0, 1e300]]), own=True, coordinate=BINS)
 
 
 def filled(folder, series=MASS):
-    file = SeriesFile(folder, [series.name], series.own)
+    several = {series.name: series.coordinate} if series.coordinate else {}
+    file = SeriesFile(folder, [series.name], series.own, several)
     file.begin()
     for row in zip(series.steps, series.times, series.values, strict=True):
         file.add(int(row[0]), row[1], [row[2]])
@@ -76,3 +79,25 @@ def test_a_result_gives_them_back_and_xarray_opens_them(tmp_path):
 
 def test_as_text_for_a_spreadsheet():
     assert list(table_of([MASS]))[:2] == ["step,time,mass", "0,0.0,1.0"]
+    head = "step,time,mass,cells[bin=0.1],cells[bin=0.3333333333333333]"
+    assert list(table_of([MASS, CELLS]))[:2] == [head, "0,0.0,1.0,1.0,2.0"]
+
+
+def test_several_numbers_have_a_column_for_each_and_their_coordinate_in_a_result(tmp_path):
+    filled(tmp_path, CELLS)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        write_series(file, [MASS, CELLS])
+        found = {s.name: s for s in series_in(file)}
+        assert found.keys() == {"mass", "cells"}
+    for cells in (found["cells"], series_of(tmp_path)[0]):
+        assert (cells.own, cells.columns) == (True, ["cells[bin=0.1]", "cells[bin=0.3333333333333333]"])
+        assert cells.values.tobytes() == CELLS.values.tobytes()
+    (tmp_path / "series.cells.csv").unlink()
+    SeriesFile(tmp_path, ["cells"], True, {"cells": BINS}).go_on(10, [MASS, CELLS])
+    assert series_of(tmp_path)[0].values.tolist()[0] == [1.0, 2.0]
+    with pytest.raises(StorageError, match="other measures"):
+        SeriesFile(tmp_path, ["cells"], True, {"cells": Coordinate("bin", np.array([0.1, 0.2]))}).go_on(10, [])
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        del file["series/cells_bin"]
+        with pytest.raises(StorageError, match="no coordinate"):
+            series_in(file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import h5py
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from parsolve.errors import CaseError, StorageError
-from parsolve.store.series import Series, SeriesFile, write_series
+from parsolve.store.series import Coordinate, Series, SeriesFile, write_series
 from parsolve.view.figures import blank
 from parsolve.view.series import choose, draw_panels, draw_series, name_of
 
@@ -32,6 +33,13 @@ def test_each_series_has_a_panel_with_its_name_whatever_its_values() -> None:
         draw_panels(figure, wild, "title", "time (s)", log)
         figure.draw_without_rendering()
         assert [axes.get_ylabel().split(",")[0] for axes in figure.axes] == ["m0", "m1", "m2", "m3"]
+    several = [series("h", v) for v in (np.outer(TIMES, [1, 0, np.nan]), np.zeros((5, 3)), np.full((5, 3), np.inf))]
+    cells = Coordinate("bin", np.arange(3.0))
+    for log in (False, True):
+        figure = blank()
+        draw_panels(figure, [replace(one, coordinate=cells) for one in several], "title", "time (s)", log)
+        figure.draw_without_rendering()
+        assert figure.axes[0].get_ylabel().startswith("centre of a bin")
     assert name_of(wild[0]) == "m0, all of $ m0 (J)"
 
 

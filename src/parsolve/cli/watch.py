@@ -105,19 +105,26 @@ def _line(said: Status, series: Sequence[Series]) -> str:
         f"ETA {'?' if said.seconds_left is None else duration(said.seconds_left)}", f"frames {said.frames}",
         f"{duration(said.age)} ago",
     ]  # fmt: skip
-    return "  ".join([*parts, *(f"{one.name} {one.values[-1]:.6g}" for one in series if len(one.values))])
+    known = [one for one in series if len(one.values) and one.coordinate is None]
+    return "  ".join([*parts, *(f"{one.name} {one.values[-1]:.6g}" for one in known)])
 
 
 def series_lines(series: Sequence[Series], width: int = WIDTH) -> list[str]:
-    """Return a line for each time series: its name, its course, its last value, least and largest."""
+    """Return a line for each time series: its name, its course, its last value, least and largest.
+
+    Of a measure of several numbers the course is that of the last of them along its coordinate.
+    """
     rows = []
     letters = BLOCKS if has_letters(BLOCKS) else PLAIN_BLOCKS
     for one in series:
-        known = [float(value) for value in one.values if math.isfinite(value)]
-        last = f"{one.values[-1]:.6g}" if len(one.values) else "none yet"
+        values = [float(v) for v in (one.values[-1:].ravel() if one.coordinate else one.values)]
+        known = [value for value in values if math.isfinite(value)]
+        last = f"{values[-1]:.6g}" if values else "none yet"
+        if one.coordinate and values:
+            last = f"{len(values)} numbers"
         units = "" if one.units in ("", "1") else f" {one.units}"
         ends = f"{min(known):.4g} to {max(known):.4g}" if known else ""
-        row = (one.name, sparkline([float(v) for v in one.values], width, letters).ljust(width), last + units, ends)
+        row = (one.name, sparkline(values, width, letters).ljust(width), last + units, ends)
         rows.append([_printable(text) for text in row])
     return table(rows)
 

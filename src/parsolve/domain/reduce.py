@@ -14,7 +14,10 @@ from parsolve.errors import NumericalError, agree
 from parsolve.kernels.library import SUM_DIGITS, SUM_FRACTION, Extrema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from mpi4py import MPI
+    from numpy.typing import NDArray
 
     from parsolve.kernels.library import Args
 
@@ -145,6 +148,30 @@ class Sums:
 
         f.subdomain.comm.Allreduce(MPI.IN_PLACE, self._digits, op=MPI.SUM)
         return [_carried(f, row) for row in self._digits]
+
+
+class Counts:
+    """How many cells of a grid have values in each of some bins, of what comes part by part.
+
+    Args:
+        edges: of the bins, increasing; a value at an edge belongs to the bin above, the last one to the last bin.
+    """
+
+    def __init__(self, edges: Sequence[float]) -> None:
+        self._edges = (ctypes.c_double * len(edges))(*edges)
+        self._counts = np.zeros(len(edges) + 1, np.int64)
+
+    def add(self, f: Field) -> None:
+        """Count the values that are owned."""
+        counts = self._counts.ctypes.data_as(ctypes.POINTER(ctypes.c_int64))
+        _function(f, "histogram")(ctypes.byref(_over_owned(f)), self._edges, len(self._edges) - 1, counts)
+
+    def total(self, comm: MPI.Intracomm) -> NDArray[np.int64] | None:
+        """The cells in each bin, over all ranks; None where a value is not finite; collective."""
+        from mpi4py import MPI
+
+        comm.Allreduce(MPI.IN_PLACE, self._counts, op=MPI.SUM)
+        return None if self._counts[-1] else self._counts[:-2]
 
 
 def _carried(f: Field, digits: np.ndarray) -> int | None:

@@ -72,6 +72,7 @@ smallest, largest, deviation = _opaque("smallest"), _opaque("largest"), _opaque(
 norm, count = _opaque("norm"), _opaque("count")
 at_smallest, at_largest = _opaque("at_smallest", 2), _opaque("at_largest", 2)
 probe = _opaque("probe", (2, 3, 4))
+histogram, spectrum = _opaque("histogram", 4), _opaque("spectrum")  # of several numbers
 # What operators.py makes of div(k*grad(u)), and along each axis of advection, and places.py between cells and faces.
 flux, flux_harmonic = _opaque("flux", 2), _opaque("flux_harmonic", 2)
 _KINDS = {
@@ -317,5 +318,7 @@ MEASURE_FUNCTIONS: Mapping[str, Function] = {
         Function("at_min(u, x)", at_smallest, 2, 2),
         Function("at_max(u, x)", at_largest, 2, 2),
         Function("at(u, 0.5, 0.5)", probe, 2, 4),
+        Function("histogram(u, from=0, to=1, bins=20)", histogram, 4, 4, keywords=("", "from", "to", "bins")),
+        Function("spectrum(u)", spectrum, 1, 1),
     ),
 }

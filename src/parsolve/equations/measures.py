@@ -1,7 +1,8 @@
 """Measures: numbers made of the values at all cells, from texts such as ``integral(u**2)/2`` or ``max(u) - min(u)``.
 
-A text is taken apart into reductions of values over the grid, and an expression of their results. The values that are
-no field of the state themselves come from one program, so that all of them need one way over the fields.
+A text is taken apart into reductions of values over the grid, and an expression of their results; or it is a histogram
+or a spectrum alone, which are several numbers each. The values that are no field of the state themselves come from one
+program, so that all of them need one way over the fields.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ HEADS = {
     "integral": "integral", "mean": "mean", "smallest": "min", "largest": "max", "deviation": "std", "norm": "norm",
     "count": "count", "at_smallest": "at_min", "at_largest": "at_max", "probe": "at",
 }  # fmt: skip
+SEVERAL = ("histogram", "spectrum")  # heads of what is several numbers
+MOST_BINS = 10_000
 
 
 class Reduction(NamedTuple):
@@ -52,19 +55,47 @@ class Reduction(NamedTuple):
     point: tuple[sympy.Expr, ...] = ()
 
 
+class Several(NamedTuple):
+    """Several numbers of the values at all cells.
+
+    histogram: how many cells are in each of so many equal bins; spectrum: the part of each wave number in the mean
+    square.
+
+    Attributes:
+        kind: one of these.
+        of: name of the value.
+        low, high: where the bins begin and end, as expressions of parameters.
+        bins: how many they are.
+    """
+
+    kind: str
+    of: str
+    low: sympy.Expr = sympy.S.Zero
+    high: sympy.Expr = sympy.S.One
+    bins: int = 0
+
+
 @dataclass(frozen=True, eq=False)
 class Measures:
     """Reductions, and what is made of them.
 
     Attributes:
         reductions: each once.
+        several: by the name of a measure those that are several numbers.
         results: by the name of a measure an expression of the symbols ``reduction.0``, ... of parameters and t.
         program: gives the values that are no fields of the state; None if there are none.
     """
 
     reductions: tuple[Reduction, ...]
+    several: Mapping[str, Several]
     results: Mapping[str, sympy.Expr]
     program: Program | None
+
+    @property
+    def values(self) -> frozenset[str]:
+        """Names of the values that are looked at."""
+        names = {name for r in self.reductions for name in (r.of, r.at)}
+        return frozenset(names | {s.of for s in self.several.values()})
 
 
 def symbol_of(n: int) -> sympy.Symbol:
@@ -81,9 +112,11 @@ def measures_of(
         CaseError: a text is wrong, varies over the grid, or reads what is not marched.
     """
     taker = _Taker(Texts(equation, tuple(axes)), marched)
-    results = {name: taker.taken(text, f"measure.{name}") for name, text in texts.items()}
+    taken = {name: taker.taken(text, f"measure.{name}") for name, text in texts.items()}
+    several = {name: one for name, one in taken.items() if isinstance(one, Several)}
+    results = {name: one for name, one in taken.items() if not isinstance(one, Several)}
     values = {name: e for e, name in taker.values.items() if name not in marched}
-    return Measures(tuple(taker.reductions), results, values_of(equation, axes, order, values, marched))
+    return Measures(tuple(taker.reductions), several, results, values_of(equation, axes, order, values, marched))
 
 
 def derived_of(
@@ -128,9 +161,14 @@ class _Taker:
         self.texts, self.reductions = texts, list[Reduction]()
         self.values: dict[sympy.Expr, str] = {symbol(name): name for name in marched}
 
-    def taken(self, text: str, key: str) -> sympy.Expr:
-        """The expression of a text, with symbols for reductions."""
+    def taken(self, text: str, key: str) -> sympy.Expr | Several:
+        """The expression of a text, with symbols for reductions; or what is several numbers."""
         e = parse(text, self.texts.names, functions=MEASURE_FUNCTIONS, key=key)
+        kinds = [name_of(s) for s in sympy.preorder_traversal(e) if name_of(s) in SEVERAL]
+        if len(kinds) > (name_of(e) in SEVERAL):
+            raise CaseError(f"{key}: {kinds[0]}(...) is several numbers, and stands alone: in no other expression")
+        if kinds:
+            return self._several(e, text, key)
         made = self._walk(e, text, key)
         left = {s.name for s in made.free_symbols} & ({*self.texts.names} - self.texts.constants)
         if left or any(name_of(s) in functions.OPERATOR_FUNCTIONS for s in sympy.preorder_traversal(made)):
@@ -150,6 +188,19 @@ class _Taker:
         inner = [functions.where(s, sympy.S.One, sympy.S.Zero) if kind == "count" else s for s in e.args]
         names = [self._value(s, text, key) for s in inner]
         return self._known(Reduction(kind, names[0], names[1] if len(names) > 1 else ""))
+
+    def _several(self, e: sympy.Expr, text: str, key: str) -> Several:
+        """A histogram or a spectrum."""
+        kind, (value, *given) = name_of(e), e.args
+        of = self._value(value, text, key)
+        if kind == "spectrum":
+            return Several(kind, of)
+        low, high, bins = given
+        if any(s.name not in self.texts.constants - {"t"} for end in (low, high) for s in end.free_symbols):
+            raise CaseError(f"{key}: 'from' and 'to' of a histogram are numbers, or made of parameters")
+        if not (bins.is_Integer and 1 <= int(bins) <= MOST_BINS):
+            raise CaseError(f"{key}: 'bins' of a histogram is a whole number from 1 to {MOST_BINS}")
+        return Several(kind, of, low, high, int(bins))
 
     def _probe(self, e: sympy.Expr, text: str, key: str) -> sympy.Expr:
         """A value at a point."""

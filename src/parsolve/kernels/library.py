@@ -119,6 +119,7 @@ SIGNATURES: dict[str, tuple[type, list[type]]] = {
     "copy": (ctypes.c_int, [ctypes.POINTER(Copy), _int]),
     "ghost": (ctypes.c_int, [ctypes.POINTER(Ghost), _int]),
     "extrema": (ctypes.c_int, [_args, ctypes.POINTER(Extrema)]),
+    "histogram": (ctypes.c_int, [_args, ctypes.POINTER(ctypes.c_double), _int, ctypes.POINTER(_int)]),
     "error_norm": (ctypes.c_int, [_args, ctypes.POINTER(ctypes.c_double)]),
     "reduce": (ctypes.c_int, [_void, _args, ctypes.POINTER(_int), _int]),
     "sum": (ctypes.c_int, [_args, ctypes.POINTER(_int)]),

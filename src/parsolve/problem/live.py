@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from parsolve.domain.grid import Subdomain, Triple
     from parsolve.march.march import Progress
     from parsolve.march.schedule import Stop, When
-    from parsolve.problem.measuring import Looking
+    from parsolve.problem.measuring import Looking, Measured
     from parsolve.problem.prepare import Prepared
     from parsolve.stages.operator import State
     from parsolve.store.checkpoint import Checkpoint
@@ -256,8 +256,8 @@ class Live:
         manifest, self._run = save(self.march, self.clock, folder, self._run, force)
         return manifest
 
-    def measure(self, text: str) -> float:
-        """Return what a measure of this text gives now.
+    def measure(self, text: str) -> Measured:
+        """Return what a measure of this text gives now: a number, or several.
 
         Raises:
             CaseError: the text is wrong, or needs deeper ghosts than the march has; the same on all ranks.

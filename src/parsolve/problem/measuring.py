@@ -18,6 +18,7 @@ from parsolve.problem.averaging import Averages
 from parsolve.problem.kernels import made_kernels
 from parsolve.problem.operators import operator_of
 from parsolve.problem.probe import probes_of
+from parsolve.problem.several import several_of
 from parsolve.problem.walls import Walls
 from parsolve.stages.operator import Update
 from parsolve.stages.plain import Plain
@@ -26,6 +27,8 @@ from parsolve.stages.sampling import Sampling
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
+
     from parsolve.domain.field import Field
     from parsolve.equations.measures import Measures, Reduction
     from parsolve.equations.program import Program
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
     from parsolve.problem.probe import Probe
     from parsolve.problem.problem import Problem
     from parsolve.stages.operator import Operator, State
+
+    Measured = float | NDArray[np.float64]
 
 SUMS = {"integral": ("sum",), "mean": ("sum",), "std": ("sum", "dot"), "norm": ("dot",), "count": ("sum",)}
 SIGNS = {"min": -1.0, "max": 1.0, "at_min": -1.0, "at_max": 1.0}
@@ -86,22 +91,34 @@ class Looking:
         self._derivations[key]([time], [1.0])
         return out
 
-    def measure(self, state: State, time: float) -> dict[str, float]:
-        """The measures by name, the same on all ranks; not a number where one has no value; collective."""
+    def measure(self, state: State, time: float) -> dict[str, Measured]:
+        """The measures by name, the same on all ranks; not a number where one has no value; collective.
+
+        Raises:
+            ResourceError: no memory for a field on one rank, where there is a spectrum; the same on all ranks.
+        """
         measures = self._problem.measures
         assert measures is not None
         first = next(iter(state.values()))
         if id(first) not in self._samplings:
             operator, others = self._measured or (None, {})
-            shown = [name for name in state if any(name in (r.of, r.at) for r in measures.reductions)]
+            shown = [name for name in state if name in measures.values]
             self._samplings[id(first)] = Sampling(operator, state, others, shown, self._work.exchanges)
-        grid, comm = self._problem.grid, self._work.subdomain.comm
-        probes = probes_of(measures, grid, self._problem.parameters)
+        parameters, comm = self._problem.parameters, self._work.subdomain.comm
+        probes = probes_of(measures, self._problem.grid, parameters)
         reducing = Reducing(measures.reductions, first, probes)
-        self._samplings[id(first)](time, reducing.look)
+        several = several_of(measures, parameters, first)
+
+        def look(there: State) -> None:
+            reducing.look(there)
+            for of, one in several.values():
+                one.look(there[of])
+
+        self._samplings[id(first)](time, look)
         results = reducing.results()
-        values = _evaluated(measures, results, {**self._problem.parameters, "t": time}) if comm.rank == 0 else {}
-        return values if comm.size == 1 else dict(comm.bcast(values))
+        values = _evaluated(measures, results, {**parameters, "t": time}) if comm.rank == 0 else {}
+        numbers = values if comm.size == 1 else dict(comm.bcast(values))
+        return {**numbers, **{name: one.values() for name, (_, one) in several.items()}}
 
 
 def _evaluated(measures: Measures, results: list[float], known: dict[str, float]) -> dict[str, float]:

@@ -10,6 +10,7 @@ from parsolve.domain.memory import shortage
 from parsolve.errors import ResourceError, agree
 from parsolve.kernels.device import resident
 from parsolve.problem.renewal import measures
+from parsolve.problem.several import gathered
 
 if TYPE_CHECKING:
     from parsolve.domain.grid import Subdomain, Triple
@@ -47,6 +48,8 @@ def require_memory(problem: Problem, sub: Subdomain) -> None:
         ResourceError: with both numbers; the same on all ranks.
     """
     needed = memory_of(problem, sub.shape, sub.ghosts)
+    if sub.comm.rank == 0:
+        needed += gathered(problem.measures, problem.grid, problem.dtype.itemsize)
     text = shortage(sub.comm, needed)
     agree(sub.comm, ResourceError(f"{text}; {advice(problem)}") if text else None)
 

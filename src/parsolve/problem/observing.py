@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from time import monotonic
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from parsolve.case.checks import seconds_of
 from parsolve.domain.reduce import magnitude
@@ -12,6 +13,7 @@ from parsolve.equations.values import evaluate
 from parsolve.errors import agreed, on_root
 from parsolve.march.march import Event
 from parsolve.march.schedule import At, Either, EverySteps, Stop
+from parsolve.problem.several import coordinates_of
 from parsolve.problem.times import condition_of, schedule_of
 from parsolve.store.series import SeriesFile, series_of
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from parsolve.march.schedule import Clock, When
+    from parsolve.problem.measuring import Measured
     from parsolve.problem.prepare import Prepared
     from parsolve.stages.operator import State
     from parsolve.store.series import Series
@@ -34,7 +37,7 @@ class Observer:
 
     Attributes:
         reason: the rule that ended it; empty until one does.
-        last: the measures that were taken last.
+        last: the measures that were taken last, those that are one number.
     """
 
     def __init__(self, march: Prepared, folder: Path) -> None:
@@ -43,8 +46,9 @@ class Observer:
         self.last: dict[str, float] = {}
         measures, own = self._case.measures, [n for n in self._case.measures if self._case.has_own_schedule(n)]
         groups = [[n for n in measures if n not in own], *([n] for n in own)]
+        several = coordinates_of(march.problem.measures, march.problem.grid, march.problem.parameters)
         self._files: list[tuple[SeriesFile, When, list[str]]] = [
-            (SeriesFile(folder, names, names[0] in own), schedule_of(march.problem, measures[names[0]]), names)
+            (SeriesFile(folder, names, names[0] in own, several), schedule_of(march.problem, measures[names[0]]), names)
             for names in groups
             if names
         ]
@@ -103,7 +107,7 @@ class Observer:
         """Measure where the march ended; collective."""
         self._add(clock, self._march.state, [step != clock.step for step in self._written])
         if self._files and not self.last:  # as it went on from here
-            self.last = self._march.looking.measure(self._march.state, clock.time)
+            self.last = _single(self._march.looking.measure(self._march.state, clock.time))
 
     def _last_steps(self) -> list[int]:
         steps = {series.name: series.steps for series in series_of(self._folder)}
@@ -117,7 +121,7 @@ class Observer:
         if not any(due):
             return
         march, values = self._march, self._march.looking.measure(state, clock.time)
-        self.last = values
+        self.last = _single(values)
         with agreed(march.comm):
             for n, (file, _, names) in enumerate(self._files):
                 if due[n] and self._written[n] != clock.step:
@@ -126,11 +130,12 @@ class Observer:
                         file.add(clock.step, clock.time, [values[name] for name in names])
         for name, value in values.items():
             text = f"measure.{name}: has no value"
-            if not math.isfinite(value) and not any(known.startswith(text) for known in march.warnings):
-                march.warnings.append(f"{text} at step {clock.step}, t = {clock.time:.6g} ({value})")
+            if not np.isfinite(value).all() and not any(known.startswith(text) for known in march.warnings):
+                what = np.ravel(value)[0]
+                march.warnings.append(f"{text} at step {clock.step}, t = {clock.time:.6g} ({what})")
         if self._case.shown:
-            march.history.note("  ".join(f"{name} {values[name]:.6g}" for name in self._case.shown))
-        self._judge_measures(clock, values)
+            march.history.note("  ".join(f"{name} {self.last[name]:.6g}" for name in self._case.shown))
+        self._judge_measures(clock, self.last)
 
     def _judge_measures(self, clock: Clock, values: Mapping[str, float]) -> None:
         """Look at the rule on measures."""
@@ -151,7 +156,7 @@ class Observer:
         if rules.steady and clock.step and EverySteps(self._case.run.check_every).is_due(clock):
             self._judge(clock, march.state)
         if self._condition is not None and clock.step in self._written:
-            self._judge_measures(clock, march.looking.measure(march.state, clock.time))
+            self._judge_measures(clock, _single(march.looking.measure(march.state, clock.time)))
 
     def _judge(self, clock: Clock, state: State) -> None:
         """Look at the rules that are no measures."""
@@ -169,3 +174,8 @@ class Observer:
 
     def _end(self, reason: str) -> None:
         self.reason = self.reason or reason
+
+
+def _single(values: Mapping[str, Measured]) -> dict[str, float]:
+    """The measures that are one number."""
+    return {name: value for name, value in values.items() if isinstance(value, float)}

@@ -21,6 +21,7 @@ from parsolve.problem.memory import PROCESS, advice, memory_of
 from parsolve.problem.peclet import peclet_warnings
 from parsolve.problem.pose import pose
 from parsolve.problem.renewal import renews
+from parsolve.problem.several import gathered
 from parsolve.problem.times import count_steps, first_length
 from parsolve.problem.values import array, initial, look_beyond
 from parsolve.problem.walls import Walls
@@ -90,7 +91,9 @@ def check(case: Case, ranks: int) -> Plan:
     Walls(seen).look((0, 0, 0), seen.grid.cells)
     start = begin(problem, with_walls(seen, extrema, (0.0,)))
     memory = PROCESS + memory_of(problem, most, ghosts)
+    gathering = gathered(problem.measures, grid, problem.dtype.itemsize)
     free = min(free_memory().values(), default=None)
+    lacking = _lacking(problem, ranks, ranks * memory + gathering, free)
     steps, frames = count_steps(problem, start.dt)
     stored = len(problem.recorded)
     return Plan(
@@ -98,7 +101,7 @@ def check(case: Case, ranks: int) -> Plan:
         (least, most),
         prod(most) * ranks / grid.size,
         _halo_bytes(problem, processes, most, ghosts, layout.blocking.steps),
-        memory,
+        memory + gathering,
         free,
         1 + frames,
         grid.size * stored * problem.dtype.itemsize,
@@ -110,15 +113,15 @@ def check(case: Case, ranks: int) -> Plan:
         layout.blocking.steps,
         layout.blocking.tile or (),
         instruction_set(layout.level),
-        _lacking(problem, ranks, memory, free) + unseen + start.warnings + peclet_warnings(problem, extrema),
+        lacking + unseen + start.warnings + peclet_warnings(problem, extrema),
     )
 
 
 def _lacking(problem: Problem, ranks: int, memory: int, free: int | None) -> list[str]:
-    """A text where this machine has too little memory for all ranks."""
-    if free is None or ranks * memory <= free:
+    """A text where this machine has too little for the memory of all ranks."""
+    if free is None or memory <= free:
         return []
-    return [f"{described(ranks, ranks * memory, free, 'this machine')}; {advice(problem)}"]
+    return [f"{described(ranks, memory, free, 'this machine')}; {advice(problem)}"]
 
 
 def _looked_at(problem: Problem) -> tuple[Problem, list[str]]:

@@ -24,6 +24,8 @@ from parsolve.problem.jumps import coarse_sides
 from parsolve.problem.operators import refuse_overflow
 from parsolve.problem.probe import probes_of
 from parsolve.problem.problem import Problem
+from parsolve.problem.several import MOST as MOST_NUMBERS
+from parsolve.problem.several import coordinates_of
 from parsolve.problem.sides import refuse_singular, side_condition
 from parsolve.problem.times import condition_of, span
 from parsolve.problem.values import course_of
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from parsolve.equations.equation import Equation
     from parsolve.equations.program import Program
     from parsolve.store.course import Course
+    from parsolve.store.series import Coordinate
 
 T = TypeVar("T")
 
@@ -148,6 +151,7 @@ def _looked_at(case: Case, grid: Grid, equation: Equation, program: Program) -> 
         measures = measures_for(equation, grid.names, order, texts, marched) if texts else None
         if measures:
             probes_of(measures, grid, _parameters(case, equation))
+            _check_several(case, coordinates_of(measures, grid, _parameters(case, equation)))
         derived = {name: text or name for name, text in case.output.chosen if text or name not in (*marched, *averages)}
         for place, (name, text) in enumerate(case.output.chosen):
             if name in [other for other, _ in case.output.chosen[:place]]:
@@ -162,6 +166,24 @@ def _looked_at(case: Case, grid: Grid, equation: Equation, program: Program) -> 
         if look is not None:
             refuse_overflow(case, grid, look, _parameters(case, equation))
     return {"measures": measures, "derived": made, "averaged": sampled}
+
+
+def _check_several(case: Case, several: Mapping[str, Coordinate]) -> None:
+    """Refuse measures that are several numbers where there is one, and too many of them.
+
+    Raises:
+        CaseError: there are some.
+    """
+    rule = condition_of(case)
+    asked = {s.name for s in rule.free_symbols} if rule is not None else set()
+    for name, coordinate in several.items():
+        for key, names in (("measure.show", case.shown), ("stop.when", asked)):
+            if name in names:
+                raise case.error(key, f"'{name}' is several numbers, and here stands one")
+        if (other := f"{name}_{coordinate.word}") in case.measures:
+            raise case.error(f"measure.{other}", f"'{other}' is a name of '{name}'; choose another")
+    if (count := sum(len(one.values) for one in several.values())) > MOST_NUMBERS:
+        raise case.error("measure", f"{count} numbers at once are more than {MOST_NUMBERS}")
 
 
 def _parameters(case: Case, equation: Equation) -> dict[str, float]:

@@ -124,14 +124,19 @@ def _compare_series(a: Result, b: Result, tolerance: tuple[float, float] | None)
         yield f"series: {', '.join(first) or 'none'} and {', '.join(second) or 'none'}"
     for name in [name for name in first if name in second]:
         one, other = first[name], second[name]
-        if len(one.times) != len(other.times):
-            yield f"series '{name}': {len(one.times)} and {len(other.times)} values"
+        if one.values.shape != other.values.shape:
+            shapes = [" x ".join(map(str, s.values.shape)) for s in (one, other)]
+            yield f"series '{name}': {shapes[0]} and {shapes[1]} values"
             continue
-        for what, left, right in (("time", one.times, other.times), ("value", one.values, other.values)):
+        pairs = [("time", one.times, other.times), ("value", one.values, other.values)]
+        if one.coordinate and other.coordinate:
+            pairs.append((one.coordinate.word, one.coordinate.values, other.coordinate.values))
+        for what, left, right in pairs:
             wrong = _unequal(left, right, tolerance)
             if wrong.any():
-                n = int(np.argmax(wrong))
-                yield f"series '{name}': {what} {n} is {float(left[n])!r} and {float(right[n])!r}"
+                place = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
+                n = ", ".join(map(str, place))
+                yield f"series '{name}': {what} {n} is {float(left[place])!r} and {float(right[place])!r}"
 
 
 def _compare_axes(a: Result, b: Result, tolerance: tuple[float, float] | None) -> Iterator[str]:

@@ -1,11 +1,13 @@
 """Time series of what was measured: lines of text while the run goes on, data sets in its result.
 
 While it runs they stand in its folder, a file a schedule, ``series.csv`` or ``series.NAME.csv``: a line for each
-measuring, numbers with all their digits. In a result they are the group ``series``:
+measuring, numbers with all their digits. A measure of several numbers has a column for each: ``NAME[bin=0.5]``. In a
+result they are the group ``series``:
 
 ```
 /series/time, step       when, of the measures of the common schedule; /series/NAME_time, NAME_step of one of its own
-/series/NAME             a value for each time
+/series/NAME             a value for each time, or several
+/series/NAME_bin, NAME_k what these are for: the centres of bins, wave numbers
 ```
 """
 
@@ -13,6 +15,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from itertools import groupby
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -23,7 +27,7 @@ from parsolve.store.files import create_contiguous, create_group, naming, sync
 from parsolve.store.writing import failure, write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -32,7 +36,22 @@ if TYPE_CHECKING:
 
 GROUP = "series"
 FILE = re.compile(r"series(\.\w+)?\.csv")
-MOST = 1 << 20  # characters of a line
+COLUMN = re.compile(r"(\w+)(?:\[(\w+)=([^\[\]=,]+)\])?")
+NOTHING: Mapping[str, Coordinate] = MappingProxyType({})
+MOST = 1 << 24  # characters of a line
+MEANINGS = {"bin": "centre of a bin", "k": "wave number"}  # of coordinates, by their words
+
+
+@dataclass(frozen=True, eq=False)
+class Coordinate:
+    """What each of several numbers of a measure is for.
+
+    Attributes:
+        word: its name behind that of the measure: "bin", "k".
+    """
+
+    word: str
+    values: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +60,7 @@ class Series:
 
     Attributes:
         own: whether it is measured on a schedule of its own.
+        coordinate: of a measure of several numbers, ``values[n]`` for each of its values.
     """
 
     name: str
@@ -50,6 +70,12 @@ class Series:
     units: str = "1"
     long_name: str = ""
     own: bool = False
+    coordinate: Coordinate | None = None
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of its numbers."""
+        return _columns(self.name, self.coordinate)
 
 
 class SeriesFile:
@@ -59,11 +85,15 @@ class SeriesFile:
         folder: of the run.
         names: of the measures.
         own: whether it is the file of the only one of them.
+        several: coordinates of those that are several numbers.
     """
 
-    def __init__(self, folder: Path, names: Sequence[str], own: bool = False) -> None:
+    def __init__(
+        self, folder: Path, names: Sequence[str], own: bool = False, several: Mapping[str, Coordinate] = NOTHING
+    ) -> None:
         self.path, self._names = folder / (f"series.{names[0]}.csv" if own else "series.csv"), list(names)
-        self._own, self._head = own, ",".join(["step", "time", *names]) + "\n"
+        self._columns = [column for name in names for column in _columns(name, several.get(name))]
+        self._own, self._head = own, ",".join(["step", "time", *self._columns]) + "\n"
 
     def begin(self) -> None:
         """Begin with no line, but what the columns are.
@@ -73,13 +103,13 @@ class SeriesFile:
         """
         self._write("w", self._head)
 
-    def add(self, step: int, time: float, values: Sequence[float]) -> None:
-        """Add a line.
+    def add(self, step: int, time: float, values: Sequence[float | NDArray[np.float64]]) -> None:
+        """Add a line of the values of all measures.
 
         Raises:
             StorageError, ResourceError: the disk failed or is full.
         """
-        self._write("a", _line(step, (time, *values)))
+        self._write("a", _line(step, (time, *np.hstack(values).tolist())))
 
     def keep(self) -> None:
         """See to it that the lines so far outlast the machine.
@@ -98,14 +128,14 @@ class SeriesFile:
             StorageError: the lines up to there are not there, or are of other measures; the disk failed.
         """
         if self.path.exists():
-            rows = _rows(self.path, self._names)
+            rows = _rows(self.path, self._columns)
         else:
-            held = {series.name: series for series in before}
-            if not self._names or any(name not in held or held[name].own != self._own for name in self._names):
+            held = [s for s in before if s.name in self._names and s.own == self._own]
+            held.sort(key=lambda s: self._names.index(s.name))
+            if not held or [column for s in held for column in s.columns] != self._columns:
                 raise StorageError(f"{self.path}: is missing, and has the measures of before; put it back, or give -o")
-            first = held[self._names[0]]
-            columns = [first.steps, first.times, *(held[name].values for name in self._names)]
-            rows = [list(row) for row in zip(*columns, strict=True)]
+            values = np.column_stack([held[0].times, *(s.values for s in held)])
+            rows = [[float(step), *row] for step, row in zip(held[0].steps, values.tolist(), strict=True)]
         lines = [_line(int(row[0]), row[1:]) for row in rows if row[0] <= step]
         write_whole(self.path, "".join([self._head, *lines]).encode(), force=True)
 
@@ -119,6 +149,12 @@ class SeriesFile:
 
 def _line(step: int, numbers: Sequence[float]) -> str:
     return ",".join([str(step), *(repr(float(v)) for v in numbers)]) + "\n"
+
+
+def _columns(name: str, coordinate: Coordinate | None) -> list[str]:
+    if coordinate is None:
+        return [name]
+    return [f"{name}[{coordinate.word}={value!r}]" for value in coordinate.values.tolist()]
 
 
 def is_reserved(name: str) -> bool:
@@ -135,27 +171,43 @@ def series_of(folder: Path) -> list[Series]:
     found = []
     for path in sorted(folder.glob("series*.csv")) if folder.is_dir() else ():
         if FILE.fullmatch(path.name):
-            names = _names(path)
-            columns = np.array(_rows(path, names)).reshape(-1, 2 + len(names)).T
-            steps, own = columns[0].astype(np.int64), path.name != "series.csv"
-            found += [
-                Series(n, steps, columns[1], v, long_name=n, own=own) for n, v in zip(names, columns[2:], strict=True)
-            ]
+            columns = _read_columns(path)
+            table = np.array(_rows(path, columns)).reshape(-1, 2 + len(columns))
+            steps, times, own = table[:, 0].astype(np.int64), table[:, 1], path.name != "series.csv"
+            for name, coordinate, place in _measures(path, columns):
+                values = table[:, place] if coordinate else table[:, place.start]
+                found.append(Series(name, steps, times, values, long_name=name, own=own, coordinate=coordinate))
     return found
 
 
-def _names(path: Path) -> list[str]:
+def _read_columns(path: Path) -> list[str]:
+    """Names of the columns behind those of steps and times."""
     with naming(path, "read it"), path.open(encoding="utf-8", errors="replace") as file:
-        step, time, *names = [*file.readline(MOST).strip().split(","), "", ""]
-    names = names[:-2]
-    if (step, time) != ("step", "time") or not names or not all(map(str.isidentifier, names)):
+        step, time, *columns = [*file.readline(MOST).strip().split(","), "", ""]
+    columns = columns[:-2]
+    if (step, time) != ("step", "time") or not columns or not all(map(COLUMN.fullmatch, columns)):
         raise StorageError(f"{path}: is no file of time series; move it away")
-    return names
+    return columns
 
 
-def _rows(path: Path, names: Sequence[str]) -> list[list[float]]:
+def _measures(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, Coordinate | None, slice]]:
+    """The name of each measure, the coordinate of one that is several numbers, and its columns of the table."""
+    parts = [match.groups() for column in columns if (match := COLUMN.fullmatch(column))]
+    first = 2
+    for (name, word), group in groupby(parts, key=lambda part: part[:2]):
+        numbers = [number for *_, number in group]
+        place = slice(first, first + len(numbers))
+        first = place.stop
+        try:
+            coordinate = Coordinate(word, np.array([float(number) for number in numbers])) if word else None
+        except ValueError:
+            raise StorageError(f"{path}: is no file of time series; move it away") from None
+        yield name, coordinate, place
+
+
+def _rows(path: Path, columns: Sequence[str]) -> list[list[float]]:
     """The lines that are whole."""
-    if _names(path) != list(names):
+    if _read_columns(path) != list(columns):
         raise StorageError(f"{path}: has other measures; move it away, or give another -o")
     rows = []
     with naming(path, "read it"), path.open(encoding="utf-8", errors="replace") as file:
@@ -167,8 +219,8 @@ def _rows(path: Path, names: Sequence[str]) -> list[list[float]]:
                 row = [float(part) for part in line.split(",")]
             except ValueError:
                 row = []
-            if len(row) != 2 + len(names) or not row[0].is_integer():
-                raise StorageError(f"{path}: line {number} is no line of {2 + len(names)} numbers")
+            if len(row) != 2 + len(columns) or not row[0].is_integer():
+                raise StorageError(f"{path}: line {number} is no line of {2 + len(columns)} numbers")
             rows.append(row)
     return rows
 
@@ -191,6 +243,9 @@ def write_series(file: h5py.File, series: Sequence[Series], time_units: str = "1
         columns += [_column(group, s.name, s.values, s.units, s.long_name or s.name) for s in members]
         for column in columns:
             column.dims[0].attach_scale(scale)
+        for column, s in zip(columns[1:], members, strict=True):
+            if s.coordinate is not None:
+                column.dims[1].attach_scale(_write_coordinate(group, s.name, s.coordinate))
 
 
 def _schedules(series: Sequence[Series]) -> Iterator[tuple[str, list[Series]]]:
@@ -201,6 +256,15 @@ def _schedules(series: Sequence[Series]) -> Iterator[tuple[str, list[Series]]]:
     for s in series:
         if s.own:
             yield f"{s.name}_", [s]
+
+
+def _write_coordinate(group: h5py.Group, name: str, coordinate: Coordinate) -> h5py.Dataset:
+    full = f"{name}_{coordinate.word}"
+    scale = create_contiguous(group, full, coordinate.values.shape, coordinate.values.dtype)
+    scale[...] = coordinate.values
+    scale.attrs["long_name"] = MEANINGS.get(coordinate.word, coordinate.word)
+    scale.make_scale(full)
+    return scale
 
 
 def _column(group: h5py.Group, name: str, values: NDArray[Any], units: str, long_name: str) -> h5py.Dataset:
@@ -221,24 +285,40 @@ def series_in(file: h5py.File) -> list[Series]:
             return []
         found = []
         for name in group:
-            if is_reserved(name):
+            if is_reserved(name) or h5py.h5ds.is_scale(group[name].id):
                 continue
             own = f"{name}_time" in group
             prefix = f"{name}_" if own else ""
             steps, times, values = (group[n][...] for n in (f"{prefix}step", f"{prefix}time", name))
-            if not (steps.ndim == 1 and steps.shape == times.shape == values.shape):
+            if not (steps.ndim == 1 and steps.shape == times.shape == values.shape[:1]):
                 raise ValueError(f"'{name}' has not the length of its times")
+            coordinate = _read_coordinate(group, name) if values.ndim > 1 else None
+            if coordinate is not None and values.shape[1:] != coordinate.values.shape:
+                raise ValueError(f"'{name}' has not the length of its coordinate")
             said = group[name].attrs
             units, long_name = str(said.get("units", "1")), str(said.get("long_name", name))
             found.append(Series(name, steps.astype(np.int64), times.astype(float), values.astype(float), units,
-                                long_name, own))  # fmt: skip
+                                long_name, own, coordinate))  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError, OSError, RuntimeError) as caught:
         raise StorageError(f"{file.filename}: its time series cannot be read ({caught})") from None
     return found
 
 
+def _read_coordinate(group: h5py.Group, name: str) -> Coordinate:
+    """What the numbers of a measure are for.
+
+    Raises:
+        ValueError: nothing says it.
+    """
+    for word in MEANINGS:
+        if isinstance(scale := group.get(f"{name}_{word}"), h5py.Dataset):
+            return Coordinate(word, scale[...].astype(float))
+    raise ValueError(f"'{name}' has no coordinate")
+
+
 def table_of(series: Sequence[Series]) -> Iterator[str]:
     """Lines of CSV, numbers with all their digits: of series on one schedule, or of one alone."""
-    yield ",".join(["step", "time", *(s.name for s in series)])
-    for step, *row in zip(series[0].steps, series[0].times, *(s.values for s in series), strict=True):
-        yield _line(int(step), row).rstrip()
+    yield ",".join(["step", "time", *(column for s in series for column in s.columns)])
+    values = np.column_stack([series[0].times, *(s.values for s in series)])
+    for step, row in zip(series[0].steps, values, strict=True):
+        yield _line(int(step), row.tolist()).rstrip()

@@ -13,10 +13,11 @@ from parsolve.errors import CaseError, StorageError
 from parsolve.store.files import is_file
 from parsolve.store.places import find_folder
 from parsolve.store.result import open_result
-from parsolve.store.series import series_of
+from parsolve.store.series import MEANINGS, series_of
 from parsolve.view.cut import label_of
 from parsolve.view.figures import blank, save
 from parsolve.view.panels import words
+from parsolve.view.scale import SEQUENTIAL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,7 +104,31 @@ def name_of(series: Series) -> str:
     return f"{series.name}{meaning}" + ("" if series.units in ("", "1") else f" ({series.units})")
 
 
+def _draw_several(figure: Figure, axes: Axes, series: Series, log: bool, inches: float) -> None:
+    """Draw several numbers over time as colours along their coordinate."""
+    from matplotlib.colors import LogNorm
+
+    assert series.coordinate is not None
+    shown = np.clip(np.where(np.isfinite(series.values), series.values, np.nan), -_LARGEST, _LARGEST)
+    shown = np.where(shown > 0, shown, np.nan) if log else shown
+    if np.isfinite(shown).any():
+        norm = LogNorm() if log else None
+        mesh = axes.pcolormesh(
+            series.times, series.coordinate.values, shown.T, shading="nearest", cmap=SEQUENTIAL, norm=norm,
+            rasterized=True,
+        )  # fmt: skip
+        figure.colorbar(mesh, cax=axes.inset_axes((1.01, 0.0, 0.015, 1.0)))
+    else:
+        why = "nothing was measured yet" if not len(shown) else "no value to show"
+        axes.text(0.5, 0.5, why, ha="center", va="center", transform=axes.transAxes, color="0.4")
+    meaning = MEANINGS.get(series.coordinate.word, series.coordinate.word)
+    axes.set_ylabel(**words(figure, "ylabel", f"{meaning} of {name_of(series)}", inches))
+
+
 def _draw(figure: Figure, axes: Axes, series: Series, log: bool, inches: float) -> None:
+    if series.coordinate is not None:
+        _draw_several(figure, axes, series, log, inches)
+        return
     values = np.where(np.isfinite(series.values), series.values, np.nan)
     shown = np.clip(np.where(values > 0, values, np.nan) if log else values, -_LARGEST, _LARGEST)
     axes.plot(series.times, shown, color="#35608d", linewidth=1.4, marker="." if len(shown) <= _FEW else None)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from parsolve.domain.grid import AXES
+from parsolve.domain.spectrum import radial_spectrum, require_periodic
 from parsolve.errors import CaseError
 from parsolve.store.result import open_result
 from parsolve.view.cut import choose_field, choose_times, frame_near, time_text
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from parsolve.domain.grid import Grid
     from parsolve.store.result import Result
 
 _LEAST = 1e-24  # of the largest: below is the rounding of the transform
@@ -42,7 +40,10 @@ def draw_spectrum(
     figure, path = blank(), Path(path)
     with open_result(path) as result:
         name = choose_field(result, field)
-        _refuse_walls(result)
+        try:
+            require_periodic(result.grid)
+        except CaseError as error:
+            raise CaseError(f"--spectrum: {error}") from None
         shown = sorted({frame_near(result, at) for at in times}) or choose_times(result, time, 1)
         lines = [radial_spectrum(_finite(result, name, n), result.grid) for n in shown]
         if doubt := result.doubt(*((name, n) for n in shown)):
@@ -50,36 +51,6 @@ def draw_spectrum(
         _draw(figure, result, name, shown, lines)
     target = path.with_suffix(f".{name}.spectrum.png") if out is None else Path(out)
     return save(figure, target, force, number=out is None)
-
-
-def radial_spectrum(values: NDArray[Any], grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return wave numbers and the part that each has in the mean square of a periodic field.
-
-    With û = FFT(u)/N the part of shell n is the sum of abs(û)^2 over all k with abs(k) nearest to n dk, where dk is
-    2 pi over the longest side. All parts, that of k = 0 before them, add up to the mean of u^2.
-    """
-    places = [AXES.index(axis) for axis in grid.names[::-1]]
-    lengths = [grid.cells[place] * grid.spacing[place] for place in places]
-    power = np.abs(np.fft.fftn(values.astype(np.float64)) / values.size) ** 2
-    step = 2.0 * math.pi / max(lengths)
-    square = np.zeros(values.shape)
-    for number, (count, length) in enumerate(zip(values.shape, lengths, strict=True)):
-        k = 2.0 * math.pi / length * np.fft.fftfreq(count, 1.0 / count)
-        square += (k**2).reshape([-1 if axis == number else 1 for axis in range(values.ndim)])
-    shells = np.rint(np.sqrt(square) / step).astype(np.int64)
-    parts = np.bincount(shells.ravel(), power.ravel())
-    return (step * np.arange(len(parts))).astype(np.float64), parts.astype(np.float64)
-
-
-def _refuse_walls(result: Result) -> None:
-    """Refuse a result that is not periodic.
-
-    Raises:
-        CaseError: an axis is not.
-    """
-    for axis in result.axes[::-1]:
-        if not result.grid.periodic[AXES.index(axis)]:
-            raise CaseError(f"--spectrum: {axis} is not periodic, so its waves are not those of a Fourier transform")
 
 
 def _finite(result: Result, name: str, n: int) -> NDArray[Any]:
