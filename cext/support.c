@@ -5,6 +5,7 @@
 
 #define PS_EXPORT __attribute__((visibility("default")))
 #define PS_PIECE 512 /* cells of a row that are worked on together, in cache */
+#define PS_LANES 32  /* cells of a row that are compared at once */
 
 PS_EXPORT int PS_NAME(copy)(const ps_copy *list, int64_t n);
 PS_EXPORT int PS_NAME(ghost)(const ps_ghost *list, int64_t n);
@@ -80,30 +81,53 @@ int PS_NAME(ghost)(const ps_ghost *list, int64_t n)
     return PS_OK;
 }
 
-/* Minimum, maximum and first cell that is not finite of input 0 over the box. */
+/* The first cell of input 0 in the box that is not finite; hi[0] if all are. */
+static void first_bad(const ps_args *a, int64_t *bad)
+{
+    for (int d = 0; d < 3; d++) bad[d] = a->hi[0];
+    for (int64_t k = a->lo[0]; k < a->hi[0]; k++)
+        for (int64_t j = a->lo[1]; j < a->hi[1]; j++) {
+            const ps_real *row = PS_INPUT(a, 0) + k * a->stride[0] + j * a->stride[1];
+            for (int64_t i = a->lo[2]; i < a->hi[2]; i++)
+                if (!isfinite(row[i])) {
+                    bad[0] = k, bad[1] = j, bad[2] = i;
+                    return;
+                }
+        }
+}
+
+/* Look at n values, one a lane. */
+PS_CELL void extrema_of(const ps_real *u, int64_t n, ps_real *low, ps_real *high, ps_real *zero)
+{
+    for (int64_t l = 0; l < n; l++) {
+        low[l] = u[l] < low[l] ? u[l] : low[l];
+        high[l] = u[l] > high[l] ? u[l] : high[l];
+        zero[l] += u[l] - u[l];
+    }
+}
+
+/* Minimum, maximum and first cell that is not finite of input 0 over the box.  Lanes, each with some of the cells of a row,
+ * are what compilers make vectors of; a NaN is neither smaller nor larger, so the order of the cells is not seen. */
 int PS_NAME(extrema)(const ps_args *args, ps_extrema *result)
 {
     const ps_args a = *args;
-    const ps_real *u = PS_INPUT(&a, 0);
-    ps_real low = (ps_real)INFINITY, high = -(ps_real)INFINITY;
-    for (int d = 0; d < 3; d++) result->bad[d] = a.hi[0];
+    ps_real low[PS_LANES], high[PS_LANES], zero[PS_LANES]; /* zero stays 0 as long as every value is finite */
+    for (int l = 0; l < PS_LANES; l++) low[l] = (ps_real)INFINITY, high[l] = -(ps_real)INFINITY, zero[l] = 0;
     for (int64_t k = a.lo[0]; k < a.hi[0]; k++)
         for (int64_t j = a.lo[1]; j < a.hi[1]; j++) {
-            const ps_real *row = u + k * a.stride[0] + j * a.stride[1];
-            ps_real zero = 0; /* stays 0 as long as every value is finite */
-            for (int64_t i = a.lo[2]; i < a.hi[2]; i++) {
-                low = row[i] < low ? row[i] : low;
-                high = row[i] > high ? row[i] : high;
-                zero += row[i] - row[i];
-            }
-            if (zero == 0 || result->bad[0] < a.hi[0]) continue;
-            for (int64_t i = a.lo[2]; i < a.hi[2]; i++)
-                if (!isfinite(row[i])) {
-                    result->bad[0] = k, result->bad[1] = j, result->bad[2] = i;
-                    break;
-                }
+            const ps_real *u = PS_INPUT(&a, 0) + k * a.stride[0] + j * a.stride[1];
+            int64_t i = a.lo[2];
+            for (; i + PS_LANES <= a.hi[2]; i += PS_LANES) extrema_of(u + i, PS_LANES, low, high, zero);
+            extrema_of(u + i, a.hi[2] - i, low, high, zero);
         }
-    result->minimum = low, result->maximum = high;
+    for (int l = 1; l < PS_LANES; l++) {
+        low[0] = low[l] < low[0] ? low[l] : low[0];
+        high[0] = high[l] > high[0] ? high[l] : high[0];
+        zero[0] += zero[l];
+    }
+    result->minimum = low[0], result->maximum = high[0];
+    for (int d = 0; d < 3; d++) result->bad[d] = a.hi[0];
+    if (!(zero[0] == 0)) first_bad(&a, result->bad);
     return PS_OK;
 }
 

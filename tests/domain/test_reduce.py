@@ -18,9 +18,9 @@ from mpi4py import MPI
 from parsolve.domain.field import Field
 from parsolve.domain.grid import Grid, regular
 from parsolve.domain.processes import factorizations
-from parsolve.domain.reduce import Counts, checked, dot, exact_sum, extrema, first_bad, mean, norm
+from parsolve.domain.reduce import Counts, checked, dot, exact_sum, extrema, first_bad, mean, norm, over_owned
 from parsolve.errors import NumericalError, SetupError
-from parsolve.kernels.library import SUM_DIGITS, SUM_FRACTION, Args, best_level, core
+from parsolve.kernels.library import SUM_DIGITS, SUM_FRACTION, Args, Extrema, best_level, core
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -348,10 +348,31 @@ def test_cells_are_counted_in_the_bins_of_numpy(dtype: str) -> None:
     f = holding(np.clip(values, -1e30, 1e30), dtype)
     for bounds in (edges, np.array([0.0, TINY, 2 * TINY]), np.array([-HUGE, 0.0, HUGE]), np.array([0.0, 1.0])):
         counts = Counts(bounds.tolist())
-        counts.add(f)
-        counts.add(f)
+        count = counts.bound(f, over_owned(f))
+        for again in (1, 2):
+            counts.begin()
+            for _ in range(again):
+                count()
         total = counts.total(f.subdomain.comm)
         assert total is not None
         assert list(total) == list(2 * np.histogram(f.owned.astype(float), bounds)[0])
-    counts.add(holding([0.0, np.inf], dtype))
+    bad = holding([0.0, np.inf], dtype)
+    counts.bound(bad, over_owned(bad))()
     assert counts.total(f.subdomain.comm) is None
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_extrema_are_those_of_numpy_however_long_a_row_is(dtype: str) -> None:
+    """In every library; what is not a number is passed over, and the first cell that is not finite is told."""
+    rng = np.random.default_rng(5)
+    for n in (1, 2, 31, 32, 33, 64, 100, 517):
+        values = rng.normal(size=n).astype(dtype)
+        for bad in ([], [n - 1], [n // 2, n - 1]):
+            values[bad] = np.nan
+            f, found = holding(values.tolist(), dtype), Extrema()
+            for level in {1, 3, best_level()} if best_level() >= 3 else {best_level()}:
+                assert core(level).function("extrema", dtype)(ctypes.byref(over_owned(f)), ctypes.byref(found)) == 0
+                known = values[np.isfinite(values)]
+                assert found.minimum == known.min(initial=np.inf)
+                assert found.maximum == known.max(initial=-np.inf)
+                assert list(found.bad) == ([0, 0, bad[0]] if bad else [1, 1, 1])

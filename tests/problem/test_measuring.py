@@ -106,3 +106,19 @@ def test_points_outside_and_what_is_no_point_are_refused(lab, text):
     case = lab.case("heat", 8, 8, time={"end": 0.01}, measure={"m": text})
     with pytest.raises(CaseError, match="measure"):
         pose(Case.from_dict(case))
+
+
+def test_of_equal_values_the_place_is_the_first_cell_also_where_later_parts_have_them(lab, comm, monkeypatch):
+    monkeypatch.setattr(sampling, "CELLS", 1)
+    texts = {
+        "a": "at_max(where(u > 0.4, 0, -1), x)",
+        "b": "at_min(where(u > 0.4, -1, 1), y)",
+        "c": "at_max(where(u > 0.4, 0, -t), y)",
+    }
+    initial = {"u": "where((x > 0.5) and (y > 0.3), 1, 0)"}
+    case = lab.case("heat", 10, 10, periodic=False, initial=initial, time={"end": 0.01}, measure=texts)
+    problem = pose(Case.from_dict(case), comm)
+    march = prepare(problem, decide(problem, comm), comm)
+    again = [march.looking.measure(march.state, 0.0) for _ in range(2)]
+    march.free()
+    assert again[0] == again[1] == pytest.approx({"a": 0.55, "b": 0.35, "c": 0.05})

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,12 +15,12 @@ from parsolve.errors import NumericalError, agree
 from parsolve.kernels.library import SUM_DIGITS, SUM_FRACTION, Extrema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from mpi4py import MPI
     from numpy.typing import NDArray
 
-    from parsolve.kernels.library import Args
+    from parsolve.kernels.library import Args, Launch
 
 
 @dataclass(frozen=True)
@@ -30,21 +31,36 @@ class Bad:
     index: tuple[int, int, int]
 
 
-def _over_owned(f: Field) -> Args:
+def over_owned(*fields: Field) -> Args:
+    """What a reduction of one or two fields over their owned cells takes; of one, also its product with itself."""
+    f = fields[0]
     args = arguments(f.subdomain, f.stride, owned(f.subdomain))
-    args.field[0] = f.address
+    args.field[0], args.field[1] = f.address, fields[-1].address
     return args
 
 
-def _function(f: Field, name: str) -> Callable[..., int]:
-    return f.device.function(name, f.dtype.name)
+def bound_extrema(f: Field, args: Args) -> tuple[Launch, Extrema]:
+    """What finds the extrema of the values of now, of these arguments, and where it puts them."""
+    result = Extrema()
+    return _bound(f, "extrema", ctypes.byref(args), ctypes.byref(result)), result
 
 
 def local_extrema(f: Field) -> Extrema:
     """Smallest and largest value that this rank owns, and its first cell that is not finite."""
-    result = Extrema()
-    _function(f, "extrema")(ctypes.byref(_over_owned(f)), ctypes.byref(result))
+    find, result = bound_extrema(f, over_owned(f))
+    find()
     return result
+
+
+def _bound(f: Field, name: str, *given: Any) -> Launch:
+    """A function of the core on what is given; it costs one foreign call."""
+    return _kept(partial(f.device.function(name, f.dtype.name), *given), f)
+
+
+def _kept(launch: partial[int], f: Field) -> Launch:
+    """A launch that keeps the memory of a field alive."""
+    launch.keep = f  # type: ignore[attr-defined]
+    return launch
 
 
 def extrema(f: Field) -> tuple[float, float]:
@@ -134,13 +150,21 @@ class Sums:
     def __init__(self, count: int) -> None:
         self._digits = np.zeros((count, SUM_DIGITS), np.int64)
 
+    def begin(self) -> None:
+        """Begin anew."""
+        self._digits[...] = 0
+
+    def bound(self, n: int, name: str, f: Field, args: Args) -> Launch:
+        """What adds to sum n the values of now of a field ("sum"), or products of two ("dot"), of these arguments."""
+        pointer = self._digits[n].ctypes.data_as(ctypes.POINTER(ctypes.c_int64))
+        if f.subdomain.threads < 2:
+            return _bound(f, name, ctypes.byref(args), pointer)
+        function, reduce = f.device.function(name, f.dtype.name), f.device.library.handle.ps_reduce
+        return _kept(partial(reduce, function, args, pointer, f.subdomain.threads), f)
+
     def add(self, n: int, name: str, *fields: Field) -> None:
         """Add to sum n the values that are owned ("sum"), or the products of two fields ("dot")."""
-        f = fields[0]
-        args = _over_owned(f)
-        args.field[: len(fields)] = [g.address for g in fields]
-        pointer = self._digits[n].ctypes.data_as(ctypes.POINTER(ctypes.c_int64))
-        f.device.library.handle.ps_reduce(_function(f, name), args, pointer, f.subdomain.threads)
+        self.bound(n, name, fields[0], over_owned(*fields))()
 
     def totals(self, f: Field) -> list[int | None]:
         """The sums over all ranks of a field, times 2**SUM_FRACTION; None where a value is not finite; collective."""
@@ -161,10 +185,14 @@ class Counts:
         self._edges = (ctypes.c_double * len(edges))(*edges)
         self._counts = np.zeros(len(edges) + 1, np.int64)
 
-    def add(self, f: Field) -> None:
-        """Count the values that are owned."""
+    def begin(self) -> None:
+        """Begin anew."""
+        self._counts[...] = 0
+
+    def bound(self, f: Field, args: Args) -> Launch:
+        """What counts the values of now of a field, of these arguments."""
         counts = self._counts.ctypes.data_as(ctypes.POINTER(ctypes.c_int64))
-        _function(f, "histogram")(ctypes.byref(_over_owned(f)), self._edges, len(self._edges) - 1, counts)
+        return _bound(f, "histogram", ctypes.byref(args), self._edges, len(self._edges) - 1, counts)
 
     def total(self, comm: MPI.Intracomm) -> NDArray[np.int64] | None:
         """The cells in each bin, over all ranks; None where a value is not finite; collective."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
 
-from parsolve.domain.reduce import Sums, local_extrema, root_of, rounded
+from parsolve.domain.reduce import Sums, bound_extrema, over_owned, root_of, rounded
 from parsolve.equations.shared import library_of, measures_for
 from parsolve.equations.values import evaluate
 from parsolve.errors import CaseError
@@ -25,16 +26,18 @@ from parsolve.stages.plain import Plain
 from parsolve.stages.sampling import Sampling
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
     from parsolve.domain.field import Field
     from parsolve.equations.measures import Measures, Reduction
     from parsolve.equations.program import Program
+    from parsolve.kernels.library import Args, Extrema
     from parsolve.march.stepper import Workspace
     from parsolve.problem.probe import Probe
     from parsolve.problem.problem import Problem
+    from parsolve.problem.several import Histogram, Spectrum
     from parsolve.stages.operator import Operator, State
 
     Measured = float | NDArray[np.float64]
@@ -56,7 +59,8 @@ class Looking:
 
     def __init__(self, problem: Problem, work: Workspace, walls: Walls) -> None:
         self._problem, self._work, self._walls = problem, work, walls
-        self._samplings: dict[int, Sampling] = {}  # by the state, of which there are a few registers
+        # By the state, of which there are a few registers.
+        self._samplings: dict[int, tuple[Sampling, Reducing, dict[str, Histogram | Spectrum]]] = {}
         self._derivations: dict[tuple[int, int], Plain] = {}
         measured = problem.measures.program if problem.measures else None
         self._measured, made, sampled = map(self._prepared, (measured, problem.derived, problem.averaged))
@@ -99,26 +103,36 @@ class Looking:
         """
         measures = self._problem.measures
         assert measures is not None
+        parameters, comm = self._problem.parameters, self._work.subdomain.comm
         first = next(iter(state.values()))
         if id(first) not in self._samplings:
-            operator, others = self._measured or (None, {})
-            shown = [name for name in state if name in measures.values]
-            self._samplings[id(first)] = Sampling(operator, state, others, shown, self._work.exchanges)
-        parameters, comm = self._problem.parameters, self._work.subdomain.comm
-        probes = probes_of(measures, self._problem.grid, parameters)
-        reducing = Reducing(measures.reductions, first, probes)
-        several = several_of(measures, parameters, first)
-
-        def look(there: State) -> None:
-            reducing.look(there)
-            for of, one in several.values():
-                one.look(there[of])
-
-        self._samplings[id(first)](time, look)
+            self._samplings[id(first)] = self._bound(measures, state, first)
+        sampling, reducing, several = self._samplings[id(first)]
+        reducing.begin()
+        for one in several.values():
+            one.begin()
+        sampling(time)
         results = reducing.results()
         values = _evaluated(measures, results, {**parameters, "t": time}) if comm.rank == 0 else {}
         numbers = values if comm.size == 1 else dict(comm.bcast(values))
-        return {**numbers, **{name: one.values() for name, (_, one) in several.items()}}
+        return {**numbers, **{name: one.values() for name, one in several.items()}}
+
+    def _bound(
+        self, measures: Measures, state: State, first: Field
+    ) -> tuple[Sampling, Reducing, dict[str, Histogram | Spectrum]]:
+        """What takes measures of a state, bound to its fields."""
+        grid, parameters = self._problem.grid, self._problem.parameters
+        operator, others = self._measured or (None, {})
+        reducing = Reducing(measures.reductions, first, probes_of(measures, grid, parameters))
+        several = several_of(measures, parameters, first)
+
+        def bind(there: State) -> list[Callable[[], object]]:
+            args = {name: over_owned(f) for name, f in there.items()}
+            more = [one.bound(there[one.of], args[one.of]) for one in several.values()]
+            return [*reducing.bound(there, args), *more]
+
+        shown = [name for name in state if name in measures.values]
+        return Sampling(operator, state, others, shown, self._work.exchanges, bind), reducing, several
 
 
 def _evaluated(measures: Measures, results: list[float], known: dict[str, float]) -> dict[str, float]:
@@ -143,35 +157,38 @@ class Reducing:
         wanted = ((kind, r.of) for r in reductions for kind in SUMS.get(r.kind, ()))
         self._places = {key: n for n, key in enumerate(dict.fromkeys(wanted))}
         self._sums = Sums(len(self._places))
-        ranged = dict.fromkeys(r.of for r in reductions if r.kind in ("min", "max"))
-        self._ranges = {name: np.array([-math.inf, -math.inf, 0.0]) for name in ranged}  # -min, max, is one not finite
-        # Of a place: the value there, the first cell, what is looked for there; whether a value is not finite.
-        self._found: dict[Reduction, tuple[float, int, float, bool]] = {
-            r: (-math.inf, 0, math.nan, False) for r in reductions if r.at
-        }
+        ranged = dict.fromkeys(r.of for r in reductions if r.kind in SIGNS)
+        self._extrema: dict[str, list[tuple[Field, Extrema]]] = {name: [] for name in ranged}  # of each part
+        self._found: dict[Reduction, Place] = {}
+        self.begin()
 
-    def look(self, there: State) -> None:
-        """Take the values of a part, by name."""
-        for (kind, name), n in self._places.items():
-            f = there[name]
-            self._sums.add(n, kind, *((f, f) if kind == "dot" else (f,)))
-        for name, known in self._ranges.items():
-            own = local_extrema(there[name])
-            is_bad = float(own.bad[0] < there[name].subdomain.shape[0])
-            np.maximum(known, (-own.minimum, own.maximum, is_bad), out=known)
-        for r, probe in self._probes.items():
-            probe.look(there[r.of])
-        for r, best in self._found.items():
-            self._found[r] = _better(best, self._placed(there[r.of], there[r.at], SIGNS[r.kind]))
+    def begin(self) -> None:
+        """Begin anew."""
+        self._sums.begin()
+        self._found = {r: Place(-math.inf, 0, math.nan) for r in self._reductions if r.at}
 
-    def _placed(self, of: Field, at: Field, sign: float) -> tuple[float, int, float, bool]:
-        values = sign * of.owned.astype(np.float64)
-        if not np.isfinite(values).all():
-            return (-math.inf, 0, math.nan, True)
-        place = np.unravel_index(int(values.argmax()), values.shape)
-        cell = [int(p) + s for p, s in zip(place, of.subdomain.start, strict=True)]
-        index = int(np.ravel_multi_index(cell, of.subdomain.grid.cells))
-        return (float(values[place]), index, float(at.owned[place]), False)
+    def bound(self, there: State, args: Mapping[str, Args]) -> list[Callable[[], object]]:
+        """What takes the values of a part, by name, of arguments of reductions of each."""
+        looks: list[Callable[[], object]] = [
+            self._sums.bound(n, kind, there[name], args[name]) for (kind, name), n in self._places.items()
+        ]
+        own = {}
+        for name, found in self._extrema.items():
+            find, own[name] = bound_extrema(there[name], args[name])
+            looks.append(find)
+            found.append((there[name], own[name]))
+        looks += [look for r, probe in self._probes.items() for look in probe.bound(there[r.of])]
+        looks += [partial(self._place, r, there[r.of], there[r.at], own[r.of]) for r in self._found]
+        return looks
+
+    def _place(self, r: Reduction, of: Field, at: Field, own: Extrema) -> None:
+        """Look for the place of a part, if it has a better value than those before: the first of its cells."""
+        value = own.maximum if SIGNS[r.kind] > 0 else own.minimum
+        if own.bad[0] == of.subdomain.shape[0] and SIGNS[r.kind] * value > self._found[r].size:
+            place = np.unravel_index(int((of.owned == value).argmax()), of.owned.shape)
+            cell = [int(p) + s for p, s in zip(place, of.subdomain.start, strict=True)]
+            index = int(np.ravel_multi_index(cell, of.subdomain.grid.cells))
+            self._found[r] = Place(SIGNS[r.kind] * value, index, float(at.owned[place]))
 
     def results(self) -> list[float]:
         """The result of each reduction over all ranks; not a number where a value is not finite; collective."""
@@ -179,10 +196,10 @@ class Reducing:
 
         comm = self._like.subdomain.comm
         totals = self._sums.totals(self._like) if self._places else []
-        if self._ranges:
-            ranges = np.stack(list(self._ranges.values()))
+        ranges = np.array([_range(found) for found in self._extrema.values()])  # -min, max, is one not finite
+        if self._extrema:
             comm.Allreduce(MPI.IN_PLACE, ranges, op=MPI.MAX)
-            self._ranges = dict(zip(self._ranges, ranges, strict=True))
+        self._ranges = dict(zip(self._extrema, ranges.tolist(), strict=True))
         for probe in self._probes.values():
             probe.share(comm)
         for others in comm.allgather(list(self._found.values())) if self._found and comm.size > 1 else ():
@@ -192,10 +209,10 @@ class Reducing:
     def _result(self, r: Reduction, totals: list[int | None]) -> float:
         if r.point:
             return self._probes[r].value
-        if r.at:
-            return math.nan if self._found[r][3] else self._found[r][2]
-        if r.kind in ("min", "max"):
-            low, high, is_bad = self._ranges[r.of].tolist()
+        if r.kind in SIGNS:
+            low, high, is_bad = self._ranges[r.of]
+            if r.at:
+                return math.nan if is_bad else self._found[r].there
             return math.nan if is_bad else 0.0 - low if r.kind == "min" else 0.0 + high
         sums = [totals[self._places[kind, r.of]] for kind in SUMS[r.kind]]
         if r.kind == "norm":
@@ -206,10 +223,23 @@ class Reducing:
         return self._volume * total if r.kind == "integral" else total
 
 
-def _better(a: tuple[float, int, float, bool], b: tuple[float, int, float, bool]) -> tuple[float, int, float, bool]:
-    """The one of two places with the larger value, or the first of its cells."""
-    chosen = max(a, b, key=lambda one: (one[0], -one[1]))
-    return (*chosen[:3], a[3] or b[3])
+class Place(NamedTuple):
+    """Where a value is largest or smallest: its size (above or below zero), the first such cell, what is there."""
+
+    size: float
+    cell: int
+    there: float
+
+
+def _better(a: Place, b: Place) -> Place:
+    """The one of two places with the larger size, or the first of its cells."""
+    return max(a, b, key=lambda one: (one.size, -one.cell))
+
+
+def _range(found: list[tuple[Field, Extrema]]) -> tuple[float, float, float]:
+    """The smallest value of parts with the other sign, the largest, and whether one is not finite."""
+    is_bad = any(own.bad[0] < f.subdomain.shape[0] for f, own in found)
+    return -min(own.minimum for _, own in found), max(own.maximum for _, own in found), float(is_bad)
 
 
 def _deviation(total: int | None, squares: int | None, cells: int) -> float:

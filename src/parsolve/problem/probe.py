@@ -14,7 +14,7 @@ from parsolve.equations.values import evaluate
 from parsolve.errors import CaseError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from mpi4py import MPI
 
@@ -50,20 +50,25 @@ class Probe:
             corners.append(pair if cells > 1 else [(0, 1.0)])
         self._cells = [tuple(cell for cell, _ in corner) for corner in itertools.product(*corners)]
         self._weights = [z * y * x for (_, z), (_, y), (_, x) in itertools.product(*corners)]
-        self._values = np.zeros(len(self._cells))
+        self._own = self._values = np.zeros(len(self._cells))
 
-    def look(self, f: Field) -> None:
-        """Take the values that a part of a subdomain has."""
-        sub = f.subdomain
+    def bound(self, f: Field) -> list[Callable[[], object]]:
+        """What takes the values that a part of a subdomain has; none if it has none."""
+        found, sub = [], f.subdomain
         for n, cell in enumerate(self._cells):
             own = [c - s for c, s in zip(cell, sub.start, strict=True)]
             if all(0 <= c < size for c, size in zip(own, sub.shape, strict=True)):
-                self._values[n] = f.owned[own[0], own[1], own[2]]
+                found.append((n, (own[0], own[1], own[2])))
+
+        def look() -> None:
+            for n, place in found:
+                self._own[n] = f.owned[place]
+
+        return [look] if found else []
 
     def share(self, comm: MPI.Intracomm) -> None:
         """Learn the values of other ranks, each of which one rank alone has; collective."""
-        if comm.size > 1:
-            self._values = np.asarray(sum(comm.allgather(self._values)))
+        self._values = np.asarray(sum(comm.allgather(self._own))) if comm.size > 1 else self._own
 
     @property
     def value(self) -> float:

@@ -14,13 +14,14 @@ from parsolve.errors import CaseError, agreed, on_root
 from parsolve.store.series import Coordinate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
     from parsolve.domain.field import Field
     from parsolve.domain.grid import Grid
     from parsolve.equations.measures import Measures, Several
+    from parsolve.kernels.library import Args
 
 MOST = 1 << 16  # numbers that all measures are together
 
@@ -29,16 +30,22 @@ class Histogram:
     """How many cells are in each bin, of values that come part by part.
 
     Args:
+        of: name of the value.
         edges: of the bins.
         like: a field of the whole subdomain.
     """
 
-    def __init__(self, edges: NDArray[np.float64], like: Field) -> None:
-        self._counts, self._bins, self._comm = Counts(edges.tolist()), len(edges) - 1, like.subdomain.comm
+    def __init__(self, of: str, edges: NDArray[np.float64], like: Field) -> None:
+        self.of, self._counts = of, Counts(edges.tolist())
+        self._bins, self._comm = len(edges) - 1, like.subdomain.comm
 
-    def look(self, f: Field) -> None:
-        """Take the values of a part."""
-        self._counts.add(f)
+    def begin(self) -> None:
+        """Begin anew."""
+        self._counts.begin()
+
+    def bound(self, f: Field, args: Args) -> Callable[[], object]:
+        """What takes the values of a part, of arguments of reductions of it."""
+        return self._counts.bound(f, args)
 
     def values(self) -> NDArray[np.float64]:
         """The cells in each bin, on all ranks; not a number where a value is not finite; collective."""
@@ -47,24 +54,35 @@ class Histogram:
 
 
 class Spectrum:
-    """The radial spectrum of values that come part by part: it needs all of them on one rank; collective.
+    """The radial spectrum of values that come part by part: it needs all of them on one rank.
 
     Args:
+        of: name of the value.
         like: a field of the whole subdomain.
-
-    Raises:
-        ResourceError: no memory for the values; the same on all ranks.
     """
 
-    def __init__(self, like: Field) -> None:
-        self._sub = like.subdomain
-        with agreed(self._sub.comm):
-            self._values = np.empty(self._sub.shape, like.dtype)
+    def __init__(self, of: str, like: Field) -> None:
+        self.of, self._sub, self._dtype = of, like.subdomain, like.dtype
+        self._values = np.empty(0, like.dtype)
 
-    def look(self, f: Field) -> None:
-        """Take the values of a part."""
+    def begin(self) -> None:
+        """Begin anew; collective.
+
+        Raises:
+            ResourceError: no memory for the values; the same on all ranks.
+        """
+        with agreed(self._sub.comm):
+            self._values = np.empty(self._sub.shape, self._dtype)
+
+    def bound(self, f: Field, args: Args) -> Callable[[], object]:
+        """What takes the values of a part."""
         first = [a - b for a, b in zip(f.subdomain.start, self._sub.start, strict=True)]
-        self._values[tuple(slice(a, a + n) for a, n in zip(first, f.subdomain.shape, strict=True))] = f.owned
+        place = tuple(slice(a, a + n) for a, n in zip(first, f.subdomain.shape, strict=True))
+
+        def take() -> None:
+            self._values[place] = f.owned
+
+        return take
 
     def values(self) -> NDArray[np.float64]:
         """The part of each wave number in the mean square, on all ranks; not a number where a value is not finite.
@@ -75,6 +93,7 @@ class Spectrum:
             ResourceError: no memory for the whole field and its transform; the same on all ranks.
         """
         whole, grid = gather(self._values, self._sub), self._sub.grid
+        self._values = np.empty(0, self._dtype)
 
         def made() -> NDArray[np.float64]:
             assert whole is not None
@@ -85,18 +104,15 @@ class Spectrum:
         return on_root(self._sub.comm, made)
 
 
-def several_of(
-    measures: Measures, parameters: Mapping[str, float], like: Field
-) -> dict[str, tuple[str, Histogram | Spectrum]]:
-    """By the name of a measure the name of its value, and what takes that; collective.
+def several_of(measures: Measures, parameters: Mapping[str, float], like: Field) -> dict[str, Histogram | Spectrum]:
+    """What takes each measure that is several numbers.
 
     Raises:
         CaseError: bins that are none; an axis is not periodic.
-        ResourceError: no memory for the values.
     """
     coordinates_of(measures, like.subdomain.grid, parameters)
     return {
-        name: (one.of, Spectrum(like) if one.kind == "spectrum" else Histogram(_edges(one, parameters), like))
+        name: Spectrum(one.of, like) if one.kind == "spectrum" else Histogram(one.of, _edges(one, parameters), like)
         for name, one in measures.several.items()
     }
 

@@ -30,23 +30,26 @@ class Sampling:
         others: coefficient fields, and those that its define stages make.
         shown: fields of the state that are looked at themselves.
         exchanges: fill the ghosts.
+        look: binds what looks to the values of a part, by their names; the list is called whenever they are there.
     """
 
     def __init__(
-        self, operator: Operator | None, state: State, others: State, shown: Sequence[str], exchanges: Exchanges
-    ) -> None:
+        self, operator: Operator | None, state: State, others: State, shown: Sequence[str], exchanges: Exchanges,
+        look: Callable[[State], list[Callable[[], object]]],
+    ) -> None:  # fmt: skip
         self._operator, self._defines = operator, list[Define]()
         self._moving = [f for f in others.values() if f.moves]
         self._exchange: HaloExchange | None = None
         like = next(iter(state.values()))
-        self._parts: list[tuple[list[Bound], dict[str, Field]]] = []
+        self._parts: list[tuple[list[Bound], list[Callable[[], object]]]] = []
         made: dict[str, Field] = {}
         for part in parts(like.subdomain, CELLS):
             if not made or next(iter(made.values())).subdomain.shape != part.shape:
                 names = operator.outputs if operator else ()
                 made = {name: scratch(like, part, name, n) for n, name in enumerate(names)}
             here = {name: moved(f, part) for name, f in made.items()}
-            self._parts.append(self._bound(part, {**state, **others}, here, shown))
+            bound, there = self._bound(part, {**state, **others}, here, shown)
+            self._parts.append((bound, look(there)))
         if operator is not None:
             self._begin(operator, state, others, exchanges, like.subdomain)
 
@@ -72,8 +75,8 @@ class Sampling:
             bound.append(bind(stage.kernel, owned(part), inputs, outputs, coefficients=stage.coefficients))
         return bound, {**{name: seen[name] for name in shown}, **made}
 
-    def __call__(self, time: float, look: Callable[[State], None]) -> None:
-        """Show the values at a time to a function, which takes those of a part by their names; collective."""
+    def __call__(self, time: float) -> None:
+        """Show the values at a time to what looks, part by part; collective."""
         for f in self._moving:
             f.renew(time)
         if self._exchange is not None:
@@ -81,8 +84,9 @@ class Sampling:
             self._exchange.finish(time)
         for define in self._defines:
             define(time)
-        for bound, there in self._parts:
+        for bound, looks in self._parts:
             for launch in bound:
                 launch.args.time = time
                 launch()
-            look(there)
+            for look in looks:
+                look()
