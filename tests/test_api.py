@@ -327,7 +327,7 @@ def test_ranks_that_hold_different_cases_are_told_so_together(
             parsolve.solve(case, shared_tmp / name, comm=comm)
         assert len(set(comm.allgather(str(caught.value)))) == 1
         if tables is not None:
-            assert f"the ranks hold different cases: {key} on rank {odd_one} is not that of rank 0" in str(caught.value)
+            assert f"the ranks differ: {key} on rank {odd_one} is not that of rank 0" in str(caught.value)
         else:
             assert key in str(caught.value)
     assert parsolve.solve(base, shared_tmp / "a.h5", comm=comm, force=True).steps > 0
@@ -340,5 +340,5 @@ def test_the_order_of_fields_is_part_of_a_case(comm: MPI.Intracomm, shared_tmp: 
     case = parsolve.make_case(
         HEAT, equation=None, evolve={n: f"laplace({n})" for n in names}, initial={n: "x" for n in "ab"}
     )
-    with pytest.raises(CaseError, match=r"different cases: the order of keys from evolve\.b on rank 1"):
+    with pytest.raises(CaseError, match=r"the ranks differ: the order of keys from evolve\.b on rank 1"):
         parsolve.solve(case, shared_tmp / "a.h5", comm=comm)

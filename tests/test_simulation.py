@@ -542,15 +542,27 @@ def test_names_that_are_not_there(lab: Any) -> None:
 
 @pytest.mark.mpi(min_size=2)
 def test_ranks_that_ask_for_different_things_are_told(lab: Any, comm: MPI.Intracomm) -> None:
-    given = make_case(lab.case("heat", 24, 20, time={"steps": 20}))
+    given, calls = make_case(lab.case("heat", 24, 20, time={"steps": 20})), list[int]()
     with Simulation(given, comm) as sim:
-        with pytest.raises(CaseError, match="different steps or times"):
+        with pytest.raises(CaseError, match="the ranks differ: step on rank 1 is not that of rank 0"):
             sim.step(1 + comm.rank)
+        with pytest.raises(CaseError, match="until on rank 1"):
+            sim.run(until=1e-6 * (1 + comm.rank))
+        with pytest.raises(CaseError, match="every on rank 1"):
+            sim.every(1 + comm.rank, lambda sim: calls.append(sim.steps))
+        with pytest.raises(CaseError, match="at on rank 1"):
+            sim.at(1e-6 * (1 + comm.rank), lambda sim: calls.append(sim.steps))
+        with pytest.raises(CaseError, match="u on rank 1"):
+            sim.set("u", np.full((20, 24), 1.0 + comm.rank))
+        with pytest.raises(CaseError, match="folder on rank 1"):
+            sim.checkpoint(f"kept-{comm.rank}")
         with pytest.raises(CaseError, match=r"parameters\.D on rank 1 is not that of rank 0"):
             sim.parameters["D"] = 1.0 + comm.rank
         with pytest.raises(CaseError, match="measure on rank 1 is not that of rank 0"):
             sim.measure("max(u)" if comm.rank else "mean(u)")
-    with pytest.raises(CaseError, match="the ranks hold different cases"):
+        sim.run()
+        assert calls == []
+    with pytest.raises(CaseError, match=r"the ranks differ: time\.steps on rank 1"):
         Simulation(make_case(given, time={"steps": 20 + comm.rank}), comm)
 
 

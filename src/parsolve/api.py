@@ -69,9 +69,8 @@ def solve(
         require_case("solve", case)
         if not isinstance(out, str | os.PathLike) or not isinstance(os.fspath(out), str):
             raise CaseError(f"solve: expected the name of the result, such as 'heat.h5', got {out!r}")
-    if ranks.size > 1:
-        held = flat({**case.to_dict(), "out": os.fspath(out), "force": force, "resume": resume})
-        require_same(ranks, {key: repr(value) for key, value in held.items()})
+    held = flat({**case.to_dict(), "out": os.fspath(out), "force": force, "resume": resume})
+    require_same(ranks, {key: repr(value) for key, value in held.items()})
     with Watchdog(case.patience, ranks):
         found = look_for(ranks, Path(out)) if resume else None
         if found is None:

@@ -13,7 +13,7 @@ from parsolve.case.tables import flat, nearest
 from parsolve.domain.redistribute import gather
 from parsolve.errors import CaseError, agreed, is_agreed, require_same
 from parsolve.march.schedule import Stop
-from parsolve.problem.calls import Calls, require_same_stop
+from parsolve.problem.calls import Calls, at_times, every_steps
 from parsolve.problem.live import Live, Parameters
 from parsolve.resume import checkpoint_of
 from parsolve.store.frames import Recorder
@@ -62,8 +62,7 @@ class Simulation:
         ranks = ranks_of("Simulation", comm)
         with agreed(ranks):
             require_case("Simulation", case)
-        if ranks.size > 1:
-            require_same(ranks, {key: repr(value) for key, value in flat(case.to_dict()).items()})
+        require_same(ranks, {key: repr(value) for key, value in flat(case.to_dict()).items()})
         self._begin(Live(case, ranks))
 
     @classmethod
@@ -157,11 +156,12 @@ class Simulation:
             ParsolveError: as of `run`.
         """
         live = self._live
-        with self._asked():
+        with self._asked() as said:
             if not isinstance(n, Integral) or n < 1:
                 raise CaseError(f"step: expected a number of steps, got {n!r}")
             if self.is_over:
                 raise CaseError(f"step: the case is over at t = {self.time:.6g}; give it a later end")
+            said["step"] = repr(int(n))
         first = live.clock.step
         self._march(Stop(step=first + int(n)))
         return live.clock.step - first
@@ -175,10 +175,11 @@ class Simulation:
             KeyboardInterrupt, Stopped: a signal came. It can go on after that.
         """
         live = self._live
-        with self._asked():
+        with self._asked() as said:
             if until is not None and not (isinstance(until, Real) and self.time <= self._met(until) <= live.end.time):
                 text = f"expected a time from now, {self.time:.6g}, to the end of the case, {live.end.time:.6g}"
                 raise CaseError(f"run: {text}, got until = {until!r}")
+            said["until"] = repr(until if until is None else float(until))
         self._march(Stop() if until is None else Stop(time=self._met(float(until))), progress)
 
     def every(self, n: int, call: Callable[[Simulation], object]) -> None:
@@ -190,8 +191,10 @@ class Simulation:
         Raises:
             CaseError: n is no number of steps.
         """
-        with self._asked():
-            self._calls.every(n, call)
+        with self._asked() as said:
+            found = every_steps(n, call)
+            said["every"] = repr(found.when)
+        self._calls.add(found)
 
     def at(self, times: float | Iterable[float], call: Callable[[Simulation], object]) -> None:
         """Call ``call(sim)`` on all ranks at these times, as `every` does; steps end there exactly.
@@ -199,8 +202,10 @@ class Simulation:
         Raises:
             CaseError: a time is over, or beyond the end of the case.
         """
-        with self._asked():
-            self._calls.at(times, call, self.time, self._live.end.time, self._met)
+        with self._asked() as said:
+            found = at_times(times, call, self.time, self._live.end.time, self._met)
+            said["at"] = repr(found.when)
+        self._calls.add(found)
 
     def _met(self, time: float) -> float:
         """The time as the march meets it."""
@@ -210,7 +215,6 @@ class Simulation:
         """March to a stop or the end of the case, with pauses where functions are called."""
         live, end = self._live, self._live.end
         stop = Stop(min(stop.step, end.step), min(stop.time, end.time))
-        require_same_stop(self._comm, stop)
         with bar_of(progress and self._comm.rank == 0, live.clock, stop) as bar:
             while not stop.is_reached(self._live.clock):  # a function may have closed it
                 due = self._calls.after(live.clock)
@@ -262,9 +266,10 @@ class Simulation:
         """
         if name in self._fields and values is self._live.view(name):
             return  # as of sim.u *= 2, which one rank may do alone
-        with self._asked(marching=False):
+        with self._asked(marching=False) as said:
             self._require_field(name)
             given = np.ma.asanyarray(values) if np.ma.isMaskedArray(values) else np.asarray(values)
+            said["field"] = name
         self._live.assign(name, given)
 
     def set(self, name: str, value: Any) -> None:
@@ -275,10 +280,11 @@ class Simulation:
         Raises:
             CaseError: it is wrong; the same on all ranks, and nothing is changed.
         """
-        with self._asked(marching=False):
+        with self._asked(marching=False) as said:
             self._require_field(name)
-            found = make_case(self.case, initial={name: value}).initial[name]
-        self._live.fill(name, found)
+            changed = make_case(self.case, initial={name: value})
+            said |= {"field": name, name: repr(changed.to_dict()["initial"][name])}
+        self._live.fill(name, changed.initial[name])
 
     @property
     def parameters(self) -> Parameters:
@@ -292,8 +298,9 @@ class Simulation:
             CaseError: there is no such field.
             ResourceError: no memory for it; the same on all ranks.
         """
-        with self._asked(marching=False):
+        with self._asked(marching=False) as said:
             self._require_field(name)
+            said["field"] = name
         f = self._live.march.state[name]
         return gather(f.owned, f.subdomain)
 
@@ -305,11 +312,10 @@ class Simulation:
         Raises:
             CaseError: the text is wrong, or reads farther neighbours than the equation: put it into [measure] then.
         """
-        with self._asked(marching=False):
+        with self._asked(marching=False) as said:
             if not isinstance(text, str):
                 raise CaseError(f"measure: expected a text such as 'integral(u)', got {text!r}")
-        if self._comm.size > 1:
-            require_same(self._comm, {"measure": text})
+            said["measure"] = text
         return self._live.measure(text)
 
     # What it leaves
@@ -327,8 +333,9 @@ class Simulation:
                 later steps, and there is no ``force``.
             NumericalError: a value is not finite.
         """
-        with self._asked(marching=False):
+        with self._asked(marching=False) as said:
             place = path_of("checkpoint", folder)
+            said |= {"folder": str(place), "force": repr(bool(force))}
         return self._live.keep(place, bool(force))
 
     def write(self, path: str | Path, force: bool = False) -> Path:
@@ -337,8 +344,9 @@ class Simulation:
         Raises:
             StorageError, ResourceError: there is one, or the disk failed or is full.
         """
-        with self._asked(marching=False):
+        with self._asked(marching=False) as said:
             place = path_of("write", path)
+            said |= {"path": str(place), "force": repr(bool(force))}
         live, problem = self._live, self._live.problem
         recorder = Recorder(
             self._comm, place, problem.grid, problem.recorded, problem.dtype, provenance(self.case, self._comm),
@@ -380,7 +388,8 @@ class Simulation:
 
     def _snapshot(self, name: str | None) -> Snapshot | None:
         """A field, or all that a result would have, whole, on rank 0."""
-        with self._asked(marching=False):
+        with self._asked(marching=False) as said:
+            said["field"] = repr(name)
             live, names = self._live, [info.name for info in self._live.problem.recorded]
             known = list(dict.fromkeys([*names, *self._fields]))
             if name is not None and name not in known:
@@ -431,13 +440,15 @@ class Simulation:
         return self._held
 
     @contextmanager
-    def _asked(self, marching: bool = True) -> Iterator[None]:
-        """Look at what was asked for, on all ranks; what is found wrong is raised by all."""
+    def _asked(self, marching: bool = True) -> Iterator[dict[str, str]]:
+        """Look at what was asked for, on all ranks, which are told what is to be the same; all raise what is wrong."""
+        said: dict[str, str] = {}
         with agreed(self._comm):
             self._live.clock  # noqa: B018  # or it is closed
             if marching and self._is_calling:
                 raise CaseError("a function that the march calls cannot march itself, nor be given others to call")
-            yield
+            yield said
+        require_same(self._comm, said)
 
     def _require_field(self, name: object) -> None:
         if name not in self._fields:

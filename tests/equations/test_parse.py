@@ -14,7 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from parsolve.equations.functions import OPERATOR_FUNCTIONS, VALUE_FUNCTIONS
-from parsolve.equations.parse import parse
+from parsolve.equations.parse import parse, parse_condition
 from parsolve.equations.syntax import ExpressionError
 
 NAMES = ("x", "y", "t", "a")
@@ -371,6 +371,18 @@ def mutated(source: random.Random) -> str:
         piece = source.choice([source.choice(ALPHABET), text[start:stop] * 2, source.choice(SEEDS)[start:stop], ""])
         text = text[:start] + piece + text[stop:]
     return text
+
+
+def test_a_condition_is_one_where_it_holds_and_its_errors_show_what_was_written() -> None:
+    assert parse_condition("a > 0 and not t < 1", NAMES) == parse("where(a > 0 and not t < 1, 1, 0)", NAMES)
+    for text, message in (
+        ("a > 0 and", "the expression ends too early"),
+        ("a", "k: is no condition"),
+        ("a > b", "'b'"),
+    ):
+        with pytest.raises(ExpressionError, match=message) as caught:
+            parse_condition(text, NAMES, key="k")
+        assert str(caught.value).splitlines()[1].strip() == text
 
 
 def test_ten_thousand_random_texts_parse_or_raise() -> None:

@@ -134,6 +134,15 @@ def test_what_is_not_covered_is_refused(lab: Any, comm: MPI.Intracomm, shared: P
     assert len(set(comm.allgather(str(caught.value)))) == 1
 
 
+@pytest.mark.parametrize("equation", [HEAT, {"u": "0.1*div((1 + u**2)*grad(u))"}], ids=["linear", "not linear"])
+def test_a_file_to_the_last_step_is_enough(lab: Any, tmp_path: Path, equation: dict[str, str]) -> None:
+    """Where the end depends on steps, and these on the solution."""
+    end = 100.0
+    for _ in range(2):
+        (tmp_path / "wall.csv").write_text(f"time,value\n0,1\n{end!r},{1 + end!r}\n")
+        end = lab.solve(tables(lab, equation, moving(tmp_path, "wall.csv"), time={"steps": 30})).result.time
+
+
 def test_what_multiplies_an_unknown_is_refused(lab: Any, folder: Path) -> None:
     """As the stable step would change with it; and so is what is no forcing but an initial value."""
     for text in ("div(w*grad(u))", "laplace(u) - w*dx(u)", "u*w", "exp(u + w)"):

@@ -137,6 +137,11 @@ def test_a_run_that_a_rule_has_ended_is_not_gone_on_with(comm, shared_tmp, stop)
     assert bits(shared_tmp / "a.h5") == before
 
 
+def test_a_rule_that_holds_at_the_end_alone_leaves_the_run_finished(comm, shared_tmp):
+    for name, rule in (("when", {"when": "step >= 40"}), ("steps", {"steps": 40}), ("steady", {"steady": 1e-9})):
+        assert not solve(make_case(HEAT, stop=rule), shared_tmp / name, comm).stopped
+
+
 def test_a_field_made_of_others_is_written_with_its_values(comm, shared_tmp):
     fields = ["u", "g", "speed = sqrt(dx(u)**2 + dy(u)**2)"]
     solve(make_case(HEAT, define={"g": "dx(u)"}, output={"fields": fields}), shared_tmp / "a.h5", comm)
@@ -158,8 +163,12 @@ def test_a_field_made_of_others_is_written_with_its_values(comm, shared_tmp):
         ({"measure": {"a": "at(u, 0.5, 2.0)"}}, r"measure\.a: y = 2"),
         ({"measure": {"a": {"of": "max(u)", "every": 1.0, "every_steps": 3}}}, "measure.a"),
         ({"measure": {"show": ["b"], "a": "max(u)"}}, "measure.show"),
-        ({"stop": {"when": "top"}}, "stop.when"),
+        ({"measure": {"a": "5"}}, r"measure\.a: '5' is made of no values of cells"),
+        ({"measure": {"a": "t + pi"}}, r"measure\.a: 't \+ pi' is made of no values of cells"),
+        ({"measure": {"a": "noise(seed=1)*max(u)"}}, r"measure\.a: .* one at each cell: take integral\(noise"),
+        ({"stop": {"when": "top"}}, r"stop\.when: is no condition"),
         ({"stop": {"when": "bottom > 1"}}, "stop.when"),
+        ({"stop": {"when": "top > 0 and"}}, r"stop\.when: the expression ends too early\n    top > 0 and\n"),
         ({"stop": {"walltime": "soon"}}, "stop.walltime"),
         ({"output": {"fields": ["u", "u = dx(u)"]}}, "output.fields"),
         ({"output": {"fields": ["w = dx(v)"]}}, "output.fields"),

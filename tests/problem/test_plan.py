@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from parsolve.case import Case
+from parsolve.errors import CaseError
 from parsolve.problem import plan
 from parsolve.problem.plan import check
+from parsolve.simulation import Simulation
 
 WALLS = {"u": {"ymin": {"dirichlet": "x + t"}, "ymax": {"robin": [1.0, 0.1, "sin(x)"]}}}
 HUGE: dict[str, dict[str, Any]] = {
@@ -54,6 +57,40 @@ def test_a_coarser_look_gives_about_the_same_step(lab: Any, monkeypatch: pytest.
     told = ("dt", "steps", "warnings", "memory_free")
     assert replace(coarse, **{key: getattr(whole, key) for key in told}) == whole
     assert len(coarse.warnings) == len(whole.warnings) + 1
+
+
+@pytest.mark.parametrize(
+    ("tables", "answer"),
+    [
+        ({"measure": {"m": "max(u)", "every": 1e-9}}, r"measure\.every: 1e\+08 measurements are more than 1e\+07"),
+        ({"measure": {"m": {"of": "max(u)", "every": 1e-9}}}, r"measure\.m\.every: 1e\+08 measurements"),
+        ({"output": {"every": 1e-9}}, r"output\.every: 1e\+08 frames"),
+        ({"average": {"m": "u", "every": 1e-9}}, r"average\.every: 1e\+08 samples"),
+        (
+            {"time": {"end": 1e5}, "measure": {"m": "max(u)", "every_steps": 1}},
+            r"measure\.every_steps: .* measurements",
+        ),
+        ({"time": {"end": 1e5}, "output": {"every_steps": 1}}, r"output\.every_steps: .* frames"),
+    ],
+)
+def test_far_too_many_events_are_refused_with_their_number(lab: Any, tables: dict[str, Any], answer: str) -> None:
+    case = Case.from_dict(lab.case("heat", 24, **{"time": {"end": 0.1}, **tables}))
+    with pytest.raises(CaseError, match=answer):
+        check(case, 1)
+    with pytest.raises(CaseError, match=answer):
+        Simulation(case)
+
+
+def test_an_interval_far_shorter_than_a_step_is_told(lab: Any) -> None:
+    for time, many in (({"end": 0.1}, r"1e\+05 measurements$"), ({"steps": 9}, "9 steps to t = 9e-06$")):
+        case = Case.from_dict(lab.case("heat", 24, time=time, measure={"m": "max(u)", "every": 1e-6}))
+        with Simulation(case) as sim:
+            (found,) = sim.warnings
+        assert [found] == check(case, 1).warnings
+        assert re.search(rf"measure\.every: 1e-06 is .* times shorter than a step may be.*{many}", found)
+    assert not check(
+        Case.from_dict(lab.case("heat", 24, time=time, measure={"m": "max(u)", "every": 1e-4})), 1
+    ).warnings
 
 
 def test_what_does_not_fit_here_is_told(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:

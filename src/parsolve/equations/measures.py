@@ -171,12 +171,15 @@ class _Taker:
             return self._several(e, text, key)
         made = self._walk(e, text, key)
         left = {s.name for s in made.free_symbols} & ({*self.texts.names} - self.texts.constants)
-        if left or any(name_of(s) in functions.OPERATOR_FUNCTIONS for s in sympy.preorder_traversal(made)):
+        of_cells = {*functions.OPERATOR_FUNCTIONS, "noise"}
+        if left or any(name_of(s) in of_cells for s in sympy.preorder_traversal(made)):
             what = sorted(left)[0] if left else text
             raise CaseError(
                 f"{key}: '{what}' is not one number but one at each cell: take integral({what}), mean({what}), "
                 f"min({what}), max({what}), std({what}), norm({what}), or count of a condition"
             )
+        if not any(symbol_of(n) in made.free_symbols for n in range(len(self.reductions))):
+            raise CaseError(f"{key}: '{text}' is made of no values of cells; write a reduction, such as integral(u)")
         return made
 
     def _walk(self, e: sympy.Expr, text: str, key: str) -> sympy.Expr:

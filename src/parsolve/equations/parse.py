@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import sympy
 
-from parsolve.equations.functions import LOGIC, OPERATOR_FUNCTIONS, RELATIONS, VALUE_FUNCTIONS, Function
+from parsolve.equations.functions import LOGIC, OPERATOR_FUNCTIONS, RELATIONS, VALUE_FUNCTIONS, Function, where
 from parsolve.equations.syntax import MAX_EXPONENT, Node, Source, read, read_equation
 from parsolve.equations.wishes import DELAY, ELSEWHERE, MORE_ARGUMENTS, SHIFT, wish
 
@@ -57,7 +57,16 @@ def parse(
         ExpressionError: with the text, a caret at the position and, for a name, the nearest known one.
     """
     source = Source(text, key)
-    return _built(source, read(source), symbols, functions)
+    return _value(source, read(source), symbols, functions)
+
+
+def parse_condition(text: str, symbols: Collection[str], *, key: str = "") -> sympy.Expr:
+    """``where(condition, 1, 0)`` of the condition a text stands for.  Arguments and errors: parse."""
+    source = Source(text, key)
+    tree = read(source)
+    if not tree.is_condition:
+        source.fail("is no condition; write a comparison, such as a < 0.5", tree.position)
+    return where(_built(source, tree, symbols, VALUE_FUNCTIONS), sympy.S.One, sympy.S.Zero)
 
 
 def parse_equation(
@@ -66,15 +75,20 @@ def parse_equation(
     """Both sides of an equation ``left = right``; of an expression alone, it and zero.  Arguments and errors: parse."""
     source = Source(text, key)
     left, right = read_equation(source)
-    built = _built(source, left, symbols, functions)
-    return built, sympy.S.Zero if right is None else _built(source, right, symbols, functions)
+    built = _value(source, left, symbols, functions)
+    return built, sympy.S.Zero if right is None else _value(source, right, symbols, functions)
+
+
+def _value(source: Source, tree: Node, symbols: Collection[str], functions: Mapping[str, Function]) -> sympy.Expr:
+    """What a tree stands for that is no condition."""
+    if tree.is_condition:
+        source.fail("a comparison can stand only in where(condition, a, b)", tree.position)
+    return _built(source, tree, symbols, functions)
 
 
 def _built(source: Source, tree: Node, symbols: Collection[str], functions: Mapping[str, Function]) -> sympy.Expr:
     builder = _Builder(source, symbols, functions)
     try:
-        if tree.is_condition:
-            source.fail("a comparison can stand only in where(condition, a, b)", tree.position)
         expression, _ = builder.build(tree)
     except RecursionError:
         source.fail("the expression is nested too deep", 0)

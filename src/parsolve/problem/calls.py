@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from parsolve.errors import CaseError, agree, together
+from parsolve.errors import CaseError, together
 from parsolve.march.schedule import AtTimes, Either, EverySteps
 
 if TYPE_CHECKING:
@@ -21,41 +21,49 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Call:
+class Call:
+    """A function, and when it is called."""
+
     when: When
     act: Callable[[Any], object]
+
+
+def every_steps(n: object, act: object) -> Call:
+    """Return a call after every so many steps.
+
+    Raises:
+        CaseError: these are no number of steps and no function.
+    """
+    if not isinstance(n, Integral) or n < 1 or not callable(act):
+        raise CaseError(f"every: expected a number of steps and a function, got {n!r} and {act!r}")
+    return Call(EverySteps(int(n)), act)
+
+
+def at_times(times: Any, act: object, now: float, end: float, met: Callable[[float], float]) -> Call:
+    """Return a call at times, as the march meets them.
+
+    Raises:
+        CaseError: they are no times after now up to the end, or there is no function.
+    """
+    try:
+        due = sorted({met(float(time)) for time in np.atleast_1d(np.asarray(times, np.float64))})
+    except (TypeError, ValueError):
+        due = [math.nan]
+    if not callable(act) or not all(now < time <= end for time in due):
+        text = f"expected times after now, {now:.6g}, to the end of the case, {end:.6g}"
+        raise CaseError(f"at: {text}, and a function, got {times!r} and {act!r}")
+    return Call(AtTimes(tuple(due)), act)
 
 
 class Calls:
     """Functions that are called at some states of a march, in the order in which they were given."""
 
     def __init__(self) -> None:
-        self._calls: list[_Call] = []
+        self._calls: list[Call] = []
 
-    def every(self, n: object, act: object) -> None:
-        """Call after every so many steps.
-
-        Raises:
-            CaseError: these are no number of steps and no function.
-        """
-        if not isinstance(n, Integral) or n < 1 or not callable(act):
-            raise CaseError(f"every: expected a number of steps and a function, got {n!r} and {act!r}")
-        self._calls.append(_Call(EverySteps(int(n)), act))
-
-    def at(self, times: Any, act: object, now: float, end: float, met: Callable[[float], float]) -> None:
-        """Call at times, as the march meets them.
-
-        Raises:
-            CaseError: they are no times after now up to the end, or there is no function.
-        """
-        try:
-            due = sorted({met(float(time)) for time in np.atleast_1d(np.asarray(times, np.float64))})
-        except (TypeError, ValueError):
-            due = [math.nan]
-        if not callable(act) or not all(now < time <= end for time in due):
-            text = f"expected times after now, {now:.6g}, to the end of the case, {end:.6g}"
-            raise CaseError(f"at: {text}, and a function, got {times!r} and {act!r}")
-        self._calls.append(_Call(AtTimes(tuple(due)), act))
+    def add(self, call: Call) -> None:
+        """Make a call from now on."""
+        self._calls.append(call)
 
     def after(self, clock: Clock) -> Stop:
         """Where the next call is due."""
@@ -71,19 +79,3 @@ class Calls:
             name = getattr(call.act, "__qualname__", repr(call.act))
             where = f"{name}, called at step {clock.step}, t = {clock.time:.6g}"
             together(comm, lambda act=call.act: act(argument), where)  # type: ignore[misc]
-
-
-def require_same_stop(comm: MPI.Intracomm, stop: Stop) -> None:
-    """Refuse to march to a stop that is not the same on all ranks; collective.
-
-    Raises:
-        CaseError: it is not.
-    """
-    if comm.size == 1:
-        return
-    from mpi4py import MPI
-
-    found = np.array([stop.step, -stop.step, stop.time, -stop.time])
-    comm.Allreduce(MPI.IN_PLACE, found, op=MPI.MAX)
-    if found[0] != -found[1] or found[2] != -found[3]:
-        agree(comm, CaseError("the ranks march to different steps or times"))

@@ -148,6 +148,13 @@ def duration(problem: Problem) -> float:
     return span(problem.case)
 
 
+def horizon(problem: Problem) -> float:
+    """Until when it is known what walls impose: to the end of the march, or of what files give of them."""
+    parts = (part for sides in problem.conditions.values() for c in sides.values() for part in (c.a, c.b, c.value))
+    files = (float(part.course.times[-1]) for part in parts if isinstance(part, CourseFace))
+    return min(duration(problem), min(files, default=inf))
+
+
 def window(problem: Problem, start: float, length: float) -> Sequence[float]:
     """Times that are looked at: several for rates that change with them."""
     return tuple(irregular_times(start, start + length, LOOKS)) if problem.depends.time and length < inf else (start,)

@@ -15,7 +15,7 @@ from parsolve.case import FileValue
 from parsolve.case.tables import nearest
 from parsolve.domain.grid import slabs
 from parsolve.equations.values import fill
-from parsolve.errors import CaseError, ParsolveError, agree, agreed, owning, require_same
+from parsolve.errors import CaseError, ParsolveError, agree, agreed, owning
 from parsolve.march.march import Event, check_finite
 from parsolve.march.schedule import START, At, Clock, Either
 from parsolve.march.watch import Due, Signals, Watch
@@ -336,10 +336,12 @@ class Parameters(MutableMapping[str, float]):
 
     Args:
         live: gives the march.
-        asked: looks on all ranks at what is asked for.
+        asked: looks on all ranks at what is asked for, and that it is the same.
     """
 
-    def __init__(self, live: Callable[[], Live], asked: Callable[[bool], AbstractContextManager[None]]) -> None:
+    def __init__(
+        self, live: Callable[[], Live], asked: Callable[[bool], AbstractContextManager[dict[str, str]]]
+    ) -> None:
         self._live, self._asked = live, asked
 
     def __getitem__(self, name: str) -> float:
@@ -352,7 +354,7 @@ class Parameters(MutableMapping[str, float]):
             CaseError: there is no such parameter, or the case does not take the value; it is then as it was.
         """
         live, known = self._live(), self._live().problem.parameters
-        with self._asked(False):
+        with self._asked(False) as said:
             if name not in known:
                 raise CaseError(f"parameters.{name}: there is no such parameter{nearest(str(name), known)}")
             try:
@@ -361,8 +363,7 @@ class Parameters(MutableMapping[str, float]):
                 number = math.nan
             if not math.isfinite(number):
                 raise CaseError(f"parameters.{name}: expected a number, got {value!r}")
-        if live.comm.size > 1:
-            require_same(live.comm, {f"parameters.{name}": repr(number)})
+            said[f"parameters.{name}"] = repr(number)
         live.set_parameter(name, number)
 
     def __delitem__(self, name: str) -> None:

@@ -253,12 +253,16 @@ def looking_at(problem: Problem, work: Workspace, text: str) -> Looking:
     """What looks at one measure, named "measure", of a march that is under way; collective.
 
     Raises:
-        CaseError: the text is wrong, or needs deeper ghosts than there are.
+        CaseError: the text is wrong, or reads what the march does not have.
     """
     axes, marched = problem.grid.names, problem.program.unknowns
     measures = measures_for(problem.equation, axes, problem.case.run.order, {"measure": text}, marched)
     program, sub, plain = measures.program, work.subdomain, msgspec.structs.replace(problem.case, average={})
     depth = min(n for n, there in zip(sub.ghosts, sub.grid.present, strict=True) if there)
-    if program is not None and (program.ghost > depth or not {*program.arrays} <= work.arrays.keys()):
-        raise CaseError(f"measure: '{text}' reads more than the equation does; put it into [measure] of the case")
+    unread = sorted({*program.arrays} - work.arrays.keys()) if program else []
+    if unread or (program is not None and program.ghost > depth):
+        what = "farther neighbours than the equation does"
+        if unread:
+            what = f"{unread[0] if unread[0] in problem.case.fields else 'noise'}, and the equation does not"
+        raise CaseError(f"measure: '{text}' reads {what}; put it into [measure] of the case")
     return Looking(replace(problem, measures=measures, derived=None, averaged=None, case=plain), work, Walls(problem))

@@ -14,7 +14,7 @@ from parsolve.errors import agreed, on_root
 from parsolve.march.march import Event
 from parsolve.march.schedule import At, Either, EverySteps, Stop
 from parsolve.problem.several import coordinates_of
-from parsolve.problem.times import condition_of, schedule_of
+from parsolve.problem.times import condition_of, end_of, schedule_of
 from parsolve.store.series import SeriesFile, series_of
 
 if TYPE_CHECKING:
@@ -63,7 +63,8 @@ class Observer:
         if rules is not None and (rules.steady or rules.walltime):
             found.append(Event(EverySteps(self._case.run.check_every), self._judge))
         if rules is not None and rules.steps:
-            found.append(Event(At(Stop(step=rules.steps)), lambda clock, state: self._end(f"{rules.steps} steps")))
+            due = f"{rules.steps} steps"
+            found.append(Event(At(Stop(step=rules.steps)), lambda clock, state: self._end(clock, due)))
         return found
 
     def is_over(self) -> bool:
@@ -144,7 +145,7 @@ class Observer:
             return
         known = {**march.problem.parameters, **values, "t": clock.time, "step": float(clock.step)}
         if on_root(march.comm, lambda: float(evaluate(self._condition, known)) > 0):
-            self._end(f"{rules.when}")
+            self._end(clock, f"{rules.when}")
 
     def _judge_again(self, clock: Clock) -> None:
         """Look at the rules at which the run that is gone on with has looked here: it may have ended by one."""
@@ -152,7 +153,7 @@ class Observer:
         if rules is None:
             return
         if rules.steps and clock.step >= rules.steps:
-            self._end(f"{rules.steps} steps")
+            self._end(clock, f"{rules.steps} steps")
         if rules.steady and clock.step and EverySteps(self._case.run.check_every).is_due(clock):
             self._judge(clock, march.state)
         if self._condition is not None and clock.step in self._written:
@@ -166,14 +167,16 @@ class Observer:
             rates = march.steps.stepper.sizes_of_rates(clock.time)
             sizes = {name: magnitude(f) for name, f in state.items()}
             if all(rates[name] <= rules.steady * sizes[name] for name in sizes):
-                self._end(f"steady: no field changes by more than {rules.steady:g} of its size per unit of time")
+                self._end(clock, f"steady: no field changes by more than {rules.steady:g} of its size per unit of time")
         if rules.walltime is not None:
             left = on_root(march.comm, lambda: seconds_of(rules.walltime or "") - (monotonic() - self._begun))
             if left <= 0:
-                self._end(f"its time of {rules.walltime} was over")
+                self._end(clock, f"its time of {rules.walltime} was over")
 
-    def _end(self, reason: str) -> None:
-        self.reason = self.reason or reason
+    def _end(self, clock: Clock, reason: str) -> None:
+        """Let a rule end the march, but for one that is at its end: that is finished, whatever holds there."""
+        if not end_of(self._march.problem).is_reached(clock):
+            self.reason = self.reason or reason
 
 
 def _single(values: Mapping[str, Measured]) -> dict[str, float]:

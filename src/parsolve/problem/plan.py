@@ -22,7 +22,7 @@ from parsolve.problem.peclet import peclet_warnings
 from parsolve.problem.pose import pose
 from parsolve.problem.renewal import renews
 from parsolve.problem.several import gathered
-from parsolve.problem.times import count_steps, first_length
+from parsolve.problem.times import count_steps, crowded, first_length
 from parsolve.problem.values import array, initial, look_beyond
 from parsolve.problem.walls import Walls
 from parsolve.store.source import look_at
@@ -113,7 +113,7 @@ def check(case: Case, ranks: int) -> Plan:
         layout.blocking.steps,
         layout.blocking.tile or (),
         instruction_set(layout.level),
-        lacking + unseen + start.warnings + peclet_warnings(problem, extrema),
+        [*lacking, *unseen, *start.warnings, *crowded(case, start.dt), *peclet_warnings(problem, extrema)],
     )
 
 

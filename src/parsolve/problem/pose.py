@@ -27,7 +27,7 @@ from parsolve.problem.problem import Problem
 from parsolve.problem.several import MOST as MOST_NUMBERS
 from parsolve.problem.several import coordinates_of
 from parsolve.problem.sides import refuse_singular, side_condition
-from parsolve.problem.times import condition_of, span
+from parsolve.problem.times import condition_of, refuse_crowds, span
 from parsolve.problem.values import course_of
 from parsolve.store.layout import RESERVED as STORED
 from parsolve.store.series import is_reserved
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 WORD = re.compile(r"[A-Za-z_]\w*")
-MOST_FRAMES = 1e7  # more than anybody has room or patience for
 
 
 def pose(case: Case, comm: MPI.Comm | None = None) -> Problem:
@@ -244,10 +243,7 @@ def _check_time(case: Case, scheme: Scheme) -> None:
             )
         if time.steps is not None or case.output.every_steps is not None:
             raise case.error("time.tolerance", "adaptive steps need time.end and output.every, not numbers of steps")
-    output = case.output
-    for key, whole, part in (("every", time.end, output.every), ("every_steps", time.steps, output.every_steps)):
-        if whole and part and whole / part > MOST_FRAMES:
-            raise case.error(f"output.{key}", f"{whole / part:.3g} frames are more than {MOST_FRAMES:.0e}")
+    refuse_crowds(case)
 
 
 def _check_initial(case: Case, equation: Equation) -> None:

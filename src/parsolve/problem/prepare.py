@@ -25,7 +25,7 @@ from parsolve.problem.operators import operator_of
 from parsolve.problem.peclet import peclet_warnings
 from parsolve.problem.renewal import Renewal
 from parsolve.problem.tiles import remember
-from parsolve.problem.times import count_steps, end_of, first_length, frames_of
+from parsolve.problem.times import count_steps, crowded, end_of, first_length, frames_of
 from parsolve.problem.values import coefficient_fields, initial, set_values
 from parsolve.problem.walls import Walls
 from parsolve.stages.blocking import PLAIN
@@ -205,7 +205,8 @@ def prepare(
         agree(comm, walls.error)
         layout = replace(layout, dt=control.dt)
         ranges = {name: extrema(f) for name, f in {**stepper.state, **arrays}.items()}
-        warnings = renewal.start.warnings + peclet_warnings(problem, ranges)
+        start = renewal.start
+        warnings = start.warnings + crowded(problem.case, start.dt) + peclet_warnings(problem, ranges)
         looking = Looking(problem, work, walls)
         looking.averages.take(clock, stepper.state)
         return Prepared(

@@ -24,6 +24,7 @@ from parsolve.problem.limits import (
     analyse,
     begin,
     duration,
+    horizon,
     irregular_times,
     largest_step,
     longest_step,
@@ -159,7 +160,7 @@ class Renewal:
         """As much of a step as is stable at what the solution and its walls may become meanwhile."""
         speeds = self._speeds(time)
         for _ in range(MOST_HALVES):
-            later = self._speeds(min(time + dt, duration(self.problem))) if self._driven else speeds
+            later = self._speeds(min(time + dt, horizon(self.problem))) if self._driven else speeds
             most = {name: max(speeds[name], later[name]) for name in speeds}
             if on_root(self._comm, partial(self._goes, dt, time, most)):
                 break
@@ -196,7 +197,7 @@ class Renewal:
             self.dt, self.growth, error = on_root(self._comm, lambda: self._look(clock, rate, steps))
             agree(self._comm, error)
             longer = self._depends.state and self.dt > (1 + CHANGE) * before
-            is_last = clock.time >= duration(self.problem)
+            is_last = clock.time >= horizon(self.problem)
             if (self._driven or longer) and not is_last and self.problem.scheme.derivative == 1:
                 self.dt = self._cautious(self.dt, clock.time)
             self._holds = on_root(self._comm, partial(self._until_changed, steps, before))

@@ -5,17 +5,22 @@ from __future__ import annotations
 from math import ceil, inf
 from typing import TYPE_CHECKING
 
-from parsolve.equations.parse import parse
+from parsolve.equations.parse import parse_condition
 from parsolve.equations.user import RESERVED
 from parsolve.march.schedule import MOST_STEPS, START, At, Either, EverySteps, EveryTime, Stop, equal_steps
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import sympy
 
     from parsolve.case import Case
     from parsolve.case.schema import Measure
     from parsolve.march.schedule import When
     from parsolve.problem.problem import Problem
+
+MOST_EVENTS = 1e7  # of a schedule: more than anybody has room or patience for
+MUCH_SHORTER = 1000  # times: an interval of time that is so much shorter than a step is seldom meant
 
 
 def end_of(problem: Problem) -> Stop:
@@ -52,16 +57,62 @@ def first_length(problem: Problem) -> float:
     return min(Either(schedules).after(START).time, end_of(problem).time)
 
 
+def schedules(case: Case) -> Iterator[tuple[str, str, float | None, int | None]]:
+    """What happens on the schedules of a case: the table or key, what it is, every so much time or so many steps."""
+    yield "output", "frames", case.output.every, case.output.every_steps
+    common = True
+    for name, one in case.measures.items():
+        if case.has_own_schedule(name):
+            yield f"measure.{name}", "measurements", one.every, one.every_steps
+        elif common:
+            yield "measure", "measurements", one.every, one.every_steps
+            common = False
+    if case.averages:
+        said = {key: value for key, value in case.average.items() if isinstance(value, int | float)}
+        steps = said.get("every_steps")
+        yield "average", "samples", said.get("every"), int(steps) if steps else None
+
+
+def refuse_crowds(case: Case, steps: float | None = None) -> None:
+    """Refuse schedules with far too many events, as far as their number is known.
+
+    Args:
+        case: with the schedules.
+        steps: how many a march has, if it is known.
+
+    Raises:
+        CaseError: there is one.
+    """
+    steps = steps or case.time.steps
+    for table, what, every, each in schedules(case):
+        for key, whole, part in (("every", case.time.end, every), ("every_steps", steps, each)):
+            if whole and part and whole / part > MOST_EVENTS:
+                raise case.error(f"{table}.{key}", f"{whole / part:.3g} {what} are more than {MOST_EVENTS:.0e}")
+
+
+def crowded(case: Case, dt: float) -> list[str]:
+    """Texts about intervals of time that are far shorter than the steps of a march may be."""
+    found, time = [], case.time
+    for table, what, every, _ in schedules(case):
+        if every and every * MUCH_SHORTER < dt:
+            steps = time.steps or 0
+            many = f"{time.end / every:.3g} {what}" if time.end else f"{steps} steps to t = {every * steps:.3g}"
+            text = f"{every:.3g} is {dt / every:.2g} times shorter than a step may be, which is {dt:.3g}"
+            found.append(f"{table}.every: {text}: steps are cut to it, for {many}")
+    return found
+
+
 def count_steps(problem: Problem, dt: float) -> tuple[int, int]:
     """How many steps of at most dt, and frames after the first, a march has whose steps do not change.
 
     Raises:
-        CaseError: so many that they cannot be counted.
+        CaseError: so many that they cannot be counted, or far too many events.
     """
     time, output = problem.case.time, problem.case.output
     if (time.steps or (time.end or 0.0) / dt) > MOST_STEPS:
         key = "time.steps" if time.steps else "time.end"
         raise problem.case.error(key, f"more than {MOST_STEPS:.0e} steps of {dt:.3g}")
+    refuse_crowds(problem.case, (time.end or 0.0) / dt)
     each = int(min(MOST_STEPS, equal_steps(output.every, dt)[0])) if output.every else output.every_steps
     if time.steps:
         return time.steps, ceil(time.steps / each) if each else 1
@@ -84,4 +135,4 @@ def condition_of(case: Case) -> sympy.Expr | None:
         return None
     names = [*case.measures, *(n for n in case.parameters if n not in RESERVED), "t", "step"]
     with case.located():
-        return parse(f"where({case.stop.when}, 1, 0)", names, key="stop.when")
+        return parse_condition(case.stop.when, names, key="stop.when")
