@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -79,13 +79,13 @@ class Field:
         """Where its values are."""
         return self.subdomain.device
 
-    @property
+    @cached_property
     def stride(self) -> Triple:
         """Elements from a cell to the next along z, y, x."""
         z, y, x = (s // self.dtype.itemsize for s in self.array.strides)
         return z, y, x
 
-    @property
+    @cached_property
     def address(self) -> int:
         """Address of owned cell (0, 0, 0)."""
         return self.owned.ctypes.data if self.owned.size else 0

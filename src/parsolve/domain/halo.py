@@ -271,8 +271,10 @@ class _Part:
 
     @classmethod
     def of(cls, f: Field, slab: Slab) -> _Part:
-        z, y, x = (slice(a + o, b + o) for (a, b), o in zip(slab, f.origin, strict=True))
-        return cls.of_array(f.array[z, y, x])
+        (za, zb), (ya, yb), (xa, xb) = slab
+        sz, sy, sx = f.stride
+        ahead = f.dtype.itemsize * (za * sz + ya * sy + xa * sx)
+        return cls(f.address + ahead, (zb - za, yb - ya, xb - xa), f.stride)
 
     @classmethod
     def of_array(cls, array: np.ndarray) -> _Part:
