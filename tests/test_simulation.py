@@ -22,6 +22,7 @@ from parsolve.kernels import jit
 from parsolve.problem.keeping import Stopped
 from parsolve.resume import look_for
 from parsolve.run import run
+from parsolve.store.result import open_result
 
 REACTION = {"u": "D*laplace(u) - u**3", "v": "20*(u - v)"}
 ADAPTIVE = {"scheme": "bs23", "tolerance": 1e-5, "end": 0.05}
@@ -513,11 +514,44 @@ def test_what_is_wrong_is_told_and_nothing_is_changed(lab: Any, comm: MPI.Intrac
         sim.step()
 
 
-def test_rules_that_end_a_run_are_not_those_of_a_simulation(lab: Any) -> None:
-    with Simulation(make_case(lab.case("heat", 12, time={"steps": 9}, stop={"steps": 3}))) as sim:
+@pytest.mark.parametrize("name", ["steps", "when", "steady"])
+def test_a_rule_ends_a_simulation_where_it_ends_a_run(
+    lab: Any, comm: MPI.Intracomm, shared_tmp: Path, name: str
+) -> None:
+    """With the same reason and bits, however it is marched there; another call goes on."""
+    stop = {"steps": {"steps": 7}, "when": {"when": "top < 0.995 and step > 3"}, "steady": {"steady": 90.0}}[name]
+    given = make_case(
+        lab.case("heat", 24, 20, time={"steps": 40}, initial={"u": "1 + 0.1*sin(2*pi*x)"}, stop=stop,
+                 run={"check_every": 8}, measure={"top": "max(u) - 0.1", "every_steps": 3})
+    )  # fmt: skip
+    found = parsolve.solve(given, shared_tmp / "a.h5", comm)
+    assert 3 < found.steps < 40
+    for march in (Simulation.run, lambda sim: [sim.step(2) for _ in range(20) if not sim.is_over]):
+        with Simulation(given, comm) as sim, open_result(shared_tmp / "a.h5") as result:
+            march(sim)  # type: ignore[operator]
+            assert (sim.stopped, sim.steps, sim.time, sim.is_over) == (found.stopped, found.steps, found.time, True)
+            assert result.read("u", -1)[sim.owned].tobytes() == sim.u.tobytes()
+            sim.step()
+            assert sim.steps == found.steps + 1
+    with Simulation(
+        make_case(lab.case("heat", 9, time={"steps": 4}, stop={"steps": 4, "walltime": "1h"})), comm
+    ) as sim:
         sim.run()
-        assert sim.steps == 9
-        assert sim.warnings[0].startswith("stop: its rules are those of a run")
+        assert (sim.stopped, sim.is_over) == ("", True)
+
+
+def test_time_of_a_simulation_is_that_of_its_marching(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = lab.case("heat", 12, time={"steps": 90}, stop={"walltime": "4s"}, run={"check_every": 1})
+    with Simulation(make_case(given)) as sim:
+        now = [0.0]
+        monkeypatch.setattr("parsolve.problem.live.monotonic", lambda: now[0])
+        monkeypatch.setattr("parsolve.problem.stopping.monotonic", lambda: now[0])
+        sim.every(1, lambda sim: now.__setitem__(0, now[0] + 50))  # between parts of the march
+        sim.step(5)
+        assert sim.stopped == ""
+        sim._live._spent = 5.0
+        sim.run()
+        assert (sim.steps, sim.stopped) == (6, "its time of 4s was over")
 
 
 def test_names_that_are_not_there(lab: Any) -> None:

@@ -96,7 +96,7 @@ def run(
                 else:
                     record(clock, march.state)
                     observer.begin(clock, None)
-                outcome = march.run(record, progress, clock, [*observer.events, keeper.event], observer.is_over)
+                outcome = march.run(record, progress, clock, [*observer.events, keeper.event], observer.rules.is_over)
                 end = Clock(outcome.steps, outcome.time)
                 if not recorder.has(end.step):
                     record(end, march.state)
@@ -104,7 +104,7 @@ def run(
                 keeper.finish(end)
             result = recorder.finish(problem.measured)
             keeper.gathered(end, result.with_name(result.name + FOLDERS[-1]))
-            return summarize(march, outcome, result, observer.reason, observer.last)
+            return summarize(march, outcome, result, observer.rules.reason, observer.last)
         except ParsolveError as error:
             if is_agreed(comm, error) and not isinstance(error, Stopped):
                 keeper.fail()

@@ -115,8 +115,13 @@ class Simulation:
 
     @property
     def is_over(self) -> bool:
-        """Whether the end of the case is reached."""
-        return self._live.end.is_reached(self._live.clock)
+        """Whether the end of the case is reached, or a rule of [stop] has ended the last `run` or `step`."""
+        return self._live.end.is_reached(self._live.clock) or bool(self.stopped)
+
+    @property
+    def stopped(self) -> str:
+        """The rule of [stop] that ended the last `run` or `step`; empty if none did."""
+        return self._live.stopped
 
     @property
     def case(self) -> Case:
@@ -136,8 +141,7 @@ class Simulation:
     @property
     def warnings(self) -> list[str]:
         """What the numbers may not be trusted for."""
-        rules = ["stop: its rules are those of a run; a simulation goes on to the end of the case"]
-        return [*(rules if self.case.stop else ()), *self._live.warnings]
+        return self._live.warnings
 
     @property
     def owned(self) -> tuple[slice, ...]:
@@ -149,7 +153,7 @@ class Simulation:
     # Marching
 
     def step(self, n: int = 1) -> int:
-        """Take n steps, or those that are left to the end of the case; return how many.
+        """Take n steps, or those up to the end of the case, or to a rule of [stop]; return how many.
 
         Raises:
             CaseError: the case is over, or n is no number of steps.
@@ -159,7 +163,7 @@ class Simulation:
         with self._asked() as said:
             if not isinstance(n, Integral) or n < 1:
                 raise CaseError(f"step: expected a number of steps, got {n!r}")
-            if self.is_over:
+            if live.end.is_reached(live.clock):
                 raise CaseError(f"step: the case is over at t = {self.time:.6g}; give it a later end")
             said["step"] = repr(int(n))
         first = live.clock.step
@@ -168,6 +172,8 @@ class Simulation:
 
     def run(self, until: float | None = None, progress: bool = False) -> None:
         """March to a time, by default to the end of the case; with ``progress`` tqdm shows it, if it is installed.
+
+        A rule of [stop] that is met ends it, and `stopped` says which; another call goes on to the next look at them.
 
         Raises:
             CaseError: the time is over, or beyond the end of the case; a callback failed on some ranks alone.
@@ -225,6 +231,8 @@ class Simulation:
                     self._calls.call(self._comm, live.clock, self)
                 finally:
                     self._is_calling = False
+                if live.stopped:
+                    break
 
     # Values and parameters
 

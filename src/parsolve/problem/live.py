@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, MutableMapping
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -25,6 +26,7 @@ from parsolve.problem.measuring import looking_at
 from parsolve.problem.pose import pose
 from parsolve.problem.prepare import prepare
 from parsolve.problem.saving import kept_values, save
+from parsolve.problem.stopping import Rules
 from parsolve.problem.times import end_of, frames_of, schedule_of
 from parsolve.problem.values import initial, stored
 
@@ -79,6 +81,8 @@ class Live:
                 self.march.restore(since.numbers, lambda arrays: since.read(self.subdomain, arrays))
                 owner.pop_all()
         self.is_torn = False
+        self._rules, self._spent = Rules(self.march), 0.0  # seconds of marching
+        self._judged = self.clock != START  # the rule on measures, where it begins
         self._warned: list[str] = []
         self._views: dict[str, NDArray[Any]] = {}  # handed out since the last step
         self._before: dict[str, bytes] = {}  # their values then, or a hash of them
@@ -103,12 +107,17 @@ class Live:
         return end_of(self.problem)
 
     @property
+    def stopped(self) -> str:
+        """The rule that ended the last march; empty if none did."""
+        return self._rules.reason
+
+    @property
     def warnings(self) -> list[str]:
         """What the numbers may not be trusted for."""
         return list(dict.fromkeys([*self._warned, *self.march.warnings, *self.march.growth.warnings]))
 
     def go(self, stop: Stop, progress: Progress | None = None) -> None:
-        """March to a stop that is not beyond the end of the case.
+        """March to a stop that is not beyond the end of the case, or until a rule of the case is met.
 
         Raises:
             ParsolveError: as of a run; the same one on all ranks. The state is then that at which it was found.
@@ -116,10 +125,15 @@ class Live:
             KeyboardInterrupt: likewise for SIGINT; a second one comes at once, and the values are then torn.
         """
         self.settle()
-        march, watch, is_there = self.march, self._watch, False
+        march, watch, rules, is_there, begun = self.march, self._watch, self._rules, False, monotonic()
+        rules.go_on(self._spent)
 
         def pass_by(clock: Clock, state: State) -> None:
-            """Steps end here in a run too, where something is written or measured."""
+            """Steps end here in a run too, where something is written."""
+
+        def judge(clock: Clock, state: State) -> None:
+            if rules.of_measures:
+                rules.judge_measures(clock, march.looking.measure(state, clock.time))
 
         def arrive(clock: Clock, state: State) -> None:
             nonlocal is_there
@@ -130,13 +144,21 @@ class Live:
             watch.look(clock)
 
         events = [
-            Event(Either(self._measured), pass_by),
+            Event(Either(self._measured), judge),
             Event(At(stop), arrive),
             Event(watch, look),
+            *rules.events,
         ]
+        if not self._judged:
+            judge(self.clock, march.state)
+        self._judged = True
         try:
             with self._signals:
-                march.run(pass_by, progress, self.clock, events, lambda: is_there or bool(watch.reason))
+                march.run(
+                    pass_by, progress, self.clock, events, lambda: is_there or rules.is_over() or bool(watch.reason)
+                )
+            if rules.is_over() and not is_there:
+                arrive(Clock(*march.history.last[:2]), march.state)
         except ParsolveError:
             raise
         except BaseException:
@@ -145,6 +167,7 @@ class Live:
         finally:
             step, time, _ = march.history.last
             self.clock = Clock(step, time)
+            self._spent += monotonic() - begun
             march.warnings[:] = dict.fromkeys(march.warnings)  # as each part of the march tells all of them
         if watch.reason:
             self._stop()
@@ -311,6 +334,7 @@ class Live:
         self._warned = self.warnings
         old.free()
         self.march, self._changed, self._velocities, self._looking = march, False, None, {}
+        self._rules = Rules(march)
 
     def _mark(self, name: str) -> bytes:
         """What changes with the values of a field: a hash, or all where the velocity has to be known from them."""

@@ -1,20 +1,17 @@
-"""What is measured while a march goes on, kept as time series; and the rules that end it before its time."""
+"""What is measured while a march goes on, kept as time series."""
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parsolve.case.checks import seconds_of
-from parsolve.domain.reduce import magnitude
-from parsolve.equations.values import evaluate
 from parsolve.errors import agreed, on_root
 from parsolve.march.march import Event
-from parsolve.march.schedule import At, Either, EverySteps, Stop
+from parsolve.march.schedule import Either
 from parsolve.problem.several import coordinates_of
-from parsolve.problem.times import condition_of, end_of, schedule_of
+from parsolve.problem.stopping import Rules
+from parsolve.problem.times import schedule_of
 from parsolve.store.series import SeriesFile, series_of
 
 if TYPE_CHECKING:
@@ -29,20 +26,19 @@ if TYPE_CHECKING:
 
 
 class Observer:
-    """Measures a march on the schedules of its case, and says when a rule ends it; collective.
+    """Measures a march on the schedules of its case, and looks at the rules that end it; collective.
 
     Args:
         march: what is observed.
         folder: where the time series are kept while it goes on.
 
     Attributes:
-        reason: the rule that ended it; empty until one does.
+        rules: that may end it.
         last: the measures that were taken last, those that are one number.
     """
 
     def __init__(self, march: Prepared, folder: Path) -> None:
-        self._march, self._case, self.reason = march, march.problem.case, ""
-        self._begun = monotonic()
+        self._march, self._case, self.rules = march, march.problem.case, Rules(march)
         self.last: dict[str, float] = {}
         measures, own = self._case.measures, [n for n in self._case.measures if self._case.has_own_schedule(n)]
         groups = [[n for n in measures if n not in own], *([n] for n in own)]
@@ -53,23 +49,13 @@ class Observer:
             if names
         ]
         self._written = [-1] * len(self._files)  # step of the last line of each
-        self._folder, self._condition = folder, condition_of(self._case)
+        self._folder = folder
 
     @property
     def events(self) -> list[Event]:
         """Those of the march, to come before checkpoints."""
-        rules = self._case.stop
         found = [Event(Either([when for _, when, _ in self._files]), self._measure)] if self._files else []
-        if rules is not None and (rules.steady or rules.walltime):
-            found.append(Event(EverySteps(self._case.run.check_every), self._judge))
-        if rules is not None and rules.steps:
-            due = f"{rules.steps} steps"
-            found.append(Event(At(Stop(step=rules.steps)), lambda clock, state: self._end(clock, due)))
-        return found
-
-    def is_over(self) -> bool:
-        """Whether a rule has ended it."""
-        return bool(self.reason)
+        return [*found, *self.rules.events]
 
     def begin(self, clock: Clock, before: Callable[[], list[Series]] | None) -> None:
         """Measure for the first time; or go on with the lines up to here, or the series of ``before``; collective.
@@ -92,7 +78,7 @@ class Observer:
             self._add(clock, self._march.state, [True] * len(self._files))
         else:
             self._written = on_root(self._march.comm, self._last_steps) if self._files else []
-            self._judge_again(clock)
+            self.rules.judge_again(clock, clock.step in self._written)
 
     def keep(self) -> None:
         """Bring the lines so far to the disk, as a checkpoint relies on them; collective."""
@@ -136,47 +122,7 @@ class Observer:
                 march.warnings.append(f"{text} at step {clock.step}, t = {clock.time:.6g} ({what})")
         if self._case.shown:
             march.history.note("  ".join(f"{name} {self.last[name]:.6g}" for name in self._case.shown))
-        self._judge_measures(clock, self.last)
-
-    def _judge_measures(self, clock: Clock, values: Mapping[str, float]) -> None:
-        """Look at the rule on measures."""
-        march, rules = self._march, self._case.stop
-        if self._condition is None or rules is None:
-            return
-        known = {**march.problem.parameters, **values, "t": clock.time, "step": float(clock.step)}
-        if on_root(march.comm, lambda: float(evaluate(self._condition, known)) > 0):
-            self._end(clock, f"{rules.when}")
-
-    def _judge_again(self, clock: Clock) -> None:
-        """Look at the rules at which the run that is gone on with has looked here: it may have ended by one."""
-        rules, march = self._case.stop, self._march
-        if rules is None:
-            return
-        if rules.steps and clock.step >= rules.steps:
-            self._end(clock, f"{rules.steps} steps")
-        if rules.steady and clock.step and EverySteps(self._case.run.check_every).is_due(clock):
-            self._judge(clock, march.state)
-        if self._condition is not None and clock.step in self._written:
-            self._judge_measures(clock, _single(march.looking.measure(march.state, clock.time)))
-
-    def _judge(self, clock: Clock, state: State) -> None:
-        """Look at the rules that are no measures."""
-        rules, march = self._case.stop, self._march
-        assert rules is not None
-        if rules.steady is not None:
-            rates = march.steps.stepper.sizes_of_rates(clock.time)
-            sizes = {name: magnitude(f) for name, f in state.items()}
-            if all(rates[name] <= rules.steady * sizes[name] for name in sizes):
-                self._end(clock, f"steady: no field changes by more than {rules.steady:g} of its size per unit of time")
-        if rules.walltime is not None:
-            left = on_root(march.comm, lambda: seconds_of(rules.walltime or "") - (monotonic() - self._begun))
-            if left <= 0:
-                self._end(clock, f"its time of {rules.walltime} was over")
-
-    def _end(self, clock: Clock, reason: str) -> None:
-        """Let a rule end the march, but for one that is at its end: that is finished, whatever holds there."""
-        if not end_of(self._march.problem).is_reached(clock):
-            self.reason = self.reason or reason
+        self.rules.judge_measures(clock, self.last)
 
 
 def _single(values: Mapping[str, Measured]) -> dict[str, float]:
