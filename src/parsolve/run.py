@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 def run(
     case: Case, comm: MPI.Intracomm, out: Path | None, force: bool = False, progress: Progress | None = None,
     since: Checkpoint | None = None, reopen: Callable[[], Places] | None = None, anew: bool = False,
-    resample: bool = False,
+    resample: bool = False, shown: Callable[[Path, Path], object] | None = None,
 ) -> Summary:  # fmt: skip
     """Solve a case on the ranks of a communicator; collective.
 
@@ -52,6 +52,7 @@ def run(
         reopen: claims the places of its run, where its frames are gone on with.
         anew: remove what a run into the same result left that did not finish.
         resample: begin with the values of the checkpoint alone, on another grid.
+        shown: is told on rank 0 of each frame that was written: the name that the result gets, and that of the frame.
 
     Returns:
         The summary, on every rank.
@@ -78,6 +79,8 @@ def run(
         def record(clock: Clock, state: State) -> None:
             there = march.looking.derived(state, clock.time)
             recorder.write(clock.time, clock.step, [there[info.name] for info in problem.recorded])
+            if shown is not None and comm.rank == 0:
+                shown(recorder.result, recorder.frame(clock.step))
 
         given = resampled_values(since, problem) if since is not None and resample else None
         begin = Clock(since.step, since.time) if since is not None and given else START

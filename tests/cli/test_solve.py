@@ -264,3 +264,14 @@ def test_default_case_under_mpi(shell: Shell) -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["result"] == "gray-scott.h5"
     assert "100 %" in done.stderr
+
+
+def test_a_picture_of_a_run_is_there_and_changes_no_bit(call: Call) -> None:
+    pytest.importorskip("matplotlib")
+    assert call("run", "gray-scott", *SMALL, "-q", "-o", "a.h5")[0] == 0
+    assert call("run", "gray-scott", *SMALL, "-q", "-o", "b.h5", "--live") == (0, "", "")
+    assert call("compare", "a.h5", "b.h5")[0] == 0
+    assert Path("b.live.png").read_bytes().startswith(b"\x89PNG")
+    code, _, err = call("run", "--live", "gray-scott")
+    assert code == 2
+    assert "expected a name that ends with .png, got 'gray-scott'" in err

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from parsolve.cli.progress import ProgressLine, duration
 from parsolve.cli.streams import answer, tell
-from parsolve.cli.words import by_axis, count, file_name, passes_text, size, steps_text, table, workers_text
+from parsolve.cli.words import by_axis, count, file_name, passes_text, png_name, size, steps_text, table, workers_text
 from parsolve.domain import launch
-from parsolve.errors import CaseError, StorageError, on_root
+from parsolve.errors import CaseError, ParsolveError, StorageError, on_root
 from parsolve.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from parsolve.problem.summary import Summary
     from parsolve.resume import Found
     from parsolve.store.status import Status
+    from parsolve.view.live import LivePicture
+
+BESIDE = Path()  # of the result
 
 
 def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
@@ -41,6 +44,7 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     parser.add_argument("--json", action="store_true", help="last line of stdout: the summary as one JSON object")
     go_on = "go on from the newest checkpoint of a run of this result, if there is one, else start"
     parser.add_argument("--resume", action="store_true", help=go_on)
+    _live(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors (and the JSON line)")
     parser.set_defaults(do=run, parallel=True, writes=True)
 
@@ -57,6 +61,7 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     parser.add_argument("--resample", action="store_true", help=another)
     parser.add_argument("-o", "--output", type=file_name, metavar="OUT.h5", help="another result, which begins there")
     parser.add_argument("--force", action="store_true", help="replace an existing OUT.h5")
+    _live(parser)
     parser.add_argument("--json", action="store_true", help="last line of stdout: the summary as one JSON object")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors (and the JSON line)")
     parser.set_defaults(do=restart, parallel=True, writes=True)
@@ -71,6 +76,12 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     parser.add_argument("--ranks", type=count, metavar="N", help="number of ranks to plan for (default: as launched)")
     parser.add_argument("--json", action="store_true", help="print the plan as one JSON object")
     parser.set_defaults(do=check, parallel=False, writes=False)
+
+
+def _live(parser: argparse.ArgumentParser) -> None:
+    """Add `--live`."""
+    picture = "while it runs, draw each new frame, at most one in 2 s, into this PNG (default: OUT.live.png)"
+    parser.add_argument("--live", nargs="?", type=png_name, const=BESIDE, metavar="FILE.png", help=picture)
 
 
 def case_arguments(parser: argparse.ArgumentParser) -> None:
@@ -143,6 +154,7 @@ def _solve(
     """Run a case, from a checkpoint if one was found, with the result there or apart; print the summary."""
     from parsolve.run import run as solve  # loads the numerics only now, after the case is known to be good
 
+    live = _picture(args, comm)
     Watchdog(case.patience, comm).start()  # until the process ends
 
     anew = args.command == "run" and args.resume
@@ -153,8 +165,16 @@ def _solve(
         if comm.rank == 0 and not args.quiet:
             _warn(found.warnings)
             tell(f"parsolve: going on from step {since.step}, t = {since.time:.6g}, of '{since.manifest}'")
+    shown = live.show if live else None
     with closing(ProgressLine(sys.stderr if comm.rank == 0 and not args.quiet else None)) as progress:
-        summary = solve(case, comm, out, args.force, progress, since, reopen, anew, resample)
+        try:
+            summary = solve(case, comm, out, args.force, progress, since, reopen, anew, resample, shown)
+        except ParsolveError:
+            if live:
+                live.finish()  # where it ended
+            raise
+    if live:
+        live.finish(Path(summary.result))
     if comm.rank == 0:
         if not args.quiet:
             _warn(summary.warnings)
@@ -162,6 +182,23 @@ def _solve(
         if args.json:
             answer(json.dumps(summary.to_dict()))
     return 0
+
+
+def _picture(args: argparse.Namespace, comm: MPI.Intracomm) -> LivePicture | None:
+    """Return what draws the run while it goes on, on rank 0, if that is asked for; collective.
+
+    Raises:
+        StorageError: the picture cannot have this name.
+    """
+    if args.live is None:
+        return None
+
+    from parsolve.view.live import LivePicture, check_picture
+
+    path = None if args.live == BESIDE else args.live
+    if path is not None:
+        on_root(comm, lambda: check_picture(path))
+    return LivePicture(path, lambda text: None if args.quiet else _warn([text])) if comm.rank == 0 else None
 
 
 def _warn(texts: Sequence[str]) -> None:

@@ -48,6 +48,17 @@ def file_name(text: str) -> Path:
     return Path(text)
 
 
+def png_name(text: str) -> Path:
+    """Return the path of a picture.
+
+    Raises:
+        ArgumentTypeError: it does not end with .png.
+    """
+    if Path(text).suffix.lower() != ".png":
+        raise ArgumentTypeError(f"expected a name that ends with .png, got {text!r} (a case comes before it)")
+    return file_name(text)
+
+
 def number(text: str) -> float:
     """Return the finite number of an option.
 

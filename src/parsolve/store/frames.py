@@ -144,6 +144,15 @@ class Recorder:
         return step in self._content.steps
 
     @property
+    def result(self) -> Path:
+        """The name that the result gets."""
+        return self._places.result
+
+    def frame(self, step: int) -> Path:
+        """The file of the frame of a step."""
+        return self._places.frame(step)
+
+    @property
     def folder(self) -> Path:
         """Where the frames are."""
         return self._places.working
