@@ -57,6 +57,15 @@ def test_ranks_and_stops_change_no_bit_of_them(comm, solo, shared_tmp, tmp_path,
     assert all(a.tobytes() == b.tobytes() for a, b in zip(whole, parts, strict=True))
 
 
+def test_a_result_says_what_its_fields_are(solo, tmp_path):
+    fields = ["u", "w", "k", "cov", "m", "turn = dx(u)"]
+    tables = {"define": {"w": "u*v"}, "fields": {"k": "1 + x"}, "units": {"m": {"name": "mean of all"}}}
+    solve(make_case(TABLES, tables, output={"fields": fields}), tmp_path / "a.h5", solo)
+    with open_result(tmp_path / "a.h5") as result:
+        said = [result.long_name(name) for name in result.fields]
+    assert said == ["u", "u*v", "k", "covariance of u, v", "mean of all", "dx(u)"]
+
+
 @pytest.mark.parametrize(
     ("average", "key"),
     [

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import os
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +16,8 @@ import xarray
 from vtk.util.numpy_support import vtk_to_numpy
 
 from parsolve.ensemble.operations import convert
-from parsolve.errors import ResourceError
-from parsolve.store.export import WRITERS
+from parsolve.errors import ResourceError, SetupError
+from parsolve.store.export import WRITERS, to_zarr
 from parsolve.store.files import is_result
 from parsolve.store.result import open_result
 
@@ -144,6 +146,15 @@ def test_xdmf_is_read_by_vtk(source: Path, written: Callable[[str], Path]) -> No
         bounds = np.array(block.GetBounds()).reshape(3, 2)[::-1]
         assert bounds[:, 0] == pytest.approx(grid.lower)
         assert bounds[:, 1] == pytest.approx(np.array(grid.lower) + np.array(grid.spacing) * grid.cells)
+
+
+def test_a_folder_of_the_name_zarr_is_not_the_package(
+    alone: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone.result(tmp_path / "a.h5", 4)
+    monkeypatch.setitem(sys.modules, "zarr", ModuleType("zarr"))  # what a folder without files of Python is
+    with open_result(tmp_path / "a.h5") as result, pytest.raises(SetupError, match="extra convert"):
+        to_zarr(result, tmp_path / "a.zarr", tmp_path / "a.zarr")
 
 
 def test_vtkhdf_is_read_by_vtk(source: Path, solo: MPI.Intracomm) -> None:

@@ -54,6 +54,13 @@ def colours(path: Path) -> int:
     return len(np.unique((red * 256 + green) * 256 + blue))
 
 
+@pytest.mark.parametrize("shape", [(32, 32), (32, 16)])
+def test_the_labels_of_a_map_stand_within_the_picture(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    look = Look(vmin=-4.25)  # a bar whose numbers are broad
+    image = pixels(draw(make(tmp_path / "r.h5", *shape), out=tmp_path / "a.png", look=look))
+    assert (np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]]) == 1.0).all()
+
+
 @pytest.mark.parametrize("shape", [(64,), (32, 48), (12, 16, 20), (1, 40), (400, 4)])
 def test_every_dimension_has_a_picture_beside_the_result(tmp_path: Path, shape: tuple[int, ...]) -> None:
     path = draw(make(tmp_path / "r.h5", *shape))

@@ -101,11 +101,12 @@ class Problem:
     @property
     def recorded(self) -> list[FieldInfo]:
         """What the result says of each field that it holds."""
-        known = self.equation.fields
-        names = [name for name, _ in self.case.output.chosen] or [*self.program.unknowns, *self.case.averages]
-        return [
-            self._info(name, known.get(name, f"rate of {known.get(name.removesuffix('_t'), name)}")) for name in names
-        ]
+        known, chosen = self.equation.fields, dict(self.case.output.chosen)
+        texts = {name: name for name in [*self.program.unknowns, *self.equation.arrays]} | {**self.equation.define}
+        texts |= {f"{name}_t": f"rate of {meaning}" for name, meaning in known.items()} | {**known}
+        texts |= {name: f"{said.kind} of {', '.join(said.texts)}" for name, said in self.case.averages.items()}
+        names = chosen or [*self.program.unknowns, *self.case.averages]
+        return [self._info(name, chosen.get(name) or texts.get(name, name)) for name in names]
 
     @property
     def measured(self) -> list[FieldInfo]:

@@ -66,10 +66,10 @@ def to_zarr(result: Result, path: Path, target: Path) -> None:
         OSError: it cannot be written.
     """
     try:
-        import zarr
+        from zarr import open_group  # a folder zarr in this one is no such package
     except ImportError:
         raise SetupError(f"Zarr is written with the package zarr: {INSTALL}") from None
-    group = zarr.open_group(path, mode="w", zarr_format=3)
+    group = open_group(path, mode="w", zarr_format=3)
     group.attrs.update(_attributes(result))
     for name, dims, values in _coordinates(result):
         array = group.create_array(name, shape=values.shape, dtype=values.dtype, dimension_names=dims)

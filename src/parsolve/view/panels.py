@@ -88,6 +88,7 @@ def draw_maps(
     width = 5.2 if len(times) == 1 else 2.2
     height = width * (min(ratio, 2.0) if equal else 0.6)
     tall = max(1.8, rows * (height + 0.25) + 0.75)
+    figure.set_layout_engine("compressed")  # cells keep their shape: labels stand within the picture, the bar beside it
     figure.set_size_inches(columns * (width + 0.1) + 1.75, tall)
     images = []
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
