@@ -23,10 +23,10 @@ from parsolve.problem.several import several_of
 from parsolve.problem.walls import Walls
 from parsolve.stages.operator import Update
 from parsolve.stages.plain import Plain
-from parsolve.stages.sampling import Sampling
+from parsolve.stages.sampling import Look, Sampling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -126,9 +126,9 @@ class Looking:
         reducing = Reducing(measures.reductions, first, probes_of(measures, grid, parameters))
         several = several_of(measures, parameters, first)
 
-        def bind(there: State) -> list[Callable[[], object]]:
+        def bind(there: State) -> list[Look]:
             args = {name: over_owned(f) for name, f in there.items()}
-            more = [one.bound(there[one.of], args[one.of]) for one in several.values()]
+            more = [Look((one.of,), one.bound(there[one.of], args[one.of])) for one in several.values()]
             return [*reducing.bound(there, args), *more]
 
         shown = [name for name in state if name in measures.values]
@@ -167,19 +167,20 @@ class Reducing:
         self._sums.begin()
         self._found = {r: Place(-math.inf, 0, math.nan) for r in self._reductions if r.at}
 
-    def bound(self, there: State, args: Mapping[str, Args]) -> list[Callable[[], object]]:
+    def bound(self, there: State, args: Mapping[str, Args]) -> list[Look]:
         """What takes the values of a part, by name, of arguments of reductions of each."""
-        looks: list[Callable[[], object]] = [
-            self._sums.bound(n, kind, there[name], args[name]) for (kind, name), n in self._places.items()
+        looks = [
+            Look((name,), self._sums.bound(n, kind, there[name], args[name]))
+            for (kind, name), n in self._places.items()
         ]
         own = {}
         for name, found in self._extrema.items():
             find, own[name] = bound_extrema(there[name], args[name])
-            looks.append(find)
+            looks.append(Look((name,), find))
             found.append((there[name], own[name]))
-        looks += [look for r, probe in self._probes.items() for look in probe.bound(there[r.of])]
-        looks += [partial(self._place, r, there[r.of], there[r.at], own[r.of]) for r in self._found]
-        return looks
+        looks += [Look((r.of,), look) for r, probe in self._probes.items() for look in probe.bound(there[r.of])]
+        places = [(r, partial(self._place, r, there[r.of], there[r.at], own[r.of])) for r in self._found]
+        return [*looks, *(Look((r.of, r.at), place) for r, place in places)]
 
     def _place(self, r: Reduction, of: Field, at: Field, own: Extrema) -> None:
         """Look for the place of a part, if it has a better value than those before: the first of its cells."""

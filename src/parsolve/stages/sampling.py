@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from parsolve.domain.field import bind, owned
 from parsolve.domain.window import moved, parts, scratch, window
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 CELLS = 1 << 15  # of a part: what is made of it stays in the cache until it is looked at
 
 
+class Look(NamedTuple):
+    """What looks at values of these names."""
+
+    names: tuple[str, ...]
+    act: Callable[[], object]
+
+
 class Sampling:
     """An operator at a state, bound once to their fields.
 
@@ -30,18 +37,18 @@ class Sampling:
         others: coefficient fields, and those that its define stages make.
         shown: fields of the state that are looked at themselves.
         exchanges: fill the ghosts.
-        look: binds what looks to the values of a part, by their names; the list is called whenever they are there.
+        bind: gives what looks at the values of a part, by their names; it is called whenever they are there.
     """
 
     def __init__(
         self, operator: Operator | None, state: State, others: State, shown: Sequence[str], exchanges: Exchanges,
-        look: Callable[[State], list[Callable[[], object]]],
+        bind: Callable[[State], Sequence[Look]],
     ) -> None:  # fmt: skip
         self._operator, self._defines = operator, list[Define]()
         self._moving = [f for f in others.values() if f.moves]
         self._exchange: HaloExchange | None = None
         like = next(iter(state.values()))
-        self._parts: list[tuple[list[Bound], list[Callable[[], object]]]] = []
+        self._parts: list[tuple[list[Bound], list[Look], list[Look]]] = []
         made: dict[str, Field] = {}
         for part in parts(like.subdomain, CELLS):
             if not made or next(iter(made.values())).subdomain.shape != part.shape:
@@ -49,7 +56,10 @@ class Sampling:
                 made = {name: scratch(like, part, name, n) for n, name in enumerate(names)}
             here = {name: moved(f, part) for name, f in made.items()}
             bound, there = self._bound(part, {**state, **others}, here, shown)
-            self._parts.append((bound, look(there)))
+            looks = bind(there)
+            early = [look for look in looks if made.keys().isdisjoint(look.names)]
+            late = [look for look in looks if not made.keys().isdisjoint(look.names)]
+            self._parts.append((bound, early, late))
         if operator is not None:
             self._begin(operator, state, others, exchanges, like.subdomain)
 
@@ -60,7 +70,7 @@ class Sampling:
             self._exchange = exchanges.find(read, [operator], operator.ghost)
         update = Update(operator, state, {}, others)
         self._defines = [Define(update, stage, sub) for stage in operator.defines]
-        results = [launch for bound, _ in self._parts for launch in bound]
+        results = [launch for bound, *_ in self._parts for launch in bound]
         for n, define in enumerate(self._defines):
             define.users = [*(later.launch for later in self._defines[n + 1 :]), *results]
 
@@ -76,7 +86,10 @@ class Sampling:
         return bound, {**{name: seen[name] for name in shown}, **made}
 
     def __call__(self, time: float) -> None:
-        """Show the values at a time to what looks, part by part; collective."""
+        """Show the values at a time to what looks, part by part; collective.
+
+        The state is looked at one part ahead: that takes longer than to bring it from memory, while kernels would wait.
+        """
         for f in self._moving:
             f.renew(time)
         if self._exchange is not None:
@@ -84,9 +97,14 @@ class Sampling:
             self._exchange.finish(time)
         for define in self._defines:
             define(time)
-        for bound, looks in self._parts:
+        following: list[list[Look]] = [early for _, early, _ in self._parts]
+        for look in following[0]:
+            look.act()
+        for (bound, _, late), early in zip(self._parts, [*following[1:], []], strict=True):
+            for look in early:
+                look.act()
             for launch in bound:
                 launch.args.time = time
                 launch()
-            for look in looks:
-                look()
+            for look in late:
+                look.act()
