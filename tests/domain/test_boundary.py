@@ -10,7 +10,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from mpi4py import MPI
 
-from parsolve.domain.boundary import MIRROR, BoundaryFill, Condition, closure_base, ghost_weights
+from parsolve.domain.boundary import MIRROR, BoundaryFill, Condition
+from parsolve.domain.closure import closure_base, ghost_weights
 from parsolve.domain.field import Field
 from parsolve.domain.grid import Grid, Subdomain, regular
 from parsolve.domain.halo import HaloExchange

@@ -44,6 +44,7 @@ KEYS: dict[str, set[str]] = {
     "boundary.u.xmin.neumann": NUMBER,
     "boundary.u.xmin.curvature": NUMBER,
     "boundary.u.xmin.robin": set(),
+    "boundary.u.xmin.outflow": set(),
     "time": set(),
     "time.end": POSITIVE,
     "time.steps": COUNT,

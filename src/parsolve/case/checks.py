@@ -215,7 +215,7 @@ def _check_side(case: Case, key: str, side: str, condition: SideCondition) -> No
         raise case.error(key, f"the grid has no axis {side[0]}; sides are {', '.join(sides)}")
     if axis.periodic:
         raise case.error(key, f"axis {side[0]} is periodic, so it has no boundary")
-    _exactly_one(case.origin, key, condition, ("dirichlet", "neumann", "curvature", "robin"))
+    _exactly_one(case.origin, key, condition, ("dirichlet", "neumann", "curvature", "robin", "outflow"))
     if condition.robin is not None and condition.robin[:2] == (0.0, 0.0):
         raise case.error(f"{key}.robin", "a and b of a u + b du/dn = c are both zero")
 

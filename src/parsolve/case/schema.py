@@ -62,10 +62,11 @@ class Axis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class SideCondition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The boundary condition of one field on one side: exactly one of the four.
+    """The boundary condition of one field on one side: exactly one of the five.
 
     dirichlet: u = value; neumann: du/dn = value, n pointing outwards; robin [a, b, c]: a u + b du/dn = c;
-    curvature: d2u/dn2 = value. Values are numbers or expressions, in the first two and the last also files.
+    curvature: d2u/dn2 = value; outflow: du/dt + value du/dn = 0. Values are numbers or expressions, of dirichlet,
+    neumann and curvature also files; those of all but curvature may depend on the fields at the wall.
     """
 
     EXAMPLE: ClassVar = "{ dirichlet = 0.0 }"
@@ -74,6 +75,7 @@ class SideCondition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     neumann: Value | None = None
     curvature: Value | None = None
     robin: tuple[_Number | str, _Number | str, _Number | str] | None = None
+    outflow: _Number | str | None = None
 
 
 class Meaning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -23,7 +23,7 @@ DEEPEST = 8  # tables in tables: no key of a case has more
 ALTERNATIVES = (
     {"end", "steps"},
     {"every", "every_steps"},
-    {"dirichlet", "neumann", "curvature", "robin"},
+    {"dirichlet", "neumann", "curvature", "robin", "outflow"},
     {"dt", "tolerance"},
 )
 

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
-from functools import cache, partial
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from parsolve.domain.closure import face_weights, ghost_weights, mirror_weights, slope_weights
 from parsolve.domain.grid import AXES
 from parsolve.errors import CaseError
 from parsolve.kernels.library import Ghost
@@ -29,11 +29,41 @@ if TYPE_CHECKING:
     from parsolve.domain.field import Field
     from parsolve.domain.grid import Grid, Subdomain, Triple
 
-CLOSURE_ORDER = 4
 ENDS = ("min", "max")
 
 
 Face = Callable[[float, tuple[int, int, int], tuple[int, int, int]], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Near:
+    """What is known at a side of a field whose value there is sought: du/dn = slope u - inner; all of one shape.
+
+    ``first``: the cell beside it.
+    """
+
+    slope: float
+    inner: np.ndarray
+    first: np.ndarray
+
+
+class Wall(Protocol):
+    """Finds the values at a side of the fields whose conditions there depend on values of the state.
+
+    Attributes:
+        fields: whose values it finds.
+        reads: other fields whose values at the side it takes.
+        free: those of ``reads`` that are no mirrors where they have no condition, but go on as they are.
+    """
+
+    fields: tuple[str, ...]
+    reads: tuple[str, ...]
+    free: tuple[str, ...]
+
+    def __call__(
+        self, time: float, start: Triple, near: Mapping[str, Near], known: Mapping[str, np.ndarray]
+    ) -> Mapping[str, np.ndarray]:
+        """The values on a box of cells of the side, of ``near`` for ``fields`` and the values of ``reads`` there."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +85,7 @@ class Condition:
     mirrors: bool = False
     coarse: bool = False
     turns: bool = True
+    wall: Wall | None = None
 
     def closure(self, base: int, depth: int) -> int:
         """Owned cells that ``depth`` ghosts are made of where a Dirichlet condition reads ``base``.
@@ -73,7 +104,7 @@ class Condition:
         """What ghosts are made of, as of ``ghost_weights``; where a and b are functions, for a given value."""
         if self.mirrors:
             return mirror_weights(points, depth), np.zeros(depth)
-        if callable(self.a) or callable(self.b):
+        if self.wall is not None or callable(self.a) or callable(self.b):
             return ghost_weights(1.0, 0.0, spacing, points, depth)
         return ghost_weights(self.a, self.b, spacing, points, depth, self.c)
 
@@ -81,86 +112,6 @@ class Condition:
 MIRROR = Condition(0.0, 1.0, 0.0, mirrors=True)
 Conditions = Mapping[str, Mapping[str, Condition]]  # field -> side -> condition
 Slab = list[tuple[int, int]]  # ranges along z, y, x
-
-
-def closure_base(order: int) -> int:
-    """How many owned cells a Dirichlet condition reads."""
-    return min(order, CLOSURE_ORDER) - 1
-
-
-@cache
-def ghost_weights(
-    a: float, b: float, spacing: float, points: int, depth: int, c: float = 0.0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Weights of ghost_k = sum_j w[k, j] u_j + v[k] value; shapes (depth, points) and (depth,).
-
-    With s the distance from the face inward in cells, p(s) = sum_m c_m s^m, p(j + 1/2) = u_j and
-    a p(0) - (b/h) p'(0) + (c/h^2) p''(0) = value; ghost_k = p(-k - 1/2).
-
-    Raises:
-        ZeroDivisionError: the condition does not determine the ghost.
-    """
-    n = points + 1
-    ghosts = [[(-k - Fraction(1, 2)) ** m for m in range(n)] for k in range(depth)]
-    return _weights(_polynomial(a, b, c, spacing, points), ghosts)
-
-
-def mirror_weights(points: int, depth: int) -> np.ndarray:
-    """Weights of ghosts that are the cells mirrored at the face; where there are fewer cells, mirrored at both ends."""
-    weights = np.zeros((depth, points))
-    for k in range(depth):
-        turn, cell = divmod(k, points)
-        weights[k, points - 1 - cell if turn % 2 else cell] = 1.0
-    return weights
-
-
-@cache
-def slope_weights(spacing: float, points: int) -> tuple[np.ndarray, float]:
-    """Weights of -du/dn = sum_j w[j] u_j + v f at a face where u = f; shape (points,) and a number."""
-    row = [Fraction(0), 1 / Fraction(spacing)] + [Fraction(0)] * (points - 1)
-    weights, value = _weights(_polynomial(1.0, 0.0, 0.0, spacing, points), [row])
-    return weights[0], float(value[0])
-
-
-def determines(a: np.ndarray, b: np.ndarray, spacing: float, points: int) -> bool:
-    """Whether a u + b du/dn = value and the nearest owned cells determine the value at the face, wherever it is.
-
-    They do unless a + b sum_j 1/(j + 1/2)/h = 0: then the polynomial that is zero in these cells meets it too.
-    """
-    if a.ndim == b.ndim == 0:
-        slope = sum(1 / (j + Fraction(1, 2)) for j in range(points)) / Fraction(spacing)
-        return Fraction(float(a)) + Fraction(float(b)) * slope != 0
-    return bool((np.abs(a - b * slope_weights(spacing, points)[1]) > 1e-15 * np.abs(a)).all())
-
-
-def _polynomial(a: float, b: float, c: float, spacing: float, points: int) -> list[list[Fraction]]:
-    """Coefficients c_m of p as combinations of u_0 ... and the value, in rational numbers: same on all machines."""
-    h, n = Fraction(spacing), points + 1
-    rows = [[(j + Fraction(1, 2)) ** m for m in range(n)] for j in range(points)]
-    rows.append(([Fraction(a), -Fraction(b) / h, 2 * Fraction(c) / h**2] + [Fraction(0)] * n)[:n])
-    return _inverse(rows)
-
-
-def _weights(inverse: list[list[Fraction]], rows: list[list[Fraction]]) -> tuple[np.ndarray, np.ndarray]:
-    n = len(inverse)
-    weights = np.array([[float(sum(g[m] * inverse[m][j] for m in range(n))) for j in range(n)] for g in rows])
-    return weights[:, :-1], weights[:, -1]
-
-
-def _inverse(rows: list[list[Fraction]]) -> list[list[Fraction]]:
-    """Inverse of a small matrix by Gauss-Jordan elimination in rational numbers."""
-    n = len(rows)
-    work = [row + [Fraction(int(i == j)) for j in range(n)] for i, row in enumerate(rows)]
-    for i in range(n):
-        pivot = next((r for r in range(i, n) if work[r][i] != 0), None)
-        if pivot is None:
-            raise ZeroDivisionError("the boundary condition does not determine the boundary value")
-        work[i], work[pivot] = work[pivot], work[i]
-        work[i] = [v / work[i][i] for v in work[i]]
-        for r in range(n):
-            if r != i and work[r][i] != 0:
-                work[r] = [v - work[r][i] * w for v, w in zip(work[r], work[i], strict=True)]
-    return [row[n:] for row in work]
 
 
 def _turned(value: float | Face, grid: Grid, axis: int) -> float | Face:
@@ -206,6 +157,7 @@ class BoundaryFill:
         self.keep: list[np.ndarray] = []
         self.varying: list[tuple[Face, np.ndarray, Triple]] = []
         self.time: float | None = None
+        self.beside: dict[int, Beside] = {}
         ghosts = []
         for f in fields:
             for side in sides:
@@ -213,6 +165,11 @@ class BoundaryFill:
                     name = f"{AXES[axis]}{ENDS[side]}"
                     condition = conditions.get(f.name, {}).get(name, MIRROR)
                     ghosts.append(self._side(f, condition, axis, side, depth, base, slab))
+                    if condition.wall is not None:
+                        key = id(condition.wall)
+                        if key not in self.beside:
+                            self.beside[key] = Beside(condition.wall, fields, conditions, (axis, side), base, slab)
+                        self.beside[key].gives(f.name, self.keep[-1])
         self.count = len(ghosts)
         self.list = (Ghost * len(ghosts))(*ghosts)
         if ghosts:
@@ -224,11 +181,13 @@ class BoundaryFill:
         self._fill()
 
     def evaluate(self, time: float) -> None:
-        """Evaluate the conditions that vary."""
+        """Evaluate the conditions that vary, those that depend on the state anew each time."""
         if time != self.time:
             for face, values, start in self.varying:
                 values[...] = face(time, start, values.shape)
             self.time = time
+        for beside in self.beside.values():
+            beside(time)
 
     def _side(self, f: Field, condition: Condition, axis: int, side: int, depth: int, base: int, slab: Slab) -> Ghost:
         sub = f.subdomain
@@ -248,6 +207,9 @@ class BoundaryFill:
         for k in range(depth):
             ghost.weight[k][:points] = weights[k].tolist()
             ghost.value_weight[k] = float(values[k])
+        if condition.wall is not None:
+            self._set_face(ghost, "value", _unknown, False, sub, axis, side, slab)
+            return ghost
         faces = {"value": _turned(condition.value, sub.grid, axis) if condition.turns else condition.value}
         if mixed:
             slope, ghost.slope_value = slope_weights(spacing, points)
@@ -272,17 +234,102 @@ class BoundaryFill:
         if name == "value" and not callable(face):
             ghost.constant = face
             return
-        shape = [b - a for a, b in slab]
-        start = [s + a for s, (a, _) in zip(sub.start, slab, strict=True)]
-        shape[axis], start[axis] = 1, -1 if side == 0 else sub.grid.cells[axis]
+        start, shape = _face_box(sub, axis, side, slab)
         values = np.empty(shape)
         self.keep.append(values)
         setattr(ghost, name, values.ctypes.data)
         ghost.value_stride[:] = [s // 8 for s in values.strides]
-        z, y, x = start
         if not callable(face):
             values[...] = face
         elif varies:
-            self.varying.append((face, values, (z, y, x)))
+            self.varying.append((face, values, start))
         else:
-            values[...] = face(0.0, (z, y, x), values.shape)
+            values[...] = face(0.0, start, shape)
+
+
+def _face_box(sub: Subdomain, axis: int, side: int, slab: Slab) -> tuple[Triple, Triple]:
+    """Where the values on a part of a side begin, along the axis just outside of the grid, and their shape."""
+    shape = [b - a for a, b in slab]
+    start = [s + a for s, (a, _) in zip(sub.start, slab, strict=True)]
+    shape[axis], start[axis] = 1, -1 if side == 0 else sub.grid.cells[axis]
+    return (start[0], start[1], start[2]), (shape[0], shape[1], shape[2])
+
+
+def _unknown(time: float, start: Triple, shape: Triple) -> np.ndarray:
+    return np.full(shape, np.nan)
+
+
+class Beside:
+    """What a wall finds of the cells beside a side, bound to fields and a part of the side.
+
+    Args:
+        wall: finds the values.
+        fields: those that it finds and reads among them.
+        conditions: by field and side; a side without one is a mirror.
+        place: axis, and 0 for the lower side, 1 for the upper.
+        base: how many owned cells a Dirichlet condition reads.
+        slab: as of ``BoundaryFill``.
+    """
+
+    def __init__(
+        self, wall: Wall, fields: Sequence[Field], conditions: Conditions, place: tuple[int, int], base: int, slab: Slab
+    ) -> None:
+        axis, side = place
+        sub = fields[0].subdomain
+        self.wall, self._base, self._most = wall, base, sub.shape[axis]
+        self._spacing, self._name = sub.grid.spacing[axis], f"{AXES[axis]}{ENDS[side]}"
+        self._fields = {f.name: f for f in fields if f.name in (*wall.fields, *wall.reads)}
+        self._conditions = {name: conditions.get(name, {}).get(self._name) for name in self._fields}
+        self._start, self._shape = _face_box(sub, axis, side, slab)
+        self._part = [slice(a + o, b + o) for (a, b), o in zip(slab, sub.ghosts, strict=True)]
+        self._axis, self._first = axis, sub.ghosts[axis] + (sub.shape[axis] - 1 if side else 0)
+        self._inward, self._found = -1 if side else 1, dict[str, np.ndarray]()
+
+    def gives(self, name: str, values: np.ndarray) -> None:
+        """Have the values of a field written there."""
+        self._found[name] = values
+
+    def __call__(self, time: float) -> None:
+        """Find the values of a time."""
+        near = {name: self._near(name) for name in self.wall.fields}
+        known = {name: self._known(name, time) for name in self.wall.reads}
+        for name, values in self.wall(time, self._start, near, known).items():
+            if name in self._found:
+                self._found[name][...] = values
+
+    def _combined(self, name: str, weights: np.ndarray) -> np.ndarray:
+        """A combination of the cells beside the side, the nearest first."""
+        total = np.zeros(self._shape)
+        for place, weight in enumerate(weights.tolist()):
+            total += weight * self._cell(name, place)
+        return total
+
+    def _cell(self, name: str, place: int) -> np.ndarray:
+        part, at = list(self._part), self._first + self._inward * place
+        part[self._axis] = slice(at, at + 1)
+        return self._fields[name].array[tuple(part)].astype(np.float64)
+
+    def _near(self, name: str) -> Near:
+        condition = self._conditions[name]
+        assert condition is not None
+        weights, value = slope_weights(self._spacing, min(condition.closure(self._base, 1), self._most))
+        return Near(-value, self._combined(name, weights), self._cell(name, 0))
+
+    def _known(self, name: str, time: float) -> np.ndarray:
+        """The value at the side of a field whose condition there does not depend on the state."""
+        given = self._conditions[name]
+        if given is None and name in self.wall.free:
+            return self._combined(name, face_weights(0.0, 0.0, 0.0, 1.0, min(max(2, self._base), self._most))[0])
+        condition = Condition(0.0, 1.0, 0.0) if given is None or given.mirrors else given
+        points = min(condition.closure(self._base, 1), self._most)
+        a, b, value = (
+            part(time, self._start, self._shape) if callable(part) else part
+            for part in (condition.a, condition.b, condition.value)
+        )
+        if condition.c:
+            weights, weight = face_weights(0.0, 0.0, condition.c, self._spacing, points)
+            return self._combined(name, weights) + weight * value
+        weights, slope = slope_weights(self._spacing, points)
+        with np.errstate(all="ignore"):
+            found: np.ndarray = (value + b * self._combined(name, weights)) / (a - b * slope)
+        return found

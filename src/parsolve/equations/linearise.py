@@ -85,6 +85,17 @@ def jacobi(program: Program) -> Program:
     return _derived_program(program, program.role, [*program.defines, stage])
 
 
+def along(tape: Tape, values: Sequence[int], name: str) -> list[int | None]:
+    """Numbers of the derivatives of values on a tape by the field of a name at the cell itself; None: it is zero."""
+    dots: list[int | None] = []
+    for n, op in enumerate(list(tape.operations)):
+        dot = tape.constant(1.0) if op.name == "load" and op.data[0] == name else None
+        if any(dots[a] is not None for a in op.arguments):
+            dot = _derivative(tape, op, n, [dots[a] for a in op.arguments])
+        dots.append(dot)
+    return [dots[n] for n in values]
+
+
 def _own(tape: Tape, program: Program) -> list[Pair]:
     """Numbers of the outputs and of their derivatives by their own unknowns at the cell itself."""
     defines = {stage.outputs[0]: stage for stage in program.defines if stage.integral is None}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parsolve.domain.boundary import closure_base
+from parsolve.domain.closure import closure_base
 from parsolve.equations.stencils import SECOND
 from parsolve.errors import CaseError
 

@@ -18,6 +18,7 @@ from parsolve.equations.operators import WENO_FLUXES
 from parsolve.equations.symbol import SAMPLES, eigenvalues, time_scale
 from parsolve.errors import NumericalError
 from parsolve.march.stability import closure_factor, excess, stable_step
+from parsolve.problem.coupling import Coupling
 from parsolve.problem.operators import coefficients
 from parsolve.problem.sides import CourseFace, on_side
 from parsolve.problem.times import span
@@ -184,7 +185,7 @@ def with_walls(problem: Problem, ranges: Ranges, times: Sequence[float]) -> dict
     wider = dict(ranges)
     for name, sides in problem.conditions.items():
         for side, condition in sides.items():
-            if name in ranges and condition.a == 1 and condition.b == 0:
+            if name in ranges and condition.wall is None and condition.a == 1 and condition.b == 0:
                 for time in times if condition.varies else times[:1]:
                     values = on_side(problem.grid, side, condition.value, time)
                     values = values[np.isfinite(values)]
@@ -318,16 +319,18 @@ def resolving_step(problem: Problem, ranges: Ranges, duration: float) -> float:
         if scale > 8 * duration / count or count >= MOST_TIMES:
             break
         count *= 4
-    return min(scale, _scale_of_walls(problem, duration)) / PER_CHANGE
+    return min(scale, _scale_of_walls(problem, ranges, duration)) / PER_CHANGE
 
 
-def _scale_of_walls(problem: Problem, duration: float) -> float:
-    """How long what walls impose takes to change, by the middle of each side."""
+def _scale_of_walls(problem: Problem, ranges: Ranges, duration: float) -> float:
+    """How long what walls impose takes to change, by the middle of each side, and of the ranges of fields there."""
     scale = inf
+    middle = {name: 0.5 * ranges[name][0] + 0.5 * ranges[name][1] for name in problem.program.unknowns}
     for sides in problem.conditions.values() if duration < inf else ():
         for side, condition in sides.items():
             z, y, x = (n // 2 for n in problem.grid.side_shape(side))
-            for part in (condition.a, condition.b, condition.value) if condition.varies else ():
+            given = condition.wall.at(middle) if isinstance(condition.wall, Coupling) else ()
+            for part in (condition.a, condition.b, condition.value, *given) if condition.varies else ():
                 if isinstance(part, CourseFace):
                     scale = min(scale, part.course.scale(duration))
                 elif callable(part):

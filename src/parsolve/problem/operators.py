@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parsolve.domain.boundary import closure_base
+from parsolve.domain.closure import closure_base
 from parsolve.domain.grid import AXES
 from parsolve.equations.operators import spacing
 from parsolve.equations.values import evaluate
@@ -54,10 +54,12 @@ def operator_of(
             noisy=stage.is_noisy,
         )  # fmt: skip
 
+    walls = [c.wall for n in program.exchanged for c in conditions.get(n, {}).values() if c.wall is not None]
+    exchanged = dict.fromkeys((*program.exchanged, *(name for wall in walls for name in (*wall.fields, *wall.reads))))
     return Operator(
         tuple(kernel(stage) for stage in program.defines),
         tuple(kernel(stage) for stage in program.kernels[len(program.defines) :]),
-        program.exchanged, program.ghost, program.radius, closure_base(program.order), program.has_corners, conditions,
+        tuple(exchanged), program.ghost, program.radius, closure_base(program.order), program.has_corners, conditions,
     )  # fmt: skip
 
 

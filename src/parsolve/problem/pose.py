@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,6 +10,7 @@ import numpy as np
 
 from parsolve.case import FileValue
 from parsolve.case.tables import WHOLE
+from parsolve.domain.boundary import Condition
 from parsolve.domain.grid import Grid
 from parsolve.equations.catalogue import CATALOGUE
 from parsolve.equations.linearise import tangent
@@ -20,6 +20,7 @@ from parsolve.equations.shared import derived_for, measures_for, program_of
 from parsolve.equations.user import NAME, RESERVED, user_equation
 from parsolve.errors import on_root
 from parsolve.march.tableaus import EMBEDDED, SCHEMES, STOCHASTIC, Scheme
+from parsolve.problem.coupling import WORD, Coupling, law_of
 from parsolve.problem.jumps import coarse_sides
 from parsolve.problem.operators import refuse_overflow
 from parsolve.problem.probe import probes_of
@@ -39,15 +40,13 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
     from parsolve.case import Case
-    from parsolve.domain.boundary import Condition
     from parsolve.equations.equation import Equation
     from parsolve.equations.program import Program
+    from parsolve.problem.coupling import Law
     from parsolve.store.course import Course
     from parsolve.store.series import Coordinate
 
 T = TypeVar("T")
-
-WORD = re.compile(r"[A-Za-z_]\w*")
 
 
 def pose(case: Case, comm: MPI.Comm | None = None) -> Problem:
@@ -83,15 +82,11 @@ def pose(case: Case, comm: MPI.Comm | None = None) -> Problem:
     parameters = _parameters(case, equation)
     refuse_overflow(case, grid, program, parameters)
     fields = [*equation.unknowns, *program.intermediate]
-    conditions: dict[str, dict[str, Condition]] = {}
-    for name, sides in case.boundary.items():
+    for name in case.boundary:
         if name not in fields:
             raise case.error(f"boundary.{name}", f"{_named(equation)} has no such field", fields)
-        with case.located():
-            conditions[name] = {
-                side: side_condition(case, grid, f"boundary.{name}.{side}", side, condition, parameters)
-                for side, condition in sides.items()
-            }
+    with case.located():
+        conditions = _conditions(case, grid, parameters, equation, program)
     courses = _courses(case, grid, program)
     looks = _looked_at(case, grid, equation, program)
     made = (looks["derived"] or program).unknowns
@@ -108,6 +103,33 @@ def pose(case: Case, comm: MPI.Comm | None = None) -> Problem:
         conditions[name][side] = replace(conditions[name][side], coarse=True)
     refuse_singular(case, grid, conditions)
     return problem
+
+
+def _conditions(
+    case: Case, grid: Grid, parameters: Mapping[str, float], equation: Equation, program: Program
+) -> dict[str, dict[str, Condition]]:
+    """The conditions by field and side; those of one side that depend on fields have one ``Wall``.
+
+    Raises:
+        CaseError: an expression or file is wrong.
+    """
+    conditions: dict[str, dict[str, Condition]] = {name: {} for name in case.boundary}
+    laws: dict[str, dict[str, Law]] = {}
+    for name, sides in case.boundary.items():
+        for side, said in sides.items():
+            law = law_of(case, grid, (name, side), said, parameters, equation, program)
+            if law is not None:
+                laws.setdefault(side, {})[name] = law
+            else:
+                key = f"boundary.{name}.{side}"
+                conditions[name][side] = side_condition(case, grid, key, side, said, parameters)
+    velocities = [name for name in program.unknowns if name not in equation.fields]
+    for side, beside in laws.items():
+        wall = Coupling(grid, side, beside, parameters, velocities)
+        for name, law in beside.items():
+            slope = float(law.parts[1] != 0)
+            conditions[name][side] = Condition(1.0 - slope, slope, 0.0, varies=True, wall=wall)
+    return conditions
 
 
 def _courses(case: Case, grid: Grid, program: Program) -> dict[str, Course]:
@@ -203,7 +225,7 @@ def _named(equation: Equation) -> str:
 def _check_parameters(case: Case, equation: Equation) -> None:
     """Refuse a parameter that neither the equation has nor an initial or boundary value uses, as it changes nothing."""
     sides = [side for field in case.boundary.values() for side in field.values()]
-    values = [v for s in sides for v in (s.dirichlet, s.neumann, s.curvature, *(s.robin or ()))]
+    values = [v for s in sides for v in (s.dirichlet, s.neumann, s.curvature, s.outflow, *(s.robin or ()))]
     used = {word for text in (*case.initial.values(), *values) if isinstance(text, str) for word in WORD.findall(text)}
     for name in case.parameters:
         if name in equation.parameters:

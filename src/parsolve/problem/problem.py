@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parsolve.domain.boundary import CLOSURE_ORDER, MIRROR, Condition, closure_base
+from parsolve.domain.boundary import MIRROR, Condition
+from parsolve.domain.closure import CLOSURE_ORDER, closure_base
 from parsolve.equations.balance import even
 from parsolve.problem.dependence import Dependence
 from parsolve.store.frames import FieldInfo
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from parsolve.case import Case
+    from parsolve.domain.boundary import Wall
     from parsolve.domain.grid import Grid
     from parsolve.equations.equation import Equation
     from parsolve.equations.measures import Measures
@@ -143,12 +145,20 @@ class Problem:
 
         Coefficients that a file gives at several times are those of one time in the whole of a pass.
 
+        Walls that depend on fields are found of the whole state, once a stage.
+
         Beyond the end of an anti-periodic axis the unknowns change their sign, which not every field made of them does.
         """
         sums = any(stage.integral is not None for stage in self.program.stages)
         odd = not any(self.grid.anti) or not self.program.defines
         moving = any(name in self.courses for name in self.program.arrays)
-        return self.case.run.device == "cpu" and not sums and odd and not moving
+        return self.case.run.device == "cpu" and not sums and odd and not moving and not self.walls
+
+    @property
+    def walls(self) -> list[Wall]:
+        """The walls that depend on fields."""
+        given = (c.wall for sides in self.conditions.values() for c in sides.values())
+        return list(dict.fromkeys(wall for wall in given if wall is not None))
 
     @property
     def closure(self) -> int:
@@ -166,4 +176,6 @@ class Problem:
 
     def _closure(self, depth: int) -> int:
         given = [c for sides in self.conditions.values() for c in sides.values()]
-        return max(c.closure(closure_base(self.case.run.order), depth) for c in (MIRROR, *given))
+        base = closure_base(self.case.run.order)
+        beside = [max(2, base + 1) for wall in self.walls if wall.reads]  # of the cells that fields go on from
+        return max(*beside, *(c.closure(base, depth) for c in (MIRROR, *given)), 1)

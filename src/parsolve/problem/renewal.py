@@ -62,7 +62,7 @@ def measures(problem: Problem) -> tuple[bool, bool]:
     """Whether a power iteration measures rates before the first step, and after it too."""
     depends = problem.depends
     own = problem.case.evolve if problem.case.time.dt == "auto" else depends.state
-    first = bool(depends.neighbours or own)
+    first = bool(depends.neighbours or own or problem.walls)
     if problem.program.operators & WEIGHTED:  # of weights the derivatives are large and harmless
         first = False
     return first, first and depends.neighbours and renews(problem)

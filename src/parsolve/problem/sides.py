@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from parsolve.case import FileValue
-from parsolve.domain.boundary import MIRROR, Condition, Face, closure_base, determines
+from parsolve.domain.boundary import MIRROR, Condition, Face
+from parsolve.domain.closure import closure_base, determines
 from parsolve.domain.grid import AXES, Grid, Triple
 from parsolve.equations.parse import parse
 from parsolve.equations.values import evaluate, fill
@@ -77,7 +78,11 @@ def refuse_singular(case: Case, grid: Grid, conditions: Mapping[str, Mapping[str
     """
     for field, sides in conditions.items():
         for side, condition in sides.items():
-            if case.boundary[field][side].robin is None or prod(grid.side_shape(side)) > LARGEST:
+            if (
+                case.boundary[field][side].robin is None
+                or condition.wall is not None
+                or prod(grid.side_shape(side)) > LARGEST
+            ):
                 continue
             a, b = (on_side(grid, side, v, 0.0) for v in (condition.a, condition.b))
             finite = np.isfinite(a) & np.isfinite(b)
@@ -103,21 +108,26 @@ def _expression_face(
     expression = parse(text, [*grid.names, "t", *parameters], key=key)
     if not {s.name for s in expression.free_symbols} & {*grid.names, "t"}:
         return float(fill(expression, grid, (0, 0, 0), (1, 1, 1), parameters=parameters, key=key)[0, 0, 0]), False
-    axis = AXES.index(side[0])
-    end = grid.lower[axis] + grid.cells[axis] * grid.spacing[axis] * side.endswith("max")
 
     def values(time: float, start: Triple, shape: Triple) -> np.ndarray:
-        environment: dict[str, float | np.ndarray] = {**parameters, "t": time}
-        for d, name in enumerate(AXES):
-            if name in grid.names:
-                index = np.arange(start[d], start[d] + shape[d])
-                if grid.periodic[d]:
-                    index %= grid.cells[d]
-                line = np.array([end]) if d == axis else grid.lower[d] + (index + 0.5) * grid.spacing[d]
-                environment[name] = line.reshape([-1 if i == d else 1 for i in range(3)])
+        environment: dict[str, float | np.ndarray] = {**parameters, "t": time, **places(grid, side, start, shape)}
         return np.broadcast_to(evaluate(expression, environment), shape)
 
     return values, "t" in {s.name for s in expression.free_symbols}
+
+
+def places(grid: Grid, side: str, start: Triple, shape: Triple) -> dict[str, np.ndarray]:
+    """The coordinates of a box of cells of a side at the face itself, to be broadcast; periodic axes begin again."""
+    axis, found = AXES.index(side[0]), dict[str, np.ndarray]()
+    end = grid.lower[axis] + grid.cells[axis] * grid.spacing[axis] * side.endswith("max")
+    for d, name in enumerate(AXES):
+        if name in grid.names:
+            index = np.arange(start[d], start[d] + shape[d])
+            if grid.periodic[d]:
+                index %= grid.cells[d]
+            line = np.array([end]) if d == axis else grid.lower[d] + (index + 0.5) * grid.spacing[d]
+            found[name] = line.reshape([-1 if i == d else 1 for i in range(3)])
+    return found
 
 
 def _file_face(grid: Grid, side: str, value: FileValue, key: str) -> Face:

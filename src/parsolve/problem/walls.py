@@ -13,11 +13,11 @@ from parsolve.errors import CaseError, NumericalError, ParsolveError, agree, is_
 from parsolve.problem.sides import KINDS, CourseFace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mpi4py import MPI
 
-    from parsolve.domain.boundary import Condition, Conditions, Face
+    from parsolve.domain.boundary import Condition, Conditions, Face, Near, Wall
     from parsolve.domain.grid import Triple
     from parsolve.problem.problem import Problem
 
@@ -39,6 +39,7 @@ class Walls:
         self.error: ParsolveError | None = None
         self._problem = problem
         self._largest = float(np.finfo(problem.dtype).max)
+        self._coupled: dict[Wall, _Watched] = {}
         self.conditions: Conditions = {
             field: {side: self._watched(field, side, c) for side, c in sides.items()}
             for field, sides in problem.conditions.items()
@@ -79,6 +80,9 @@ class Walls:
             raise
 
     def _watched(self, field: str, side: str, condition: Condition) -> Condition:
+        if condition.wall is not None:
+            wall = self._coupled.setdefault(condition.wall, _Watched(condition.wall, side, self._found))
+            return replace(condition, wall=wall)
         a, b, value = (self._face(self._key(field, side, name), getattr(condition, name)) for name in PARTS)
         return replace(condition, a=a, b=b, value=value)
 
@@ -100,15 +104,22 @@ class Walls:
         self.error = self.error or error
         return np.full(shape, np.nan)
 
-    def _finite(self, key: str, time: float, start: Triple, values: np.ndarray) -> np.ndarray:
-        """The values, NaN where they are not finite; the first of these is kept as an error."""
+    def _found(self, field: str, side: str, time: float, start: Triple, values: np.ndarray) -> np.ndarray:
+        """The values of a field that meet the condition of a side, NaN where none do, which is kept as an error."""
+        return self._finite(self._key(field, side, "value").removesuffix("[2]"), time, start, values, field)
+
+    def _finite(self, key: str, time: float, start: Triple, values: np.ndarray, sought: str = "") -> np.ndarray:
+        """The values, NaN where they are not finite; the first of these is kept as an error.
+
+        ``sought``: the field of whose values at the side they are.
+        """
         usable = np.abs(values) <= self._largest
         if not usable.all() and not self._problem.program.has_corners:
             usable |= self._beyond(start, values.shape)
         if usable.all():
             return values
         if self.error is None:
-            self.error = self._error(key, time, start, values, usable)
+            self.error = self._error(key, time, start, values, usable, sought)
         return np.where(usable, values, np.nan)
 
     def _beyond(self, start: Triple, shape: Sequence[int]) -> np.ndarray:
@@ -120,17 +131,41 @@ class Walls:
                 beyond |= (index < 0) | (index >= n)
         return beyond
 
-    def _error(self, key: str, time: float, start: Triple, found: np.ndarray, usable: np.ndarray) -> ParsolveError:
+    def _error(
+        self, key: str, time: float, start: Triple, found: np.ndarray, usable: np.ndarray, sought: str
+    ) -> ParsolveError:
         problem = self._problem
         place = np.argwhere(~usable)[0]
         along = [name for name in problem.grid.names if name != key.split(".")[2][0]]
         cell = ", ".join(f"{name} = {start[AXES.index(name)] + place[AXES.index(name)]}" for name in along)
         value, where = found[tuple(place)], f" at t = {time:.6g}" + (f", cell {cell}" if cell else "")
-        error = problem.case.error(key, f"the value {value:.6g}{where} is not finite in {problem.dtype}")
+        text = f"the value {value:.6g}{where} is not finite in {problem.dtype}"
+        if sought:
+            axis = key.split(".")[2][0]
+            text = (
+                f"no value of {sought} at the wall meets it{where}: it has no value itself, or it grows with {sought} "
+                f"faster than cells of {problem.grid.spacing[AXES.index(axis)]:.3g} along {axis} resolve"
+            )
+        error = problem.case.error(key, text)
         return NumericalError(str(error)) if time else error
 
     def _key(self, field: str, side: str, part: str) -> str:
         given, key = self._problem.case.boundary[field][side], f"boundary.{field}.{side}"
         if given.robin is not None:
             return f"{key}.robin[{PARTS.index(part)}]"
-        return f"{key}.{next(kind for kind in KINDS if getattr(given, kind) is not None)}"
+        return f"{key}.{next(kind for kind in (*KINDS, 'outflow') if getattr(given, kind) is not None)}"
+
+
+class _Watched:
+    """A wall that depends on fields, whose values are looked at as they are found."""
+
+    def __init__(self, wall: Wall, side: str, found: Callable[..., np.ndarray]) -> None:
+        self.fields, self.reads, self.free = wall.fields, wall.reads, wall.free
+        self._wall, self._side, self._found = wall, side, found
+
+    def __call__(
+        self, time: float, start: Triple, near: Mapping[str, Near], known: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """The values on a box of cells of the side."""
+        found = self._wall(time, start, near, known)
+        return {name: self._found(name, self._side, time, start, values) for name, values in found.items()}

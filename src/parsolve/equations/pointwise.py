@@ -1,0 +1,108 @@
+"""Expressions of values at a point, with their derivatives by some of these, in NumPy.
+
+The derivatives are those of linearise.py: forward mode on the tape of the expressions.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from parsolve.equations.linearise import along
+from parsolve.equations.lowering import Lowering
+from parsolve.equations.operations import NUMPY
+from parsolve.equations.tape import needed
+from parsolve.equations.values import evaluate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import sympy
+    from numpy.typing import NDArray
+
+    from parsolve.equations.tape import Operation
+
+    Values = NDArray[np.float64]
+
+
+class Pointwise:
+    """Expressions of names, and their derivatives by some names.
+
+    Args:
+        expressions: without operators and noise; every name that is none of the next two and not t is a parameter.
+        names: by which they are differentiated.
+        others: of what else varies.
+        parameters: the values of the rest.
+
+    Attributes:
+        depends: for each expression whether it depends on any of ``names``.
+        is_affine: whether no derivative depends on any of ``names``.
+    """
+
+    def __init__(
+        self,
+        expressions: Sequence[sympy.Expr],
+        names: Sequence[str],
+        others: Sequence[str],
+        parameters: Mapping[str, float],
+    ) -> None:
+        lowering = Lowering((), 2, [*names, *others])
+        tape = lowering.tape
+        values = [lowering.value(e) for e in expressions]
+        dots = [along(tape, values, name) for name in names]
+        self._values = _Taped(tape.operations, values, parameters)
+        self._count, self._slots = len(values), [[-1 if n is None else 0 for n in row] for row in dots]
+        found: list[int] = []
+        for row, slots in zip(dots, self._slots, strict=True):
+            for place, number in enumerate(row):
+                if number is not None:
+                    slots[place] = len(values) + len(found)
+                    found.append(number)
+        self._all = _Taped(tape.operations, [*values, *found], parameters)
+        self.depends = [any(row[place] is not None for row in dots) for place in range(len(values))]
+        self.is_affine = not _Taped(tape.operations, found, parameters).reads(names)
+
+    def values(self, known: Mapping[str, Values], size: int) -> list[Values]:
+        """The values of the expressions at so many points; ``known``: t and all names, at each point or one for all."""
+        return self._values(known, size)
+
+    def derived(self, known: Mapping[str, Values], size: int) -> tuple[list[Values], list[list[Values | None]]]:
+        """The values, and by name and expression the derivatives; None: it is zero everywhere."""
+        found = self._all(known, size)
+        return found[: self._count], [[None if n < 0 else found[n] for n in row] for row in self._slots]
+
+
+class _Taped:
+    """Some results of a tape, computed with NumPy at points; the bits at a point do not depend on the others."""
+
+    def __init__(
+        self, operations: Sequence[Operation], results: Sequence[int], parameters: Mapping[str, float]
+    ) -> None:
+        self._operations, self._results = needed(operations, results)
+        self._constants = {
+            n: float(op.data if op.name == "constant" else evaluate(op.data, parameters))
+            for n, op in enumerate(self._operations)
+            if op.name in ("constant", "coefficient")
+        }
+
+    def reads(self, names: Sequence[str]) -> bool:
+        """Whether any of the names is read."""
+        return any(op.name == "load" and op.data[0] in names for op in self._operations)
+
+    def __call__(self, known: Mapping[str, Values], size: int) -> list[Values]:
+        many = max(size, 2)  # NumPy has other code for single values, with other bits
+
+        def whole(value: Values | float) -> Values:
+            return np.ascontiguousarray(np.broadcast_to(np.asarray(value, np.float64), (many,)))
+
+        found: list[Values] = []
+        with np.errstate(all="ignore"):
+            for n, op in enumerate(self._operations):
+                if n in self._constants:
+                    found.append(whole(self._constants[n]))
+                elif op.name in ("load", "time"):
+                    found.append(whole(known["t" if op.name == "time" else op.data[0]]))
+                else:
+                    found.append(NUMPY[op.name](*(found[a] for a in op.arguments)))
+        return [found[n][:size] for n in self._results]
