@@ -53,6 +53,10 @@ def cases(lab: Any) -> dict[str, dict[str, Any]]:
         "frames between steps": lab.case("heat", 16, time={"end": 0.05}, output={"every": 0.007}),
         "walls that move": lab.case({"u": "laplace(u) + mean(u)"}, 14, 12, periodic="y", time={"steps": STEPS},
                                     boundary=MOVING),
+        "walls that depend on fields": lab.case(
+            {"u": "laplace(u)", "v": "div((1 + u)*grad(v))"}, 14, 12, periodic="y", time={"end": 0.03},
+            boundary={"u": {"xmin": {"neumann": "v - u**4"}}, "v": {"xmin": {"neumann": "u - v"}, "xmax": {"dirichlet": "u"}}},
+        ),
         "coefficients": lab.case({"u": "div(k*grad(u))"}, 14, 12, fields={"k": "1 + x"}, time={"steps": STEPS}),
         "noise in time": lab.case({"u": "0.1*laplace(u) + u*noise(seed=1, each='step')"}, 14, 12,
                                   time={"steps": STEPS, "scheme": "ssprk22"}),
@@ -66,7 +70,7 @@ def cases(lab: Any) -> dict[str, dict[str, Any]]:
 NAMES = [
     *(f"fixed {s}" for s in FIXED), *(f"adaptive {s}" for s in ADAPTIVE), "waves", "waves of several steps",
     "steps that follow the solution", "measured rates", "rates that change in time", "frames between steps",
-    "walls that move", "coefficients", "float32", "steps in passes",
+    "walls that move", "walls that depend on fields", "coefficients", "float32", "steps in passes",
 ]  # fmt: skip
 
 

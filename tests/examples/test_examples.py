@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from scipy.optimize import brentq
 
 import parsolve
 
@@ -127,6 +128,12 @@ def acoustics(r: Frames) -> None:
     assert np.abs(r.fields["a"][-1]).max() < 1e-2
 
 
+def radiating_slab(r: Frames) -> None:
+    m = brentq(lambda m: m * np.tan(m) - 2, 0.1, 1.5)  # 4 s T^3 = 2
+    before, after = (r.fields["u"][n].mean() - 1 for n in (-2, -1))
+    assert np.log(before / after) / (r.times[-1] - r.times[-2]) == pytest.approx(m * m, rel=1e-2)
+
+
 def stokes_second(r: Frames) -> None:
     w = 2 * np.pi
     k = np.sqrt(w / 0.2)
@@ -170,7 +177,7 @@ CHECKS: dict[str, Callable[[Frames], None]] = {
     check.__name__.replace("_", "-"): check
     for check in (
         gray_scott_steady, allen_cahn_disc, allen_cahn_conserved, standing_wave, heat_modes, two_layers, kdv_soliton,
-        fisher_front, turing_growth, gaussian_turns, zalesak_disc, acoustics, stokes_second,
+        fisher_front, turing_growth, gaussian_turns, zalesak_disc, acoustics, radiating_slab, stokes_second,
         sod_tube, edwards_wilkinson,
     )
 }  # fmt: skip

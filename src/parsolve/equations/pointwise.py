@@ -85,6 +85,8 @@ class _Taped:
             for n, op in enumerate(self._operations)
             if op.name in ("constant", "coefficient")
         }
+        self._many = 0
+        self._filled: dict[int, Values] = {}
 
     def reads(self, names: Sequence[str]) -> bool:
         """Whether any of the names is read."""
@@ -92,17 +94,16 @@ class _Taped:
 
     def __call__(self, known: Mapping[str, Values], size: int) -> list[Values]:
         many = max(size, 2)  # NumPy has other code for single values, with other bits
-
-        def whole(value: Values | float) -> Values:
-            return np.ascontiguousarray(np.broadcast_to(np.asarray(value, np.float64), (many,)))
-
+        if self._many != many:
+            self._many, self._filled = many, {n: np.full(many, value) for n, value in self._constants.items()}
         found: list[Values] = []
         with np.errstate(all="ignore"):
             for n, op in enumerate(self._operations):
-                if n in self._constants:
-                    found.append(whole(self._constants[n]))
+                if n in self._filled:
+                    found.append(self._filled[n])
                 elif op.name in ("load", "time"):
-                    found.append(whole(known["t" if op.name == "time" else op.data[0]]))
+                    value = known["t" if op.name == "time" else op.data[0]]
+                    found.append(value if value.shape == (many,) else np.full(many, value))
                 else:
-                    found.append(NUMPY[op.name](*(found[a] for a in op.arguments)))
+                    found.append(NUMPY[op.name](*[found[a] for a in op.arguments]))
         return [found[n][:size] for n in self._results]

@@ -167,9 +167,10 @@ class Coupling:
         first = {name: near[name].first.ravel() for name in self.fields}
         inner = {name: near[name].inner.ravel() for name in self.fields}
         slopes = {name: near[name].slope for name in self.fields}
-        found, going = dict(first), np.ones(prod(shape), bool)
+        found, going, meant = dict(first), np.ones(prod(shape), bool), np.ones(prod(shape), bool)
         for _ in range(1 if self._parts.is_affine else MOST):
-            steps, meant = self._step(here, found, inner, slopes)
+            steps, now = self._step(here, found, inner, slopes)
+            meant = np.where(going, now, meant)
             moved = np.zeros(prod(shape), bool)
             for name, step in steps.items():
                 found[name] = np.where(going, found[name] - step, found[name])
@@ -178,10 +179,7 @@ class Coupling:
             going &= moved
             if not going.any():
                 break
-        bad = going & (not self._parts.is_affine)
-        if not self._parts.is_affine:
-            _, meant = self._step(here, found, inner, slopes)
-        bad |= ~meant
+        bad = ~meant if self._parts.is_affine else ~meant | going
         return {name: np.where(bad, np.nan, values).reshape(shape) for name, values in found.items()}
 
     def at(self, values: Mapping[str, float]) -> list[Face]:
