@@ -13,9 +13,12 @@ from parsolve.domain.field import Field
 from parsolve.domain.grid import Grid, regular
 from parsolve.errors import CaseError, SetupError, StorageError
 from parsolve.store.frames import FieldInfo, Recorder
+from parsolve.store.result import open_result
 from parsolve.view import cut, plot
+from parsolve.view.figures import blank
+from parsolve.view.panels import draw_maps
 from parsolve.view.plot import draw
-from parsolve.view.scale import Look
+from parsolve.view.scale import Look, scale_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,6 +62,16 @@ def test_the_labels_of_a_map_stand_within_the_picture(tmp_path: Path, shape: tup
     look = Look(vmin=-4.25)  # a bar whose numbers are broad
     image = pixels(draw(make(tmp_path / "r.h5", *shape), out=tmp_path / "a.png", look=look))
     assert (np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]]) == 1.0).all()
+
+
+def test_the_lowest_map_of_each_column_has_numbers_and_the_axis_name(tmp_path: Path) -> None:
+    figure = blank()
+    with open_result(make(tmp_path / "r.h5", 8, 8)) as result:
+        whole = cut.choose_cut(result, None)
+        draw_maps(figure, result, "u", whole, range(5), [np.eye(8)] * 5, scale_of([np.eye(8)], Look()))
+    maps = figure.axes[:5]  # three columns, the last has one map
+    assert [panel.get_xlabel() for panel in maps] == ["", "", *["x, radius (um)"] * 3]
+    assert [panel.xaxis.get_tick_params()["labelbottom"] for panel in maps] == [False, False, True, True, True]
 
 
 @pytest.mark.parametrize("shape", [(64,), (32, 48), (12, 16, 20), (1, 40), (400, 4)])

@@ -138,7 +138,7 @@ def restart(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) ->
         raise CaseError(f"restart: give -o OTHER.h5, as {why}")
     found = look_for(comm, args.run, is_any=args.output is not None)
     if found is None:
-        raise StorageError(f"{args.run}: no checkpoint of a run; give its result or its folder of frames")
+        raise StorageError(f"{args.run}: no checkpoint of a run; give its result, where [checkpoint] is in the case")
     case = on_root(comm, lambda: found.case(args.set, args.resample))
     return _solve(args, case, comm, found, args.output, args.resample)
 

@@ -52,7 +52,8 @@ def gather(comm: MPI.Intracomm, run: Path, out: Path | None = None, force: bool 
     """
     folder, name = on_root(comm, lambda: find_folder(run, frames_in))
     if folder is None:
-        raise StorageError(f"{run}: no frames of a run; give its result or its folder of frames")
+        why = "give its result or its folder of frames (a result that is whole has them in it)"
+        raise StorageError(f"{run}: no frames of a run; {why}")
     result, frames = out or name, on_root(comm, lambda: frames_in(folder))
 
     def refused() -> None:

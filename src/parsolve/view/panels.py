@@ -99,8 +99,10 @@ def draw_maps(
         )  # fmt: skip
         images.append(image)
         _dress(panel, result, cut, index if len(times) > 1 else None)
-    for panel in panels[len(times) :]:
-        panel.remove()
+    for place in range(len(times), len(panels)):
+        panels[place].remove()
+        panels[place - columns].tick_params(labelbottom=True)  # which is now the lowest of its column
+        panels[place - columns].set_xlabel(label_of(result, horizontal))
     bar = figure.colorbar(image, ax=list(panels[: len(times)]), aspect=30, fraction=0.05, pad=0.02)
     bar.set_label(**words(figure, "label", label, tall - 0.5))
     bar.outline.set_visible(False)
