@@ -5,6 +5,8 @@
 
 #define PS_EXPORT __attribute__((visibility("default")))
 #define PS_PIECE 512 /* cells of a row that are worked on together, in cache */
+#define PS_TABLES 4  /* of counts */
+#define PS_FEW 512   /* counts of a table */
 #define PS_LANES 32  /* cells of a row that are compared at once */
 
 PS_EXPORT int PS_NAME(copy)(const ps_copy *list, int64_t n);
@@ -131,34 +133,53 @@ int PS_NAME(extrema)(const ps_args *args, ps_extrema *result)
     return PS_OK;
 }
 
-/* The bin of a value between the first and the last edge: the one that begins at it or below, the last with its end. */
-static inline int64_t bin_of(double v, const double *edges, int64_t bins, double scale)
+/* The bins of n values, between 0 and the last, by their distance from the first edge: rounded, so it may be one beside. */
+PS_CELL void guess_bins(const ps_real *u, int64_t n, double low, double scale, double last, int32_t *guess)
 {
-    const double at = (v - edges[0]) * scale; /* rounded, so it may be a bin beside */
-    int64_t n = at < (double)bins ? (int64_t)at : bins - 1;
+    for (int64_t i = 0; i < n; i++) {
+        const double at = ((double)u[i] - low) * scale, above = at > 0 ? at : 0;
+        guess[i] = (int32_t)(above < last ? above : last);
+    }
+}
+
+/* The bin of a value that is between the first and the last edge: it begins at the value or below. */
+static inline int64_t bin_of(double v, const double *edges, int64_t bins, int64_t n)
+{
     while (n > 0 && v < edges[n]) n--;
     while (n < bins - 1 && v >= edges[n + 1]) n++;
     return n;
 }
 
 /* Add to counts the cells of the box whose value of input 0 is in each bin, between bins + 1 edges that increase; behind
- * them the cells of other values, and of those that are not finite. */
+ * them the cells of other values, and of those that are not finite.  Few bins are counted in several tables in turn, so
+ * that a count need not wait for the one before. */
 int PS_NAME(histogram)(const ps_args *args, const double *edges, int64_t bins, int64_t *counts)
 {
     const ps_args a = *args;
+    if (bins < 1 || bins > INT32_MAX) return PS_BAD_ARGUMENT;
     const double scale = (double)bins / (edges[bins] - edges[0]);
-    if (bins < 1) return PS_BAD_ARGUMENT;
+    const int few = bins + 2 <= PS_FEW;
+    int64_t own[PS_TABLES][PS_FEW] = {{0}}, *to[PS_TABLES];
+    int32_t guess[PS_PIECE];
+    for (int t = 0; t < PS_TABLES; t++) to[t] = few ? own[t] : counts;
     for (int64_t k = a.lo[0]; k < a.hi[0]; k++)
         for (int64_t j = a.lo[1]; j < a.hi[1]; j++) {
             const ps_real *row = PS_INPUT(&a, 0) + k * a.stride[0] + j * a.stride[1];
-            for (int64_t i = a.lo[2]; i < a.hi[2]; i++) {
-                const double v = (double)row[i];
-                if (v >= edges[0] && v <= edges[bins])
-                    counts[bin_of(v, edges, bins, scale)]++;
-                else
-                    counts[isfinite(v) ? bins : bins + 1]++;
+            for (int64_t first = a.lo[2]; first < a.hi[2]; first += PS_PIECE) {
+                const int64_t left = a.hi[2] - first, cells = left < PS_PIECE ? left : PS_PIECE;
+                const ps_real *u = row + first;
+                guess_bins(u, cells, edges[0], scale, (double)(bins - 1), guess);
+                for (int64_t i = 0; i < cells; i++) { /* by numbers, as no processor would guess these branches */
+                    const double v = (double)u[i];
+                    const int64_t n = guess[i], is_in = (v >= edges[0]) & (v <= edges[bins]);
+                    const int64_t beside = (v < edges[n]) | ((v >= edges[n + 1]) & (n < bins - 1));
+                    const int64_t other = bins + !isfinite(v), place = is_in ? n : other;
+                    to[i % PS_TABLES][is_in & beside ? bin_of(v, edges, bins, n) : place]++;
+                }
             }
         }
+    for (int64_t n = 0; few && n < bins + 2; n++)
+        for (int t = 0; t < PS_TABLES; t++) counts[n] += own[t][n];
     return PS_OK;
 }
 
