@@ -105,7 +105,7 @@ def run(
                     record(end, march.state)
                 observer.finish(end)
                 keeper.finish(end)
-            result = recorder.finish(problem.measured)
+            result = recorder.finish(problem.measured, march.history.spent)
             keeper.gathered(end, result.with_name(result.name + FOLDERS[-1]))
             return summarize(march, outcome, result, observer.rules.reason, observer.last)
         except ParsolveError as error:

@@ -83,6 +83,7 @@ def test_frames_and_their_folder_are_results(alone: Any, tmp_path: Path, shape: 
             assert result.steps.tolist() == [10 * i for i in shown]
             assert (result.grid, result.fields, result.provenance) == (whole.grid, whole.fields, whole.provenance)
             assert (result.units("u"), result.long_name("u"), result.path) == ("K", "temperature", path)
+            assert result.doubt(*(("u", place) for place in range(len(shown)))) == ""
             for place, i in enumerate(shown):
                 np.testing.assert_array_equal(result.read("v", place), alone.values(grid, "v", i))
     assert compare(folder, tmp_path / "r.h5").equal

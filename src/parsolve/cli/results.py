@@ -116,8 +116,20 @@ def _facts(path: Path, result: Result) -> dict[str, Any]:
         "times": [float(time) for time in result.times],
         "steps": [int(step) for step in result.steps],
         "hashes": content_hashes(result.file, result.fields),
+        "marching": _marching(result),
         "provenance": dict(result.provenance),
     }
+
+
+def _marching(result: Result) -> dict[str, Any] | None:
+    """Return how long the steps took that led to a result; None: it does not say."""
+    from parsolve.store.provenance import spent_of
+
+    spent = spent_of(result.provenance)
+    if spent is None:
+        return None
+    seconds, steps = spent
+    return {"seconds": seconds, "steps": steps, "updates_per_s": steps * result.grid.size / seconds}
 
 
 def _info_text(facts: dict[str, Any]) -> str:
@@ -131,7 +143,12 @@ def _info_text(facts: dict[str, Any]) -> str:
         ("content", "; ".join(f"{name} {text}" for name, text in facts["hashes"].items()) or "no hashes"),
         ("frames", f"{len(times)}, t = {times[0]:.6g} to {times[-1]:.6g}, step {steps[0]} to {steps[-1]}"),
     ]
+    if spent := facts["marching"]:
+        speed = f"{spent['updates_per_s']:.3g} cell updates/s"
+        rows.append(("marching", f"{spent['seconds']:.3g} s for {spent['steps']} steps, {speed}"))
     for key, text in facts["provenance"].items():
+        if key == "marching":
+            continue
         lines = str(text).strip().splitlines() or [""]
         rows.append((key, lines[0] + (f" ... ({len(lines)} lines, see --json)" if len(lines) > 1 else "")))
     return "\n".join([str(facts["result"]), *table(rows, "  ")])

@@ -17,12 +17,14 @@ class History:
     Attributes:
         last: step, time and dt just done.
         changes: those after which dt was another one.
+        spent: seconds of marching, and the steps that took them; those of before among them where it goes on.
     """
 
     def __init__(self) -> None:
         self._shown: Progress | None = None
         self.last = (0, 0.0, 0.0)
         self.changes: deque[tuple[int, float, float]] = deque(maxlen=STEPS)
+        self.spent = (0.0, 0)
 
     def tells(self, shown: Progress | None) -> None:
         """From now on."""
@@ -32,6 +34,10 @@ class History:
         """Remember where it begins, with this step."""
         self.last = (step, time, dt)
         self.changes.append(self.last)
+
+    def took(self, seconds: float, steps: int) -> None:
+        """Remember that these steps took so long."""
+        self.spent = (self.spent[0] + seconds, self.spent[1] + steps)
 
     def start(self, total_time: float | None, total_steps: int | None, cells: int) -> None:
         """Tell what is ahead."""

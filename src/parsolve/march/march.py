@@ -69,16 +69,25 @@ class Outcome:
 def march(
     steps: Steps, control: Control, events: Sequence[Event] = (), *, clock: Clock = START, end: Stop | None = None,
     progress: Progress | None = None, is_over: Callable[[], bool] = lambda: False,
+    took: Callable[[float, int], None] = lambda seconds, steps: None,
 ) -> Outcome:  # fmt: skip
     """March from a step and time to an end, by default that of the control, or until it is over; collective.
+
+    Before events ``took`` is told the seconds of marching since the last ones, and the steps.
 
     Raises:
         ParsolveError: of an event, or because no step can be taken; the same one on all ranks.
     """
     schedule, seconds, first = Either([event.when for event in events]), 0.0, clock.step
+
+    def add(more: float, steps: int) -> None:
+        nonlocal seconds
+        seconds += more
+        took(more, steps)
+
     end = end or control.end
     while not (end.is_reached(clock) or is_over()):
-        begin = perf_counter()
+        begin, before = perf_counter(), clock.step
         due = schedule.after(clock)
         stop = Stop(min(due.step, end.step), min(due.time, end.time))
         while not stop.is_reached(clock):
@@ -86,12 +95,13 @@ def march(
             pulse.beats += 1
             if progress is not None:
                 progress.update(clock.step, clock.time, control.dt)
-        seconds += perf_counter() - begin
+        add(perf_counter() - begin, clock.step - before)
         for event in events:
             if event.when.is_due(clock):
                 begin = perf_counter()
                 event.act(clock, steps.state)
-                seconds += event.marching * (perf_counter() - begin)
+                if event.marching:
+                    add(perf_counter() - begin, 0)
     return Outcome(clock.step, clock.time, seconds, control.rejected, clock.step - first)
 
 

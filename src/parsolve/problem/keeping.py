@@ -102,6 +102,7 @@ class Keeper:
             if self._goes_on:
                 sub = next(iter(self._march.state.values())).subdomain
                 self._march.restore(since.numbers, lambda arrays: since.read(sub, arrays))
+                self._march.history.spent = since.spent
         self._watch.begin(clock)
         self._last = clock
         self._begun = clock, monotonic()
@@ -150,6 +151,7 @@ class Keeper:
             at=(clock.step, clock.time), dt=self._march.control.dt, steps_per_s=steps / seconds,
             seconds_left=0.0 if state in ("gathering", "done") else left, frames=len(frames),
             last_frame=frames[-1] if frames else None, last_checkpoint=(last.step, last.time) if last.step else None,
+            spent=self._march.history.spent,
         )  # fmt: skip
         write_status(self._folder, status)
 
@@ -173,7 +175,9 @@ class Keeper:
         self._before()
         sub = next(iter(march.state.values())).subdomain
         numbers = number_of(march.numbers())
-        self._job = self._files.begin(clock.time, clock.step, sub, march.arrays, numbers, self._frames(), wait)
+        self._job = self._files.begin(
+            clock.time, clock.step, sub, march.arrays, numbers, self._frames(), wait, march.history.spent
+        )
         self._watch.begun(clock)
         self._held, self._waited = clock, monotonic() - begun
         if wait:

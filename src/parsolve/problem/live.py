@@ -79,6 +79,7 @@ class Live:
             with owning(comm) as owner:
                 owner.callback(self.march.free)
                 self.march.restore(since.numbers, lambda arrays: since.read(self.subdomain, arrays))
+                self.march.history.spent = since.spent
                 owner.pop_all()
         self.is_torn = False
         self._rules, self._spent = Rules(self.march), 0.0  # seconds of marching
@@ -331,7 +332,7 @@ class Live:
             return known[name].owned[tuple(places)]
 
         march = prepare(self.problem, self._layout, self.comm, self.clock, values)
-        self._warned = self.warnings
+        self._warned, march.history.spent = self.warnings, old.history.spent
         old.free()
         self.march, self._changed, self._velocities, self._looking = march, False, None, {}
         self._rules = Rules(march)

@@ -141,7 +141,7 @@ class Prepared:
         sampling = [Event(averages.when, averages.take)] if problem.case.averages else []
         events = [Event(checks, look, marching=True), *sampling, Event(frames, record), *more]
         with self.walls.blamed(self.comm):
-            outcome = march(self.steps, control, events, clock=clock, progress=shown, is_over=is_over)
+            outcome = march(self.steps, control, events, clock=clock, progress=shown, is_over=is_over, took=shown.took)
         shown.finish()
         self.warnings.extend(self.growth.warnings)
         return outcome

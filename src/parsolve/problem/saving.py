@@ -48,7 +48,7 @@ def save(march: Prepared, clock: Clock, folder: Path, run: str | None, force: bo
     known = provenance(march.problem.case, comm, run)
     others = on_root(comm, lambda: _make_folder(folder, known["run"], clock.step, force))
     files, sub = checkpoints_of(march, folder, known, ALL), next(iter(march.state.values())).subdomain
-    files.begin(clock.time, clock.step, sub, march.arrays, number_of(march.numbers()), [], wait=True)
+    files.begin(clock.time, clock.step, sub, march.arrays, number_of(march.numbers()), [], True, march.history.spent)
     manifest = folder / f"checkpoint-{clock.step:09d}.json"
     on_root(comm, lambda: _remove(others, manifest))
     return manifest, known["run"]

@@ -60,6 +60,7 @@ class Checkpoint:
     hashes: dict[str, list[str]]
     count: int
     stays: bool
+    spent: tuple[float, int] = (0.0, 0)
 
     def damage(self, comm: MPI.Comm) -> str:
         """Return what is wrong with the file of values, or nothing; collective."""
@@ -138,7 +139,7 @@ class Checkpoints:
 
     def begin(
         self, time: float, step: int, sub: Subdomain, arrays: Mapping[str, NDArray[Any]], numbers: Mapping[str, Any],
-        frames: Sequence[tuple[int, float]], wait: bool = False,
+        frames: Sequence[tuple[int, float]], wait: bool = False, spent: tuple[float, int] = (0.0, 0),
     ) -> Job:  # fmt: skip
         """Begin to write a checkpoint of a state that is known to be finite; collective.
 
@@ -150,11 +151,14 @@ class Checkpoints:
             numbers: the rest, as JSON takes it.
             frames: step and time of the frames so far.
             wait: until it is complete, without a copy of the arrays.
+            spent: seconds of marching, and the steps that took them.
 
         Raises:
             StorageError, ResourceError: it could not be brought to the disk; those before are as they were.
         """
-        said = {"step": step, "time": time, "case": self._case, "numbers": numbers, "frames": list(frames)}
+        said = {
+            "step": step, "time": time, "case": self._case, "numbers": numbers, "frames": list(frames), "spent": spent,
+        }  # fmt: skip
         job = Job(self._comm, self._stages(said, sub, arrays, not wait), threaded=not wait)
         if wait:
             job.finish()
@@ -294,10 +298,11 @@ def read_manifest(path: Path) -> Checkpoint:
             raise ValueError
         regions = {name: (int(a), int(n)) for name, (a, n) in said["regions"].items()}
         frames = tuple((int(step), float(time)) for step, time in said["frames"])
+        seconds, steps = said.get("spent", (0.0, 0))
         return Checkpoint(
             path, path.with_suffix(".h5"), said["run"], int(said["step"]), float(said["time"]), said["case"]["text"],
             bool(said["case"]["has_arrays"]), dict(said["case"]["inputs"]), said["numbers"], frames, regions,
-            said["hashes"], int(said["count"]), bool(said["stays"]),
+            said["hashes"], int(said["count"]), bool(said["stays"]), (float(seconds), int(steps)),
         )  # fmt: skip
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise StorageError(f"{path}: damaged, or no manifest of a checkpoint of this version") from None

@@ -13,6 +13,7 @@ from parsolve.store.combine import combine, write_index
 from parsolve.store.files import rename
 from parsolve.store.layout import Content, FieldInfo, check_names
 from parsolve.store.places import FRAME, Places, claim, discard_unfinished, publish
+from parsolve.store.provenance import spent_text
 from parsolve.store.result import content_of, open_result
 from parsolve.store.series import Series, described, series_of
 from parsolve.store.slabs import FrameWriter
@@ -157,10 +158,10 @@ class Recorder:
         """Where the frames are."""
         return self._places.working
 
-    def finish(self, measured: Sequence[FieldInfo] = ()) -> Path:
+    def finish(self, measured: Sequence[FieldInfo] = (), spent: tuple[float, int] = (0.0, 0)) -> Path:
         """Turn the frames into the result: a self-contained file, or an index of the kept frames; collective.
 
-        With the time series of its folder, of which ``measured`` says the units.
+        With the time series of its folder, of which ``measured`` says the units, and the seconds and steps ``spent``.
 
         Raises:
             StorageError, ResourceError: the disk failed or is full; the frames are then still there.
@@ -169,6 +170,8 @@ class Recorder:
         missing = StorageError(f"{places.result}: no frame was written, so there is no result")
         agree(self._comm, None if self._content.steps else missing)
         frames = [places.frame(step) for step in self._content.steps]
+        more = on_root(self._comm, lambda: spent_text(spent))
+        self._content = replace(self._content, provenance={**self._content.provenance, **more})
         if measured:
             series = on_root(self._comm, lambda: described(series_of(places.working), measured))
             self._content = replace(self._content, series=series)

@@ -14,8 +14,10 @@ from parsolve.store.files import rename
 from parsolve.store.layout import FieldInfo
 from parsolve.store.packing import LEVELS, Packing
 from parsolve.store.places import find_folder, frames_in, partial_of, refuse_taken
+from parsolve.store.provenance import spent_text
 from parsolve.store.result import content_of
 from parsolve.store.series import described, series_of
+from parsolve.store.status import read_status
 from parsolve.store.verify import verify
 
 if TYPE_CHECKING:
@@ -68,7 +70,8 @@ def gather(comm: MPI.Intracomm, run: Path, out: Path | None = None, force: bool 
 
     def outlined() -> Content:
         content = content_of(frames)
-        return replace(content, series=_series(folder, content.provenance))
+        said = {**content.provenance, **_spent(folder)}
+        return replace(content, provenance=said, series=_series(folder, content.provenance))
 
     content = on_root(comm, outlined)
 
@@ -91,6 +94,13 @@ def gather(comm: MPI.Intracomm, run: Path, out: Path | None = None, force: bool 
                 partial.unlink(missing_ok=True)
             claim.release()
     return Gathered(str(result), list(content.times), report.damaged)
+
+
+def _spent(folder: Path) -> dict[str, str]:
+    """How long the run has marched, as it said last."""
+    with suppress(StorageError):
+        return spent_text(read_status(folder).spent)
+    return {}
 
 
 def _packing(provenance: Mapping[str, str]) -> Packing | None:

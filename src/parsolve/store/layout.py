@@ -25,6 +25,7 @@ from parsolve.domain.grid import AXES
 from parsolve.errors import CaseError
 from parsolve.store.files import Image, create_contiguous, create_file, create_group, create_texts, open_file
 from parsolve.store.integrity import GROUP, Table, create_table, read_table
+from parsolve.store.provenance import SPENT
 from parsolve.store.series import GROUP as SERIES
 from parsolve.store.series import Series, write_series
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from parsolve.domain.grid import Grid
 
 TIMES = ("time", "VTKHDF/Steps/Values")  # where the times of frames stand
-OWN = ("case", "run", "created")  # what runs on one grid do not share of where they come from
+OWN = ("case", "run", "created", SPENT)  # what runs on one grid do not share of where they come from
 KEPT = 1 << 16  # most cells along all axes together of a grid of which the coordinates are kept in memory
 RESERVED = frozenset({"x", "y", "z", "time", "step", "entry", "provenance", "VTKHDF", SERIES, GROUP})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 import sys
 import uuid
@@ -19,13 +20,14 @@ from parsolve.store.files import is_file
 from parsolve.store.hashes import block_hashes, text_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from mpi4py import MPI
 
     from parsolve.case import Case
 
+SPENT = "marching"
 PACKAGES = ("parsolve", "numpy", "scipy", "h5py", "mpi4py", "sympy")
 
 
@@ -55,6 +57,21 @@ def provenance(case: Case, comm: MPI.Intracomm, run: str | None = None) -> dict[
         **_of_process(),
     }
     return {name: storable(text) for name, text in texts.items()}
+
+
+def spent_text(spent: tuple[float, int]) -> dict[str, str]:
+    """The text by its name of seconds of marching, and the steps that took them; none of none."""
+    return {SPENT: json.dumps({"seconds": round(spent[0], 6), "steps": spent[1]})} if spent[1] else {}
+
+
+def spent_of(texts: Mapping[str, str]) -> tuple[float, int] | None:
+    """The seconds of marching, and the steps that took them, as texts say them; None if they do not."""
+    try:
+        said = json.loads(texts[SPENT])
+        seconds, steps = float(said["seconds"]), int(said["steps"])
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
+        return None
+    return (seconds, steps) if 0 < seconds < math.inf and steps > 0 else None
 
 
 @cache

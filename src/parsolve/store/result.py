@@ -19,7 +19,7 @@ from parsolve.domain.grid import AXES, Grid
 from parsolve.errors import CaseError, StorageError
 from parsolve.store.files import open_read
 from parsolve.store.filters import require_filters
-from parsolve.store.integrity import GROUP, doubts, read_table
+from parsolve.store.integrity import GROUP, doubts, read_table, seal
 from parsolve.store.layout import Content, FieldInfo, lay_out
 from parsolve.store.look import look, refuse_borrowed, refuse_empty, refuse_links
 from parsolve.store.places import frames_in
@@ -171,8 +171,9 @@ def _index(folder: Path, scratch: Path) -> Path:
     frames = [path.absolute() for path in frames_in(folder)]
     if not frames:
         raise StorageError(f"{folder}: is a folder without complete frames of a run")
-    lay_out(scratch / "index.h5", replace(content_of(frames), series=tuple(series_of(folder))), frames)
-    return scratch / "index.h5"
+    index = scratch / "index.h5"
+    seal(index, lay_out(index, replace(content_of(frames), series=tuple(series_of(folder))), frames), {})
+    return index
 
 
 def content_of(frames: Sequence[Path]) -> Content:

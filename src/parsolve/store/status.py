@@ -25,7 +25,10 @@ Stands = Literal["running", "stopped", "gathering", "done", "failed"]
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run says of itself: where it is (step and time), and when it said so (seconds since 1970)."""
+    """What a run says of itself: where it is (step and time), and when it said so (seconds since 1970).
+
+    ``spent``: seconds of marching, and the steps that took them.
+    """
 
     state: Stands
     updated: float
@@ -38,6 +41,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     frames: int
     last_frame: Place | None
     last_checkpoint: Place | None
+    spent: tuple[float, int] = (0.0, 0)
 
     @property
     def age(self) -> float:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from parsolve.equations.catalogue import CATALOGUE
 from parsolve.errors import CaseError, StorageError
+from parsolve.store.provenance import SPENT, spent_of, spent_text
 from parsolve.store.result import open_result
 from parsolve.store.statistics import statistics_at
 from parsolve.store.status import read_status
@@ -171,13 +172,15 @@ def _facts(result: Result) -> Iterator[tuple[str, str]]:
     unit = result.units("time")
     yield "frames", f"{len(times)}, t = {times[0]:.6g} to {times[-1]:.6g} {unit}".rstrip()
     yield "steps", f"{steps[-1]}, of {result.dtype} values"
-    updates = int(steps[-1]) * grid.size
-    speed = f"{updates:.4g} updates of cells; how long they took is not kept in the result"
-    with suppress(StorageError):
-        said = read_status(result.path)
-        speed = (
-            f"{said.steps_per_s:.4g} steps/s, {said.steps_per_s * grid.size:.4g} updates of cells/s, as the run said"
-        )
+    spent, speed = spent_of(result.provenance), "how long the steps took is not kept in the result"
+    if spent is None:  # as in frames of a run under way
+        with suppress(StorageError):
+            spent = spent_of(spent_text(read_status(result.path).spent))
+    if spent is not None:
+        seconds, steps_timed = spent
+        rate = steps_timed / seconds
+        speed = f"{rate:.4g} steps/s, {rate * grid.size:.4g} cell updates/s"
+        speed += f": {seconds:.4g} s of marching for {steps_timed} steps"
     yield "speed", speed
 
 
@@ -208,7 +211,7 @@ def _series(result: Result) -> list[str]:
 def _environment(result: Result) -> Iterator[tuple[str, str]]:
     """Yield where it comes from, tables in it row by row."""
     for key, text in result.provenance.items():
-        if key in ("title", "case"):
+        if key in ("title", "case", SPENT):
             continue
         try:
             value = json.loads(text)
