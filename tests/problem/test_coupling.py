@@ -109,6 +109,23 @@ def test_a_wall_has_the_value_of_another_field(lab: Lab, order: int) -> None:
     np.testing.assert_allclose(found.fields["u"], known.fields["u"], atol=2e-6)
 
 
+def test_steps_are_as_long_as_beside_a_wall_with_the_same_value(lab: Lab) -> None:
+    """Where rates depend on the solution, what a field is held at counts before it is there."""
+    held, law, time = {"u": 0.1, "v": 5.0}, "div((0.1 + u**2)*grad(u))", {"end": 1e-3}
+    found = lab.solve(slab(lab, 20, {"u": {"xmax": {"dirichlet": "v"}}}, {"u": law, "v": "0"}, initial=held, time=time))
+    known = lab.solve(slab(lab, 20, {"xmax": {"dirichlet": "5 + 1e-99*t"}}, {"u": law}, initial={"u": 0.1}, time=time))
+    assert (found.dt, found.result.steps) == (known.dt, known.result.steps)
+
+
+def test_a_system_of_waves_lets_out_what_it_is_told_to(lab: Lab) -> None:
+    """As the document says."""
+    out = {"xmin": {"curvature": 0.0}, "xmax": {"curvature": 0.0}}
+    sides = {"u": out, "q": {"xmin": {"dirichlet": "-u"}, "xmax": {"dirichlet": "u"}}}
+    initial = {"u": "exp(-100*(x - 0.5)**2)", "q": 0.0}
+    case = slab(lab, 128, sides, {"u": "-dx(q)", "q": "-dx(u)"}, initial=initial, time={"end": 2.0})
+    assert np.abs(lab.solve(case).fields["u"]).max() < 1e-3
+
+
 @pytest.mark.parametrize("wall", [{"dirichlet": 2.0}, {"robin": [1.0, 0.5, 2.0]}, {"curvature": 0.0}, {"neumann": 1.0}])
 def test_the_value_of_another_field_is_that_of_its_own_condition(lab: Lab, wall: dict[str, Any]) -> None:
     law = {"u": "0", "v": "0"}

@@ -8,6 +8,7 @@ a wall that is warmer makes no step shorter, however strong it is, as with a Rob
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from math import prod
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 WORD = re.compile(r"[A-Za-z_]\w*")
 MOST, CLOSE = 60, 1e-9  # iterations, and the last step of one over the value, which leaves less than round-off
+MOST_NAMED = 4  # of whose values both ends are looked at
 FASTEST = 0.5  # of the slope between face and cells: as much as what a wall imposes may grow with its own value
 
 
@@ -193,6 +195,24 @@ class Coupling:
             return values_at
 
         return [face(number) for number in range(3 * len(self.laws))] if self.timed else []
+
+    def imposed(self, name: str, ranges: Mapping[str, tuple[float, float]], time: float) -> Values:
+        """What a field is held at on the whole side, where others have the least and the largest of their values.
+
+        None of it unless the side gives its value.
+        """
+        law, shape = self.laws[name], self._grid.side_shape(self._side)
+        if law.parts[:2] != (1, 0):
+            return np.empty(0)
+        here, place = self._here(time, (0, 0, 0), shape), 3 * self.fields.index(name) + 2
+        named = [n for n in (*self.fields, *self.reads) if n in law.names][:MOST_NAMED]
+        middle = {n: 0.5 * low + 0.5 * high for n, (low, high) in ranges.items()}
+        found = []
+        for ends in itertools.product(*(ranges[n] for n in named)):
+            values = middle | dict(zip(named, ends, strict=True))
+            known = {n: np.full(prod(shape), values[n]) for n in (*self.fields, *self.reads)}
+            found.append(self._parts.values(here | known, prod(shape))[place])
+        return np.concatenate(found)
 
     def _here(self, time: float, start: Triple, shape: Sequence[int]) -> dict[str, Values]:
         z, y, x = shape

@@ -185,9 +185,14 @@ def with_walls(problem: Problem, ranges: Ranges, times: Sequence[float]) -> dict
     wider = dict(ranges)
     for name, sides in problem.conditions.items():
         for side, condition in sides.items():
-            if name in ranges and condition.wall is None and condition.a == 1 and condition.b == 0:
-                for time in times if condition.varies else times[:1]:
-                    values = on_side(problem.grid, side, condition.value, time)
+            if name in ranges and condition.a == 1 and condition.b == 0:
+                wall = condition.wall if isinstance(condition.wall, Coupling) else None
+                moves = wall.timed if wall else condition.varies
+                for time in times if moves else times[:1]:
+                    if wall:
+                        values = wall.imposed(name, ranges, time)
+                    else:
+                        values = on_side(problem.grid, side, condition.value, time)
                     values = values[np.isfinite(values)]
                     low, high = wider[name]
                     wider[name] = float(values.min(initial=low)), float(values.max(initial=high))
