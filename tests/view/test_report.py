@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,13 @@ def test_a_page_is_by_itself_and_what_the_result_says_is_text(
     assert not {"b", "x", "script", "link"} & tags_of(page)
     assert page.count('src="data:image/png;base64,') == 2
     assert not re.search(r"(src|href)=.?(?!data:)\w+:", page)
+
+
+def test_letters_have_one_size_in_all_pictures(make: Callable[..., Path]) -> None:
+    page = write_report(make("r.h5", 4, 5, frames=2)).read_text()
+    for width, data in re.findall(r'<img [^>]*width="(\d+)" src="data:image/png;base64,([^"]*)"', page):
+        pixels = int.from_bytes(b64decode(data)[16:20])  # at 150 an inch
+        assert int(width) == pytest.approx(pixels * 96 / 150, abs=1)
 
 
 def test_a_page_replaces_nothing_unless_told_to(make: Callable[..., Path], tmp_path: Path) -> None:

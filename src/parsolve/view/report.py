@@ -128,7 +128,8 @@ def _table(rows: Iterable[tuple[str, str]]) -> str:
 def _image(figure: Figure, alt: str, kind: str = ".png") -> str:
     """Return a figure within the page."""
     data = base64.b64encode(picture_of(figure, Path(f"picture{kind}"))).decode()
-    return f'<img alt="{_text(alt)}" src="data:{_KINDS[kind]};base64,{data}">'
+    width = round(96 * figure.get_figwidth())  # an inch is 96 pixels of a page: letters are of one size in all pictures
+    return f'<img alt="{_text(alt)}" width="{width}" src="data:{_KINDS[kind]};base64,{data}">'
 
 
 def _about(result: Result) -> str:
