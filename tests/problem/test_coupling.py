@@ -9,7 +9,7 @@ import pytest
 from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
-from parsolve.errors import CaseError, NumericalError
+from parsolve.errors import CaseError, NumericalError, ParsolveError
 from parsolve.problem.layout import decide
 from parsolve.problem.prepare import prepare
 
@@ -87,6 +87,8 @@ def test_no_wall_that_cools_makes_steps_shorter(lab: Lab) -> None:
     )
     assert hot.dt == pytest.approx(still.dt, rel=0.01)
     np.testing.assert_allclose(hot.fields["u"], still.fields["u"], rtol=1e-4)
+    with pytest.raises(CaseError, match=r"time\.dt: short waves grow in steps of"):
+        lab.solve(slab(lab, 16, {"xmax": {"neumann": "-1e6*(u**4 - 1)"}}, time={"end": 0.5, "dt": 1.2 * hot.dt}))
 
 
 def test_what_passes_a_membrane_stays(lab: Lab) -> None:
@@ -179,6 +181,17 @@ def test_any_ranks_give_the_same_bits(lab: Lab, comm: MPI.Intracomm, solo: MPI.I
         found = lab.solve(plate(lab, kind), comm, processes)
         for name, values in alone.fields.items():
             np.testing.assert_array_equal(found.fields[name], values)
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("late", [0.0, 0.02])
+def test_a_place_without_a_value_is_one_error_of_all_ranks(lab: Lab, comm: MPI.Intracomm, late: float) -> None:
+    wall = {"xmax": {"neumann": f"where(abs(y - 0.4) < 0.05, sqrt({late} - t - 1e-9), 1)*(1 - u)"}}
+    case = lab.case(HEAT, 16, 16, periodic=False, boundary={"u": wall}, time={"end": 0.1}, initial={"u": 0.5})
+    with pytest.raises(ParsolveError, match=r"boundary\.u\.xmax\.neumann: no value of u .*, cell y = 6") as caught:
+        lab.solve(case, comm, {"x": 1, "y": comm.size})
+    assert type(caught.value) is (NumericalError if late else CaseError)
+    assert len(set(comm.allgather(str(caught.value)))) == 1
 
 
 def test_a_measure_sees_the_same_walls(lab: Lab, solo: MPI.Intracomm) -> None:

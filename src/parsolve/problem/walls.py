@@ -166,6 +166,11 @@ class _Watched:
     def __call__(
         self, time: float, start: Triple, near: Mapping[str, Near], known: Mapping[str, np.ndarray]
     ) -> dict[str, np.ndarray]:
-        """The values on a box of cells of the side."""
-        found = self._wall(time, start, near, known)
-        return {name: self._found(name, self._side, time, start, values) for name, values in found.items()}
+        """The values on a box of cells of the side; NaN beside what is not finite, which is no error."""
+        given = [*(part for n in near.values() for part in (n.first, n.inner)), *known.values()]
+        sound = np.logical_and.reduce([np.isfinite(values) for values in given])
+        found = {}
+        for name, values in self._wall(time, start, near, known).items():
+            looked_at = self._found(name, self._side, time, start, np.where(sound, values, 0.0))
+            found[name] = np.where(sound, looked_at, np.nan)
+        return found
