@@ -14,6 +14,7 @@ from parsolve.problem.observing import Observer
 from parsolve.problem.pose import pose
 from parsolve.problem.postmortem import write_postmortem
 from parsolve.problem.prepare import prepare
+from parsolve.problem.slicing import Slicer
 from parsolve.problem.summary import Summary, summarize
 from parsolve.store.frames import Recorder
 from parsolve.store.packing import Packing
@@ -72,7 +73,7 @@ def run(
         comm, out or Path(f"{case.stem}.h5"), problem.grid, problem.recorded, problem.dtype, known,
         keep_frames=case.output.keep_frames, force=force, number=out is None, inputs=inputs,
         dimensions=problem.dimensions, keep_checkpoints=case.checkpoint is not None, reopen=reopen, anew=anew,
-        packing=Packing(case.output.compression) if case.output.compression else None,
+        packing=Packing(case.output.compression) if case.output.compression else None, slices=list(case.slices),
     )  # fmt: skip
     with recorder, owning(comm) as owner:
 
@@ -87,8 +88,10 @@ def run(
         march = prepare(problem, layout, comm, begin, given)  # kernels bound to fields that hold values, and dt
         owner.callback(march.free)
         signals = Signals()
-        observer = Observer(march, recorder.folder)
-        keeper = Keeper(march, recorder.folder, known, lambda: recorder.frames, signals, since, resample, observer.keep)
+        folder = recorder.places.working
+        observer, slicer = Observer(march, folder), Slicer(march, recorder.places, known)
+        relied = [observer.keep, slicer.keep]  # of the next checkpoint
+        keeper = Keeper(march, folder, known, lambda: recorder.frames, signals, since, resample, relied)
         owner.callback(keeper.close)
         try:
             with signals:
@@ -96,14 +99,18 @@ def run(
                 if since is not None and reopen is not None:
                     recorder.go_on(since.frames, layout.subdomain(problem.grid, comm))
                     observer.begin(clock, recorder.series_before)
+                    slicer.begin(clock, True)
                 else:
                     record(clock, march.state)
                     observer.begin(clock, None)
-                outcome = march.run(record, progress, clock, [*observer.events, keeper.event], observer.rules.is_over)
+                    slicer.begin(clock, False)
+                events = [*observer.events, *slicer.events, keeper.event]
+                outcome = march.run(record, progress, clock, events, observer.rules.is_over)
                 end = Clock(outcome.steps, outcome.time)
                 if not recorder.has(end.step):
                     record(end, march.state)
                 observer.finish(end)
+                slicer.finish(end)
                 keeper.finish(end)
             result = recorder.finish(problem.measured, march.history.spent)
             keeper.gathered(end, result.with_name(result.name + FOLDERS[-1]))
@@ -112,5 +119,5 @@ def run(
             if is_agreed(comm, error) and not isinstance(error, Stopped):
                 keeper.fail()
                 if isinstance(error, NumericalError):
-                    write_postmortem(march, recorder.folder, known, error)
+                    write_postmortem(march, folder, known, error)
             raise

@@ -65,6 +65,7 @@ def check_case(case: Case) -> None:
         raise origin.error("output.every_steps", "give either every or every_steps, not both")
     _check_checkpoint(case)
     _check_measures(case)
+    _check_slices(case)
     _check_averages(case)
     _check_whole(case)
     for name in case.run.processes or {}:
@@ -114,6 +115,27 @@ def _check_measures(case: Case) -> None:
     rules = case.stop
     if rules is not None and rules.when is not None and not case.measures:
         raise case.error("stop.when", "is a condition on measures, and there are none: give [measure]")
+
+
+def _check_slices(case: Case) -> None:
+    """Refuse schedules and places in `[slices]` that cannot be."""
+    for name, said in case.slices.items():
+        key, places = f"slices.{name}", said.places
+        if not re.fullmatch(r"[A-Za-z]\w{0,31}", name, re.ASCII):
+            raise case.error(key, "becomes part of a file's name: at most 32 letters, digits and _, a letter first")
+        for axis in (*places, *(said.stride if isinstance(said.stride, dict) else ())):
+            if axis not in case.grid:
+                part = axis if axis in places else f"stride.{axis}"
+                raise case.error(f"{key}.{part}", "no such axis in [grid]", case.grid)
+        for axis, place in places.items():
+            if isinstance(place, tuple) and place[0] >= place[1]:
+                raise case.error(f"{key}.{axis}", f"must increase, got {list(place)}; a point is one number")
+        if case.grid.keys() == {axis for axis, place in places.items() if not isinstance(place, tuple)}:
+            raise case.error(key, 'is a single point: give [measure] NAME = "at(u, ...)" for it, or leave an axis out')
+        if said.every and said.every_steps:
+            raise case.error(f"{key}.every_steps", "give either every or every_steps, not both")
+        if said.fields == []:
+            raise case.error(f"{key}.fields", "there is none; leave it out for those of [output]")
 
 
 def _check_averages(case: Case) -> None:

@@ -110,8 +110,38 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def chosen(self) -> list[tuple[str, str]]:
         """Names of the fields that are written, and of those that are made for it the expression ("w = dx(v)")."""
-        parts = [text.partition("=") for text in self.fields or []]
-        return [(name.strip(), text.strip()) for name, _, text in parts]
+        return _chosen(self.fields)
+
+
+Place = float | tuple[float, float] | None  # with bounds of the number msgspec 0.22 mistakes the length of the list
+
+
+class Slice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Values at some of the cells, in a small file of their own, on a schedule of its own.
+
+    Of an axis a point, which leaves a plane or line of cells, or a range; of all axes or of some every so many-th cell.
+    """
+
+    EXAMPLE: ClassVar = "{ x = 0.5, every_steps = 10 }"
+
+    x: Place = None
+    y: Place = None
+    z: Place = None
+    stride: _Count | dict[str, _Count] = 1
+    fields: list[str] | None = None
+    every: _Positive | None = None
+    every_steps: _Count | None = None
+
+    @property
+    def places(self) -> dict[str, float | tuple[float, float]]:
+        """By axis the point or the range."""
+        given = {"x": self.x, "y": self.y, "z": self.z}
+        return {axis: place for axis, place in given.items() if place is not None}
+
+    @property
+    def chosen(self) -> list[tuple[str, str]]:
+        """As of `Output`."""
+        return _chosen(self.fields)
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -217,6 +247,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     units: dict[str, str | Meaning] = {}
     output: Output = Output()
     measure: dict[str, str | _Number | list[str] | Measure] = {}
+    slices: dict[str, Slice] = {}
     average: dict[str, str | Annotated[float, msgspec.Meta(ge=0, le=_LARGEST)] | Average] = {}
     stop: StopRules | None = None
     checkpoint: Checkpoint | None = None
@@ -369,6 +400,11 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def stem(self) -> str:
         """The case's short name, from which its output is named."""
         return Path(self.origin.name).stem or "case"
+
+
+def _chosen(fields: list[str] | None) -> list[tuple[str, str]]:
+    parts = [text.partition("=") for text in fields or []]
+    return [(name.strip(), text.strip()) for name, _, text in parts]
 
 
 def _tables(data: Any, without: Any) -> Any:

@@ -30,7 +30,7 @@ from parsolve.store.places import command, find_folder
 from parsolve.store.status import Stands, Status, write_status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -63,13 +63,13 @@ class Keeper:
         signals: what the process was sent.
         since: the checkpoint from which the march goes on.
         resample: whether it begins there with the values alone, and not as it was.
-        before: brings to the disk what a checkpoint relies on; collective.
+        before: bring to the disk what a checkpoint relies on; collective.
     """
 
     def __init__(
         self, march: Prepared, folder: Path, provenance: Mapping[str, str],
         frames: Callable[[], list[tuple[int, float]]], signals: Signals, since: Checkpoint | None = None,
-        resample: bool = False, before: Callable[[], None] = lambda: None,
+        resample: bool = False, before: Sequence[Callable[[], None]] = (),
     ) -> None:  # fmt: skip
         self._before = before
         problem, self._march, self._frames, self._folder = march.problem, march, frames, folder
@@ -172,7 +172,8 @@ class Keeper:
         """Begin a checkpoint, and ``wait`` for it to be complete."""
         march, begun = self._march, monotonic()
         check_finite(march.state, clock, march.control.dt, march.walls.error)
-        self._before()
+        for keep in self._before:
+            keep()
         sub = next(iter(march.state.values())).subdomain
         numbers = number_of(march.numbers())
         self._job = self._files.begin(

@@ -27,7 +27,7 @@ from parsolve.problem.pose import pose
 from parsolve.problem.prepare import prepare
 from parsolve.problem.saving import kept_values, save
 from parsolve.problem.stopping import Rules
-from parsolve.problem.times import end_of, frames_of, schedule_of
+from parsolve.problem.times import end_of, frames_of, looks_of
 from parsolve.problem.values import initial, stored
 
 if TYPE_CHECKING:
@@ -293,8 +293,8 @@ class Live:
 
     @property
     def _measured(self) -> list[When]:
-        """Where something is measured, and steps end."""
-        return [schedule_of(self.problem, measure) for measure in self.problem.case.measures.values()]
+        """Where something is measured or cut out, and steps end."""
+        return looks_of(self.problem)
 
     def _listen(self) -> None:
         """Wait for signals from now on."""

@@ -26,7 +26,7 @@ from parsolve.stages.plain import Plain
 from parsolve.stages.sampling import Look, Sampling
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from parsolve.problem.probe import Probe
     from parsolve.problem.problem import Problem
     from parsolve.problem.several import Histogram, Spectrum
+    from parsolve.problem.slicing import Slicing
     from parsolve.stages.operator import Operator, State
 
     Measured = float | NDArray[np.float64]
@@ -59,11 +60,13 @@ class Looking:
 
     def __init__(self, problem: Problem, work: Workspace, walls: Walls) -> None:
         self._problem, self._work, self._walls = problem, work, walls
-        # By the state, of which there are a few registers.
+        # By the state, of which there are a few registers; of slices by their names too.
         self._samplings: dict[int, tuple[Sampling, Reducing, dict[str, Histogram | Spectrum]]] = {}
+        self._shown: dict[tuple[str, int], Sampling] = {}
         self._derivations: dict[tuple[int, int], Plain] = {}
         measured = problem.measures.program if problem.measures else None
         self._measured, made, sampled = map(self._prepared, (measured, problem.derived, problem.averaged))
+        self._sliced = {one.name: self._prepared(one.program) for one in problem.slices}
         names = [program.unknowns if program else () for program in (problem.derived, problem.averaged)]
         self._made = [(made, work.fields(names[0])), (sampled, work.fields(names[1]))]
         self.averages = Averages(problem, work, lambda state, time: self._values(1, state, time))
@@ -133,6 +136,19 @@ class Looking:
 
         shown = [name for name in state if name in measures.values]
         return Sampling(operator, state, others, shown, self._work.exchanges, bind), reducing, several
+
+    def show(self, slicing: Slicing, state: State, time: float, bind: Callable[[State], Sequence[Look]]) -> None:
+        """Show the fields of a slice, in all parts that have some of its cells, to what ``bind`` gives; collective."""
+        key = slicing.name, id(next(iter(state.values())))
+        if key not in self._shown:
+            operator, others = self._sliced[slicing.name] or (None, {})
+            others = {**others, **self.averages.fields}
+            shown = [name for name in slicing.chosen if name in state or name in self.averages.fields]
+            self._shown[key] = Sampling(
+                operator, state, others, shown, self._work.exchanges, bind,
+                lambda part: not slicing.cells.box(part.start, part.stop).is_empty,
+            )  # fmt: skip
+        self._shown[key](time)
 
 
 def _evaluated(measures: Measures, results: list[float], known: dict[str, float]) -> dict[str, float]:
@@ -258,7 +274,7 @@ def looking_at(problem: Problem, work: Workspace, text: str) -> Looking:
     """
     axes, marched = problem.grid.names, problem.program.unknowns
     measures = measures_for(problem.equation, axes, problem.case.run.order, {"measure": text}, marched)
-    program, sub, plain = measures.program, work.subdomain, msgspec.structs.replace(problem.case, average={})
+    program, sub, plain = measures.program, work.subdomain, msgspec.structs.replace(problem.case, average={}, slices={})
     depth = min(n for n, there in zip(sub.ghosts, sub.grid.present, strict=True) if there)
     unread = sorted({*program.arrays} - work.arrays.keys()) if program else []
     if unread or (program is not None and program.ghost > depth):
@@ -266,4 +282,5 @@ def looking_at(problem: Problem, work: Workspace, text: str) -> Looking:
         if unread:
             what = f"{unread[0] if unread[0] in problem.case.fields else 'noise'}, and the equation does not"
         raise CaseError(f"measure: '{text}' reads {what}; put it into [measure] of the case")
-    return Looking(replace(problem, measures=measures, derived=None, averaged=None, case=plain), work, Walls(problem))
+    alone = replace(problem, measures=measures, derived=None, averaged=None, slices=(), case=plain)
+    return Looking(alone, work, Walls(problem))

@@ -138,7 +138,7 @@ def _looked_at(problem: Problem) -> tuple[Problem, list[str]]:
     most = round(COARSE ** (1 / grid.ndim))
     axes = {name: replace(axis, cells=min(axis.cells, most)) for name, axis in case.grid.items()}
     text = f"values were looked at on at most {most} cells along each axis: a run may begin with another dt"
-    return pose(replace(case, grid=axes)), [text]
+    return pose(replace(case, grid=axes, slices={})), [text]
 
 
 def _extrema(problem: Problem, values_of: Callable[[Triple, Triple], np.ndarray]) -> tuple[float, float]:

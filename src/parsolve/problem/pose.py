@@ -28,6 +28,7 @@ from parsolve.problem.problem import Problem
 from parsolve.problem.several import MOST as MOST_NUMBERS
 from parsolve.problem.several import coordinates_of
 from parsolve.problem.sides import refuse_singular, side_condition
+from parsolve.problem.slicing import chosen_program, slicings
 from parsolve.problem.times import condition_of, refuse_crowds, span
 from parsolve.problem.values import course_of
 from parsolve.store.layout import RESERVED as STORED
@@ -90,7 +91,8 @@ def pose(case: Case, comm: MPI.Comm | None = None) -> Problem:
     courses = _courses(case, grid, program)
     looks = _looked_at(case, grid, equation, program)
     made = (looks["derived"] or program).unknowns
-    known = (*program.unknowns, *grid.names, "time", *case.measures, *case.averages, *made)
+    cut = (name for one in looks["slices"] for name in one.chosen)
+    known = (*program.unknowns, *grid.names, "time", *case.measures, *case.averages, *made, *cut)
     for name in case.units:
         if name not in known:
             raise case.error(f"units.{name}", "no such field, axis or measure", dict.fromkeys(known))
@@ -158,7 +160,6 @@ def _looked_at(case: Case, grid: Grid, equation: Equation, program: Program) -> 
     """
     order, marched = case.run.order, program.unknowns
     fields = {*equation.unknowns, *equation.parameters, *equation.define, *equation.arrays}
-    taken = {*fields, *RESERVED}
     for name in case.measures:
         if name in {*fields, "x", "y", "z", "t", *CONSTANTS} or not NAME.fullmatch(name) or is_reserved(name):
             raise case.error(f"measure.{name}", f"'{name}' has a meaning already, or is no name; choose another")
@@ -173,20 +174,13 @@ def _looked_at(case: Case, grid: Grid, equation: Equation, program: Program) -> 
         if measures:
             probes_of(measures, grid, _parameters(case, equation))
             _check_several(case, coordinates_of(measures, grid, _parameters(case, equation)))
-        derived = {name: text or name for name, text in case.output.chosen if text or name not in (*marched, *averages)}
-        for place, (name, text) in enumerate(case.output.chosen):
-            if name in [other for other, _ in case.output.chosen[:place]]:
-                raise case.error("output.fields", f"'{name}' is there twice")
-            if text and (name in taken - {*equation.define} or not NAME.fullmatch(name) or name in STORED):
-                raise case.error("output.fields", f"'{name}' has a meaning already, or is no name; choose another")
-            if not text and name not in (*marched, *equation.define, *equation.arrays, *averages):
-                raise case.error("output.fields", f"no field '{name}' is marched", (*marched, *equation.define))
-        made = derived_for(equation, grid.names, order, derived, marched, "output.fields: ")
+        made = chosen_program(case, grid, equation, marched, "output.fields", case.output.chosen)
+        slices = slicings(case, grid, equation, marched)
         sampled = derived_for(equation, grid.names, order, averaged, marched, "average.")
-    for look in (measures.program if measures else None, made, sampled):
+    for look in (measures.program if measures else None, made, sampled, *(one.program for one in slices)):
         if look is not None:
             refuse_overflow(case, grid, look, _parameters(case, equation))
-    return {"measures": measures, "derived": made, "averaged": sampled}
+    return {"measures": measures, "derived": made, "averaged": sampled, "slices": slices}
 
 
 def _check_several(case: Case, several: Mapping[str, Coordinate]) -> None:

@@ -46,7 +46,8 @@ def write_postmortem(march: Prepared, folder: Path, known: Mapping[str, str], er
         "changes of dt (step, time, dt)": list(march.history.changes), "around": _around(march),
     }  # fmt: skip
     state_file, story_file = (folder / name for name in FAILED)
-    content = Content(problem.grid, tuple(problem.recorded), problem.dtype, known, tuple(problem.dimensions))
+    infos = tuple(problem.described(dict.fromkeys(state, "")))
+    content = Content(problem.grid, infos, problem.dtype, known, tuple(problem.dimensions))
     sub, partial = next(iter(state.values())).subdomain, folder / f".{state_file.name}.partial"
 
     def tell() -> None:

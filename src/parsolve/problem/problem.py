@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from parsolve.equations.measures import Measures
     from parsolve.equations.program import Program
     from parsolve.march.tableaus import Scheme
+    from parsolve.problem.slicing import Slicing
     from parsolve.store.course import Course
 
 
@@ -39,6 +40,7 @@ class Problem:
         derived: what gives the fields that are written and not marched; None if there are none.
         averaged: what gives the values of which statistics in time are taken; None likewise.
         courses: the coefficient fields that a file gives at several times.
+        slices: what is written of some of the cells.
     """
 
     case: Case
@@ -52,12 +54,14 @@ class Problem:
     derived: Program | None = None
     averaged: Program | None = None
     courses: Mapping[str, Course] = field(default_factory=dict)
+    slices: tuple[Slicing, ...] = ()
 
     @property
     def looks(self) -> list[Program]:
         """The programs of what is made of the state for those who look at it."""
         measured = self.measures.program if self.measures else None
-        return [program for program in (measured, self.derived, self.averaged) if program]
+        sliced = (one.program for one in self.slices)
+        return [program for program in (measured, self.derived, self.averaged, *sliced) if program]
 
     @cached_property
     def arrays(self) -> tuple[str, ...]:
@@ -103,12 +107,16 @@ class Problem:
     @property
     def recorded(self) -> list[FieldInfo]:
         """What the result says of each field that it holds."""
-        known, chosen = self.equation.fields, dict(self.case.output.chosen)
+        chosen = dict(self.case.output.chosen)
+        return self.described(chosen or dict.fromkeys((*self.program.unknowns, *self.case.averages), ""))
+
+    def described(self, chosen: Mapping[str, str]) -> list[FieldInfo]:
+        """What a result says of fields, by their names and the expressions that make them."""
+        known = self.equation.fields
         texts = {name: name for name in [*self.program.unknowns, *self.equation.arrays]} | {**self.equation.define}
         texts |= {f"{name}_t": f"rate of {meaning}" for name, meaning in known.items()} | {**known}
         texts |= {name: f"{said.kind} of {', '.join(said.texts)}" for name, said in self.case.averages.items()}
-        names = chosen or [*self.program.unknowns, *self.case.averages]
-        return [self._info(name, chosen.get(name) or texts.get(name, name)) for name in names]
+        return [self._info(name, chosen[name] or texts.get(name, name)) for name in chosen]
 
     @property
     def measured(self) -> list[FieldInfo]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import sympy
 
     from parsolve.case import Case
-    from parsolve.case.schema import Measure
+    from parsolve.case.schema import Measure, Slice
     from parsolve.march.schedule import When
     from parsolve.problem.problem import Problem
 
@@ -44,17 +44,23 @@ def frames_of(problem: Problem) -> When:
     return Either((EverySteps(output.every_steps), end)) if output.every_steps else end
 
 
-def schedule_of(problem: Problem, measure: Measure) -> When:
-    """When a measure is taken: on its schedule, or else with the frames."""
-    if measure.every is not None:
-        return EveryTime(measure.every, problem.case.time.end or inf)
-    return EverySteps(measure.every_steps) if measure.every_steps else frames_of(problem)
+def schedule_of(problem: Problem, looked: Measure | Slice) -> When:
+    """When a measure or a slice is taken: on its schedule, or else with the frames."""
+    if looked.every is not None:
+        return EveryTime(looked.every, problem.case.time.end or inf)
+    return EverySteps(looked.every_steps) if looked.every_steps else frames_of(problem)
+
+
+def looks_of(problem: Problem) -> list[When]:
+    """When measures and slices are taken, each."""
+    case = problem.case
+    looked: list[Measure | Slice] = [*case.measures.values(), *case.slices.values()]
+    return [schedule_of(problem, one) for one in looked]
 
 
 def first_length(problem: Problem) -> float:
     """The time up to the first stop, which steps divide; infinity if there is none."""
-    schedules = [frames_of(problem), *(schedule_of(problem, measure) for measure in problem.case.measures.values())]
-    return min(Either(schedules).after(START).time, end_of(problem).time)
+    return min(Either([frames_of(problem), *looks_of(problem)]).after(START).time, end_of(problem).time)
 
 
 def schedules(case: Case) -> Iterator[tuple[str, str, float | None, int | None]]:
@@ -67,6 +73,8 @@ def schedules(case: Case) -> Iterator[tuple[str, str, float | None, int | None]]
         elif common:
             yield "measure", "measurements", one.every, one.every_steps
             common = False
+    for name, cut in case.slices.items():
+        yield f"slices.{name}", "cuts", cut.every, cut.every_steps
     if case.averages:
         said = {key: value for key, value in case.average.items() if isinstance(value, int | float)}
         steps = said.get("every_steps")

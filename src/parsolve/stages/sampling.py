@@ -38,11 +38,12 @@ class Sampling:
         shown: fields of the state that are looked at themselves.
         exchanges: fill the ghosts.
         bind: gives what looks at the values of a part, by their names; it is called whenever they are there.
+        is_needed: whether a part is looked at; by default all are.
     """
 
     def __init__(
         self, operator: Operator | None, state: State, others: State, shown: Sequence[str], exchanges: Exchanges,
-        bind: Callable[[State], Sequence[Look]],
+        bind: Callable[[State], Sequence[Look]], is_needed: Callable[[Part], bool] = lambda part: True,
     ) -> None:  # fmt: skip
         self._operator, self._defines = operator, list[Define]()
         self._moving = [f for f in others.values() if f.moves]
@@ -50,7 +51,7 @@ class Sampling:
         like = next(iter(state.values()))
         self._parts: list[tuple[list[Bound], list[Look], list[Look]]] = []
         made: dict[str, Field] = {}
-        for part in parts(like.subdomain, CELLS):
+        for part in filter(is_needed, parts(like.subdomain, CELLS)):
             if not made or next(iter(made.values())).subdomain.shape != part.shape:
                 names = operator.outputs if operator else ()
                 made = {name: scratch(like, part, name, n) for n, name in enumerate(names)}
@@ -97,10 +98,10 @@ class Sampling:
             self._exchange.finish(time)
         for define in self._defines:
             define(time)
-        following: list[list[Look]] = [early for _, early, _ in self._parts]
+        following: list[list[Look]] = [*(early for _, early, _ in self._parts), []]
         for look in following[0]:
             look.act()
-        for (bound, _, late), early in zip(self._parts, [*following[1:], []], strict=True):
+        for (bound, _, late), early in zip(self._parts, following[1:], strict=True):
             for look in early:
                 look.act()
             for launch in bound:

@@ -12,7 +12,7 @@ from parsolve.errors import StorageError, agree, agreed, on_root
 from parsolve.store.combine import combine, write_index
 from parsolve.store.files import rename
 from parsolve.store.layout import Content, FieldInfo, check_names
-from parsolve.store.places import FRAME, Places, claim, discard_unfinished, publish
+from parsolve.store.places import FRAME, Places, claim, discard_unfinished, publish, refuse_slices
 from parsolve.store.provenance import spent_text
 from parsolve.store.result import content_of, open_result
 from parsolve.store.series import Series, described, series_of
@@ -52,6 +52,7 @@ class Recorder:
         provenance: Mapping[str, str], *, keep_frames: bool = False, force: bool = False, number: bool = False,
         inputs: Sequence[Path] = (), dimensions: Sequence[FieldInfo] = (), keep_checkpoints: bool = False,
         anew: bool = False, reopen: Callable[[], Places] | None = None, packing: Packing | None = None,
+        slices: Sequence[str] = (),
     ) -> None:  # fmt: skip
         self._comm, self._packing = comm, packing
         self._keep_frames, self._keep_checkpoints = keep_frames, keep_checkpoints
@@ -64,8 +65,8 @@ class Recorder:
             if packing is not None:
                 packing.require()
             if reopen is not None:
-                return reopen()
-            return claim(Path(path), force=force, number=number, anew=anew, inputs=inputs)
+                return _reopened(reopen, slices, inputs)
+            return claim(Path(path), force=force, number=number, anew=anew, inputs=inputs, slices=slices)
 
         self._places = on_root(comm, claimed)
 
@@ -158,6 +159,11 @@ class Recorder:
         """Where the frames are."""
         return self._places.working
 
+    @property
+    def places(self) -> Places:
+        """Where everything is."""
+        return self._places
+
     def finish(self, measured: Sequence[FieldInfo] = (), spent: tuple[float, int] = (0.0, 0)) -> Path:
         """Turn the frames into the result: a self-contained file, or an index of the kept frames; collective.
 
@@ -217,6 +223,21 @@ class Recorder:
         """Leave the complete frames and remove unfinished files; not collective, safe after any error."""
         if self._comm.rank == 0:
             discard_unfinished(self._places)
+
+
+def _reopened(reopen: Callable[[], Places], slices: Sequence[str], inputs: Sequence[Path]) -> Places:
+    """Return the places of a run that goes on.
+
+    Raises:
+        StorageError: as of ``reopen``, or something has the name of a slice that is not replaced.
+    """
+    places = reopen()
+    try:
+        refuse_slices(places.result, slices, places.renews, inputs)
+    except StorageError:
+        places.claim.release()
+        raise
+    return places
 
 
 def _box(old: Result, name: str, step: int, sub: Subdomain) -> NDArray[Any]:

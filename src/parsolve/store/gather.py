@@ -13,9 +13,10 @@ from parsolve.store.combine import combine
 from parsolve.store.files import rename
 from parsolve.store.layout import FieldInfo
 from parsolve.store.packing import LEVELS, Packing
-from parsolve.store.places import find_folder, frames_in, partial_of, refuse_taken
+from parsolve.store.places import find_folder, frames_in, partial_of, refuse_slices, refuse_taken, slice_of
 from parsolve.store.provenance import spent_text
 from parsolve.store.result import content_of
+from parsolve.store.rows import RowFile, rows_in
 from parsolve.store.series import described, series_of
 from parsolve.store.status import read_status
 from parsolve.store.verify import verify
@@ -43,6 +44,8 @@ class Gathered:
 def gather(comm: MPI.Intracomm, run: Path, out: Path | None = None, force: bool = False) -> Gathered:
     """Make one file of the complete frames of a run, which stay; those that are damaged are left out; collective.
 
+    Likewise of each slice that the run has not made a result of.
+
     Args:
         comm: all ranks.
         run: the name of the run's result, or the folder of its frames.
@@ -61,7 +64,9 @@ def gather(comm: MPI.Intracomm, run: Path, out: Path | None = None, force: bool 
     def refused() -> None:
         writing.refuse_name(result)
         refuse_taken(result, force)
+        refuse_slices(result, slices, force)
 
+    slices = on_root(comm, lambda: rows_in(folder))
     on_root(comm, refused)
     report = verify(comm, frames)
     frames = [path for path in frames if str(path) in {*report.whole, *report.unknown}]
@@ -84,10 +89,15 @@ def gather(comm: MPI.Intracomm, run: Path, out: Path | None = None, force: bool 
             raise
         return claim
 
+    def named() -> None:
+        for name, rows in slices.items():
+            RowFile.of(rows).publish(slice_of(result, name), force)
+        rename(partial, result)
+
     claim, partial = on_root(comm, claimed), partial_of(result)
     try:
         combine(comm, partial, content, frames, _packing(content.provenance))
-        on_root(comm, lambda: rename(partial, result))
+        on_root(comm, named)
     finally:
         if comm.rank == 0:
             with suppress(OSError):

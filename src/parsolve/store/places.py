@@ -16,12 +16,13 @@ from parsolve.store.files import is_result, naming, rename, sync
 from parsolve.store.series import FILE as SERIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
     from pathlib import Path
 
 FOLDERS = (".frames.new", ".frames")  # behind the name of a result: frames of a run that replaces others, and others
 FAILED = ("failed.h5", "failed.json")  # what a march left whose numbers went wrong
 FRAME = re.compile(r"\d{9,}\.h5")
+ROWS = re.compile(r"slice\.(\w+)\.rows")  # of slices, until they are results
 _UNFINISHED = re.compile(r"\.\d{9,}\.h5\.partial")
 
 
@@ -35,10 +36,15 @@ class Places:
     working: Path  # directory of frames of this run; differs from `frames` while an older one is kept
     claim: claims.Claim
     force: bool  # whether an older result may be replaced
+    renews: bool = False  # likewise older slices
 
     def frame(self, step: int) -> Path:
         """Return the name of a complete frame."""
         return self.working / f"{step:09d}.h5"
+
+    def slice(self, name: str) -> Path:
+        """Return the name of the result of a slice."""
+        return slice_of(self.result, name)
 
     def partial_frame(self, step: int) -> Path:
         """Return the name of a frame that is being written."""
@@ -92,14 +98,20 @@ def frames_in(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.stem))
 
 
+def slice_of(path: Path, name: str) -> Path:
+    """Return the name of a slice of the run whose result has this name."""
+    return path.with_name(f"{path.stem}.{name}{path.suffix}")
+
+
 def partial_of(path: Path) -> Path:
     """Return the name of a result while it is put together."""
     return path.with_name(f".{path.name}.partial")
 
 
 def claim(
-    path: Path, *, force: bool = False, number: bool = False, anew: bool = False, inputs: Iterable[Path] = ()
-) -> Places:
+    path: Path, *, force: bool = False, number: bool = False, anew: bool = False, inputs: Collection[Path] = (),
+    slices: Collection[str] = (),
+) -> Places:  # fmt: skip
     """Claim a name for a new run and make its frames directory, which shows that results can be written there.
 
     Args:
@@ -108,6 +120,7 @@ def claim(
         number: take stem-2, stem-3, ... where a name is taken.
         anew: remove frames and checkpoints of a run that did not finish.
         inputs: files that the run reads, which are never replaced.
+        slices: names of those that it writes too.
 
     Raises:
         StorageError: the directory is missing or not writable, another run writes there, results or frames are there
@@ -115,12 +128,23 @@ def claim(
     """
     writing.refuse_name(path)
     if not number or force:
-        return _claim(path, force, anew, inputs)
+        return _claim(path, force, anew, inputs, slices)
     for name in writing.numbered(path):
         if not os.path.lexists(name):
             with suppress(_Taken, claims.Claimed):
-                return _claim(name, force, anew, inputs)
+                return _claim(name, force, anew, inputs, slices)
     raise AssertionError
+
+
+def refuse_slices(path: Path, names: Iterable[str], renews: bool, inputs: Iterable[Path] = ()) -> None:
+    """Refuse the names of slices of a run as `refuse_taken` does.
+
+    Raises:
+        StorageError: one is taken, or is too long.
+    """
+    for name in names:
+        writing.refuse_name(slice_of(path, name))
+        refuse_taken(slice_of(path, name), renews, inputs)
 
 
 def reopen(path: Path, working: Path) -> Places:
@@ -134,7 +158,7 @@ def reopen(path: Path, working: Path) -> Places:
     with suppress(OSError):
         for name in FAILED:
             (working / name).unlink(missing_ok=True)
-    return Places(path, partial_of(path), frames, working, claim, True)
+    return Places(path, partial_of(path), frames, working, claim, True, True)
 
 
 def refuse_taken(path: Path, force: bool, inputs: Iterable[Path] = ()) -> None:
@@ -157,10 +181,11 @@ class _Taken(StorageError):
     """There is something of this name already."""
 
 
-def _claim(path: Path, force: bool, anew: bool, inputs: Iterable[Path]) -> Places:
+def _claim(path: Path, force: bool, anew: bool, inputs: Collection[Path], slices: Collection[str]) -> Places:
     frames = path.with_name(path.name + ".frames")
     if not force:
         refuse_taken(path, force)  # first of all, and without a trace
+    refuse_slices(path, slices, force or anew, inputs)
     with ExitStack() as undo:
         claim = claims.take(path)
         undo.callback(claim.release)
@@ -179,7 +204,7 @@ def _claim(path: Path, force: bool, anew: bool, inputs: Iterable[Path]) -> Place
         except OSError as caught:
             raise writing.failure(path, f"write in directory '{path.parent}'", caught, "; use another -o") from caught
         undo.pop_all()
-    return Places(path, partial_of(path), frames, working, claim, force)
+    return Places(path, partial_of(path), frames, working, claim, force, force or anew)
 
 
 def _refuse_existing(path: Path, frames: Path, force: bool, anew: bool, inputs: Iterable[Path]) -> None:
@@ -251,6 +276,6 @@ def remove_frames(directory: Path) -> None:
         return
     with suppress(OSError):
         for file in list(directory.iterdir()):
-            if any(kind.fullmatch(file.name) for kind in (FRAME, _UNFINISHED, SERIES)):
+            if any(kind.fullmatch(file.name) for kind in (FRAME, _UNFINISHED, SERIES, ROWS)):
                 file.unlink(missing_ok=True)
         directory.rmdir()
