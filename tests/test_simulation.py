@@ -522,7 +522,8 @@ def test_a_rule_ends_a_simulation_where_it_ends_a_run(
     stop = {"steps": {"steps": 7}, "when": {"when": "top < 0.995 and step > 3"}, "steady": {"steady": 90.0}}[name]
     given = make_case(
         lab.case("heat", 24, 20, time={"steps": 40}, initial={"u": "1 + 0.1*sin(2*pi*x)"}, stop=stop,
-                 run={"check_every": 8}, measure={"top": "max(u) - 0.1", "every_steps": 3})
+                 run={"check_every": 8}, measure={"top": "max(u) - 0.1", "every_steps": 3},
+                 slices={"often": {"x": 0.5, "every_steps": 1}})
     )  # fmt: skip
     found = parsolve.solve(given, shared_tmp / "a.h5", comm)
     assert 3 < found.steps < 40

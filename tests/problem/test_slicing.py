@@ -128,6 +128,7 @@ def test_what_has_the_name_of_one_is_replaced_as_the_result_is(comm, shared_tmp)
      ({"a": {"r": 0.5}}, r"unknown key 'slices\.a\.r'"), ({"a": {"fields": ["q"]}}, r"slices\.a\.fields: no field 'q'"),
      ({"a": {"fields": ["u", "u"]}}, r"slices\.a\.fields: 'u' is there twice"),
      ({"a": {"fields": ["u = dx(u)"]}}, r"slices\.a\.fields: 'u' has a meaning"),
+     ({"a": {"fields": ["top = dx(u)"]}}, r"slices\.a\.fields: 'top' has a meaning"),
      ({"a": {"fields": ["w = dx(q)"]}}, r"slices\.a\.fields: w: "), ({"a": {"fields": []}}, r"slices\.a\.fields: "),
      ({"a": {"every": 0}}, r"slices\.a\.every: "), ({"a b": {}}, r"slices\.a b: becomes part of"),
      ({"../a": {}}, "becomes part of"), ({"a": {"every": 1.0, "every_steps": 2}}, r"slices\.a\.every_steps: give either")],

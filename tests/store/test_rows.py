@@ -82,6 +82,12 @@ def test_damage_before_the_step_is_told_and_behind_it_dropped(tmp_path):
     rows.path.write_bytes(data)
     with pytest.raises(StorageError, match="row 1 is damaged"):
         rows.go_on(6, tmp_path / "none")
+    rows = written(tmp_path)
+    data = bytearray(rows.path.read_bytes())
+    data[-3 * size + 5] = 1  # of its step, which is then behind all
+    rows.path.write_bytes(data)
+    with pytest.raises(StorageError, match="row 1 is damaged"):
+        rows.go_on(6, tmp_path / "none")
 
 
 def test_without_the_file_they_are_those_of_the_result(tmp_path):

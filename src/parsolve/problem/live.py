@@ -27,7 +27,7 @@ from parsolve.problem.pose import pose
 from parsolve.problem.prepare import prepare
 from parsolve.problem.saving import kept_values, save
 from parsolve.problem.stopping import Rules
-from parsolve.problem.times import end_of, frames_of, looks_of
+from parsolve.problem.times import end_of, frames_of, looks_of, measured_of
 from parsolve.problem.values import initial, stored
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Live:
         rules.go_on(self._spent)
 
         def pass_by(clock: Clock, state: State) -> None:
-            """Steps end here in a run too, where something is written."""
+            """Steps end here in a run too, where something is written or cut out."""
 
         def judge(clock: Clock, state: State) -> None:
             if rules.of_measures:
@@ -145,7 +145,8 @@ class Live:
             watch.look(clock)
 
         events = [
-            Event(Either(self._measured), judge),
+            Event(Either(measured_of(self.problem)), judge),
+            Event(Either(self._looks), pass_by),
             Event(At(stop), arrive),
             Event(watch, look),
             *rules.events,
@@ -182,7 +183,7 @@ class Live:
             return time
         slack = ROUNDING * abs(time)
         before = Clock(self.clock.step, time - slack)
-        case = Either([frames_of(self.problem), *self._measured]).after(before)
+        case = Either([frames_of(self.problem), *self._looks]).after(before)
         known = (self.clock.time, case.time, self.end.time, others(before).time)
         return next((other for other in known if abs(other - time) <= slack), time)
 
@@ -292,7 +293,7 @@ class Live:
         return self._looking[text].measure(self.march.state, self.clock.time)["measure"]
 
     @property
-    def _measured(self) -> list[When]:
+    def _looks(self) -> list[When]:
         """Where something is measured or cut out, and steps end."""
         return looks_of(self.problem)
 

@@ -84,7 +84,7 @@ def chosen_program(
         CaseError: a text is wrong, or a name is taken; under this key.
     """
     averages, made = case.averages, dict[str, str]()
-    fields = {*equation.unknowns, *equation.parameters, *equation.arrays, *RESERVED}
+    fields = {*equation.unknowns, *equation.parameters, *equation.arrays, *averages, *RESERVED}
     for place, (name, text) in enumerate(chosen):
         if name in [other for other, _ in chosen[:place]]:
             raise case.error(key, f"'{name}' is there twice")

@@ -51,11 +51,14 @@ def schedule_of(problem: Problem, looked: Measure | Slice) -> When:
     return EverySteps(looked.every_steps) if looked.every_steps else frames_of(problem)
 
 
+def measured_of(problem: Problem) -> list[When]:
+    """When measures are taken, each."""
+    return [schedule_of(problem, one) for one in problem.case.measures.values()]
+
+
 def looks_of(problem: Problem) -> list[When]:
     """When measures and slices are taken, each."""
-    case = problem.case
-    looked: list[Measure | Slice] = [*case.measures.values(), *case.slices.values()]
-    return [schedule_of(problem, one) for one in looked]
+    return [*measured_of(problem), *(schedule_of(problem, one) for one in problem.case.slices.values())]
 
 
 def first_length(problem: Problem) -> float:

@@ -200,10 +200,10 @@ class RowFile:
                 if len(row) < _TIME.size + length + _HASH:
                     return
                 step, time = _TIME.unpack_from(row)
-                if upto is not None and step > upto:
-                    continue
-                if xxhash.xxh3_128_digest(row[:-_HASH]) != row[-_HASH:]:
+                if xxhash.xxh3_128_digest(row[:-_HASH]) != row[-_HASH:]:  # its step too may be another
                     damaged = number if damaged < 0 else damaged
+                elif upto is not None and step > upto:
+                    continue
                 elif damaged < 0:
                     yield step, time, row[_TIME.size : -_HASH]
                 elif upto is not None:
