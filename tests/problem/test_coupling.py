@@ -9,8 +9,11 @@ import pytest
 from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
+from parsolve import make_case
+from parsolve.domain.boundary import Near
 from parsolve.errors import CaseError, NumericalError, ParsolveError
 from parsolve.problem.layout import decide
+from parsolve.problem.pose import pose
 from parsolve.problem.prepare import prepare
 
 if TYPE_CHECKING:
@@ -67,6 +70,25 @@ def test_the_law_of_cooling(lab: Lab, order: int) -> None:
         x = (np.arange(n) + 0.5) / n
         errors.append(np.abs(lab.solve(case).fields["u"] - 2 - np.cos(m * x) * np.exp(-m * m * 0.1)).max())
     assert errors[0] / errors[1] > 2 ** (order - 0.3)
+
+
+@pytest.mark.parametrize(
+    ("law", "residual"),
+    [
+        ({"robin": ["u", 1.0, 0.0]}, lambda u, slope: u * u + slope),
+        ({"robin": [0.0, "1 + 2*u", 3.0]}, lambda u, slope: (1 + 2 * u) * slope - 3),
+        ({"robin": ["1 - u/4", "0.5*u", "u/3 + 1"]}, lambda u, slope: (1 - u / 4) * u + u * slope / 2 - u / 3 - 1),
+        ({"robin": [3.0, 1.0, "2*u + 1"]}, lambda u, slope: 3 * u + slope - 2 * u - 1),
+    ],
+)
+def test_a_law_whose_coefficients_depend_on_the_field_is_met(lab: Lab, law: Any, residual: Any) -> None:
+    """Also where they are linear in it, so that the law itself is not."""
+    wall = pose(make_case(slab(lab, 12, {"xmax": law}))).conditions["u"]["xmax"].wall
+    assert wall is not None
+    inner, first = (np.full((1, 1, 2), value) for value in (30.0, 1.2))
+    found = wall(0.0, (0, 0, 12), {"u": Near(24.0, inner, first)}, {})["u"]
+    known = brentq(lambda u: residual(u, 24.0 * u - 30.0), 0.8, 2.0, xtol=1e-15)
+    np.testing.assert_allclose(found, known, rtol=1e-14)
 
 
 def test_radiation_of_a_small_body_is_that_of_an_ordinary_equation(lab: Lab) -> None:

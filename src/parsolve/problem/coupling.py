@@ -158,7 +158,9 @@ class Coupling:
         parts = [part for law in laws.values() for part in law.parts]
         self.timed = any(s.name == "t" for part in parts for s in part.free_symbols)
         self._grid, self._side = grid, side
-        self._parts = Pointwise(parts, self.fields, [*self.reads, *grid.names], parameters)
+        self._parts = made = Pointwise(parts, self.fields, [*self.reads, *grid.names], parameters)
+        factors = (varies for place, varies in enumerate(made.depends) if place % 3 < 2)  # A and B, which multiply u
+        self._is_affine = made.is_affine and not any(factors)
 
     def __call__(
         self, time: float, start: Triple, near: Mapping[str, Near], known: Mapping[str, np.ndarray]
@@ -170,7 +172,7 @@ class Coupling:
         inner = {name: near[name].inner.ravel() for name in self.fields}
         slopes = {name: near[name].slope for name in self.fields}
         found, going, meant = dict(first), np.ones(prod(shape), bool), np.ones(prod(shape), bool)
-        for _ in range(1 if self._parts.is_affine else MOST):
+        for _ in range(1 if self._is_affine else MOST):
             steps, now = self._step(here, found, inner, slopes)
             meant = np.where(going, now, meant)
             moved = np.zeros(prod(shape), bool)
@@ -181,7 +183,7 @@ class Coupling:
             going &= moved
             if not going.any():
                 break
-        bad = ~meant if self._parts.is_affine else ~meant | going
+        bad = ~meant if self._is_affine else ~meant | going
         return {name: np.where(bad, np.nan, values).reshape(shape) for name, values in found.items()}
 
     def at(self, values: Mapping[str, float]) -> list[Face]:
