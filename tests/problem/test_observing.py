@@ -10,6 +10,8 @@ import pytest
 from parsolve import make_case, solve
 from parsolve.errors import CaseError, NumericalError
 from parsolve.problem import observing
+from parsolve.resume import look_for
+from parsolve.run import run
 from parsolve.store.compare import compare
 from parsolve.store.gather import gather
 from parsolve.store.result import open_result
@@ -135,6 +137,10 @@ def test_a_run_that_a_rule_has_ended_is_not_gone_on_with(comm, shared_tmp, stop)
     again = solve(make_case(tables), shared_tmp / "a.h5", comm, resume=True)
     assert (again.steps, again.stopped) == (first.steps, first.stopped) != (40, "")
     assert bits(shared_tmp / "a.h5") == before
+    found = look_for(comm, shared_tmp / "a.h5")
+    assert found is not None
+    apart = run(make_case(tables), comm, shared_tmp / "b.h5", since=found.since)
+    assert (apart.steps, apart.stopped) == (first.steps, first.stopped)
 
 
 def test_a_rule_that_holds_at_the_end_alone_leaves_the_run_finished(comm, shared_tmp):

@@ -76,6 +76,7 @@ class Observer:
             on_root(self._march.comm, prepared)
         if before is None:
             self._add(clock, self._march.state, [True] * len(self._files))
+            self.rules.judge_again(clock, measured=False)  # as it may begin at a checkpoint
         else:
             self._written = on_root(self._march.comm, self._last_steps) if self._files else []
             self.rules.judge_again(clock, clock.step in self._written)
