@@ -91,6 +91,18 @@ def test_a_law_whose_coefficients_depend_on_the_field_is_met(lab: Lab, law: Any,
     np.testing.assert_allclose(found, known, rtol=1e-14)
 
 
+@pytest.mark.parametrize("law", ["-k*(exp(u) - 1)", "-k*((300 + u)**4 - 300**4)", "-1e6*(exp(u) - 1)"])
+@pytest.mark.parametrize("size", [3.7e-44, 1e-19, 1e-16, 2e-15, 1e-12, 1e-6])
+def test_a_law_whose_terms_cancel_is_met_to_their_rounding(lab: Lab, law: str, size: float) -> None:
+    """Where nothing has arrived at a wall yet but what is below the rounding of the terms."""
+    case = slab(lab, 12, {"xmax": {"neumann": law}}, parameters={"k": 1e5})
+    wall = pose(make_case(case)).conditions["u"]["xmax"].wall
+    assert wall is not None
+    inner, first = (np.full((1, 1, 2), value * size) for value in (30.0, 1.0))
+    found = wall(0.0, (0, 0, 12), {"u": Near(24.0, inner, first)}, {})["u"]
+    assert (np.abs(found) <= 1.3 * size).all()
+
+
 def test_radiation_of_a_small_body_is_that_of_an_ordinary_equation(lab: Lab) -> None:
     """Heat conducts so well that the body has one temperature: T' = -s (T^4 - T0^4)."""
     case = slab(

@@ -67,6 +67,10 @@ class Pointwise:
         """The values of the expressions at so many points; ``known``: t and all names, at each point or one for all."""
         return self._values(known, size)
 
+    def lost(self, known: Mapping[str, Values], size: int) -> list[Values]:
+        """Of each expression about how large its terms were before they cancelled: its rounding errors are of that."""
+        return self._values.lost(known, size)
+
     def derived(self, known: Mapping[str, Values], size: int) -> tuple[list[Values], list[list[Values | None]]]:
         """The values, and by name and expression the derivatives; None: it is zero everywhere."""
         found = self._all(known, size)
@@ -93,6 +97,31 @@ class _Taped:
         return any(op.name == "load" and op.data[0] in names for op in self._operations)
 
     def __call__(self, known: Mapping[str, Values], size: int) -> list[Values]:
+        found = self._found(known, size)
+        return [found[n][:size] for n in self._results]
+
+    def lost(self, known: Mapping[str, Values], size: int) -> list[Values]:
+        """What the terms of sums come to in each result."""
+        found = self._found(known, size)
+        lost: list[Values] = []
+        with np.errstate(all="ignore"):
+            for op, value in zip(self._operations, found, strict=True):
+                own = [np.abs(found[a]) for a in op.arguments]
+                given = [lost[a] for a in op.arguments]
+                if op.name in ("add", "sub"):
+                    lost.append(given[0] + given[1] + np.fmax(*own))
+                elif op.name in ("mul", "fma"):
+                    through = given[0] * own[1] + given[1] * own[0]
+                    more = given[2] + np.fmax(own[0] * own[1], own[2]) if op.name == "fma" else 0.0
+                    lost.append(through + more)
+                elif op.name == "div":
+                    lost.append((given[0] + given[1] * np.abs(value)) / own[1])
+                else:
+                    lost.append(np.fmax.reduce([*given, np.zeros(value.shape)]))
+        return [lost[n][:size] for n in self._results]
+
+    def _found(self, known: Mapping[str, Values], size: int) -> list[Values]:
+        """The results of all operations, at two points at least."""
         many = max(size, 2)  # NumPy has other code for single values, with other bits
         if self._many != many:
             self._many, self._filled = many, {n: np.full(many, value) for n, value in self._constants.items()}
@@ -106,4 +135,4 @@ class _Taped:
                     found.append(value if value.shape == (many,) else np.full(many, value))
                 else:
                     found.append(NUMPY[op.name](*[found[a] for a in op.arguments]))
-        return [found[n][:size] for n in self._results]
+        return found

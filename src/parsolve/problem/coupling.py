@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 WORD = re.compile(r"[A-Za-z_]\w*")
 MOST, CLOSE = 60, 1e-9  # iterations, and the last step of one over the value, which leaves less than round-off
+ROUNDED = 1e-14  # of the terms of a law: what it is met to where their difference has no more digits
 MOST_NAMED = 4  # of whose values both ends are looked at
 FASTEST = 0.5  # of the slope between face and cells: as much as what a wall imposes may grow with its own value
 
@@ -183,6 +184,8 @@ class Coupling:
             going &= moved
             if not going.any():
                 break
+        if going.any() and not self._is_affine:
+            going &= ~self._is_met(here, found, inner, slopes)
         bad = ~meant if self._is_affine else ~meant | going
         return {name: np.where(bad, np.nan, values).reshape(shape) for name, values in found.items()}
 
@@ -244,6 +247,23 @@ class Coupling:
                     row.append(entry if by_value is None else entry - by_value)
                 rows.append([*row, a * u + b * normal - value])
             return self._solved(rows, slopes)
+
+    def _is_met(
+        self, here: Mapping[str, Values], found: Mapping[str, Values], inner: Mapping[str, Values],
+        slopes: Mapping[str, float],
+    ) -> NDArray[np.bool_]:  # fmt: skip
+        """Where values meet the laws to the rounding of their terms, as exp(u) - 1 has it: closer steps cannot come."""
+        known, size = {**here, **found}, len(next(iter(found.values())))
+        values, lost = self._parts.values(known, size), self._parts.lost(known, size)
+        met = np.ones(size, bool)
+        with np.errstate(all="ignore"):
+            for i, name in enumerate(self.fields):
+                a, b, value = values[3 * i : 3 * i + 3]
+                u, normal = found[name], slopes[name] * found[name] - inner[name]
+                of_a, of_b, of_value = lost[3 * i : 3 * i + 3]
+                most = of_a * np.abs(u) + of_b * np.abs(normal) + of_value
+                met &= np.abs(a * u + b * normal - value) <= ROUNDED * most
+        return met
 
     def _solved(
         self, rows: list[list[Values]], slopes: Mapping[str, float]
