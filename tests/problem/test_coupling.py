@@ -91,6 +91,19 @@ def test_a_law_whose_coefficients_depend_on_the_field_is_met(lab: Lab, law: Any,
     np.testing.assert_allclose(found, known, rtol=1e-14)
 
 
+def test_a_held_value_is_one_however_it_is_written(lab: Lab) -> None:
+    """With the same closure, and the same range for the first step."""
+    laws: tuple[Any, ...] = ({"dirichlet": "40*v"}, {"robin": [1.0, 0.0, "40*v"]}, {"robin": ["1", "0", "40*v"]})
+    found = []
+    for law in laws:
+        case = slab(lab, 24, {"u": {"xmax": law}}, {"u": "-u*dx(u) + 0.1*laplace(u)", "v": "0.1*laplace(v)"},
+                    initial={"u": "x", "v": "1 - x/2"}, run={"order": 4}, time={"end": 0.01})  # fmt: skip
+        condition = pose(make_case(case)).conditions["u"]["xmax"]
+        assert (condition.a, condition.b) == (1.0, 0.0)
+        found.append(lab.solve(case))
+    assert len({(done.dt, done.fields["u"].tobytes()) for done in found}) == 1
+
+
 @pytest.mark.parametrize("law", ["-k*(exp(u) - 1)", "-k*((300 + u)**4 - 300**4)", "-1e6*(exp(u) - 1)"])
 @pytest.mark.parametrize("size", [3.7e-44, 1e-19, 1e-16, 2e-15, 1e-12, 1e-6])
 def test_a_law_whose_terms_cancel_is_met_to_their_rounding(lab: Lab, law: str, size: float) -> None:

@@ -85,12 +85,17 @@ def law_of(
                 text = f"'{word}' has no value at a wall: name fields that are marched ({', '.join(fields)})"
                 raise CaseError(f"{at}: {text}")
         if isinstance(given, str | float | int):
-            value = parse(given, symbols, key=at) if isinstance(given, str) else sympy.Float(float(given))
+            value = parse(given, symbols, key=at) if isinstance(given, str) else _number(float(given))
             found[at.rpartition(".")[2]] = value
     names = frozenset(s.name for e in found.values() for s in e.free_symbols) & {*fields}
     law = _law(case, key, name, condition, found, names, equation, program)
     _check(case, grid, law, name, program)
     return law
+
+
+def _number(given: float) -> sympy.Expr:
+    """A number; to SymPy a Float is equal to no integer, not even to 0."""
+    return sympy.Integer(int(given)) if given.is_integer() else sympy.Float(given)
 
 
 def _law(
