@@ -91,6 +91,15 @@ def test_a_law_whose_coefficients_depend_on_the_field_is_met(lab: Lab, law: Any,
     np.testing.assert_allclose(found, known, rtol=1e-14)
 
 
+def test_a_law_that_is_infinitely_steep_at_the_cell_is_no_value_there(lab: Lab) -> None:
+    """NaN, which is told, unless the law is met: Newton's step is 0 then too."""
+    for law, known in (("1 - sqrt(u)", np.nan), ("-sqrt(u)", 0.0)):
+        wall = pose(make_case(slab(lab, 12, {"xmax": {"neumann": law}}))).conditions["u"]["xmax"].wall
+        assert wall is not None
+        zero = np.zeros((1, 1, 2))
+        np.testing.assert_array_equal(wall(0.0, (0, 0, 12), {"u": Near(24.0, zero, zero)}, {})["u"], known)
+
+
 def test_a_held_value_is_one_however_it_is_written(lab: Lab) -> None:
     """With the same closure, and the same range for the first step."""
     laws: tuple[Any, ...] = ({"dirichlet": "40*v"}, {"robin": [1.0, 0.0, "40*v"]}, {"robin": ["1", "0", "40*v"]})

@@ -279,6 +279,7 @@ class Coupling:
         for i, (name, law) in enumerate(self.laws.items()):
             pivot = rows[i][i]
             meant &= pivot != 0 if law.least is None else pivot > law.least * slopes[name]
+            meant &= np.isfinite(pivot) | (rows[i][count] == 0)  # beside it a step is 0 wherever the value is
             for k in range(i + 1, count):
                 factor = rows[k][i] / pivot
                 rows[k] = [v - factor * w for v, w in zip(rows[k], rows[i], strict=True)]
