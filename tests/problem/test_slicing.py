@@ -134,5 +134,6 @@ def test_what_has_the_name_of_one_is_replaced_as_the_result_is(comm, shared_tmp)
      ({"../a": {}}, "becomes part of"), ({"a": {"every": 1.0, "every_steps": 2}}, r"slices\.a\.every_steps: give either")],
 )  # fmt: skip
 def test_what_cannot_be_is_told_with_its_key(slices, told):
-    with pytest.raises(CaseError, match=told):
+    with pytest.raises(CaseError, match=told) as error:
         pose(make_case({**CASE, "slices": slices}))
+    assert str(error.value).count("case: ") <= 1

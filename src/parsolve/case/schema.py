@@ -292,13 +292,13 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     @contextmanager
     def located(self) -> Iterator[None]:
-        """Put file and line before an error that begins with a key of this case."""
+        """Put file and line before an error that begins with a key of this case, unless they are there."""
         try:
             yield
         except CaseError as error:
             key = str(error).partition(":")[0]
             place = self.origin.where(key)
-            if " " in key or place == f"--set {key}":
+            if " " in key or str(error).startswith(f"{self.origin.name}:") or place == f"--set {key}":
                 raise
             raise type(error)(f"{place}: {error}") from None
 
