@@ -10,16 +10,15 @@ from parsolve.errors import agreed, on_root
 from parsolve.march.march import Event
 from parsolve.march.schedule import Either
 from parsolve.problem.several import coordinates_of
-from parsolve.problem.stopping import Rules
+from parsolve.problem.stopping import Rules, single
 from parsolve.problem.times import schedule_of
 from parsolve.store.series import SeriesFile, series_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from parsolve.march.schedule import Clock, When
-    from parsolve.problem.measuring import Measured
     from parsolve.problem.prepare import Prepared
     from parsolve.stages.operator import State
     from parsolve.store.series import Series
@@ -95,7 +94,7 @@ class Observer:
         """Measure where the march ended; collective."""
         self._add(clock, self._march.state, [step != clock.step for step in self._written])
         if self._files and not self.last:  # as it went on from here
-            self.last = _single(self._march.looking.measure(self._march.state, clock.time))
+            self.last = single(self._march.looking.measure(self._march.state, clock.time))
 
     def _last_steps(self) -> list[int]:
         steps = {series.name: series.steps for series in series_of(self._folder)}
@@ -109,7 +108,7 @@ class Observer:
         if not any(due):
             return
         march, values = self._march, self._march.looking.measure(state, clock.time)
-        self.last = _single(values)
+        self.last = single(values)
         with agreed(march.comm):
             for n, (file, _, names) in enumerate(self._files):
                 if due[n] and self._written[n] != clock.step:
@@ -124,8 +123,3 @@ class Observer:
         if self._case.shown:
             march.history.note("  ".join(f"{name} {self.last[name]:.6g}" for name in self._case.shown))
         self.rules.judge_measures(clock, self.last)
-
-
-def _single(values: Mapping[str, Measured]) -> dict[str, float]:
-    """The measures that are one number."""
-    return {name: value for name, value in values.items() if isinstance(value, float)}

@@ -68,8 +68,7 @@ class Rules:
         march, rules = self._march, self._case.stop
         if self._condition is None or rules is None:
             return
-        single = {name: value for name, value in values.items() if isinstance(value, float)}
-        known = {**march.problem.parameters, **single, "t": clock.time, "step": float(clock.step)}
+        known = {**march.problem.parameters, **single(values), "t": clock.time, "step": float(clock.step)}
         if on_root(march.comm, lambda: float(evaluate(self._condition, known)) > 0):
             self._end(clock, f"{rules.when}")
 
@@ -108,3 +107,8 @@ class Rules:
         """Let a rule end the march, but for one that is at its end: that is finished, whatever holds there."""
         if not end_of(self._march.problem).is_reached(clock):
             self.reason = self.reason or reason
+
+
+def single(values: Mapping[str, Measured]) -> dict[str, float]:
+    """Of measures those that are one number."""
+    return {name: value for name, value in values.items() if isinstance(value, float)}

@@ -369,6 +369,17 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def outlast(path: Path) -> None:
+    """Bring a closed file and its name to the disk, so that both outlast the machine.
+
+    Raises:
+        StorageError, ResourceError: the disk failed.
+    """
+    with naming(path, "sync it"):
+        sync(path)
+        sync(path.parent)
+
+
 def rename(old: Path, new: Path) -> None:
     """Give a complete file its name, for good once this returns.
 

@@ -21,7 +21,7 @@ import xxhash
 from parsolve.domain.grid import Grid
 from parsolve.domain.picked import Picked
 from parsolve.errors import StorageError
-from parsolve.store.files import is_result, naming, rename, require_space, sync, write_at
+from parsolve.store.files import is_result, naming, outlast, rename, require_space, sync, write_at
 from parsolve.store.hashes import BLOCK, hash_of
 from parsolve.store.integrity import doubts, seal
 from parsolve.store.layout import Content, FieldInfo, lay_out
@@ -86,9 +86,7 @@ class RowFile:
         Raises:
             StorageError, ResourceError: the disk failed.
         """
-        with naming(self.path, "sync it"):
-            sync(self.path)
-            sync(self.path.parent)
+        outlast(self.path)
 
     def go_on(self, step: int, result: Path) -> tuple[int, float]:
         """Go on after a step, without later rows, or with those of ``result`` if there is no file.

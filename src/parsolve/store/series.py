@@ -23,7 +23,7 @@ import h5py
 import numpy as np
 
 from parsolve.errors import StorageError
-from parsolve.store.files import create_contiguous, create_group, naming, sync
+from parsolve.store.files import create_contiguous, create_group, naming, outlast
 from parsolve.store.writing import failure, write_whole
 
 if TYPE_CHECKING:
@@ -117,9 +117,7 @@ class SeriesFile:
         Raises:
             StorageError, ResourceError: the disk failed.
         """
-        with naming(self.path, "sync it"):
-            sync(self.path)
-            sync(self.path.parent)
+        outlast(self.path)
 
     def go_on(self, step: int, before: Sequence[Series]) -> None:
         """Go on after a step: without the lines of later ones, or with those of ``before`` where there is no file.
