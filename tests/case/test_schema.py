@@ -50,6 +50,13 @@ def test_defaults_order_of_axes_and_files_beside_the_case(path: Path) -> None:
     assert case.stem == "base"
 
 
+def test_a_number_of_steps_is_written_as_a_whole_number(path: Path) -> None:
+    case = Case.load(path, ["measure.every_steps=10", "average.every_steps=5", 'average.m="u"'])
+    assert (case.measure["every_steps"], case.average["every_steps"]) == (10, 5)
+    assert "every_steps = 10\n" in case.to_toml()
+    assert "every_steps = 5\n" in case.to_toml()
+
+
 @pytest.mark.parametrize("name", packaged())
 def test_packaged_cases_are_valid_commented_and_survive_writing(name: str) -> None:
     case = Case.load(name)

@@ -10,6 +10,7 @@ import pytest
 from parsolve import make_case, solve
 from parsolve.errors import CaseError, NumericalError
 from parsolve.problem import observing
+from parsolve.problem.measuring import Looking
 from parsolve.resume import look_for
 from parsolve.run import run
 from parsolve.store.compare import compare
@@ -128,8 +129,13 @@ def test_rules_end_a_run_with_their_reason_and_its_last_frame(comm, shared_tmp):
 
 
 @pytest.mark.parametrize(
-    "stop", [{"steps": 9}, {"when": "step >= 12"}, {"steady": 1e9}], ids=lambda stop: next(iter(stop))
-)
+    "stop",
+    [
+        {"steps": 9}, {"when": "step >= 12"}, {"steady": 1e9}, {"steps": 12, "when": "step >= 12"},
+        {"steps": 8, "steady": 1e9}, {"steady": 1e9, "when": "step >= 8"}, {"when": "step >= 9", "steps": 9},
+    ],
+    ids=lambda stop: "-".join(stop),
+)  # fmt: skip
 def test_a_run_that_a_rule_has_ended_is_not_gone_on_with(comm, shared_tmp, stop):
     tables = {**HEAT, "checkpoint": {"every_steps": 4}, "run": {"check_every": 8}, "stop": stop}
     first = solve(make_case(tables), shared_tmp / "a.h5", comm)
@@ -141,6 +147,20 @@ def test_a_run_that_a_rule_has_ended_is_not_gone_on_with(comm, shared_tmp, stop)
     assert found is not None
     apart = run(make_case(tables), comm, shared_tmp / "b.h5", since=found.since)
     assert (apart.steps, apart.stopped) == (first.steps, first.stopped)
+
+
+def test_a_rule_that_held_where_a_run_ended_does_not_end_a_longer_one_that_does_not_look_there(comm, shared_tmp):
+    tables = {**HEAT, "checkpoint": {"every_steps": 4}, "stop": {"when": "step == 40"}}
+    solve(make_case(tables), shared_tmp / "a.h5", comm)
+    again = solve(make_case(tables, time={"steps": 44}), shared_tmp / "a.h5", comm, resume=True)
+    assert (again.steps, again.stopped) == (44, "")
+
+
+def test_where_a_run_ended_measures_of_several_numbers_are_taken_once(solo, tmp_path, monkeypatch):
+    measured, taken = Looking.measure, []
+    monkeypatch.setattr(Looking, "measure", lambda *a: taken.append(a[-1]) or measured(*a))
+    solve(make_case({**HEAT, "measure": {"every_steps": 20, **SEVERAL}}), tmp_path / "a.h5", solo)
+    assert len(taken) == len({*taken}) == 7  # steps 0, 8, 16, 20, 24, 32, 40
 
 
 def test_a_rule_that_holds_at_the_end_alone_leaves_the_run_finished(comm, shared_tmp):

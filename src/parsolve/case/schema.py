@@ -284,7 +284,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         case = convert(data, cls, origin)
         case = msgspec.structs.replace(case, origin=origin, grid=dict(sorted(case.grid.items())))
         check_case(case)
-        return case
+        return msgspec.structs.replace(case, measure=_counted(case.measure), average=_counted(case.average))
 
     def error(self, key: str, problem: str, choices: Collection[str] = ()) -> CaseError:
         """Return an error about a dotted key of this case, with file, line and nearest choice."""
@@ -400,6 +400,12 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def stem(self) -> str:
         """The case's short name, from which its output is named."""
         return Path(self.origin.name).stem or "case"
+
+
+def _counted(table: dict[str, Any]) -> dict[str, Any]:
+    """Return a table whose number of steps, if it has one, is a whole number."""
+    steps = table.get("every_steps")
+    return {**table, "every_steps": int(steps)} if isinstance(steps, float) else table
 
 
 def _chosen(fields: list[str] | None) -> list[tuple[str, str]]:

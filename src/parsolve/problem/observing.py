@@ -39,6 +39,7 @@ class Observer:
     def __init__(self, march: Prepared, folder: Path) -> None:
         self._march, self._case, self.rules = march, march.problem.case, Rules(march)
         self.last: dict[str, float] = {}
+        self._has_measured = False
         measures, own = self._case.measures, [n for n in self._case.measures if self._case.has_own_schedule(n)]
         groups = [[n for n in measures if n not in own], *([n] for n in own)]
         several = coordinates_of(march.problem.measures, march.problem.grid, march.problem.parameters)
@@ -73,12 +74,11 @@ class Observer:
 
         if self._files:
             on_root(self._march.comm, prepared)
+        self.rules.judge_again(clock, any(when.is_due(clock) for _, when, _ in self._files))  # it may be a checkpoint
         if before is None:
             self._add(clock, self._march.state, [True] * len(self._files))
-            self.rules.judge_again(clock, measured=False)  # as it may begin at a checkpoint
-        else:
-            self._written = on_root(self._march.comm, self._last_steps) if self._files else []
-            self.rules.judge_again(clock, clock.step in self._written)
+        elif self._files:
+            self._written = on_root(self._march.comm, self._last_steps)
 
     def keep(self) -> None:
         """Bring the lines so far to the disk, as a checkpoint relies on them; collective."""
@@ -93,7 +93,7 @@ class Observer:
     def finish(self, clock: Clock) -> None:
         """Measure where the march ended; collective."""
         self._add(clock, self._march.state, [step != clock.step for step in self._written])
-        if self._files and not self.last:  # as it went on from here
+        if self._files and not self._has_measured:  # as it went on from here
             self.last = single(self._march.looking.measure(self._march.state, clock.time))
 
     def _last_steps(self) -> list[int]:
@@ -108,7 +108,7 @@ class Observer:
         if not any(due):
             return
         march, values = self._march, self._march.looking.measure(state, clock.time)
-        self.last = single(values)
+        self.last, self._has_measured = single(values), True
         with agreed(march.comm):
             for n, (file, _, names) in enumerate(self._files):
                 if due[n] and self._written[n] != clock.step:

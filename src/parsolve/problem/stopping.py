@@ -73,21 +73,21 @@ class Rules:
             self._end(clock, f"{rules.when}")
 
     def judge_again(self, clock: Clock, measured: bool) -> None:
-        """Look at the rules at which the run that is gone on with has looked here: it may have ended by one.
+        """Look at the rules at which the run that is gone on with has looked here, in its order: one may have ended it.
 
         Args:
             clock: where it is.
-            measured: whether it has measured here.
+            measured: whether that run has measured here by a schedule, and not as it ended here.
         """
         rules, march = self._case.stop, self._march
-        if rules is None:
+        if rules is None or not clock.step:
             return
-        if rules.steps and clock.step >= rules.steps:
-            self._end(clock, f"{rules.steps} steps")
-        if rules.steady and clock.step and EverySteps(self._case.run.check_every).is_due(clock):
-            self._judge(clock, march.state)
         if self._condition is not None and measured:
             self.judge_measures(clock, march.looking.measure(march.state, clock.time))
+        if rules.steady and EverySteps(self._case.run.check_every).is_due(clock):
+            self._judge(clock, march.state)
+        if rules.steps and clock.step >= rules.steps:
+            self._end(clock, f"{rules.steps} steps")
 
     def _judge(self, clock: Clock, state: State) -> None:
         """Look at the rules that are no measures."""
