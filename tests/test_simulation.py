@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 import runpy
 import signal
+import subprocess
 import sys
 import types
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -23,6 +26,9 @@ from parsolve.problem.keeping import Stopped
 from parsolve.resume import look_for
 from parsolve.run import run
 from parsolve.store.result import open_result
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 REACTION = {"u": "D*laplace(u) - u**3", "v": "20*(u - v)"}
 ADAPTIVE = {"scheme": "bs23", "tolerance": 1e-5, "end": 0.05}
@@ -213,7 +219,7 @@ def test_wrong_numbers_are_told_and_can_be_set_right(lab: Any, comm: MPI.Intraco
 def test_times_are_met_and_calls_may_change_it(lab: Any, comm: MPI.Intracomm) -> None:
     with Simulation(make_case(lab.case("heat", 24, 20, time={"end": 0.01})), comm) as sim:
         calls: list[Any] = []
-        sim.at((0.003, 0.01), lambda sim: calls.append(sim.time))
+        sim.at((time for time in (0.003, 0.01)), lambda sim: calls.append(sim.time))
         sim.every(10**6, lambda sim: calls.append("never"))
 
         def half(sim: Simulation) -> None:
@@ -327,6 +333,16 @@ def test_what_a_call_raises_is_raised_by_all(lab: Any, comm: MPI.Intracomm) -> N
         sim.every(1, lambda sim: sim.step())
         with pytest.raises(CaseError, match="cannot march itself"):
             sim.run()
+    for end in (SystemExit, KeyboardInterrupt):
+
+        def stop(sim: Simulation, end: type[BaseException] = end) -> None:
+            if comm.rank == comm.size - 1:
+                raise end
+
+        with Simulation(make_case(lab.case("heat", 12, 10, time={"steps": 20})), comm) as sim:
+            sim.every(3, stop)
+            with pytest.raises(end if comm.size == 1 else CaseError, match=None if comm.size == 1 else end.__name__):
+                sim.run()
     with Simulation(make_case(lab.case("heat", 12, 10, time={"steps": 20})), comm) as sim:
         sim.every(3, lambda sim: sim.close())
         with pytest.raises(CaseError, match="the simulation is closed"):
@@ -478,6 +494,15 @@ def test_it_is_taken_over_by_xarray_and_shown_in_a_notebook(lab: Any, comm: MPI.
     assert sim._repr_html_() == "<Simulation, closed>"
 
 
+async def not_awaited(sim: Simulation) -> None:
+    """It would be a coroutine that nobody awaits."""
+
+
+def not_iterated(sim: Simulation) -> Iterator[None]:
+    """It would be a generator of which nobody takes anything."""
+    yield
+
+
 WRONG: list[tuple[Any, str]] = [
     (lambda sim: sim.step(0), "step: expected a number of steps, got 0"),
     (
@@ -498,6 +523,17 @@ WRONG: list[tuple[Any, str]] = [
     (lambda sim: setattr(sim, "u", np.ones(3)), r"u: the array has shape \(3,\), and rank 0 owns"),
     (lambda sim: setattr(sim, "u", "x"), "u: expected real numbers"),
     (lambda sim: setattr(sim, "u", np.ma.masked_all((20, 24))), "u: expected real numbers, none of them masked"),
+    (
+        lambda sim: setattr(sim, "u", [[1], [2, 3]] if sim.comm.rank == sim.comm.size - 1 else 1.0),
+        "u: expected a number or an array of numbers: ",
+    ),
+    (lambda sim: sim.at(10**400, print), "at: expected times after now, 0, .* got 1000"),
+    (lambda sim: sim.at("0.005", print), "at: expected times after now, 0, .* got '0.005'"),
+    (lambda sim: sim.at(np.ma.masked_less([1e-3, 2e-3], 2e-3), print), "at: expected times after now, 0, "),
+    (lambda sim: sim.every(1, not_awaited), "every: .*not_awaited.* does nothing when it is called; "),
+    (lambda sim: sim.at(0.005, not_iterated), "at: .*not_iterated.* does nothing when it is called; "),
+    (lambda sim: sim.plot(["u"]), "there is no field .*; fields: u"),
+    (lambda sim: sim.checkpoint("a\0b"), "checkpoint: there is a zero byte"),
     (lambda sim: sim.parameters.update(E=1), "parameters.E: there is no such parameter"),
     (lambda sim: sim.parameters.update(D="a"), "parameters.D: expected a number, got 'a'"),
     (lambda sim: sim.parameters.update(D=np.inf), "parameters.D: expected a number, got inf"),
@@ -599,6 +635,39 @@ def test_ranks_that_ask_for_different_things_are_told(lab: Any, comm: MPI.Intrac
         assert calls == []
     with pytest.raises(CaseError, match=r"the ranks differ: time\.steps on rank 1"):
         Simulation(make_case(given, time={"steps": 20 + comm.rank}), comm)
+
+
+def test_a_communicator_that_is_gone_is_told(lab: Any, comm: MPI.Intracomm) -> None:
+    gone = comm.Dup()
+    gone.Free()
+    with pytest.raises(CaseError, match="Simulation: comm is a communicator, such as"):
+        Simulation(make_case(lab.case("heat", 9)), gone)
+
+
+def test_a_copy_is_refused(lab: Any) -> None:
+    """It would free the fields of the other."""
+    with Simulation(make_case(lab.case("heat", 9, time={"steps": 2}))) as sim:
+        for duplicate in (copy.copy, copy.deepcopy, pickle.dumps):
+            with pytest.raises(TypeError, match="cannot be copied or pickled; write a checkpoint"):
+                duplicate(sim)
+        sim.step()
+
+
+HUNG = """
+import time, parsolve.watchdog as dog
+from parsolve import Simulation, make_case
+dog.GRACE = 0.1
+grid, run = {"x": {"cells": 9, "range": (0, 1)}}, {"watchdog": "1s"}
+case = make_case(equation="heat", grid=grid, initial={"u": 1.0}, time={"steps": 2}, run=run)
+with Simulation(case) as sim:
+    sim.every(1, lambda sim: time.sleep(60))
+    sim.run()
+"""
+
+
+def test_a_call_that_hangs_is_ended_by_the_watchdog() -> None:
+    done = subprocess.run([sys.executable, "-c", HUNG], capture_output=True, text=True, timeout=30, check=False)
+    assert "nothing went forward for 1 s (run.watchdog), it is in" in done.stderr
 
 
 def test_a_launcher_asks_for_a_communicator(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:

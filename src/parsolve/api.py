@@ -94,7 +94,7 @@ def ranks_of(who: str, comm: MPI.Intracomm | None) -> MPI.Intracomm:
         )
     from mpi4py import MPI
 
-    if comm is not None and not isinstance(comm, MPI.Intracomm):
+    if comm is not None and not (isinstance(comm, MPI.Intracomm) and comm != MPI.COMM_NULL):
         raise CaseError(f"{who}: comm is a communicator, such as MPI.COMM_WORLD, got {comm!r}")
     return MPI.COMM_SELF if comm is None else comm
 
@@ -117,6 +117,8 @@ def path_of(who: str, name: object) -> Path:
     """
     if not isinstance(name, str | os.PathLike) or not isinstance(os.fspath(name), str):
         raise CaseError(f"{who}: expected the name of a file or folder, got {name!r}")
+    if "\0" in os.fspath(name):
+        raise CaseError(f"{who}: there is a zero byte (NUL) in the name {name!r}; leave it out")
     return Path(name)
 
 

@@ -161,13 +161,13 @@ def together(comm: MPI.Comm, act: Callable[[], object], name: str) -> None:
     """Call what may raise anything on any rank, and raise on all ranks or on none; collective.
 
     Raises:
-        Exception: where all ranks have one, each its own.
+        BaseException: where all ranks have one, each its own.
         CaseError: that some have one: the name of what was called, the first of them, and its words.
     """
-    caught: Exception | None = None
+    caught: BaseException | None = None
     try:
         act()
-    except Exception as raised:
+    except BaseException as raised:  # an end of one rank alone, as by sys.exit, would leave the others waiting
         caught = raised
     if caught is not None and comm.allreduce(1) == comm.size:
         raise caught

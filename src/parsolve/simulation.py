@@ -226,11 +226,11 @@ class Simulation:
                 due = self._calls.after(live.clock)
                 with Watchdog(self.case.patience, self._comm):
                     live.go(Stop(min(stop.step, due.step), min(stop.time, due.time)), bar)
-                self._is_calling = True
-                try:
-                    self._calls.call(self._comm, live.clock, self)
-                finally:
-                    self._is_calling = False
+                    self._is_calling = True
+                    try:
+                        self._calls.call(self._comm, live.clock, self)
+                    finally:
+                        self._is_calling = False
                 if live.stopped:
                     break
 
@@ -276,7 +276,10 @@ class Simulation:
             return  # as of sim.u *= 2, which one rank may do alone
         with self._asked(marching=False) as said:
             self._require_field(name)
-            given = np.ma.asanyarray(values) if np.ma.isMaskedArray(values) else np.asarray(values)
+            try:
+                given = np.ma.asanyarray(values) if np.ma.isMaskedArray(values) else np.asarray(values)
+            except (TypeError, ValueError) as error:
+                raise CaseError(f"{name}: expected a number or an array of numbers: {error}") from None
             said["field"] = name
         self._live.assign(name, given)
 
@@ -401,7 +404,7 @@ class Simulation:
             live, names = self._live, [info.name for info in self._live.problem.recorded]
             known = list(dict.fromkeys([*names, *self._fields]))
             if name is not None and name not in known:
-                raise CaseError(f"there is no field '{name}'{nearest(name, known, 'fields')}")
+                raise CaseError(f"there is no field '{name}'{nearest(str(name), known, 'fields')}")
         there = live.march.looking.derived(live.march.state, live.clock.time)
         return snapshot(live.problem, live.clock, there, names if name is None else [name])
 
@@ -413,6 +416,14 @@ class Simulation:
         self._calls = Calls()
         if live is not None:
             live.free()
+
+    def __reduce__(self) -> str:
+        """Refuse to be copied or pickled: a copy would have the same fields.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError("a simulation cannot be copied or pickled; write a checkpoint and go on with restart of it")
 
     def __enter__(self) -> Self:
         return self

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
@@ -36,7 +38,7 @@ def every_steps(n: object, act: object) -> Call:
     """
     if not isinstance(n, Integral) or n < 1 or not callable(act):
         raise CaseError(f"every: expected a number of steps and a function, got {n!r} and {act!r}")
-    return Call(EverySteps(int(n)), act)
+    return Call(EverySteps(int(n)), _plain("every", act))
 
 
 def at_times(times: Any, act: object, now: float, end: float, met: Callable[[float], float]) -> Call:
@@ -46,13 +48,25 @@ def at_times(times: Any, act: object, now: float, end: float, met: Callable[[flo
         CaseError: they are no times after now up to the end, or there is no function.
     """
     try:
-        due = sorted({met(float(time)) for time in np.atleast_1d(np.asarray(times, np.float64))})
-    except (TypeError, ValueError):
+        given = [*times] if isinstance(times, Iterable) and getattr(times, "ndim", 1) else [times]
+        due = [math.nan] if np.ma.is_masked(times) else sorted({met(float(time)) for time in given})
+    except (TypeError, ValueError, OverflowError):
         due = [math.nan]
     if not callable(act) or not all(now < time <= end for time in due):
         text = f"expected times after now, {now:.6g}, to the end of the case, {end:.6g}"
         raise CaseError(f"at: {text}, and a function, got {times!r} and {act!r}")
-    return Call(AtTimes(tuple(due)), act)
+    return Call(AtTimes(tuple(due)), _plain("at", act))
+
+
+def _plain(who: str, act: Callable[[Any], object]) -> Callable[[Any], object]:
+    """Return a function that does something when it is called.
+
+    Raises:
+        CaseError: it would not, as one of ``async def`` or with ``yield``.
+    """
+    if inspect.iscoroutinefunction(act) or inspect.isgeneratorfunction(act):
+        raise CaseError(f"{who}: {act!r} does nothing when it is called; give a function without async and yield")
+    return act
 
 
 class Calls:
