@@ -137,3 +137,10 @@ def test_what_cannot_be_is_told_with_its_key(slices, told):
     with pytest.raises(CaseError, match=told) as error:
         pose(make_case({**CASE, "slices": slices}))
     assert str(error.value).count("case: ") <= 1
+
+
+@pytest.mark.parametrize(("x", "told"), [(2.0, "2 is outside the grid"), (0.5, "is a single point")])
+def test_a_point_of_a_line_is_told_as_outside_first(x, told):
+    line = {"grid": {"x": CASE["grid"]["x"]}, "evolve": {"u": "0.1*laplace(u)"}, "initial": {"u": "sin(2*pi*x)"}}
+    with pytest.raises(CaseError, match=told):
+        pose(make_case({**line, "time": {"steps": 1}, "slices": {"a": {"x": x}}}))

@@ -130,8 +130,6 @@ def _check_slices(case: Case) -> None:
         for axis, place in places.items():
             if isinstance(place, tuple) and place[0] >= place[1]:
                 raise case.error(f"{key}.{axis}", f"must increase, got {list(place)}; a point is one number")
-        if case.grid.keys() == {axis for axis, place in places.items() if not isinstance(place, tuple)}:
-            raise case.error(key, 'is a single point: give [measure] NAME = "at(u, ...)" for it, or leave an axis out')
         if said.every and said.every_steps:
             raise case.error(f"{key}.every_steps", "give either every or every_steps, not both")
         if said.fields == []:

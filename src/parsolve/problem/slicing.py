@@ -58,7 +58,7 @@ def slicings(case: Case, grid: Grid, equation: Equation, marched: tuple[str, ...
     """The slices of a case.
 
     Raises:
-        CaseError: a place has no cell, or a field is none.
+        CaseError: a place has no cell or is a single point, or a field is none.
     """
     found = []
     for name, said in case.slices.items():
@@ -68,6 +68,8 @@ def slicings(case: Case, grid: Grid, equation: Equation, marched: tuple[str, ...
             cells = Picked.at(grid, said.places, strides)
         except CaseError as error:
             raise CaseError(f"{key}.{error}") from None
+        if not cells.names:
+            raise case.error(key, 'is a single point: give [measure] NAME = "at(u, ...)" for it, or leave an axis out')
         chosen = said.chosen or case.output.chosen
         program = chosen_program(case, grid, equation, marched, f"{key}.fields", chosen)
         fields = dict(chosen) or dict.fromkeys((*marched, *case.averages), "")
