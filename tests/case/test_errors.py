@@ -113,6 +113,7 @@ def test_names_that_cannot_be(table: str, name: str) -> None:
         ({"boundary": {"u": {"xmin": {"neumann": "yy"}}}, "grid": CLOSED}, "xmin.neumann: unknown name 'yy'"),
         ({"boundary": {"u": {"xmin": {"neumann": "u*w"}}}, "grid": CLOSED}, "boundary.u.xmin.neumann: unknown name 'w'"),
         ({"initial": {"u": 1.0, "v": 1.0}}, "initial.v: [evolve] has no such field"),
+        ({"initial": {"u": 1.0, "from": "a.h5"}}, "initial.from: nothing is taken from it beside initial.u"),
         ({"time": {"steps": 1, "scheme": "leapfrog"}}, "leapfrog is for equations that give u_tt"),
         (
             {"evolve": {"u_tt": "laplace(u) - u_t"}, "time": {"steps": 1, "scheme": "leapfrog"}},

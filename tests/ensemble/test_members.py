@@ -80,7 +80,7 @@ def test_files_begin_at_the_folder_of_the_sweep(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("tables", "text"), [
     ({"vary": {}}, "study.toml:.*vary: nothing varies"),
     ({"vary": {"parameters": {"FF": [1.0]}}}, r"member 0 \(parameters.FF = 1.0\).*"),
-    ({"vary": {"time": {"steps": ["x"]}}}, r"member 0 \(time.steps = x\).*expected a whole number"),
+    ({"vary": {"time": {"steps": ["x"]}}, "set": {}}, r"member 0 \(time.steps = x\).*expected a whole number"),
     ({"vary": {"parameters": {"F": 1.0}}}, r"vary.parameters.F: expected a list"),
     ({"vary": {"parameters": {"F": []}}}, r"vary.parameters.F: expected a list"),
     ({"vary": {"parameters": {"F": [[1.0]]}}}, r"vary.parameters.F: expected a list"),
@@ -96,7 +96,13 @@ def test_files_begin_at_the_folder_of_the_sweep(tmp_path: Path) -> None:
     ({"vary": {"parameters": {"F": [1.0], "k": [1.0, 2.0]}}, "combine": "zip"}, "there are parameters.F 1, "),
     ({"vary": {"time": {"steps": [1], "end": [1.0]}}}, "vary.time.steps: give this or time.end, not both"),
     ({"vary": {"parameters": {"F": [1.0]}}, "set": {"output": {"every": 1.0, "every_steps": 2}}}, "not both"),
-    ({"vary": {"parameters": {"F": [1.0]}, "parameters.F": [2.0]}}, "'parameters.F' is given twice"),
+    ({"vary": {"parameters": {"F": [1.0]}, "parameters.F": [2.0]}}, r"study.toml:\d+: vary.parameters.F: is given twice"),
+    ({"vary": {"time": {"steps": [1, 2]}}}, "vary.time.steps: is in .set. too"),
+    ({"vary": {"time": {"end": [1.0, 2.0]}}}, "vary.time.end: give this or time.steps, not both"),
+    ({"vary": {"initial.u": ["1", "2"], "initial": {"u": {"file": ["a.npy"]}}}}, "vary.initial.u: give this or initial"),
+    ({"vary": {"time": {"scheme": ["euler", "rk4", "ruk4"]}}}, r"member 2 \(time.scheme = ruk4\).*unknown scheme"),
+    ({"vary": {"grid": {"x": {"cells": [8, 16]}}}, "stack": True}, "stack: the members have other grids"),
+    ({"vary": {"parameters": {"F": {"from": 0, "to": 10**400, "count": 2}}}}, "parameters.F: expected numbers that are f"),
     ({"vary": {"parameters": {"F": [1.0]}}, "ranks": 0}, "ranks: expected a whole number >= 1"),
     ({"vary": {"parameters": {"F": [1.0]}}, "rank": 1}, "did you mean 'ranks'"),
     ({"vary": {"parameters": {"F": {"from": 0.0, "to": 1.0, "count": 2000000}}}}, "count: expected 1 to 1000000"),
@@ -125,5 +131,24 @@ def test_keys_of_one_table_stay_beside_each_other(tmp_path: Path, keys: tuple[st
 
 
 def test_a_result_to_begin_from_may_vary(tmp_path: Path) -> None:
-    found = read(tmp_path, case="heat", vary={"initial": {"from": ["a.h5", "b.h5"]}})
+    own = {"grid": {"x": {"cells": 8, "range": [0.0, 1.0]}}, "evolve": {"u": "laplace(u)"}}
+    (tmp_path / "own.toml").write_text(tomli_w.dumps(own))
+    found = read(tmp_path, case="own.toml", vary={"initial": {"from": ["a.h5", "b.h5"]}})
     assert [path.name for n in range(2) for path in found.case(n).inputs] == ["a.h5", "b.h5"]
+
+
+def test_a_parameter_that_nothing_uses_is_not_varied(tmp_path: Path) -> None:
+    own = {"grid": {"x": {"cells": 8, "range": [0.0, 1.0]}}, "evolve": {"u": "k*laplace(u)"}, "initial": {"u": "w*x"}}
+    (tmp_path / "own.toml").write_text(tomli_w.dumps(own | {"parameters": {"k": 1.0, "w": 1.0}}))
+    assert len(read(tmp_path, case="own.toml", vary={"parameters": {"k": [1.0, 2.0], "w": [1.0, 2.0]}}).members) == 4
+    with pytest.raises(
+        CaseError, match=r"study.toml:\d+: vary.parameters.kk: nothing in the case uses 'kk'; did you .* 'k'"
+    ):
+        read(tmp_path, case="own.toml", vary={"parameters": {"kk": [1.0, 2.0]}})
+
+
+def test_a_range_of_whole_numbers_with_whole_steps_has_whole_numbers(tmp_path: Path) -> None:
+    vary = {"grid": {"x": {"cells": {"from": 16, "to": 64, "count": 4}}}}
+    assert [member["grid.x.cells"] for member in read(tmp_path, vary=vary).members] == [16, 32, 48, 64]
+    with pytest.raises(CaseError, match=r"expected a whole number, got 24\.5"):
+        read(tmp_path, vary={"grid": {"x": {"cells": {"from": 16, "to": 33, "count": 3}}}})

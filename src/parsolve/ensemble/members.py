@@ -16,16 +16,17 @@ from parsolve.case.convert import convert
 from parsolve.case.origin import Origin
 from parsolve.case.tables import ALTERNATIVES, anchor_files, merge, nearest, parse, put_at, read_source
 from parsolve.errors import CaseError
+from parsolve.problem.coupling import WORD
 from parsolve.problem.pose import pose
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
 Value = bool | int | float | str
-MOST = 1_000_000  # members
+MOST, MOST_POSED = 1_000_000, 1000  # members; those whose equation and sides are looked at before the first begins
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Sweep:
         tables = copy.deepcopy(self.tables)
         for key, value in self.members[number].items():
             is_file = isinstance(value, str) and (key.endswith(".file") or key == "initial.from")
-            put_at(tables, key, str(self.place / str(value)) if is_file else value, f"vary.{key}")
+            put_at(tables, key, str(self.place / str(value)) if is_file else value, f"{self.name}: vary.{key}")
         return tables
 
     def label(self, number: int) -> str:
@@ -125,7 +126,11 @@ def read_sweep(path: Path) -> Sweep:
     name, text, folder = read_source(path)
     origin = Origin(name, text)
     given = convert(parse(name, text), _Given, origin)
-    _, content, place = read_source(given.case if not (folder / given.case).exists() else folder / given.case)
+    try:
+        beside = folder / given.case
+        _, content, place = read_source(beside if given.case and beside.exists() else given.case)
+    except (CaseError, OSError) as error:
+        raise origin.error("case", str(error)) from None
     tables = parse(given.case, content)
     anchor_files(tables, place.resolve())
     more = copy.deepcopy(given.set)
@@ -134,18 +139,60 @@ def read_sweep(path: Path) -> Sweep:
     if given.ranks < 1:
         raise origin.error("ranks", f"expected a whole number >= 1, got {given.ranks}")
     sweep = Sweep(path.stem, folder.resolve(), tables, tuple(_members(given, origin)), given.ranks, given.stack)
-    paths = {path for number in range(len(sweep.members)) for path in sweep.case(number).inputs}
-    pose(sweep.case(0))  # the keys of all are those of the first
+    paths: set[Path] = set()
+    kinds: set[object] = set()
+    for number in range(len(sweep.members)):
+        case = sweep.case(number)
+        paths.update(case.inputs)
+        kinds.add((case.run.precision, *((axis, said.cells) for axis, said in case.grid.items())))
+    if sweep.stack and len(kinds) > 1:
+        raise origin.error("stack", "the members have other grids or precisions than the first: leave it out")
+    for number in _alike(sweep.members):
+        pose(sweep.case(number))
+    _refuse_idle(sweep, origin)
     return replace(sweep, inputs=tuple(sorted(paths)))
+
+
+def _alike(members: Sequence[Mapping[str, Value]]) -> list[int]:
+    """Members with each text that a key has, and the first: the keys of all are those of one of them."""
+    first: dict[tuple[str, Value], int] = {}
+    for number, member in enumerate(members):
+        for key, value in member.items():
+            if isinstance(value, str) and len(first) < MOST_POSED:
+                first.setdefault((key, value), number)
+    return sorted({0, *first.values()})
+
+
+def _refuse_idle(sweep: Sweep, origin: Origin) -> None:
+    """Refuse to vary a parameter that no text of the case names: all members would be the same.
+
+    Raises:
+        CaseError: the first such.
+    """
+    words: set[str] = set()
+    for number in _alike(sweep.members):
+        case = sweep.case(number)
+        if case.equation:
+            return  # it has parameters of its own, and others were refused
+        words.update(WORD.findall(repr(case.to_dict() | {"parameters": {}, "title": ""})))
+    for key in sweep.members[0]:
+        table, _, name = key.partition(".")
+        if table == "parameters" and name not in words:
+            raise origin.error(f"vary.{key}", f"nothing in the case uses '{name}'", sorted(words & {*case.parameters}))
 
 
 def _members(given: _Given, origin: Origin) -> list[dict[str, Value]]:
     """What each member sets: lists and ranges crossed or in step, and all of that with each sample."""
     lists: dict[str, list[Value]] = {}
     ranges: dict[str, Range] = {}
-    _refuse_alternatives(_leaves(given.set), "set", origin)
-    _refuse_alternatives(_leaves(given.vary), "vary", origin)
-    for key, value in _leaves(given.vary).items():
+    fixed, varied = _leaves(given.set, "set", origin), _leaves(given.vary, "vary", origin)
+    _refuse_alternatives(fixed, fixed, "set", origin)
+    _refuse_alternatives(varied, [*fixed, *varied], "vary", origin)
+    for key, value in varied.items():
+        if key in fixed:
+            raise origin.error(f"vary.{key}", "is in [set] too: leave it out of one of them")
+        if inner := next((other for other in varied if other.startswith(f"{key}.")), None):
+            raise origin.error(f"vary.{key}", f"give this or {inner}, not both")
         _take(key, value, lists, ranges, origin)
     if not lists and not ranges:
         raise origin.error("vary", "nothing varies: give keys of the case with lists or ranges")
@@ -163,10 +210,10 @@ def _members(given: _Given, origin: Origin) -> list[dict[str, Value]]:
     rows = zip(*lists.values(), strict=True) if given.combine == "zip" else itertools.product(*lists.values())
     found = [dict(zip(lists, row, strict=True)) for row in rows] if lists else [{}]
     points = _points(given.sample, ranges, origin) if given.sample else [{}]
-    return [{key: (row | point)[key] for key in _leaves(given.vary)} for row in found for point in points]
+    return [{key: (row | point)[key] for key in varied} for row in found for point in points]
 
 
-def _refuse_alternatives(keys: Collection[str], table: str, origin: Origin) -> None:
+def _refuse_alternatives(keys: Collection[str], given: Collection[str], table: str, origin: Origin) -> None:
     """Refuse keys of which at most one may be given: a later one would take the place of the other.
 
     Raises:
@@ -175,7 +222,7 @@ def _refuse_alternatives(keys: Collection[str], table: str, origin: Origin) -> N
     for key in keys:
         place, _, name = key.rpartition(".")
         for group in ALTERNATIVES:
-            others = [f"{place}.{other}" for other in sorted(group - {name}) if f"{place}.{other}" in keys]
+            others = [f"{place}.{other}" for other in sorted(group - {name}) if f"{place}.{other}" in given]
             if name in group and others:
                 raise origin.error(f"{table}.{key}", f"give this or {others[0]}, not both")
 
@@ -197,7 +244,17 @@ def _take(key: str, value: Any, lists: dict[str, list[Value]], ranges: dict[str,
     elif not 1 <= found.count <= MOST:
         raise origin.error(f"vary.{key}", f"count: expected 1 to {MOST}, got {found.count}")
     else:
-        lists[key] = list(found.at(np.linspace(0.0, 1.0, found.count)))
+        values = found.at(np.linspace(0.0, 1.0, found.count))
+        lists[key] = [n if exact is None else exact for n, exact in zip(values, _whole(value), strict=True)]
+
+
+def _whole(value: Mapping[str, Any]) -> list[int | None]:
+    """The numbers of a range between whole numbers where they are whole themselves; None for others."""
+    first, last, count = value["from"], value["to"], value["count"]
+    if not (isinstance(first, int) and isinstance(last, int)) or value.get("scale") == "log" or count == 1:
+        return [None] * int(count)
+    ways = [divmod(n * (last - first), count - 1) for n in range(count)]
+    return [None if rest else first + way for way, rest in ways]
 
 
 def _range(key: str, value: dict[str, Any], origin: Origin) -> Range:
@@ -214,7 +271,11 @@ def _range(key: str, value: dict[str, Any], origin: Origin) -> Range:
             raise origin.error(f"vary.{key}", f"{name}: expected {'a text' if name == 'scale' else 'a number'}")
     if value.get("scale", "linear") not in ("linear", "log"):
         raise origin.error(f"vary.{key}", f"scale = '{value['scale']}': expected 'linear' or 'log'")
-    return Range(float(value["from"]), float(value["to"]), value.get("count"), value.get("scale", "linear"))
+    try:
+        first, last = float(value["from"]), float(value["to"])
+    except OverflowError:  # whole numbers of hundreds of digits
+        raise origin.error(f"vary.{key}", "expected numbers that are finite") from None
+    return Range(first, last, value.get("count"), value.get("scale", "linear"))
 
 
 def _points(sample: Sample, ranges: Mapping[str, Range], origin: Origin) -> list[dict[str, Value]]:
@@ -239,13 +300,17 @@ def _points(sample: Sample, ranges: Mapping[str, Range], origin: Origin) -> list
     return [{key: values[n] for key, values in columns.items()} for n in range(sample.count)]
 
 
-def _leaves(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The values of nested tables by dotted key; a range is one value."""
+def _leaves(tables: Mapping[str, Any], table: str, origin: Origin, prefix: str = "") -> dict[str, Any]:
+    """The values of nested tables by dotted key; a range is one value.
+
+    Raises:
+        CaseError: one is given twice.
+    """
     found: dict[str, Any] = {}
     for key, value in tables.items():
         is_table = isinstance(value, dict) and not {"from", "to"} <= value.keys()
-        more = _leaves(value, f"{prefix}{key}.") if is_table else {f"{prefix}{key}": value}
+        more = _leaves(value, table, origin, f"{prefix}{key}.") if is_table else {f"{prefix}{key}": value}
         if twice := found.keys() & more.keys():
-            raise CaseError(f"'{min(twice)}' is given twice, once as one key in quotes")
+            raise origin.error(f"{table}.{min(twice)}", "is given twice, once as one key in quotes")
         found |= more
     return found

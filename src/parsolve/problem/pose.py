@@ -275,3 +275,6 @@ def _check_initial(case: Case, equation: Equation) -> None:
     for name in equation.fields:
         if case.initial_of(name)[1] is None:
             raise case.error(f"initial.{name}", "missing: give an expression, a number or { file = ... }")
+    if whole is not None and all(name in case.initial for name in allowed):
+        said = ", ".join(f"initial.{name}" for name in allowed)
+        raise case.error(f"initial.{WHOLE}", f"nothing is taken from it beside {said}; leave out this or one of those")
