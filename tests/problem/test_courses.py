@@ -143,11 +143,42 @@ def test_a_file_to_the_last_step_is_enough(lab: Any, tmp_path: Path, equation: d
         end = lab.solve(tables(lab, equation, moving(tmp_path, "wall.csv"), time={"steps": 30})).result.time
 
 
-def test_what_multiplies_an_unknown_is_refused(lab: Any, folder: Path) -> None:
-    """As the stable step would change with it; and so is what is no forcing but an initial value."""
-    for text in ("div(w*grad(u))", "laplace(u) - w*dx(u)", "u*w", "exp(u + w)"):
-        with pytest.raises(CaseError, match=r"fields\.w: changes in time .* give it as an expression"):
-            lab.pose(tables(lab, {"u": text}, fields={"w": moving(folder, "wind.h5", "w")}))
+@pytest.mark.mpi
+@pytest.mark.parametrize(
+    ("rate", "name", "text", "order"),
+    [("div(w*grad(u))", "rain.csv", "(1 + t)", 4), ("laplace(u) - w*dx(u)", "wind.h5", "(1 + t)*x", 2),
+     ("w*laplace(u) - w*u**3", "wind.h5", "(1 + t)*x", 4)],
+)  # fmt: skip
+def test_a_coefficient_of_a_file_is_that_of_an_expression(
+    lab: Any, comm: MPI.Intracomm, shared: Path, rate: str, name: str, text: str, order: int
+) -> None:
+    """In fluxes, beside derivatives and beside unknowns; with steps of their own, and the same bits on one rank."""
+    given = {"w": moving(shared, name, "w" if name == "wind.h5" else None)}
+    time: dict[str, Any] = {"time": {"end": 1.0, "dt": 5e-4}, "run": {"order": order}}
+    found = lab.solve(tables(lab, {"u": rate}, fields=given, **time), comm).frames[-1]["u"]
+    np.testing.assert_array_equal(lab.solve(tables(lab, {"u": rate}, fields=given, **time)).frames[-1]["u"], found)
+    expected = lab.solve(tables(lab, {"u": rate.replace("w", text)}, **time), comm).frames[-1]["u"]
+    np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.mpi
+def test_the_step_is_stable_for_all_frames_of_a_coefficient(lab: Any, comm: MPI.Intracomm, shared: Path) -> None:
+    """It is that of the largest values within the march, whenever they come; a plan knows it too."""
+    heat, later = {"u": "0.1*w*laplace(u)"}, {"time": {"end": 0.7}}
+    given = {"fields": {"w": moving(shared, "rain.csv")}}
+    found, least, most = (
+        lab.solve(tables(lab, heat, **fields, **later), comm)
+        for fields in (given, {"fields": {"w": 1.0}}, {"fields": {"w": 1.7}})
+    )
+    assert found.dt == most.dt < 0.7 * least.dt
+    assert check(Case.from_dict(tables(lab, heat, **given, **later)), 1).dt == found.dt
+    assert np.abs(found.frames[-1]["u"]).max() <= 1.01
+    with pytest.raises(CaseError, match=r"time\.dt: short waves grow"):
+        lab.solve(tables(lab, heat, **given, time={"end": 0.7, "dt": 0.98 * least.dt, "unstable": "refuse"}), comm)
+
+
+def test_several_times_are_for_coefficients_and_walls(lab: Any, folder: Path) -> None:
+    """An initial value is of one."""
     case = tables(lab, HEAT) | {"initial": {"u": moving(folder, "wind.h5", "w")}}
     with pytest.raises(CaseError, match=r"initial\.u: time = 'linear' is for \[fields\] and walls"):
         check(lab.pose(case).case, 1)
@@ -223,3 +254,16 @@ def test_the_files_are_inputs(lab: Any, folder: Path) -> None:
     again = Case.from_dict(tomllib.loads(case.to_toml()))
     assert again.fields == case.fields
     assert again.boundary == case.boundary
+
+
+@pytest.mark.parametrize(("end", "coarse"), [(0.2, False), (1.0, True)])
+def test_a_coefficient_that_jumps_beside_a_slope_later_is_closed_for_that(
+    lab: Any, tmp_path: Path, end: float, coarse: bool
+) -> None:
+    """If that is within the march; no polynomial holds over a jump."""
+    with h5py.File(tmp_path / "layers.h5", "w") as file:
+        file["time"], file["k"] = [0.0, 0.3, 1.0], np.ones((3, CELLS))
+        file["k"][2, 0] = 9.0
+    given = {"fields": {"k": moving(tmp_path, "layers.h5", "k")}, "boundary": {"u": {"xmin": {"neumann": 1.0}}}}
+    case = lab.case({"u": "div(k*grad(u))"}, CELLS, periodic=False, time={"end": end}, run={"order": 4}, **given)
+    assert lab.pose(case).conditions["u"]["xmin"].coarse is coarse

@@ -97,14 +97,17 @@ class Start:
     warnings: list[str]
 
 
-def begin(problem: Problem, ranges: Ranges, rate: float | None = None, time: float = 0.0) -> Start:
-    """What is known of a march from the range of its first values and coefficients.
+def begin(
+    problem: Problem, ranges: Ranges, rate: float | None = None, time: float = 0.0, here: Ranges | None = None
+) -> Start:
+    """What is known of a march from the range of its first values and of its coefficients.
 
     Args:
         problem: whose march it is.
         ranges: smallest and largest values, ``with_walls``.
         rate: the largest rate that a power iteration found.
         time: when it begins.
+        here: ranges at that time, if those of coefficients are wider in all of the march.
 
     Raises:
         CaseError: there is no stable step, that which is given is not stable, or the equation is ill-posed.
@@ -112,16 +115,14 @@ def begin(problem: Problem, ranges: Ranges, rate: float | None = None, time: flo
     """
     error, end, depends = problem.case.error, duration(problem), problem.depends
     given = None if problem.case.time.dt == "auto" else float(problem.case.time.dt)
-    modes = analyse(
-        problem,
-        ranges,
-        window(problem, time, max(0.0, end - time) if given else min(end / WINDOWS, max(0.0, end - time))),
-    )
+    times = window(problem, time, max(0.0, end - time) if given else min(end / WINDOWS, max(0.0, end - time)))
+    modes = analyse(problem, ranges, times)
     if rate is not None and not isfinite(rate):
         raise NumericalError(NOT_FINITE)
     certain, factor, resolving = not depends.state, 1.0, resolving_step(problem, ranges, end)
-    if rate is not None and (given or rate > 1.05 * modes.rate):
-        factor, certain = rate / (modes.rate or 1.0), True
+    known = modes.rate if here is None or rate is None else analyse(problem, here, times).rate
+    if rate is not None and (given or rate > 1.05 * known) and (known or here is None):
+        factor, certain = rate / (known or 1.0), certain or here is None
     shown = modes.times(factor)
     if given:
         dt = given

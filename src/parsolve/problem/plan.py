@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from parsolve.problem.pose import pose
 from parsolve.problem.renewal import renews
 from parsolve.problem.several import gathered
 from parsolve.problem.times import count_steps, crowded, first_length
-from parsolve.problem.values import array, initial, look_beyond
+from parsolve.problem.values import array, initial, look_beyond, times_of
 from parsolve.problem.walls import Walls
 from parsolve.store.source import look_at
 
@@ -84,7 +85,10 @@ def check(case: Case, ranks: int) -> Plan:
     least, most = smallest_and_largest(grid, processes)
     seen, unseen = _looked_at(problem)
     extrema = {name: _extrema(seen, partial(initial, seen, name)) for name in program.unknowns}
-    extrema |= {name: _extrema(seen, partial(array, seen, name)) for name in problem.arrays}
+    extrema |= {
+        name: _extrema(seen, *(partial(array, seen, name, time=time) for time in times_of(seen, name)))
+        for name in problem.arrays
+    }
     look_beyond(seen, (0, 0, 0), seen.grid.cells)
     for name in problem.velocities:
         _extrema(seen, partial(initial, seen, name))
@@ -141,11 +145,11 @@ def _looked_at(problem: Problem) -> tuple[Problem, list[str]]:
     return pose(replace(case, grid=axes, slices={})), [text]
 
 
-def _extrema(problem: Problem, values_of: Callable[[Triple, Triple], np.ndarray]) -> tuple[float, float]:
-    """Range of the values of a field, read or evaluated in slabs of bounded size."""
+def _extrema(problem: Problem, *values_of: Callable[[Triple, Triple], np.ndarray]) -> tuple[float, float]:
+    """Range of the values of a field, at one time or several, read or evaluated in slabs of bounded size."""
     low, high = np.inf, -np.inf
-    for start, shape in slabs(problem.grid.cells):
-        values = values_of(start, shape)
+    for values_at, (start, shape) in product(values_of, slabs(problem.grid.cells)):
+        values = values_at(start, shape)
         low, high = min(low, float(values.min())), max(high, float(values.max()))
     return low, high
 

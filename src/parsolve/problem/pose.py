@@ -13,7 +13,6 @@ from parsolve.case.tables import WHOLE
 from parsolve.domain.boundary import Condition
 from parsolve.domain.grid import Grid
 from parsolve.equations.catalogue import CATALOGUE
-from parsolve.equations.linearise import tangent
 from parsolve.equations.parity import odd
 from parsolve.equations.parse import CONSTANTS
 from parsolve.equations.shared import derived_for, measures_for, program_of
@@ -138,7 +137,7 @@ def _courses(case: Case, grid: Grid, program: Program) -> dict[str, Course]:
     """The coefficient fields that a file gives at several times.
 
     Raises:
-        CaseError: one does not fit, or multiplies the unknowns, so that the stable step would change with it.
+        CaseError: one does not fit.
     """
     found, end = {}, span(case)
     for name, value in case.fields.items():
@@ -146,9 +145,6 @@ def _courses(case: Case, grid: Grid, program: Program) -> dict[str, Course]:
             key = f"fields.{name}"
             with case.located():
                 found[name] = course_of(value, grid, key, end)
-            if name in tangent(program).arrays:
-                text = "changes in time and is not only added to rates, so the stable step would change with it"
-                raise case.error(key, f"{text}; give it as an expression of t, or one frame by time = a number")
     return found
 
 

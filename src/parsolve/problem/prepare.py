@@ -204,7 +204,7 @@ def prepare(
         stepper.start(clock.time, control.dt, {name.removesuffix("_t"): f for name, f in velocity.items()})
         agree(comm, walls.error)
         layout = replace(layout, dt=control.dt)
-        ranges = {name: extrema(f) for name, f in {**stepper.state, **arrays}.items()}
+        ranges = {name: extrema(f) for name, f in stepper.state.items()} | renewal.coefficients
         start = renewal.start
         warnings = start.warnings + crowded(problem.case, start.dt) + peclet_warnings(problem, ranges)
         looking = Looking(problem, work, walls)

@@ -31,7 +31,7 @@ from parsolve.problem.limits import (
     window,
     with_walls,
 )
-from parsolve.problem.values import noise, set_values
+from parsolve.problem.values import extent, noise, set_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -87,6 +87,7 @@ class Renewal:
         dt: the longest step now.
         start: what was known before the first step.
         growth: rate at which the solution itself may grow.
+        coefficients: ranges of the coefficient fields, in all of the march.
     """
 
     def __init__(self, problem: Problem, work: Workspace, state: State, speeds: Speeds, clock: Clock = START) -> None:
@@ -94,14 +95,16 @@ class Renewal:
         self._depends, self._renews = problem.depends, renews(problem)
         moves = any(c.varies for sides in problem.conditions.values() for c in sides.values())
         self._driven = moves and self._depends.state
-        self._arrays = {name: extrema(f) for name, f in work.arrays.items()}
+        self.coefficients = {name: extent(problem, f, clock.time) for name, f in work.arrays.items()}
+        self._moving = [f for f in work.arrays.values() if f.moves]
         self._seen = {name: extrema(f) for name, f in state.items()}
         self._holds, self._looked, self._speeds, rate = 1.0, clock.step, speeds, None
         first, again = measures(problem)
         if first:
             self._power = PowerIteration(work, self._noise)
             rate = self._power(state, clock.time)
-        self.start = on_root(self._comm, lambda: begin(problem, self._ranges((clock.time,)), rate, clock.time))
+        here = self._here(clock)
+        self.start = on_root(self._comm, lambda: begin(problem, self._ranges((clock.time,)), rate, clock.time, here))
         self.growth = self.start.growth
         self.dt = self._cautious(self.start.dt, clock.time) if self._renews and self._depends.state else self.start.dt
         if not again:
@@ -154,7 +157,12 @@ class Renewal:
 
     def _ranges(self, times: Sequence[float]) -> dict[str, tuple[float, float]]:
         """Ranges of what was seen, with what walls impose at some times."""
-        return with_walls(self.problem, self._seen, times) | self._arrays
+        return with_walls(self.problem, self._seen, times) | self.coefficients
+
+    def _here(self, clock: Clock) -> Mapping[str, Pair] | None:
+        """Ranges at a time, if coefficients change in time; collective."""
+        now = {f.name: extrema(f) for f in self._moving}
+        return self._ranges((clock.time,)) | now if now else None
 
     def _cautious(self, dt: float, time: float) -> float:
         """As much of a step as is stable at what the solution and its walls may become meanwhile."""
@@ -172,7 +180,7 @@ class Renewal:
         if not all(map(isfinite, speeds.values())):
             return True  # what is not finite is told elsewhere
         wider = {name: (low - dt * speeds[name], high + dt * speeds[name]) for name, (low, high) in self._seen.items()}
-        ranges = with_walls(self.problem, wider, (time, min(time + dt, duration(self.problem)))) | self._arrays
+        ranges = with_walls(self.problem, wider, (time, min(time + dt, duration(self.problem)))) | self.coefficients
         try:
             modes = analyse(self.problem, ranges, window(self.problem, time, self._span(dt)), COARSE)
             return dt <= longest_step(self.problem, modes, self.start.factor) / SAFETY
@@ -194,7 +202,8 @@ class Renewal:
         if outside:
             self._seen = seen
         if outside or rate is not None or self._depends.time or self._driven:
-            self.dt, self.growth, error = on_root(self._comm, lambda: self._look(clock, rate, steps))
+            here = self._here(clock)
+            self.dt, self.growth, error = on_root(self._comm, lambda: self._look(clock, rate, steps, here))
             agree(self._comm, error)
             longer = self._depends.state and self.dt > (1 + CHANGE) * before
             is_last = clock.time >= horizon(self.problem)
@@ -206,13 +215,16 @@ class Renewal:
         """Steps in which the step may change by CHANGE, as fast as it did in the last ones."""
         return max(1.0, min(self._holds, steps * CHANGE / max(abs(log(self.dt / before)), 1e-9) // 1))
 
-    def _look(self, clock: Clock, rate: float | None, steps: int) -> tuple[float, float, NumericalError | None]:
+    def _look(
+        self, clock: Clock, rate: float | None, steps: int, here: Mapping[str, Pair] | None
+    ) -> tuple[float, float, NumericalError | None]:
         """The step and growth by an analysis now, and whether the last steps were too long for it."""
         problem, where = self.problem, f"step {clock.step}, t = {clock.time:.6g}"
         times = window(problem, clock.time, self._span(self.dt))
         try:
             modes = analyse(problem, self._ranges((clock.time,)), times, COARSE)
-            faster = rate / (modes.rate or 1.0) if rate is not None else self.start.factor
+            known = modes.rate if here is None else analyse(problem, here, times, COARSE).rate
+            faster = rate / (known or 1.0) if rate is not None else self.start.factor
             faster = faster if faster > 1.05 else 1.0
             dt = min(longest_step(problem, modes, faster), self.start.resolving, largest_step(problem))
             until = min(clock.time + self._holds * self.dt, duration(problem))

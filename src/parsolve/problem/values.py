@@ -14,8 +14,11 @@ from parsolve.domain.boundary import ENDS
 from parsolve.domain.field import Field
 from parsolve.domain.grid import AXES, slabs
 from parsolve.domain.halo import HaloExchange
+from parsolve.domain.reduce import extrema
+from parsolve.equations.linearise import tangent
 from parsolve.equations.values import fill
 from parsolve.errors import CaseError, agreed
+from parsolve.problem.times import span
 from parsolve.store.course import between, read_course
 from parsolve.store.source import array_block, read_block
 
@@ -40,18 +43,44 @@ def initial(problem: Problem, name: str, start: Triple, shape: Triple) -> np.nda
     return _values(problem, 0.0 if value is None else value, key, start, shape)
 
 
-def array(problem: Problem, name: str, start: Triple, shape: Triple, *, finite: bool = True) -> np.ndarray:
-    """Values of a coefficient field on a box of global cells, shape (z, y, x), float64.
+def array(
+    problem: Problem, name: str, start: Triple, shape: Triple, *, finite: bool = True, time: float = 0.0
+) -> np.ndarray:
+    """Values of a coefficient field on a box of global cells, shape (z, y, x), float64; of some files at a time.
 
     Raises:
         CaseError: an expression or file is wrong, or its values are not finite and must be.
     """
     if name in problem.courses:
         with problem.case.located():
-            return course_block(problem.courses[name], f"fields.{name}", 0.0, start, shape)
+            return course_block(problem.courses[name], f"fields.{name}", time, start, shape)
     if name not in problem.case.fields:
         return _values(problem, f"noise(seed={name.removeprefix('noise_')})", name, start, shape)
     return _values(problem, problem.case.fields[name], f"fields.{name}", start, shape, finite)
+
+
+def times_of(problem: Problem, name: str) -> list[float]:
+    """The times of a march between which a coefficient field has no values beyond those at them.
+
+    Those of a file that gives what multiplies unknowns, on which the stable step depends; of others the start alone.
+    """
+    if name not in problem.courses or name not in tangent(problem.program).arrays:
+        return [0.0]
+    end, times = span(problem.case), problem.courses[name].times
+    return [0.0, *times[(times > 0) & (times < end)].tolist(), *([end] if end < np.inf else [])]
+
+
+def extent(problem: Problem, f: Field, time: float) -> tuple[float, float]:
+    """Smallest and largest value of a coefficient field in all of the march, which is at a time; collective."""
+    if not isinstance(f, Moving):
+        return extrema(f)
+    found = []
+    for other in times_of(problem, f.name):
+        f.renew(other)
+        found.append(extrema(f))
+    f.renew(time)
+    lows, highs = zip(*found, strict=True)
+    return min(lows), max(highs)
 
 
 def noise(problem: Problem, start: Triple, shape: Triple) -> np.ndarray:
