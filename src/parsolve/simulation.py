@@ -14,10 +14,9 @@ from parsolve.domain.redistribute import gather
 from parsolve.errors import CaseError, agreed, is_agreed, require_same
 from parsolve.march.schedule import Stop
 from parsolve.problem.calls import Calls, at_times, every_steps
-from parsolve.problem.live import Live, Parameters
+from parsolve.problem.live import Live
+from parsolve.problem.parameters import Parameters
 from parsolve.resume import checkpoint_of
-from parsolve.store.frames import Recorder
-from parsolve.store.provenance import provenance
 from parsolve.view.bar import bar_of
 from parsolve.view.snapshot import page_of, snapshot
 from parsolve.watchdog import Watchdog
@@ -358,15 +357,7 @@ class Simulation:
         with self._asked(marching=False) as said:
             place = path_of("write", path)
             said |= {"path": str(place), "force": repr(bool(force))}
-        live, problem = self._live, self._live.problem
-        recorder = Recorder(
-            self._comm, place, problem.grid, problem.recorded, problem.dtype, provenance(self.case, self._comm),
-            force=force, inputs=self.case.files, dimensions=problem.dimensions,
-        )  # fmt: skip
-        with recorder:
-            there = live.march.looking.derived(live.march.state, live.clock.time)
-            recorder.write(live.clock.time, live.clock.step, [there[info.name] for info in problem.recorded])
-            return recorder.finish()
+        return self._live.write(place, bool(force))
 
     def to_xarray(self) -> xarray.Dataset | None:
         """Return on rank 0 a data set of the fields that a result would have, with coordinates and units; else None.

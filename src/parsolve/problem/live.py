@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, MutableMapping
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,6 @@ import numpy as np
 import xxhash
 
 from parsolve.case import FileValue
-from parsolve.case.tables import nearest
 from parsolve.domain.grid import slabs
 from parsolve.equations.values import fill
 from parsolve.errors import CaseError, ParsolveError, agree, agreed, owning
@@ -29,9 +27,11 @@ from parsolve.problem.saving import kept_values, save
 from parsolve.problem.stopping import Rules
 from parsolve.problem.times import end_of, frames_of, looks_of, measured_of
 from parsolve.problem.values import initial, stored
+from parsolve.store.frames import Recorder
+from parsolve.store.provenance import provenance
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable
     from pathlib import Path
 
     from mpi4py import MPI
@@ -281,6 +281,22 @@ class Live:
         manifest, self._run = save(self.march, self.clock, folder, self._run, force)
         return manifest
 
+    def write(self, path: Path, force: bool) -> Path:
+        """Write the state of now as a result of one frame; with ``force`` an older one is replaced; return its path.
+
+        Raises:
+            StorageError, ResourceError: there is one, or the disk failed or is full.
+        """
+        problem, march = self.problem, self.march
+        recorder = Recorder(
+            self.comm, path, problem.grid, problem.recorded, problem.dtype, provenance(problem.case, self.comm),
+            force=force, inputs=problem.case.files, dimensions=problem.dimensions,
+        )  # fmt: skip
+        with recorder:
+            there = march.looking.derived(march.state, self.clock.time)
+            recorder.write(self.clock.time, self.clock.step, [there[info.name] for info in problem.recorded])
+            return recorder.finish()
+
     def measure(self, text: str) -> Measured:
         """Return what a measure of this text gives now: a number, or several.
 
@@ -355,51 +371,3 @@ class Live:
         for name, values in kept.items():
             stepper.state[name].owned[...] = values
         return {f"{name}_t": f for name, f in found.items()}
-
-
-class Parameters(MutableMapping[str, float]):
-    """The parameters of a march by name; none comes or goes.
-
-    Args:
-        live: gives the march.
-        asked: looks on all ranks at what is asked for, and that it is the same.
-    """
-
-    def __init__(
-        self, live: Callable[[], Live], asked: Callable[[bool], AbstractContextManager[dict[str, str]]]
-    ) -> None:
-        self._live, self._asked = live, asked
-
-    def __getitem__(self, name: str) -> float:
-        return self._live().problem.parameters[name]
-
-    def __setitem__(self, name: str, value: float) -> None:
-        """Give a parameter another value, from the next step on; collective.
-
-        Raises:
-            CaseError: there is no such parameter, or the case does not take the value; it is then as it was.
-        """
-        live, known = self._live(), self._live().problem.parameters
-        with self._asked(False) as said:
-            if name not in known:
-                raise CaseError(f"parameters.{name}: there is no such parameter{nearest(str(name), known)}")
-            try:
-                number = float(value)
-            except (TypeError, ValueError, OverflowError):
-                number = math.nan
-            if not math.isfinite(number):
-                raise CaseError(f"parameters.{name}: expected a number, got {value!r}")
-            said[f"parameters.{name}"] = repr(number)
-        live.set_parameter(name, number)
-
-    def __delitem__(self, name: str) -> None:
-        raise TypeError("a parameter of a simulation cannot be removed")
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._live().problem.parameters)
-
-    def __len__(self) -> int:
-        return len(self._live().problem.parameters)
-
-    def __repr__(self) -> str:
-        return repr(dict(self))
