@@ -1,4 +1,4 @@
-"""Conditions at walls that depend on the values of fields there: read, and solved place by place.
+"""Conditions at walls that depend on the values of fields there: solved place by place.
 
 A u + B du/dn = V, where A, B and V are expressions of the values at the wall. With du/dn of the polynomial through the
 value u at the face and the cells beside it, as for any other condition, that is an equation for u, or one a field where
@@ -9,17 +9,12 @@ a wall that is warmer makes no step shorter, however strong it is, as with a Rob
 from __future__ import annotations
 
 import itertools
-import re
-from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
-import sympy
 
-from parsolve.equations.parse import parse
 from parsolve.equations.pointwise import Pointwise
-from parsolve.errors import CaseError
 from parsolve.problem.sides import places
 
 if TYPE_CHECKING:
@@ -27,114 +22,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from parsolve.case import Case, SideCondition
     from parsolve.domain.boundary import Face, Near
     from parsolve.domain.grid import Grid, Triple
-    from parsolve.equations.equation import Equation
-    from parsolve.equations.program import Program
+    from parsolve.problem.laws import Law
 
     Values = NDArray[np.float64]
 
-WORD = re.compile(r"[A-Za-z_]\w*")
 MOST, CLOSE = 60, 1e-9  # iterations, and the last step of one over the value, which leaves less than round-off
 ROUNDED = 1e-14  # of the terms of a law: what it is met to where their difference has no more digits
 MOST_NAMED = 4  # of whose values both ends are looked at
-FASTEST = 0.5  # of the slope between face and cells: as much as what a wall imposes may grow with its own value
-
-
-@dataclass(frozen=True)
-class Law:
-    """A u + B du/dn = V at a side, of the values there.
-
-    Attributes:
-        key: of the case.
-        parts: A, B and V.
-        names: of the fields that they depend on.
-        least: what the derivative of A u + B du/dn - V by u must be more than, over the slope of du/dn; None: not zero.
-    """
-
-    key: str
-    parts: tuple[sympy.Expr, sympy.Expr, sympy.Expr]
-    names: frozenset[str]
-    least: float | None = None
-
-
-def law_of(
-    case: Case, grid: Grid, place: tuple[str, str], condition: SideCondition, parameters: Mapping[str, float],
-    equation: Equation, program: Program,
-) -> Law | None:  # fmt: skip
-    """What a condition of the case says of values of fields at a field's side; None: it names no field.
-
-    Raises:
-        CaseError: an expression is wrong, or what it names has no value at a wall.
-    """
-    name, side = place
-    key = f"boundary.{name}.{side}"
-    texts: dict[str, object] = {f"{key}.{n}": getattr(condition, n) for n in ("dirichlet", "neumann", "curvature")}
-    texts |= {f"{key}.outflow": condition.outflow}
-    texts |= {f"{key}.robin[{n}]": v for n, v in enumerate(condition.robin or ())}
-    fields, made = program.unknowns, {*equation.define, *equation.arrays}
-    symbols = [*grid.names, "t", *parameters, *fields]
-    words = {at: WORD.findall(given) if isinstance(given, str) else [] for at, given in texts.items()}
-    if condition.outflow is None and not any({*found} & {*fields, *made} for found in words.values()):
-        return None
-    found: dict[str, sympy.Expr] = {}
-    for at, given in texts.items():
-        for word in words[at]:
-            if word in made and word not in symbols:
-                text = f"'{word}' has no value at a wall: name fields that are marched ({', '.join(fields)})"
-                raise CaseError(f"{at}: {text}")
-        if isinstance(given, str | float | int):
-            value = parse(given, symbols, key=at) if isinstance(given, str) else _number(float(given))
-            found[at.rpartition(".")[2]] = value
-    names = frozenset(s.name for e in found.values() for s in e.free_symbols) & {*fields}
-    law = _law(case, key, name, condition, found, names, equation, program)
-    _check(case, grid, law, name, program)
-    return law
-
-
-def _number(given: float) -> sympy.Expr:
-    """A number; to SymPy a Float is equal to no integer, not even to 0."""
-    return sympy.Integer(int(given)) if given.is_integer() else sympy.Float(given)
-
-
-def _law(
-    case: Case, key: str, name: str, condition: SideCondition, found: Mapping[str, sympy.Expr], names: frozenset[str],
-    equation: Equation, program: Program,
-) -> Law:  # fmt: skip
-    zero, one = sympy.S.Zero, sympy.S.One
-    if condition.outflow is not None:
-        if equation.time_order != 2:
-            text = "is for fields of u_tt; for u_t give { curvature = 0.0 }, which lets out what the equation carries"
-            raise CaseError(f"{key}.outflow: {text}")
-        if f"{name}_t" not in program.unknowns:
-            raise CaseError(f"{key}.outflow: takes {name}_t, which is marched by schemes such as 'rk4' alone")
-        speed = found["outflow"]
-        if speed.is_Number and speed <= 0:
-            raise CaseError(f"{key}.outflow: is the speed outwards, above 0, not {float(speed):g}")
-        rate = sympy.Symbol(f"{name}_t", real=True)
-        return Law(f"{key}.outflow", (zero, speed, -rate), names | {rate.name}, 0.0)
-    if condition.curvature is not None:
-        raise CaseError(f"{key}.curvature: cannot depend on fields; dirichlet, neumann and robin can")
-    if condition.robin is not None:
-        a, b, value = (found[f"robin[{n}]"] for n in range(3))
-        return Law(f"{key}.robin", (a, b, value), names)
-    if condition.dirichlet is not None:
-        return Law(f"{key}.dirichlet", (one, zero, found["dirichlet"]), names)
-    return Law(f"{key}.neumann", (zero, one, found["neumann"]), names, FASTEST)
-
-
-def _check(case: Case, grid: Grid, law: Law, name: str, program: Program) -> None:
-    """Refuse what a law cannot be of."""
-    if name not in program.unknowns:
-        raise CaseError(f"{law.key}: '{name}' is made of the fields, and its walls cannot depend on them")
-    for other in (name, *sorted(law.names)):
-        if other in program.at:
-            raise CaseError(f"{law.key}: '{other}' lives at faces, so that it has no value at this wall")
-    if any(grid.anti):
-        raise CaseError(f"{law.key}: a wall that depends on fields goes with no anti-periodic axis")
-    if any(type(f).__name__ == "noise" for e in law.parts for f in e.atoms(sympy.Function)):
-        raise CaseError(f"{law.key}: there is no noise at a wall that depends on fields")
 
 
 class Coupling:

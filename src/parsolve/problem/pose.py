@@ -19,14 +19,15 @@ from parsolve.equations.shared import derived_for, measures_for, program_of
 from parsolve.equations.user import NAME, RESERVED, user_equation
 from parsolve.errors import on_root
 from parsolve.march.tableaus import EMBEDDED, SCHEMES, STOCHASTIC, Scheme
-from parsolve.problem.coupling import WORD, Coupling, law_of
+from parsolve.problem.coupling import Coupling
 from parsolve.problem.jumps import coarse_sides
+from parsolve.problem.laws import WORD, law_of
 from parsolve.problem.operators import refuse_overflow
 from parsolve.problem.probe import probes_of
 from parsolve.problem.problem import Problem
 from parsolve.problem.several import MOST as MOST_NUMBERS
 from parsolve.problem.several import coordinates_of
-from parsolve.problem.sides import refuse_singular, side_condition
+from parsolve.problem.sides import face_condition, refuse_singular, side_condition
 from parsolve.problem.slicing import chosen_program, slicings
 from parsolve.problem.times import condition_of, refuse_crowds, span
 from parsolve.problem.values import course_of
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from parsolve.case import Case
     from parsolve.equations.equation import Equation
     from parsolve.equations.program import Program
-    from parsolve.problem.coupling import Law
+    from parsolve.problem.laws import Law
     from parsolve.store.course import Course
     from parsolve.store.series import Coordinate
 
@@ -111,6 +112,8 @@ def _conditions(
 ) -> dict[str, dict[str, Condition]]:
     """The conditions by field and side; those of one side that depend on fields have one ``Wall``.
 
+    A law that is linear in its own field, and names no other, is the condition that it is.
+
     Raises:
         CaseError: an expression or file is wrong.
     """
@@ -119,11 +122,15 @@ def _conditions(
     for name, sides in case.boundary.items():
         for side, said in sides.items():
             law = law_of(case, grid, (name, side), said, parameters, equation, program)
-            if law is not None:
-                laws.setdefault(side, {})[name] = law
-            else:
+            solved = law and law.solved(name)
+            if law is None:
                 key = f"boundary.{name}.{side}"
                 conditions[name][side] = side_condition(case, grid, key, side, said, parameters)
+            elif solved:
+                curved = said.curvature is not None
+                conditions[name][side] = face_condition(grid, side, solved, parameters, law.key, curved=curved)
+            else:
+                laws.setdefault(side, {})[name] = law
     velocities = [name for name in program.unknowns if name not in equation.fields]
     for side, beside in laws.items():
         wall = Coupling(grid, side, beside, parameters, velocities)

@@ -20,7 +20,9 @@ from parsolve.problem.values import course_of, stored
 from parsolve.store.course import between
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+
+    import sympy
 
     from parsolve.case import Case, SideCondition
 
@@ -46,7 +48,8 @@ def side_condition(
             return CourseFace(grid, side, value, key, span(case)) if value.moves else _file_face(grid, side, value, key)
         if not isinstance(value, str):
             return float(value)
-        result, moves = _expression_face(grid, key, side, value, parameters)
+        expression = parse(value, [*grid.names, "t", *parameters], key=key)
+        result, moves = _expression_face(grid, key, side, expression, parameters)
         varies |= moves
         return result
 
@@ -61,6 +64,20 @@ def side_condition(
                 return MIRROR
             return Condition(a, b, value, c, varies)
     raise case.error(key, "gives no condition")
+
+
+def face_condition(
+    grid: Grid, side: str, parts: Sequence[sympy.Expr], parameters: Mapping[str, float], key: str, *, curved: bool
+) -> Condition:
+    """The condition a u + b du/dn = v of expressions of place and time; ``curved``: d2u/dn2 = v.
+
+    Raises:
+        CaseError: one has no value.
+    """
+    (a, _), (b, _), (value, _) = found = [_expression_face(grid, key, side, part, parameters) for part in parts]
+    if (a, b, value, curved) == (0.0, 1.0, 0.0, False) and not key.endswith(".robin"):
+        return MIRROR
+    return Condition(a, b, value, float(curved), varies=any(moves for _, moves in found))
 
 
 def on_side(grid: Grid, side: str, value: float | Face, time: float) -> np.ndarray:
@@ -102,10 +119,9 @@ def refuse_singular(case: Case, grid: Grid, conditions: Mapping[str, Mapping[str
 
 
 def _expression_face(
-    grid: Grid, key: str, side: str, text: str, parameters: Mapping[str, float]
+    grid: Grid, key: str, side: str, expression: sympy.Expr, parameters: Mapping[str, float]
 ) -> tuple[float | Face, bool]:
     """The values of an expression on the face of a side, or its one value, and whether they change in time."""
-    expression = parse(text, [*grid.names, "t", *parameters], key=key)
     if not {s.name for s in expression.free_symbols} & {*grid.names, "t"}:
         return float(fill(expression, grid, (0, 0, 0), (1, 1, 1), parameters=parameters, key=key)[0, 0, 0]), False
 

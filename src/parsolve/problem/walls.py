@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from parsolve.domain.closure import closure_base, slope_weights
 from parsolve.domain.grid import AXES
 from parsolve.errors import CaseError, NumericalError, ParsolveError, agree, is_agreed
+from parsolve.problem.laws import FASTEST
 from parsolve.problem.sides import KINDS, CourseFace
 
 if TYPE_CHECKING:
@@ -84,12 +86,35 @@ class Walls:
             wall = self._coupled.setdefault(condition.wall, _Watched(condition.wall, side, self._found))
             return replace(condition, wall=wall)
         a, b, value = (self._face(self._key(field, side, name), getattr(condition, name)) for name in PARTS)
+        if not condition.c and self._problem.case.boundary[field][side].robin is None:
+            resolved = self._face(self._key(field, side, "a"), self._resolved(field, side, condition), field)
+            a = resolved if callable(resolved) else a
         return replace(condition, a=a, b=b, value=value)
 
-    def _face(self, key: str, face: float | Face) -> float | Face:
+    def _resolved(self, field: str, side: str, condition: Condition) -> float | Face:
+        """The a of a condition made of a law that is linear in a field; NaN where no value of it meets the law.
+
+        As beside a wall that is solved place by place, what the law imposes is not to grow faster than is resolved.
+        """
+        a, b, problem, axis = condition.a, condition.b, self._problem, AXES.index(side[0])
+        if callable(b) or (a, b) in ((1.0, 0.0), (0.0, 1.0)):
+            return a
+        points = min(condition.closure(closure_base(problem.case.run.order), 1), problem.grid.cells[axis])
+        slope = -b * slope_weights(problem.grid.spacing[axis], points)[1]
+
+        def face(time: float, start: Triple, shape: Triple) -> np.ndarray:
+            values = a(time, start, shape) if callable(a) else np.full(shape, a)
+            met = values + slope > FASTEST * slope if b else values != 0
+            return np.where(met, values, np.nan)
+
+        return face if callable(a) else float(face(0.0, (0, 0, 0), (1, 1, 1))[0, 0, 0])
+
+    def _face(self, key: str, face: float | Face, sought: str = "") -> float | Face:
         if callable(face):
-            return lambda time, start, shape: self._finite(key, time, start, self._given(key, face, time, start, shape))
-        self._finite(key, 0.0, (0, 0, 0), np.full((1, 1, 1), face))
+            return lambda time, start, shape: self._finite(
+                key, time, start, self._given(key, face, time, start, shape), sought
+            )
+        self._finite(key, 0.0, (0, 0, 0), np.full((1, 1, 1), face), sought)
         return face
 
     def _given(self, key: str, face: Face, time: float, start: Triple, shape: Triple) -> np.ndarray:
