@@ -16,7 +16,7 @@ from parsolve.case.convert import convert
 from parsolve.case.origin import Origin
 from parsolve.case.tables import ALTERNATIVES, anchor_files, merge, nearest, parse, put_at, read_source
 from parsolve.errors import CaseError
-from parsolve.problem.coupling import WORD
+from parsolve.problem.laws import WORD
 from parsolve.problem.pose import pose
 
 if TYPE_CHECKING:
