@@ -69,11 +69,12 @@ def run(
     problem = pose(case, comm)  # the case checked against its equation, the equation discretised
     layout = decide(problem, comm)  # process grid, ghosts, passes, threads, instruction set: the same for all ranks
     inputs = [*case.files, *((since.manifest, since.file) if since is not None and reopen is None else ())]
+    packing = Packing(case.output.compression) if case.output.compression else None
     recorder = Recorder(
         comm, out or Path(f"{case.stem}.h5"), problem.grid, problem.recorded, problem.dtype, known,
         keep_frames=case.output.keep_frames, force=force, number=out is None, inputs=inputs,
         dimensions=problem.dimensions, keep_checkpoints=case.checkpoint is not None, reopen=reopen, anew=anew,
-        packing=Packing(case.output.compression) if case.output.compression else None, slices=list(case.slices),
+        packing=packing, slices=list(case.slices),
     )  # fmt: skip
     with recorder, owning(comm) as owner:
 
@@ -89,9 +90,9 @@ def run(
         owner.callback(march.free)
         signals = Signals()
         folder = recorder.places.working
-        observer, slicer = Observer(march, folder), Slicer(march, recorder.places, known)
+        observer, slicer = Observer(march, folder), Slicer(march, recorder.places, known, packing)
         relied = [observer.keep, slicer.keep]  # of the next checkpoint
-        keeper = Keeper(march, folder, known, lambda: recorder.frames, signals, since, resample, relied)
+        keeper = Keeper(march, folder, known, lambda: recorder.frames, signals, since, resample, relied, slicer.rows)
         owner.callback(keeper.close)
         try:
             with signals:
@@ -114,7 +115,7 @@ def run(
                 keeper.finish(end)
             result = recorder.finish(problem.measured, march.history.spent)
             keeper.gathered(end, result.with_name(result.name + FOLDERS[-1]))
-            return summarize(march, outcome, result, observer.rules.reason, observer.last)
+            return summarize(march, outcome, result, observer.rules.reason, observer.last, slicer.written)
         except ParsolveError as error:
             if is_agreed(comm, error) and not isinstance(error, Stopped):
                 keeper.fail()

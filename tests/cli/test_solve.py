@@ -189,6 +189,27 @@ def test_info_plot_and_a_difference(call: Call) -> None:
     assert "'w'" in err
 
 
+def test_slices_are_named_and_rows_that_were_left_are_told(call: Call) -> None:
+    cut = ("--set", "slices.mid.y=0.5", "--set", "slices.mid.every_steps=1", "--set", "output.keep_frames=true")
+    code, out, _ = call("run", "gray-scott", *SMALL, *cut, "-o", "a.h5", "--json")
+    assert json.loads(out)["slices"] == {"mid": {"result": "a.mid.h5", "frames": 4}}
+    assert call("status", "a.h5")[1].splitlines()[-1].split() == ["slice", "mid", "4", "rows"]
+    frames = Path("a.h5.frames")
+    assert "slice mid  4 rows, t = 0 to " in call("info", str(frames))[1]
+    rows = frames / "slice.mid.rows"
+    data = bytearray(rows.read_bytes())
+    data[-300] ^= 1  # in the third row, of 288 bytes
+    rows.write_bytes(data)
+    assert json.loads(call("info", str(frames), "--json")[1])["slices"]["mid"]["steps"] == [0, 1]
+    code, out, err = call("gather", "a.h5", "-o", "b.h5")
+    assert (code, "row 2 is damaged, and those behind it" in err) == (5, True)
+    assert "slice mid  b.mid.h5, 2 frames" in out
+    rows.write_bytes(data[: data.index(b"\n") + 100])
+    code, out, err = call("gather", "a.h5", "-o", "c.h5")
+    assert (code, "has no whole row" in err, "c.mid.h5" in out) == (5, True, False)
+    assert call("info", "c.h5")[0] == 0
+
+
 @pytest.mark.parametrize("suffix", ["vtkhdf", "nc"])
 def test_a_result_may_have_the_suffix_that_other_programs_know(call: Call, suffix: str) -> None:
     for name in ("a.h5", f"a.{suffix}"):

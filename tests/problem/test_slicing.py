@@ -59,6 +59,23 @@ def test_they_have_the_bits_of_the_same_cells_of_frames(comm, shared_tmp, solo, 
     assert not (shared_tmp / "a.h5.frames").exists()
 
 
+def test_they_are_packed_as_the_result_is_and_counted(comm, shared_tmp):
+    """To the same bytes on any ranks, and so by ``gather`` of what a run left."""
+    for name, output in (("plain", {}), ("kept", {"keep_frames": True}), ("packed", {"compression": "gzip"})):
+        summary = solve(make_case(CASE, output=output), shared_tmp / f"{name}.h5", comm)
+        assert summary.slices["mid"] == {"result": str(shared_tmp / f"{name}.mid.h5"), "frames": 8}
+    assert contents(shared_tmp / "plain.h5") == contents(shared_tmp / "packed.h5")
+    assert not [*shared_tmp.glob(".*")]
+    found = [shared_tmp / f"packed.{name}.h5" for name in CUTS]
+    assert verify(comm, found).whole == [str(path) for path in found]
+    for name, packed in (("plain", None), ("packed", "gzip")):
+        with open_result(shared_tmp / f"{name}.box.h5") as result:
+            assert (result.file["u"].compression, result.file["u"].chunks) == (packed, (1, 6, 12) if packed else None)
+    done = gather(comm, shared_tmp / "kept.h5", shared_tmp / "left.h5")
+    assert done.slices["box"] == {"result": str(shared_tmp / "left.box.h5"), "frames": 3}
+    assert contents(shared_tmp / "plain.h5") == contents(shared_tmp / "left.h5")
+
+
 def test_those_at_steps_change_no_bit_of_the_fields(comm, shared_tmp):
     cuts = {"mid": CUTS["mid"], "coarse": {"stride": 2, "every_steps": 1, "fields": ["g = dy(u)*t"]}}
     for name, slices in (("with", cuts), ("without", {})):
@@ -129,13 +146,14 @@ def test_what_has_the_name_of_one_is_replaced_as_the_result_is(comm, shared_tmp)
      ({"a": {"fields": ["u", "u"]}}, r"slices\.a\.fields: 'u' is there twice"),
      ({"a": {"fields": ["u = dx(u)"]}}, r"slices\.a\.fields: 'u' has a meaning"),
      ({"a": {"fields": ["top = dx(u)"]}}, r"slices\.a\.fields: 'top' has a meaning"),
+     ({"a": {"fields": ["d = dx(u)"]}}, r"slices\.a\.fields: 'd' has a meaning"),
      ({"a": {"fields": ["w = dx(q)"]}}, r"slices\.a\.fields: w: "), ({"a": {"fields": []}}, r"slices\.a\.fields: "),
      ({"a": {"every": 0}}, r"slices\.a\.every: "), ({"a b": {}}, r"slices\.a b: becomes part of"),
      ({"../a": {}}, "becomes part of"), ({"a": {"every": 1.0, "every_steps": 2}}, r"slices\.a\.every_steps: give either")],
 )  # fmt: skip
 def test_what_cannot_be_is_told_with_its_key(slices, told):
     with pytest.raises(CaseError, match=told) as error:
-        pose(make_case({**CASE, "slices": slices}))
+        pose(make_case({**CASE, "slices": slices, "define": {"d": "u**2"}}))
     assert str(error.value).count("case: ") <= 1
 
 

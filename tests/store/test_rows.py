@@ -10,7 +10,7 @@ from parsolve.domain.picked import Picked
 from parsolve.errors import StorageError
 from parsolve.store.layout import Content, FieldInfo
 from parsolve.store.result import open_result
-from parsolve.store.rows import RowFile, rows_in
+from parsolve.store.rows import RowFile, publish, rows_in
 from parsolve.store.verify import verify
 
 GRID = Picked.at(Grid(("x", "y"), (1, 6, 8), (0, 0, 0), (1, 0.1, 0.3), (True, False, False)), {"y": 0.25}, {"x": 3})
@@ -45,7 +45,7 @@ def content(path):
 
 
 def test_they_become_a_result_that_is_whole(tmp_path, solo):
-    written(tmp_path).publish(tmp_path / "a.mid.h5")
+    publish(solo, written(tmp_path), tmp_path / "a.mid.h5")
     steps, times, fields = content(tmp_path / "a.mid.h5")
     assert steps == [0, 2, 4, 6]
     assert times == [0, 0.2, 0.4, 0.6]
@@ -53,21 +53,21 @@ def test_they_become_a_result_that_is_whole(tmp_path, solo):
     assert verify(solo, [tmp_path / "a.mid.h5"]).damaged == []
 
 
-def test_a_file_that_was_left_becomes_the_same_result(tmp_path):
-    written(tmp_path).publish(tmp_path / "a.h5")
+def test_a_file_that_was_left_becomes_the_same_result(tmp_path, solo):
+    publish(solo, written(tmp_path), tmp_path / "a.h5")
     (path,) = rows_in(tmp_path).values()
-    RowFile.of(path).publish(tmp_path / "b.h5")
+    publish(solo, RowFile.of(path), tmp_path / "b.h5")
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
 
 
-def test_rows_behind_the_step_are_dropped_and_those_that_were_cut(tmp_path):
+def test_rows_behind_the_step_are_dropped_and_those_that_were_cut(tmp_path, solo):
     for step, cut, last in ((4, 0, 4), (5, 0, 4), (9, 0, 6), (9, 1, 4), (9, 10, 4)):
         rows = written(tmp_path)
         data = rows.path.read_bytes()
         rows.path.write_bytes(data[: len(data) - cut] + b"x" * (cut == 10))
         assert rows.go_on(step, tmp_path / "none") == (last, last / 10)
         rows.add(7, 0.7, values(7))
-        rows.publish(tmp_path / "a.h5", force=True)
+        publish(solo, rows, tmp_path / "a.h5", force=True)
         assert content(tmp_path / "a.h5")[0] == [*range(0, last + 1, 2), 7]
 
 
@@ -90,21 +90,36 @@ def test_damage_before_the_step_is_told_and_behind_it_dropped(tmp_path):
         rows.go_on(6, tmp_path / "none")
 
 
-def test_without_the_file_they_are_those_of_the_result(tmp_path):
+def test_a_row_that_is_damaged_meanwhile_is_told(tmp_path, solo):
+    """And of a file that was left the rows before it are a result."""
     rows = written(tmp_path)
-    rows.publish(tmp_path / "a.h5")
+    data = bytearray(rows.path.read_bytes())
+    size = (len(data) - len(data.splitlines(keepends=True)[0])) // 4
+    data[-2 * size - 30] ^= 1
+    rows.path.write_bytes(data)
+    with pytest.raises(StorageError, match="row 1 is damaged"):
+        publish(solo, rows, tmp_path / "a.h5")
+    left = RowFile.of(rows.path)
+    assert left.doubt.endswith("row 1 is damaged")
+    assert publish(solo, left, tmp_path / "a.h5") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.h5", rows.path.name]
+
+
+def test_without_the_file_they_are_those_of_the_result(tmp_path, solo):
+    rows = written(tmp_path)
+    publish(solo, rows, tmp_path / "a.h5")
     rows.path.unlink()
     assert rows.go_on(4, tmp_path / "a.h5") == (4, 0.4)
-    rows.publish(tmp_path / "b.h5")
+    publish(solo, rows, tmp_path / "b.h5")
     assert content(tmp_path / "b.h5")[0] == [0, 2, 4]
     rows.path.unlink()
     with pytest.raises(StorageError, match="is missing"):
         rows.go_on(4, tmp_path / "none")
 
 
-def test_a_damaged_result_is_not_gone_on_with(tmp_path):
+def test_a_damaged_result_is_not_gone_on_with(tmp_path, solo):
     rows = written(tmp_path)
-    rows.publish(tmp_path / "a.h5")
+    publish(solo, rows, tmp_path / "a.h5")
     rows.path.unlink()
     data = bytearray((tmp_path / "a.h5").read_bytes())
     at = data.index(values(2)[0].tobytes())
@@ -125,10 +140,10 @@ def test_rows_of_another_run_or_other_fields_are_not_gone_on_with(tmp_path):
         row_file(tmp_path).go_on(4, tmp_path / "none")
 
 
-def test_what_has_the_name_stays(tmp_path):
+def test_what_has_the_name_stays(tmp_path, solo):
     rows = written(tmp_path)
     (tmp_path / "a.h5").write_text("mine")
     for force in (False, True):
         with pytest.raises(StorageError, match="something of this name"):
-            rows.publish(tmp_path / "a.h5", force)
+            publish(solo, rows, tmp_path / "a.h5", force=force)
     assert (tmp_path / "a.h5").read_text() == "mine"

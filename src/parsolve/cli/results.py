@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from parsolve.cli.streams import answer, tell
-from parsolve.cli.words import by_axis, file_name, size, table, tolerance
+from parsolve.cli.words import by_axis, file_name, size, slice_rows, table, tolerance
 from parsolve.errors import CaseError, StorageError
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ def gather(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> 
         for text in done.damaged:
             tell(f"parsolve: left out: {text}")
         times = f"{len(done.times)}, t = {done.times[0]:.6g} to {done.times[-1]:.6g}"
-        answer(json.dumps(vars(done)) if args.json else "\n".join(table([("result", done.result), ("frames", times)])))
+        rows = [("result", done.result), ("frames", times), *slice_rows(done.slices)]
+        answer(json.dumps(vars(done)) if args.json else "\n".join(table(rows)))
     return StorageError.exit_code if done.damaged else 0
 
 
@@ -117,8 +118,21 @@ def _facts(path: Path, result: Result) -> dict[str, Any]:
         "steps": [int(step) for step in result.steps],
         "hashes": content_hashes(result.file, result.fields),
         "marching": _marching(result),
+        "slices": _slices(path),
         "provenance": dict(result.provenance),
     }
+
+
+def _slices(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the times and steps of the rows of slices in a folder of frames, as far as they are whole."""
+    from parsolve.store.rows import RowFile, rows_in
+
+    found = {name: RowFile.of(rows) for name, rows in rows_in(path).items()} if path.is_dir() else {}
+    return {
+        name: {"times": [time for _, time in rows.times], "steps": [step for step, _ in rows.times],
+               "doubt": rows.doubt}
+        for name, rows in found.items()
+    }  # fmt: skip
 
 
 def _marching(result: Result) -> dict[str, Any] | None:
@@ -143,6 +157,7 @@ def _info_text(facts: dict[str, Any]) -> str:
         ("content", "; ".join(f"{name} {text}" for name, text in facts["hashes"].items()) or "no hashes"),
         ("frames", f"{len(times)}, t = {times[0]:.6g} to {times[-1]:.6g}, step {steps[0]} to {steps[-1]}"),
     ]
+    rows += [(f"slice {name}", _rows_text(**said)) for name, said in facts["slices"].items()]
     if spent := facts["marching"]:
         speed = f"{spent['updates_per_s']:.3g} cell updates/s"
         rows.append(("marching", f"{spent['seconds']:.3g} s for {spent['steps']} steps, {speed}"))
@@ -152,6 +167,12 @@ def _info_text(facts: dict[str, Any]) -> str:
         lines = str(text).strip().splitlines() or [""]
         rows.append((key, lines[0] + (f" ... ({len(lines)} lines, see --json)" if len(lines) > 1 else "")))
     return "\n".join([str(facts["result"]), *table(rows, "  ")])
+
+
+def _rows_text(times: list[float], steps: list[int], doubt: str) -> str:
+    """Return how many rows a slice has and where, in plain words."""
+    ends = f", t = {times[0]:.6g} to {times[-1]:.6g}, step {steps[0]} to {steps[-1]}" if times else ""
+    return f"{len(times)} rows{ends}{'; the next one is damaged' if doubt else ''}"
 
 
 def _meanings(facts: dict[str, Any]) -> Iterator[str]:

@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING
 
 from parsolve.cli.progress import ProgressLine, duration
 from parsolve.cli.streams import answer, tell
-from parsolve.cli.words import by_axis, count, file_name, passes_text, png_name, size, steps_text, table, workers_text
+from parsolve.cli.words import (
+    by_axis,
+    count,
+    file_name,
+    passes_text,
+    png_name,
+    size,
+    slice_rows,
+    steps_text,
+    table,
+    workers_text,
+)
 from parsolve.domain import launch
 from parsolve.errors import CaseError, ParsolveError, StorageError, on_root
 from parsolve.watchdog import Watchdog
@@ -222,6 +233,7 @@ def summary_text(summary: Summary) -> str:
     for name, value in summary.measures.items():
         rows.append((f"measure {name}", "no value" if value is None else f"{value:.6g}"))
     rows += [("stopped by", summary.stopped)] if summary.stopped else []
+    rows += slice_rows(summary.slices)
     rows += [("result", str(summary.result)), ("look at it", f"python -m parsolve plot {shlex.quote(summary.result)}")]
     return "\n".join(([summary.case_title] if summary.case_title else []) + table(rows, "  "))
 
@@ -269,6 +281,7 @@ def status_text(said: Status) -> str:
         ("frames", f"{said.frames}, the last at {place(said.last_frame)}"),
         ("checkpoint", place(said.last_checkpoint)),
     ]
+    rows += [(f"slice {name}", f"{written} rows") for name, written in said.slices.items()]
     return "\n".join(table(rows))
 
 

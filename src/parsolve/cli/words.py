@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
 
 
 def table(rows: Iterable[Sequence[str]], indent: str = "") -> list[str]:
@@ -119,6 +120,11 @@ def passes_text(steps: int, tile: Sequence[int]) -> str:
         return "step by step"
     count = f"{steps} steps a pass" if steps > 1 else "a step a pass"
     return f"{count}, {'tiles of ' + ' x '.join(map(str, tile)) if tile else 'a single tile'}"
+
+
+def slice_rows(slices: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Return a row of a table for each slice that has become a result."""
+    return [(f"slice {name}", f"{said['result']}, {said['frames']} frames") for name, said in slices.items()]
 
 
 def size(number: float) -> str:

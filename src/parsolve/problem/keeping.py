@@ -64,14 +64,15 @@ class Keeper:
         since: the checkpoint from which the march goes on.
         resample: whether it begins there with the values alone, and not as it was.
         before: bring to the disk what a checkpoint relies on; collective.
+        slices: how many rows each has so far; on rank 0.
     """
 
     def __init__(
         self, march: Prepared, folder: Path, provenance: Mapping[str, str],
         frames: Callable[[], list[tuple[int, float]]], signals: Signals, since: Checkpoint | None = None,
-        resample: bool = False, before: Sequence[Callable[[], None]] = (),
+        resample: bool = False, before: Sequence[Callable[[], None]] = (), slices: Callable[[], dict[str, int]] = dict,
     ) -> None:  # fmt: skip
-        self._before = before
+        self._before, self._slices = before, slices
         problem, self._march, self._frames, self._folder = march.problem, march, frames, folder
         goes_on = since is not None and not resample
         kept = problem.case.checkpoint
@@ -151,7 +152,7 @@ class Keeper:
             at=(clock.step, clock.time), dt=self._march.control.dt, steps_per_s=steps / seconds,
             seconds_left=0.0 if state in ("gathering", "done") else left, frames=len(frames),
             last_frame=frames[-1] if frames else None, last_checkpoint=(last.step, last.time) if last.step else None,
-            spent=self._march.history.spent,
+            spent=self._march.history.spent, slices=self._slices(),
         )  # fmt: skip
         write_status(self._folder, status)
 

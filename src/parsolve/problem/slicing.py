@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from parsolve.problem.times import schedule_of
 from parsolve.stages.sampling import Look
 from parsolve.store.layout import RESERVED as STORED
 from parsolve.store.layout import Content
-from parsolve.store.rows import RowFile, title_of
+from parsolve.store.rows import RowFile, publish, title_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from parsolve.problem.prepare import Prepared
     from parsolve.problem.problem import Problem
     from parsolve.stages.operator import State
+    from parsolve.store.packing import Packing
     from parsolve.store.places import Places
 
 
@@ -86,7 +87,8 @@ def chosen_program(
         CaseError: a text is wrong, or a name is taken; under this key.
     """
     averages, made = case.averages, dict[str, str]()
-    fields = {*equation.unknowns, *equation.parameters, *equation.arrays, *averages, *RESERVED}
+    known = (*equation.unknowns, *equation.parameters, *equation.define, *equation.arrays)
+    fields = {*known, *averages, *RESERVED}
     for place, (name, text) in enumerate(chosen):
         if name in [other for other, _ in chosen[:place]]:
             raise case.error(key, f"'{name}' is there twice")
@@ -109,10 +111,17 @@ class Slicer:
         march: what is looked at.
         places: of the run.
         known: what the run says of where it comes from.
+        packing: of the results; None: their values are as they are.
+
+    Attributes:
+        written: of each the result and its frames, once they are results.
     """
 
-    def __init__(self, march: Prepared, places: Places, known: Mapping[str, str]) -> None:
-        self._march, self._places = march, places
+    def __init__(
+        self, march: Prepared, places: Places, known: Mapping[str, str], packing: Packing | None = None
+    ) -> None:
+        self._march, self._places, self._packing = march, places, packing
+        self.written: dict[str, dict[str, Any]] = {}
         sub = march.steps.stepper.work.subdomain
         self._slices: list[_Slice] = []
         with agreed(march.comm):
@@ -146,15 +155,17 @@ class Slicer:
         if self._slices:
             on_root(self._march.comm, kept)
 
+    def rows(self) -> dict[str, int]:
+        """How many rows each has so far; on rank 0."""
+        return {one.slicing.name: len(one.file.times) for one in self._slices}
+
     def finish(self, clock: Clock) -> None:
         """Write the slices where the march ended, and make results of them; collective."""
         self._cut(clock, self._march.state, is_last=True)
-        if self._slices:
-            on_root(self._march.comm, self._publish)
-
-    def _publish(self) -> None:
         for one in self._slices:
-            one.file.publish(self._places.slice(one.slicing.name), self._places.renews)
+            name, path = one.slicing.name, self._places.slice(one.slicing.name)
+            frames = publish(self._march.comm, one.file, path, self._packing, self._places.renews)
+            self.written[name] = {"result": str(path), "frames": frames}
 
     def _cut(self, clock: Clock, state: State, is_last: bool = False) -> None:
         """Add the values of those that are due, or of all, where that has not been done."""

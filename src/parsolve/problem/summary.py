@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from parsolve.problem.prepare import Prepared
 
 
-NOTHING: Mapping[str, float] = MappingProxyType({})
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Summary:
     ``steps_a_pass`` and ``tile`` are those of passes through memory, the tile that of rank 0; 0: step by step; (): a
     single tile.  ``dt`` is the (first) time step; ``changes``: later ones may differ.  ``warnings`` say what the
     numbers may not be trusted for.  ``stopped``: by which rule it ended before its time, empty if it did not.
-    ``measures``: the last values of what was measured, None where one has none.
+    ``measures``: the last values of what was measured, None where one has none. ``slices``: of each its ``result`` and
+    how many ``frames`` are in it.
     """
 
     case_title: str
@@ -51,6 +52,7 @@ class Summary:
     warnings: list[str]
     stopped: str = ""
     measures: dict[str, float | None] = field(default_factory=dict)
+    slices: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The summary as plain data."""
@@ -58,8 +60,9 @@ class Summary:
 
 
 def summarize(
-    march: Prepared, outcome: Outcome, path: Path, stopped: str = "", measured: Mapping[str, float] = NOTHING
-) -> Summary:
+    march: Prepared, outcome: Outcome, path: Path, stopped: str = "", measured: Mapping[str, float] = NOTHING,
+    slices: Mapping[str, dict[str, Any]] = NOTHING,
+) -> Summary:  # fmt: skip
     """The summary of a march and its last state; collective."""
     case, state, layout, grid = march.problem.case, march.state, march.layout, march.problem.grid
     fields = {}
@@ -86,4 +89,5 @@ def summarize(
         march.warnings,
         stopped,
         {name: value if isfinite(value) else None for name, value in measured.items()},
+        dict(slices),
     )

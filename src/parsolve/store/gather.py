@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from parsolve.errors import StorageError, on_root
+from parsolve.errors import StorageError, agreed, on_root
 from parsolve.store import claims, writing
 from parsolve.store.combine import combine
 from parsolve.store.files import rename
@@ -16,7 +16,7 @@ from parsolve.store.packing import LEVELS, Packing
 from parsolve.store.places import find_folder, frames_in, partial_of, refuse_slices, refuse_taken, slice_of
 from parsolve.store.provenance import spent_text
 from parsolve.store.result import content_of
-from parsolve.store.rows import RowFile, rows_in
+from parsolve.store.rows import RowFile, publish, rows_in
 from parsolve.store.series import described, series_of
 from parsolve.store.status import read_status
 from parsolve.store.verify import verify
@@ -34,17 +34,21 @@ if TYPE_CHECKING:
 
 @dataclass
 class Gathered:
-    """The result that was made, the times of its frames, and what is wrong with frames that were left out."""
+    """The result that was made, the times of its frames, and what is wrong with frames or rows that were left out.
+
+    ``slices``: of each its ``result`` and how many ``frames`` are in it.
+    """
 
     result: str
     times: list[float]
     damaged: list[str] = field(default_factory=list)
+    slices: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def gather(comm: MPI.Intracomm, run: Path, out: Path | None = None, force: bool = False) -> Gathered:
     """Make one file of the complete frames of a run, which stay; those that are damaged are left out; collective.
 
-    Likewise of each slice that the run has not made a result of.
+    Likewise of the rows of each slice, of which those from the first damaged one on are left out.
 
     Args:
         comm: all ranks.
@@ -89,21 +93,35 @@ def gather(comm: MPI.Intracomm, run: Path, out: Path | None = None, force: bool 
             raise
         return claim
 
-    def named() -> None:
-        for name, rows in slices.items():
-            RowFile.of(rows).publish(slice_of(result, name), force)
-        rename(partial, result)
-
+    packing, made = _packing(content.provenance), dict[str, dict[str, Any]]()
     claim, partial = on_root(comm, claimed), partial_of(result)
     try:
-        combine(comm, partial, content, frames, _packing(content.provenance))
-        on_root(comm, named)
+        combine(comm, partial, content, frames, packing)
+        for one, path in slices.items():
+            found, doubt = _slice(comm, path, slice_of(result, one), packing, force)
+            made |= {one: found} if found["frames"] else {}
+            report.damaged += [doubt] if doubt else []
+        on_root(comm, lambda: rename(partial, result))
     finally:
         if comm.rank == 0:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
             claim.release()
-    return Gathered(str(result), list(content.times), report.damaged)
+    return Gathered(str(result), list(content.times), report.damaged, made)
+
+
+def _slice(
+    comm: MPI.Intracomm, path: Path, result: Path, packing: Packing | None, force: bool
+) -> tuple[dict[str, Any], str]:
+    """Make a result of the rows of a slice, if there are whole ones; what it is, and what is wrong; collective."""
+    rows: RowFile | None = None
+    with agreed(comm):
+        if comm.rank == 0:
+            rows = RowFile.of(path)
+    count, doubt = comm.bcast((len(rows.times), rows.doubt) if rows else None)
+    frames = publish(comm, rows, result, packing, force) if count else 0
+    text = f"{doubt}, and those behind it" if doubt else "" if count else f"{path}: has no whole row"
+    return {"result": str(result), "frames": frames}, text
 
 
 def _spent(folder: Path) -> dict[str, str]:

@@ -23,7 +23,7 @@ FOLDERS = (".frames.new", ".frames")  # behind the name of a result: frames of a
 FAILED = ("failed.h5", "failed.json")  # what a march left whose numbers went wrong
 FRAME = re.compile(r"\d{9,}\.h5")
 ROWS = re.compile(r"slice\.(\w+)\.rows")  # of slices, until they are results
-_UNFINISHED = re.compile(r"\.\d{9,}\.h5\.partial")
+_UNFINISHED = re.compile(r"\.(\d{9,}\.h5|slice\.\w+\.rows)\.partial")
 
 
 @dataclass(frozen=True)

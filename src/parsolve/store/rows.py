@@ -2,7 +2,8 @@
 
 They stand in the folder of the run, ``slice.NAME.rows``: a line of JSON that says what they are of, then a row for
 each time: step, time, the values of each field, and a hash of all that. So a row costs one write, and those behind the
-last whole one, as a kill leaves them, are known.
+last whole one, as a kill leaves them, are known. Which there are is known since the file was begun or looked at, so
+that they are read once to become a result.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import os
 import struct
 from contextlib import suppress
 from dataclasses import asdict, replace
-from itertools import count, islice
+from itertools import islice
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,19 +22,23 @@ import xxhash
 
 from parsolve.domain.grid import Grid
 from parsolve.domain.picked import Picked
-from parsolve.errors import StorageError
+from parsolve.errors import StorageError, on_root
 from parsolve.store.files import is_result, naming, outlast, rename, require_space, sync, write_at
 from parsolve.store.hashes import BLOCK, hash_of
 from parsolve.store.integrity import doubts, seal
 from parsolve.store.layout import Content, FieldInfo, lay_out
-from parsolve.store.places import ROWS
+from parsolve.store.packing import write_packed
+from parsolve.store.places import ROWS, partial_of
 from parsolve.store.result import open_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from mpi4py import MPI
     from numpy.typing import NDArray
+
+    from parsolve.store.packing import Packing
 
 MOST = 1 << 24  # bytes of the line
 _TIME, _HASH = struct.Struct("<qd"), 16  # step and time; bytes of a hash
@@ -45,22 +51,30 @@ class RowFile:
         folder: of the run.
         name: of the slice.
         content: of the result that it becomes, without times.
+
+    Attributes:
+        times: step and time of each row.
+        doubt: what is wrong with the row behind them, if whole ones are behind that; else an empty text.
     """
 
     def __init__(self, folder: Path, name: str, content: Content) -> None:
         self.path, self._content = folder / f"slice.{name}.rows", content
         self._size = content.grid.size * content.dtype.itemsize  # of a field
+        self.times: list[tuple[int, float]] = []
+        self.doubt = ""
 
     @classmethod
     def of(cls, path: Path) -> RowFile:
-        """The file that a run has left.
+        """The file that a run has left, with the rows before the first that is damaged.
 
         Raises:
             StorageError: it is none, or cannot be read.
         """
         known, found = _said(path), ROWS.fullmatch(path.name)
         assert found is not None
-        return cls(path.parent, found[1], known)
+        file = cls(path.parent, found[1], known)
+        file._look()
+        return file
 
     def begin(self) -> None:
         """Begin without a row.
@@ -68,6 +82,7 @@ class RowFile:
         Raises:
             StorageError, ResourceError: the disk failed or is full.
         """
+        self.times = []
         with naming(self.path, "begin it"):
             self.path.write_bytes(_line(self._content))
 
@@ -78,7 +93,8 @@ class RowFile:
             StorageError, ResourceError: the disk failed or is full.
         """
         with naming(self.path, "add to it"), self.path.open("ab", buffering=0) as file:
-            _write(file.write, _row(step, time, b"".join(f.tobytes() for f in values)))
+            _write(file.write, _row(step, time, values))
+        self.times.append((step, time))
 
     def keep(self) -> None:
         """See to it that the rows so far outlast the machine.
@@ -99,54 +115,43 @@ class RowFile:
         """
         if not self.path.exists():
             self._take(step, result)
-        size, last, held = len(self._begun()), (-1, 0.0), _said(self.path)
-        self._refuse_other(self.path, held)
-        for at, time, data in self._rows(step):
-            size, last = size + _TIME.size + len(data) + _HASH, (at, time)
+        self._refuse_other(self.path, _said(self.path))
+        self._look(step)
+        if self.doubt:
+            raise StorageError(f"{self.doubt}; go on into another result with -o")
         with naming(self.path, "go on with it"):
-            os.truncate(self.path, size)
+            with self.path.open("rb") as file:
+                begun = len(file.readline(MOST))
+            os.truncate(self.path, begun + len(self.times) * self._length)
             sync(self.path)
-        return last
+        return self.times[-1] if self.times else (-1, 0.0)
 
-    def publish(self, path: Path, force: bool = False) -> None:
-        """Make a result of the rows, which stay.
-
-        Args:
-            path: its name.
-            force: whether it replaces an older result.
+    def write_result(self, path: Path) -> Content:
+        """Write a result of the rows, which stay; what is in it.
 
         Raises:
-            StorageError, ResourceError: there is something of this name; the disk failed or is full.
+            StorageError, ResourceError: there is no row, or one is damaged; the disk failed or is full.
         """
-        if os.path.lexists(path) and not (force and is_result(path)):
-            raise StorageError(f"{path}: something of this name was made meanwhile; the slice is in '{self.path}'")
-        partial = path.with_name(f".{path.name}.partial")
-        try:
-            with naming(path, "write it"):
-                self._write_result(partial)
-            rename(partial, path)
-        finally:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
-
-    def _write_result(self, path: Path) -> None:
-        times, fields = [(step, time) for step, time, _ in self._rows()], self._content.fields
-        if not times:
+        if not self.times:
             raise StorageError(f"{self.path}: has no whole row")
-        steps = tuple(step for step, _ in times)
-        content = replace(self._content, times=tuple(time for _, time in times), steps=steps)
-        require_space(path.parent, self._size * len(fields) * len(steps), "a slice")
+        fields, count = self._content.fields, len(self.times)
+        steps, times = (tuple(column) for column in zip(*self.times, strict=True))
+        content = replace(self._content, times=times, steps=steps)
+        require_space(path.parent, self._size * len(fields) * count, "a slice")
         table = lay_out(path, content)
         hashes: dict[str, list[list[str]]] = {info.name: [] for info in fields}
         with path.open("r+b", buffering=0) as file:
-            for n, (step, _, data) in enumerate(islice(self._rows(), len(steps))):  # there may be more now
+            for n, row in enumerate(islice(self._rows(), count)):  # there may be more now
+                if row is None or row[:2] != self.times[n]:
+                    raise StorageError(f"{self.path}: row {n} is damaged; `gather` makes a slice of those before it")
                 for i, info in enumerate(fields):
-                    values = data[i * self._size : (i + 1) * self._size]
+                    values = row[2][i * self._size : (i + 1) * self._size]
                     write_at(file.fileno(), values, table.values[info.name] + n * self._size)
-                    hashes[info.name].append(_hashes(info.name, values, str(step)))
+                    hashes[info.name].append(_hashes(info.name, values, str(steps[n])))
         seal(path, table, hashes)
-        if doubts(path, table, [(info.name, n) for info in fields for n in range(len(steps))]):
+        if doubts(path, table, [(info.name, n) for info in fields for n in range(count)]):
             raise StorageError(f"{path}: is not there as it was written: look at the disk")
+        return content
 
     def _take(self, step: int, result: Path) -> None:
         """Begin with the rows up to a step that a result has."""
@@ -163,7 +168,7 @@ class RowFile:
                 if at <= step:
                     if doubt := old.doubt(*((name, n) for name in names)):
                         raise StorageError(doubt)
-                    file.write(_row(at, time, b"".join(old.read(name, n).tobytes() for name in names)))
+                    _write(file.write, _row(at, time, [old.read(name, n) for name in names]))
         rename(aside, self.path)
 
     def _refuse_other(self, path: Path, held: Content) -> None:
@@ -179,33 +184,78 @@ class RowFile:
         if kinds[0] != kinds[1]:
             raise StorageError(f"{path}: has other cells or fields; move it away, or give another -o")
 
-    def _begun(self) -> bytes:
-        with naming(self.path, "read it"), self.path.open("rb") as file:
-            return file.readline(MOST)
-
-    def _rows(self, upto: int | None = None) -> Iterator[tuple[int, float, bytes]]:
-        """The rows in order, those up to a step, as far as they are whole.
+    def _look(self, step: float = inf) -> None:
+        """Look which rows there are up to a step, before the first that is damaged.
 
         Raises:
-            StorageError: the file cannot be read, or there are whole ones up to there behind one that is not.
+            StorageError: the file cannot be read.
         """
-        length = self._size * len(self._content.fields)
-        damaged = -1
+        self.times, self.doubt, damaged = [], "", -1
+        for number, row in enumerate(self._rows()):
+            if row is None:  # its step too may be another
+                damaged = number if damaged < 0 else damaged
+            elif row[0] <= step and damaged >= 0:
+                self.doubt = f"{self.path}: row {damaged} is damaged"
+                return
+            elif row[0] <= step:
+                self.times.append(row[:2])
+
+    def _rows(self) -> Iterator[tuple[int, float, memoryview] | None]:
+        """Step, time and values of the rows that are there to their end, None for one that has another hash.
+
+        Raises:
+            StorageError: the file cannot be read.
+        """
         with naming(self.path, "read it"), self.path.open("rb") as file:
             file.readline(MOST)
-            for number in count():
-                row = file.read(_TIME.size + length + _HASH)
-                if len(row) < _TIME.size + length + _HASH:
-                    return
+            while len(data := file.read(self._length)) == self._length:
+                row = memoryview(data)
                 step, time = _TIME.unpack_from(row)
-                if xxhash.xxh3_128_digest(row[:-_HASH]) != row[-_HASH:]:  # its step too may be another
-                    damaged = number if damaged < 0 else damaged
-                elif upto is not None and step > upto:
-                    continue
-                elif damaged < 0:
-                    yield step, time, row[_TIME.size : -_HASH]
-                elif upto is not None:
-                    raise StorageError(f"{self.path}: row {damaged} is damaged; go on into another result with -o")
+                is_whole = xxhash.xxh3_128_digest(row[:-_HASH]) == row[-_HASH:]
+                yield (step, time, row[_TIME.size : -_HASH]) if is_whole else None
+
+    @property
+    def _length(self) -> int:
+        """Bytes of a row."""
+        return _TIME.size + self._size * len(self._content.fields) + _HASH
+
+
+def publish(
+    comm: MPI.Intracomm, rows: RowFile | None, path: Path, packing: Packing | None = None, force: bool = False
+) -> int:
+    """Make a result of the rows of a slice, which stay; how many there are; collective.
+
+    Args:
+        comm: all ranks.
+        rows: of the slice, on rank 0.
+        path: the name of the result.
+        packing: of its values; None: as they are.
+        force: whether it replaces an older result.
+
+    Raises:
+        StorageError, ResourceError: there is something of this name, a row is damaged; the disk failed or is full.
+    """
+    partial = partial_of(path)
+    plain = path.with_name(f".{path.name}.plain.partial") if packing else partial
+
+    def written() -> Content:
+        assert rows is not None
+        if os.path.lexists(path) and not (force and is_result(path)):
+            raise StorageError(f"{path}: something of this name was made meanwhile; the slice is in '{rows.path}'")
+        with naming(path, "write it"):
+            return rows.write_result(plain)
+
+    try:
+        content = on_root(comm, written)
+        if packing is not None:
+            write_packed(comm, partial, content, [(plain, n) for n in range(len(content.times))], packing)
+        on_root(comm, lambda: rename(partial, path))
+    finally:
+        if comm.rank == 0:
+            for unfinished in {plain, partial}:
+                with suppress(OSError):
+                    unfinished.unlink(missing_ok=True)
+    return len(content.times)
 
 
 def title_of(title: str, name: str) -> str:
@@ -218,15 +268,19 @@ def rows_in(folder: Path) -> dict[str, Path]:
     return {match[1]: path for path in sorted(folder.iterdir()) if (match := ROWS.fullmatch(path.name))}
 
 
-def _hashes(name: str, values: bytes, context: str) -> list[str]:
+def _hashes(name: str, values: memoryview, context: str) -> list[str]:
     """Of the blocks of the values of a field at a time."""
     blocks = [values[at : at + BLOCK] for at in range(0, len(values), BLOCK)]
     return [hash_of((name, n, 0, len(block)), block, context) for n, block in enumerate(blocks)]
 
 
-def _row(step: int, time: float, data: bytes) -> bytes:
-    row = _TIME.pack(step, time) + data
-    return row + xxhash.xxh3_128_digest(row)
+def _row(step: int, time: float, values: Sequence[NDArray[np.generic]]) -> bytes:
+    """A row as it stands in the file; beside the values there is one copy of them."""
+    parts: list[Any] = [_TIME.pack(step, time), *map(np.ascontiguousarray, values)]
+    digest = xxhash.xxh3_128()
+    for part in parts:
+        digest.update(part)
+    return b"".join([*parts, digest.digest()])
 
 
 def _write(write: Callable[[memoryview], int | None], data: bytes) -> None:

@@ -27,7 +27,7 @@ Stands = Literal["running", "stopped", "gathering", "done", "failed"]
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """What a run says of itself: where it is (step and time), and when it said so (seconds since 1970).
 
-    ``spent``: seconds of marching, and the steps that took them.
+    ``spent``: seconds of marching, and the steps that took them. ``slices``: how many rows each has.
     """
 
     state: Stands
@@ -42,6 +42,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     last_frame: Place | None
     last_checkpoint: Place | None
     spent: tuple[float, int] = (0.0, 0)
+    slices: dict[str, int] = {}
 
     @property
     def age(self) -> float:
