@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 MOST, CLOSE = 60, 1e-9  # iterations, and the last step of one over the value, which leaves less than round-off
 ROUNDED = 1e-14  # of the terms of a law: what it is met to where their difference has no more digits
+TINY = float(np.finfo(np.float64).tiny)
 MOST_NAMED = 4  # of whose values both ends are looked at
 
 
@@ -73,22 +74,44 @@ class Coupling:
         first = {name: near[name].first.ravel() for name in self.fields}
         inner = {name: near[name].inner.ravel() for name in self.fields}
         slopes = {name: near[name].slope for name in self.fields}
-        found, going, meant = dict(first), np.ones(prod(shape), bool), np.ones(prod(shape), bool)
-        for _ in range(1 if self._is_affine else MOST):
-            steps, now = self._step(here, found, inner, slopes)
+        if self._is_affine:
+            steps, meant = self._solved(self._rows(here, first, inner, slopes), slopes)
+            found = {name: first[name] - step for name, step in steps.items()}
+        else:
+            found, meant = self._sought(here, first, inner, slopes)
+        return {name: np.where(meant, values, np.nan).reshape(shape) for name, values in found.items()}
+
+    def _sought(
+        self, here: Mapping[str, Values], first: Mapping[str, Values], inner: Mapping[str, Values],
+        slopes: Mapping[str, float],
+    ) -> tuple[dict[str, Values], NDArray[np.bool_]]:  # fmt: skip
+        """The values that Newton's method finds from first ones, and where they meet the laws.
+
+        It ends where steps are small; or come no nearer, and the laws are met to the rounding of their terms.
+        """
+        size = len(next(iter(first.values())))
+        found, going, meant = dict(first), np.ones(size, bool), np.ones(size, bool)
+        least = {name: np.full(size, np.inf) for name in self.fields}
+        steps = {name: np.zeros(size) for name in self.fields}
+        for _ in range(MOST):
+            rows = self._rows(here, found, inner, slopes)
+            others, lost = self._others(rows, found, steps)
+            steps, now = self._solved(rows, slopes)
+            steps = {name: np.where(lost, others[name], step) for name, step in steps.items()}
             meant = np.where(going, now, meant)
-            moved = np.zeros(prod(shape), bool)
+            moved, nearer = lost, lost
             for name, step in steps.items():
                 found[name] = np.where(going, found[name] - step, found[name])
-                size = np.maximum(np.abs(found[name]), np.abs(first[name]))
-                moved |= ~(np.abs(step) <= CLOSE * size) & np.isfinite(step)
+                largest = np.maximum(np.abs(found[name]), np.abs(first[name]))
+                moves = ~(np.abs(step) <= CLOSE * largest) & np.isfinite(step)
+                moved, nearer = moved | moves, nearer | (moves & (np.abs(step) < 0.5 * least[name]))
+                least[name] = np.fmin(least[name], np.abs(step))
             going &= moved
+            if (going & ~nearer).any():
+                going &= nearer | ~self._is_met(here, found, inner, slopes)
             if not going.any():
-                break
-        if going.any() and not self._is_affine:
-            going &= ~self._is_met(here, found, inner, slopes)
-        bad = ~meant if self._is_affine else ~meant | going
-        return {name: np.where(bad, np.nan, values).reshape(shape) for name, values in found.items()}
+                return found, meant
+        return found, meant & (~going | self._is_met(here, found, inner, slopes))
 
     def at(self, values: Mapping[str, float]) -> list[Face]:
         """What the laws say if fields have these values at the wall whatever the time: functions of it."""
@@ -127,11 +150,11 @@ class Coupling:
             found[name] = np.broadcast_to(line, (z, y, x)).ravel()
         return found
 
-    def _step(
+    def _rows(
         self, here: Mapping[str, Values], found: Mapping[str, Values], inner: Mapping[str, Values],
         slopes: Mapping[str, float],
-    ) -> tuple[dict[str, Values], NDArray[np.bool_]]:  # fmt: skip
-        """A step of Newton's method from values, to be subtracted; and where what it divides by is as it is to be."""
+    ) -> list[list[Values]]:  # fmt: skip
+        """Of each law the derivatives by the fields at values, and last what is left of it there."""
         size = len(next(iter(found.values())))
         values, dots = self._parts.derived({**here, **found}, size)
         rows: list[list[Values]] = []
@@ -147,7 +170,25 @@ class Coupling:
                     entry = entry if by_b is None else entry + by_b * normal
                     row.append(entry if by_value is None else entry - by_value)
                 rows.append([*row, a * u + b * normal - value])
-            return self._solved(rows, slopes)
+        return rows
+
+    def _others(
+        self, rows: list[list[Values]], found: Mapping[str, Values], last: Mapping[str, Values]
+    ) -> tuple[dict[str, Values], NDArray[np.bool_]]:
+        """Steps where Newton's method has none, and where that is.
+
+        From where a law has no value, half the way back; from where it is not met and infinitely steep, the least one
+        to where it is less so.
+        """
+        beyond = np.logical_or.reduce([~np.isfinite(row[-1]) for row in rows])
+        steep = [~np.isfinite(row[i]) & (row[-1] != 0) & ~beyond for i, row in enumerate(rows)]
+        beyond &= np.logical_or.reduce([step != 0 for step in last.values()])
+        steps: dict[str, Values] = {}
+        for i, (name, is_steep) in enumerate(zip(self.fields, steep, strict=True)):
+            back = np.where(beyond, -0.5 * last[name], 0.0)
+            towards = np.where(np.isneginf(rows[i][i]), -rows[i][-1], rows[i][-1])
+            steps[name] = np.where(is_steep, np.copysign(4 * np.spacing(np.abs(found[name])) + TINY, towards), back)
+        return steps, np.logical_or.reduce([beyond, *steep])
 
     def _is_met(
         self, here: Mapping[str, Values], found: Mapping[str, Values], inner: Mapping[str, Values],
@@ -172,17 +213,18 @@ class Coupling:
         """Solutions of small systems, one at each place, whose last column is the right side; and where they are."""
         count = len(rows)
         meant = np.ones(len(rows[0][0]), bool)
-        for i, (name, law) in enumerate(self.laws.items()):
-            pivot = rows[i][i]
-            meant &= pivot != 0 if law.least is None else pivot > law.least * slopes[name]
-            meant &= np.isfinite(pivot) | (rows[i][count] == 0)  # beside it a step is 0 wherever the value is
-            for k in range(i + 1, count):
-                factor = rows[k][i] / pivot
-                rows[k] = [v - factor * w for v, w in zip(rows[k], rows[i], strict=True)]
         steps: dict[str, Values] = {}
-        for i in reversed(range(count)):
-            total = rows[i][count]
-            for k in range(i + 1, count):
-                total = total - rows[i][k] * steps[self.fields[k]]
-            steps[self.fields[i]] = total / rows[i][i]
+        with np.errstate(all="ignore"):
+            for i, (name, law) in enumerate(self.laws.items()):
+                pivot = rows[i][i]
+                meant &= pivot != 0 if law.least is None else pivot > law.least * slopes[name]
+                meant &= np.isfinite(pivot) | (rows[i][count] == 0)  # beside it a step is 0 wherever the value is
+                for k in range(i + 1, count):
+                    factor = rows[k][i] / pivot
+                    rows[k] = [v - factor * w for v, w in zip(rows[k], rows[i], strict=True)]
+            for i in reversed(range(count)):
+                total = rows[i][count]
+                for k in range(i + 1, count):
+                    total = total - rows[i][k] * steps[self.fields[k]]
+                steps[self.fields[i]] = total / rows[i][i]
         return steps, meant
