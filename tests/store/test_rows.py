@@ -9,6 +9,7 @@ from parsolve.domain.grid import Grid
 from parsolve.domain.picked import Picked
 from parsolve.errors import StorageError
 from parsolve.store.layout import Content, FieldInfo
+from parsolve.store.packing import Packing, write_packed
 from parsolve.store.result import open_result
 from parsolve.store.rows import RowFile, publish, rows_in
 from parsolve.store.verify import verify
@@ -147,3 +148,16 @@ def test_what_has_the_name_stays(tmp_path, solo):
         with pytest.raises(StorageError, match="something of this name"):
             publish(solo, rows, tmp_path / "a.h5", force=force)
     assert (tmp_path / "a.h5").read_text() == "mine"
+
+
+def test_what_is_packed_of_it_stays_where_it_was(tmp_path, solo):
+    """At the place of the axis that it lacks, and at the centres of the whole grid."""
+    written(tmp_path).publish(tmp_path / "a.mid.h5")
+    with open_result(tmp_path / "a.mid.h5") as result:
+        write_packed(solo, tmp_path / "b.h5", result.content(), result.moments(), Packing("gzip"))
+    content(tmp_path / "b.h5")
+    for path in (tmp_path / "a.mid.h5", tmp_path / "b.h5"):
+        with open_result(path) as result:
+            assert result.file["VTKHDF"].attrs["Origin"].tolist() == list(GRID.lower[::-1])
+            assert result.file["VTKHDF"].attrs["Spacing"].tolist() == list(GRID.spacing[::-1])
+            assert (result.grid.lower, result.grid.spacing) == (GRID.lower, GRID.spacing)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, fields, replace
 from math import inf, isfinite
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -132,8 +132,8 @@ class Result:
         if any(self.file[name].dtype != self.dtype for name in self.fields):
             raise StorageError(f"{self.path}: its fields are of several types")
         infos, dimensions = tuple(map(self.info, self.fields)), tuple(map(self.info, ("time", *self.axes)))
-        times, steps = tuple(map(float, self.times)), tuple(map(int, self.steps))
-        return Content(self.grid, infos, self.dtype, self.provenance, dimensions, times, steps, tuple(self.series))
+        times, steps, grid = tuple(map(float, self.times)), tuple(map(int, self.steps)), _exact(self.grid, self.file)
+        return Content(grid, infos, self.dtype, self.provenance, dimensions, times, steps, tuple(self.series))
 
     def moments(self) -> list[tuple[Path, int]]:
         """Return of each time the file that has its values, and which of the times there it is."""
@@ -280,11 +280,11 @@ def _numbers(file: h5py.File, name: str, kinds: str) -> NDArray[Any]:
 
 
 def _grid(file: h5py.File, axes: tuple[str, ...]) -> Grid:
-    """Return the grid, whose exact numbers stand with the coordinates; an absent axis is a cell [0, 1]."""
+    """Return the grid, whose exact numbers stand with the coordinates."""
 
     def numbers(axis: str) -> tuple[int, float, float, bool]:
         if axis not in axes:
-            return 1, 0.0, 1.0, True
+            return 1, *_place(file, axis), True
         known = file[axis].attrs
         lower, spacing = float(known["lower"]), float(known["spacing"])
         if not (isfinite(lower) and 0 < spacing < inf):
@@ -293,3 +293,37 @@ def _grid(file: h5py.File, axes: tuple[str, ...]) -> Grid:
 
     cells, lower, spacing, periodic = zip(*map(numbers, AXES), strict=True)
     return Grid(axes[::-1], cells, lower, spacing, periodic)
+
+
+def _place(file: h5py.File, axis: str) -> tuple[float, float]:
+    """Return where the cell of an absent axis begins and how wide it is, as a slice says; else 0 and 1."""
+    with suppress(KeyError, TypeError, ValueError, IndexError, AttributeError):
+        known, place = file["VTKHDF"].attrs, AXES[::-1].index(axis)
+        lower, spacing = float(known["Origin"][place]), float(known["Spacing"][place])
+        if isfinite(lower) and 0 < spacing < inf:
+            return lower, spacing
+    return 0.0, 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Exact(Grid):
+    """A grid whose centres have other bits than their numbers give: of every k-th cell of a grid they have those there.
+
+    Attributes:
+        centres: of each axis that is present, x first.
+    """
+
+    centres: tuple[tuple[float, ...], ...]
+
+    def coordinates(self, axis: str) -> NDArray[np.float64]:
+        """Centres of the cells along an axis."""
+        return np.asarray(self.centres[self.names.index(axis)])
+
+
+def _exact(grid: Grid, file: h5py.File) -> Grid:
+    """Return a grid with the centres of cells that stand in a file."""
+    centres = [np.asarray(file[name][...], np.float64) for name in grid.names]
+    if all(np.array_equal(grid.coordinates(name), known) for name, known in zip(grid.names, centres, strict=True)):
+        return grid
+    known = {one.name: getattr(grid, one.name) for one in fields(grid)}
+    return _Exact(**known, centres=tuple(tuple(map(float, one)) for one in centres))
