@@ -46,8 +46,10 @@ def test_parts_of_the_grid_have_each_of_them_once(places, strides, index, proces
         there = tuple(slice(a, max(a, b)) for a, b in zip(part.lo, part.hi, strict=True))
         assert (found[there] == -1).all()
         assert part.is_empty == (values.size == 0)
+        assert values.size <= picked.most(own.shape)
         found[there] = values
     assert np.array_equal(found, whole[index])
+    assert picked.most(GRID.cells) == picked.size
 
 
 def test_a_point_on_a_face_is_in_the_cell_above_and_the_upper_end_in_the_last():

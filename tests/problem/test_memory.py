@@ -42,6 +42,7 @@ CASES: dict[str, tuple[Any, tuple[int, ...], dict[str, Any], dict[str, Any]]] = 
     "checkpoints": ("wave", (200, 200, 200), {"scheme": "leapfrog"}, {"checkpoint": {"every_steps": 2}}),
     "own and linear": ({"u": "laplace(u)"}, (170, 160, 160), {"scheme": "rk4"}, {}),
     "fourth order": ({"u": "laplace(u**3 - u - 0.01*laplace(u))"}, (160, 160, 150), {"scheme": "rk4"}, {}),
+    "slices": ("heat", (150, 140, 150), {"scheme": "rk4"}, {"slices": {"all": {}, "most": {"x": [0.0, 0.3]}}}),
     "line": ({"u": FLUX}, (4000000,), {"scheme": "rk4"}, {}),
 }
 

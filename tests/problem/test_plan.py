@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,7 +12,14 @@ from parsolve.case import Case
 from parsolve.errors import CaseError
 from parsolve.problem import plan
 from parsolve.problem.plan import check
+from parsolve.run import run
 from parsolve.simulation import Simulation
+from parsolve.store.result import open_result
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mpi4py import MPI
 
 WALLS = {"u": {"ymin": {"dirichlet": "x + t"}, "ymax": {"robin": [1.0, 0.1, "sin(x)"]}}}
 HUGE: dict[str, dict[str, Any]] = {
@@ -91,6 +98,23 @@ def test_an_interval_far_shorter_than_a_step_is_told(lab: Any) -> None:
     assert not check(
         Case.from_dict(lab.case("heat", 24, time=time, measure={"m": "max(u)", "every": 1e-4})), 1
     ).warnings
+
+
+@pytest.mark.parametrize(
+    ("time", "output"),
+    [({"end": 0.0103, "dt": 1e-3}, {"every": 0.002}), ({"steps": 11, "dt": 1e-3}, {"every_steps": 4})],
+)
+def test_slices_are_counted_as_they_are_written(
+    lab: Any, solo: MPI.Intracomm, tmp_path: Path, time: dict[str, Any], output: dict[str, Any]
+) -> None:
+    slices = {"a": {"x": 0.5, "every": 0.003}, "b": {"x": [0.1, 0.4], "stride": 3}, "c": {"y": 0.5, "every_steps": 4}}
+    tables = lab.case("heat", 12, 9, time=time, output=output, slices=slices, run={"precision": "float32"})
+    found = check(Case.from_dict(tables), 1).slices
+    written = run(Case.from_dict(tables), solo, tmp_path / "a.h5").slices
+    assert {name: said["frames"] for name, said in found.items()} == {n: said["frames"] for n, said in written.items()}
+    for name, said in found.items():
+        with open_result(tmp_path / f"a.{name}.h5") as result:
+            assert said["frame_bytes"] == sum(result.read(field, 0).nbytes for field in result.fields)
 
 
 def test_what_does_not_fit_here_is_told(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:

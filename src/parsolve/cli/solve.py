@@ -315,12 +315,18 @@ def plan_text(title: str, ranks: int, plan: Plan) -> str:
         ("cells a rank", f"{local}, imbalance {plan.imbalance:.3g}"),
         ("halo", f"{size(plan.halo_bytes_per_step)} a step and rank, at most"),
         ("memory", f"{size(plan.memory_per_rank)} a rank{free}"),
-        ("frames", f"{plan.frames} of {size(plan.frame_bytes)}: {size(plan.frames * plan.frame_bytes)}"),
+        ("frames", _written_text(plan.frames, plan.frame_bytes)),
+        *((f"slice {name}", _written_text(said["frames"], said["frame_bytes"])) for name, said in plan.slices.items()),
         ("step", f"{'first ' * plan.changes}dt = {plan.dt:.6g}, {steps_text(plan.steps, plan.changes)}"),
         ("order", passes_text(plan.steps_a_pass, plan.tile)),
         *(("boundary", note) for note in plan.boundary),
     ]
     return "\n".join([f"{title}: valid" + ", but too large for this machine" * lacks, *table(rows, "  ")])
+
+
+def _written_text(frames: int, frame_bytes: int) -> str:
+    """Return how many frames are written, and their bytes."""
+    return f"{frames} of {size(frame_bytes)}: {size(frames * frame_bytes)}"
 
 
 def _local_cells(plan: Plan) -> list[dict[str, int]]:

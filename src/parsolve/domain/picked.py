@@ -60,6 +60,10 @@ class Picked(Grid):
         )
         return Box((za, ya, xa), (zb, yb, xb))
 
+    def most(self, shape: Triple) -> int:
+        """How many picked cells there are at most among so many along each axis of the whole grid."""
+        return math.prod(min(n, -(-there // k)) for n, there, k in zip(self.cells, shape, self.stride, strict=True))
+
     def of_values(self, values: NDArray[Any], start: Triple) -> NDArray[Any]:
         """The values of the picked cells among those of cells of the whole grid that begin at ``start``; a view."""
         nz, ny, nx = (a + n for a, n in zip(start, values.shape, strict=True))

@@ -25,9 +25,9 @@ def memory_of(problem: Problem, shape: Triple, ghosts: Triple) -> int:
     No page of a field is taken before it is written.  So there are peaks when the growth of rates is measured, with
     the state, its first rates, initial velocities and coefficients; and in the march.
     A power iteration has two fields for each unknown (its trial, and what comes of it), those that definitions make,
-    and two arrays of owned cells (the direction, and the rates to compare with).  While a checkpoint is
-    written there is a copy of what it holds.  One rank lays out the coordinates: as an array, in the image of the
-    result, and in the outline of the frames.
+    and two arrays of owned cells (the direction, and the rates to compare with).  While a checkpoint is written there
+    is a copy of what it holds; of slices there is one of their cells.  One rank lays out the coordinates: as an array,
+    in the image of the result, and in the outline of the frames.
     """
     program, item = problem.program, problem.dtype.itemsize
     unknowns, made, arrays = len(program.unknowns), len(program.defines), len(problem.arrays)
@@ -37,8 +37,16 @@ def memory_of(problem: Problem, shape: Triple, ghosts: Triple) -> int:
     start = (unknowns + len(problem.velocities) + arrays) * field
     rates = start + (unknowns + made) * field
     kept = (problem.carried + unknowns * (again > 0)) * prod(shape) * item if problem.case.checkpoint else 0
-    march = problem.field_count * field + again + kept
+    cut = sum(len(one.chosen) * one.cells.most(shape) for one in problem.slices) * item
+    march = problem.field_count * field + again + kept + cut
     return max(rates + first, march) + 24 * max(problem.grid.cells)
+
+
+def gathering(problem: Problem) -> int:
+    """Bytes that rank 0 takes beside: for spectra, and for the largest row of a slice, twice, as it is written."""
+    item = problem.dtype.itemsize
+    rows = (2 * len(one.chosen) * one.cells.size * item for one in problem.slices)
+    return gathered(problem.measures, problem.grid, item) + max(rows, default=0)
 
 
 def require_memory(problem: Problem, sub: Subdomain) -> None:
@@ -49,7 +57,7 @@ def require_memory(problem: Problem, sub: Subdomain) -> None:
     """
     needed = memory_of(problem, sub.shape, sub.ghosts)
     if sub.comm.rank == 0:
-        needed += gathered(problem.measures, problem.grid, problem.dtype.itemsize)
+        needed += gathering(problem)
     text = shortage(sub.comm, needed)
     agree(sub.comm, ResourceError(f"{text}; {advice(problem)}") if text else None)
 

@@ -18,12 +18,11 @@ from parsolve.kernels.library import best_level, instruction_set
 from parsolve.march.schedule import equal_steps
 from parsolve.problem.layout import plan_layout
 from parsolve.problem.limits import begin, with_walls
-from parsolve.problem.memory import PROCESS, advice, memory_of
+from parsolve.problem.memory import PROCESS, advice, gathering, memory_of
 from parsolve.problem.peclet import peclet_warnings
 from parsolve.problem.pose import pose
 from parsolve.problem.renewal import renews
-from parsolve.problem.several import gathered
-from parsolve.problem.times import count_steps, crowded, first_length
+from parsolve.problem.times import count_looks, count_steps, crowded, first_length
 from parsolve.problem.values import array, initial, look_beyond, times_of
 from parsolve.problem.walls import Walls
 from parsolve.store.source import look_at
@@ -44,6 +43,7 @@ class Plan:
     Attributes:
         local_shapes: smallest and largest subdomain.
         imbalance: cells of the largest subdomain over the mean.
+        slices: of each how many ``frames`` it has, and the ``frame_bytes`` of one.
         dt: the (first) time step; ``steps`` is None if steps are adapted to the tolerance, and how many there would be
             of the first one if ``changes``.
         boundary: what each side does, one line a field and side.
@@ -60,6 +60,7 @@ class Plan:
     memory_free: int | None
     frames: int
     frame_bytes: int
+    slices: dict[str, dict[str, int]]
     dt: float
     steps: int | None
     changes: bool
@@ -95,9 +96,9 @@ def check(case: Case, ranks: int) -> Plan:
     Walls(seen).look((0, 0, 0), seen.grid.cells)
     start = begin(problem, with_walls(seen, extrema, (0.0,)))
     memory = PROCESS + memory_of(problem, most, ghosts)
-    gathering = gathered(problem.measures, grid, problem.dtype.itemsize)
+    beside = gathering(problem)
     free = min(free_memory().values(), default=None)
-    lacking = _lacking(problem, ranks, ranks * memory + gathering, free)
+    lacking = _lacking(problem, ranks, ranks * memory + beside, free)
     steps, frames = count_steps(problem, start.dt)
     stored = len(problem.recorded)
     return Plan(
@@ -105,10 +106,11 @@ def check(case: Case, ranks: int) -> Plan:
         (least, most),
         prod(most) * ranks / grid.size,
         _halo_bytes(problem, processes, most, ghosts, layout.blocking.steps),
-        memory + gathering,
+        memory + beside,
         free,
         1 + frames,
         grid.size * stored * problem.dtype.itemsize,
+        _slices(problem, steps, frames, start.dt),
         start.dt if problem.is_adaptive else equal_steps(first_length(problem), start.dt)[1],
         None if problem.is_adaptive else steps,
         problem.is_adaptive or renews(problem),
@@ -143,6 +145,18 @@ def _looked_at(problem: Problem) -> tuple[Problem, list[str]]:
     axes = {name: replace(axis, cells=min(axis.cells, most)) for name, axis in case.grid.items()}
     text = f"values were looked at on at most {most} cells along each axis: a run may begin with another dt"
     return pose(replace(case, grid=axes, slices={})), [text]
+
+
+def _slices(problem: Problem, steps: int, frames: int, dt: float) -> dict[str, dict[str, int]]:
+    """What is written of some cells, in a march of so many steps of dt and frames after the first."""
+    asked, item = problem.case.slices, problem.dtype.itemsize
+    return {
+        one.name: {
+            "frames": 1 + count_looks(problem, asked[one.name], steps, frames, dt),
+            "frame_bytes": one.cells.size * len(one.chosen) * item,
+        }
+        for one in problem.slices
+    }
 
 
 def _extrema(problem: Problem, *values_of: Callable[[Triple, Triple], np.ndarray]) -> tuple[float, float]:

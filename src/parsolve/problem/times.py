@@ -136,6 +136,13 @@ def count_steps(problem: Problem, dt: float) -> tuple[int, int]:
     return (frames - 1) * (each or 1) + int(equal_steps(rest, dt)[0]), frames
 
 
+def count_looks(problem: Problem, looked: Measure | Slice, steps: int, frames: int, dt: float) -> int:
+    """How often a measure or a slice is taken after the start, in a march of so many steps of dt and frames."""
+    if looked.every is not None:
+        return EveryTime(looked.every, problem.case.time.end or steps * dt).count
+    return ceil(steps / looked.every_steps) if looked.every_steps else frames
+
+
 def condition_of(case: Case) -> sympy.Expr | None:
     """The condition on measures that ends a run: positive where it holds; None if there is none.
 
