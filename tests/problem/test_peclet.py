@@ -59,3 +59,7 @@ def test_no_packaged_case_is_warned_of() -> None:
     assert {name: check(parsolve.Case.load(name), 1).warnings for name in packaged()} == {
         name: [] for name in packaged()
     }
+
+
+def test_ranges_as_wide_as_numbers_are_looked_at() -> None:
+    assert warnings_of(evolve={"u": "laplace(u)"}, initial={"u": "1.7e308*sin(2*pi*x)"}) == []

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 pytest.importorskip("matplotlib")
 
 
-@pytest.mark.parametrize("shape", [(30, 40), (2, 2), (4, 5, 6)])
+@pytest.mark.parametrize("shape", [(30, 40), (2, 2), (4, 5, 6), (3, 900)])
 @pytest.mark.parametrize("option", ["vectors", "streamlines"])
 def test_vectors_are_seen_though_a_value_is_missing(make: Callable[..., Path], shape: Any, option: str) -> None:
     path = make("r.h5", *shape, bad=1)

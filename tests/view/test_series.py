@@ -43,6 +43,25 @@ def test_each_series_has_a_panel_with_its_name_whatever_its_values() -> None:
     assert name_of(wild[0]) == "m0, all of $ m0 (J)"
 
 
+def test_a_picture_shows_the_values_and_every_number_has_room() -> None:
+    """Of one bin, one wave or one time, too; what is too large for a scale is left out."""
+    large = [0.0, 1e160, -1e300, 1e307, 1.7e308]
+    figure = blank()
+    draw_panels(figure, [series("m", large)], "", "time")
+    assert np.array_equal(figure.axes[0].lines[0].get_ydata(), [*large[:4], np.nan], equal_nan=True)
+    for times, cells in ((1, 3), (5, 1), (1, 1)):
+        one = Series("h", np.arange(times), TIMES[:times], np.full((times, cells), 1e160), "1", "h")
+        figure = blank()
+        draw_panels(figure, [replace(one, coordinate=Coordinate("bin", np.arange(float(cells))))], "", "time")
+        figure.draw_without_rendering()
+        (mesh,) = figure.axes[0].collections
+        box = mesh.get_window_extent()
+        assert min(box.width, box.height) > 100
+        assert (mesh.get_array() == 1e160).all()
+    edges = figure.axes[0].collections[0].get_coordinates()
+    assert (edges[0, 0, 1], edges[-1, 0, 1]) == (-0.5, 0.5)
+
+
 def test_results_and_runs_under_way_are_drawn(make: Callable[..., Path], tmp_path: Path) -> None:
     path = make("r.h5", 4, frames=1)
     with pytest.raises(CaseError, match="nothing was measured"):

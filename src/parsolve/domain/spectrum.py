@@ -48,7 +48,8 @@ def radial_spectrum(values: NDArray[Any], grid: Grid) -> tuple[NDArray[np.float6
     step, squares = _squares(grid)
     power = np.abs(np.fft.rfftn(values.astype(np.float64, copy=False)))
     power /= values.size
-    power *= power
+    with np.errstate(over="ignore"):  # which is told as a value that is not finite
+        power *= power
     # Of the last axis half of the waves are there, as the others are conjugates.
     half, last = np.arange(power.shape[-1]), values.shape[-1]
     power *= np.where((half == 0) | (2 * half == last), 1.0, 2.0)

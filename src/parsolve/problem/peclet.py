@@ -87,7 +87,8 @@ def _states(problem: Problem, extrema: Mapping[str, tuple[float, float]]) -> dic
     ranges["t"] = (0.0, problem.case.time.end or 0.0)
     parts = np.random.default_rng(0).random((STATES, len(ranges))).round()  # corners of the box of ranges ...
     parts[0], parts[1], parts[2] = 0.0, 1.0, 0.5  # ... these among them, and its middle
-    return {name: low + part * (high - low) for part, (name, (low, high)) in zip(parts.T, ranges.items(), strict=True)}
+    places = zip(parts.T, ranges.items(), strict=True)
+    return {name: (1 - part) * low + part * high for part, (name, (low, high)) in places}
 
 
 def _cell_peclets(problem: Problem, states: Mapping[str, np.ndarray], stage: Stage, axes: Sequence[str]) -> list[float]:

@@ -12,7 +12,7 @@ from parsolve.view.cut import choose_field, position_of
 from parsolve.view.figures import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
@@ -58,11 +58,13 @@ class Vectors:
         """
         if len(cut.axes) != 2:
             raise CaseError(f"{self.option}: needs a picture with two axes, and this one has {cut.axes[0]} alone")
-        step, axes = self._step(result, cut, len(panels)), cut.axes[::-1]
-        positions = [position_of(result, cut, axis)[step // 2 :: step] for axis in axes]
+        places = {axis: position_of(result, cut, axis) for axis in cut.axes}
+        steps = self._steps(places, len(panels))
+        chosen = tuple(slice(step // 2, None, step) for step in steps)
+        positions = [places[axis][some] for axis, some in zip(cut.axes, chosen, strict=True)][::-1]
         if self.option == "--streamlines" and min(map(len, positions)) < 2:
             raise CaseError("--streamlines: needs at least two cells along each axis")
-        parts = [[self._read(result, name, n, cut, step) for name in self.fields] for n in times]
+        parts = [[self._read(result, name, n, cut, chosen) for name in self.fields] for n in times]
         with np.errstate(over="ignore"):
             most = max(float(np.nanmax(np.hypot(*pair), initial=0.0)) for pair in parts)
         for panel, (across, up) in zip(panels, parts, strict=True):
@@ -73,14 +75,16 @@ class Vectors:
                 self._arrows(panel, positions, across / most, up / most, panel is panels[-1], result, most)
             panel.set(xlim=limits[0], ylim=limits[1])
 
-    def _step(self, result: Result, cut: Cut, panels: int) -> int:
-        """Return how many cells there are for an arrow, or for a point of streamlines."""
-        longest = max(len(position_of(result, cut, axis)) for axis in cut.axes)
-        arrows = _ACROSS if panels == 1 else _ACROSS_SMALL
-        return max(1, round(longest / (arrows if self.option == "--vectors" else _LINES)))
+    def _steps(self, places: Mapping[str, NDArray[Any]], panels: int) -> list[int]:
+        """Return how many cells along each axis there are for an arrow, or for a point of streamlines."""
+        arrows, least = (_ACROSS if panels == 1 else _ACROSS_SMALL), 1
+        if self.option == "--streamlines":
+            arrows, least = _LINES, 2
+        step = round(max(map(len, places.values())) / arrows)
+        return [max(1, min(step, len(place) // least)) for place in places.values()]
 
-    def _read(self, result: Result, name: str, n: int, cut: Cut, step: int) -> NDArray[np.float64]:
-        values = result.read(name, n, cut.index)[step // 2 :: step, step // 2 :: step].astype(np.float64)
+    def _read(self, result: Result, name: str, n: int, cut: Cut, chosen: tuple[slice, ...]) -> NDArray[np.float64]:
+        values = result.read(name, n, cut.index)[chosen].astype(np.float64)
         return np.where(np.isfinite(values), values, np.nan)
 
     def _arrows(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,12 +25,13 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
     from parsolve.store.series import Series
 
 _PANELS = 12
 _ROUNDING = 1e-10  # of the largest value: what changes less does not change
-_LARGEST = 1e150  # that matplotlib finds limits for
+_LARGEST = {False: sys.float_info.max / 8, True: 1e250}  # that matplotlib finds limits for, on which scale
 _FEW = 40  # values that are shown as dots too
 
 
@@ -109,14 +111,10 @@ def _draw_several(figure: Figure, axes: Axes, series: Series, log: bool, inches:
     from matplotlib.colors import LogNorm
 
     assert series.coordinate is not None
-    shown = np.clip(np.where(np.isfinite(series.values), series.values, np.nan), -_LARGEST, _LARGEST)
-    shown = np.where(shown > 0, shown, np.nan) if log else shown
+    shown = _with_place(series.values, log)
     if np.isfinite(shown).any():
-        norm = LogNorm() if log else None
-        mesh = axes.pcolormesh(
-            series.times, series.coordinate.values, shown.T, shading="nearest", cmap=SEQUENTIAL, norm=norm,
-            rasterized=True,
-        )  # fmt: skip
+        norm, places = LogNorm() if log else None, (series.times, series.coordinate.values)
+        mesh = axes.pcolormesh(*map(_edges, places), shown.T, cmap=SEQUENTIAL, norm=norm, rasterized=True)
         figure.colorbar(mesh, cax=axes.inset_axes((1.01, 0.0, 0.015, 1.0)))
     else:
         why = "nothing was measured yet" if not len(shown) else "no value to show"
@@ -125,12 +123,25 @@ def _draw_several(figure: Figure, axes: Axes, series: Series, log: bool, inches:
     axes.set_ylabel(**words(figure, "ylabel", f"{meaning} of {name_of(series)}", inches))
 
 
+def _with_place(values: NDArray[np.float64], log: bool) -> NDArray[np.float64]:
+    """Return values, those that have no place on the scale not a number."""
+    return np.where((np.abs(values) <= _LARGEST[log]) & ((values > 0) | (not log)), values, np.nan)
+
+
+def _edges(places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the edges of the cells around some places, half way between them; a single one has some room too."""
+    if len(places) == 1:
+        room = max(0.5, 0.1 * abs(float(places[0])))
+        return np.array([places[0] - room, places[0] + room])
+    between = places[:-1] / 2 + places[1:] / 2
+    return np.array([2 * places[0] - between[0], *between, 2 * places[-1] - between[-1]])
+
+
 def _draw(figure: Figure, axes: Axes, series: Series, log: bool, inches: float) -> None:
     if series.coordinate is not None:
         _draw_several(figure, axes, series, log, inches)
         return
-    values = np.where(np.isfinite(series.values), series.values, np.nan)
-    shown = np.clip(np.where(values > 0, values, np.nan) if log else values, -_LARGEST, _LARGEST)
+    shown = _with_place(series.values, log)
     axes.plot(series.times, shown, color="#35608d", linewidth=1.4, marker="." if len(shown) <= _FEW else None)
     axes.set_ylabel(**words(figure, "ylabel", name_of(series), inches))
     axes.ticklabel_format(axis="y", useOffset=False)

@@ -33,7 +33,7 @@ def draw_spectrum(
     """Draw the radial spectrum of a field at the last time, or others; return the picture's path.
 
     Raises:
-        CaseError: unknown field or time, an axis that is not periodic, a value that is not finite.
+        CaseError: unknown field or time, an axis that is not periodic, a value that is not finite, or its square.
         StorageError: the result cannot be read, or the picture cannot be written.
         SetupError: matplotlib is not installed.
     """
@@ -45,7 +45,7 @@ def draw_spectrum(
         except CaseError as error:
             raise CaseError(f"--spectrum: {error}") from None
         shown = sorted({frame_near(result, at) for at in times}) or choose_times(result, time, 1)
-        lines = [radial_spectrum(_finite(result, name, n), result.grid) for n in shown]
+        lines = [_spectrum(result, name, n) for n in shown]
         if doubt := result.doubt(*((name, n) for n in shown)):
             warnings.warn(doubt, stacklevel=2)
         _draw(figure, result, name, shown, lines)
@@ -53,17 +53,20 @@ def draw_spectrum(
     return save(figure, target, force, number=out is None)
 
 
-def _finite(result: Result, name: str, n: int) -> NDArray[Any]:
-    """Return the values of a field at a time.
+def _spectrum(result: Result, name: str, n: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the spectrum of a field at a time.
 
     Raises:
-        CaseError: one is not finite.
+        CaseError: a value is not finite, or the square of one.
     """
     values = result.read(name, n)
     bad = int(values.size - np.isfinite(values).sum())
     if bad:
         raise CaseError(f"--spectrum: {bad} values of '{name}' are not finite at {time_text(result, n)}")
-    return values
+    found = radial_spectrum(values, result.grid)
+    if not np.isfinite(found[1]).all():
+        raise CaseError(f"--spectrum: the squares of '{name}' are not finite at {time_text(result, n)}")
+    return found
 
 
 def _draw(
@@ -81,7 +84,7 @@ def _draw(
     if most > 0:
         axes.set(xscale="log", yscale="log")
     else:
-        why = "the field is constant: it has no waves"
+        why = "no wave has a square above zero"
         axes.text(0.5, 0.5, why, ha="center", va="center", transform=axes.transAxes, color="0.4")
     units = {result.units(axis) for axis in result.axes}
     length = f" (1/{units.pop()})" if len(units) == 1 and units != {""} else ""
