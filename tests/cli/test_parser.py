@@ -19,7 +19,7 @@ WRONG = {
     ("rnu",): "unknown command 'rnu'; did you mean 'run'?",
     ("case.toml",): "did you mean 'run case.toml'?",
     ("heat",): "did you mean 'run heat'?",
-    ("frobnicate",): "unknown command 'frobnicate'; valid: run, restart, status",
+    ("frobnicate",): "unknown command 'frobnicate'; valid: run, restart, check, status",
     ("--jsn",): "unknown option '--jsn'",
     ("run",): "required: CASE",
     ("run", "heat", "--jsn"): "unknown option '--jsn'; did you mean '--json'?",

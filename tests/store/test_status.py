@@ -61,6 +61,9 @@ def test_a_run_says_where_it_is_and_that_it_is_done(
     run(Case.from_dict(case), solo, tmp_path / "b.h5")  # nothing is left of it but the result
     with pytest.raises(StorageError, match="its run is over"):
         read_status(tmp_path / "b.h5")
+    assert main(["status", str(tmp_path / "b.h5"), "--json"]) == 0
+    said_again = json.loads(capfd.readouterr().out)
+    assert (said_again["state"], said_again["at"], said_again["frames"]) == ("done", list(said.at), said.frames)
 
 
 @pytest.mark.parametrize("keep", [False, True])

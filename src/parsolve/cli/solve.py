@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-import time
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parsolve.cli.progress import ProgressLine, duration
+from parsolve.cli.progress import ProgressLine
 from parsolve.cli.streams import answer, tell
 from parsolve.cli.words import (
     by_axis,
@@ -30,8 +29,7 @@ from parsolve.watchdog import Watchdog
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Mapping, Sequence
-    from typing import Any
+    from collections.abc import Callable, Sequence
 
     from mpi4py import MPI
 
@@ -39,7 +37,6 @@ if TYPE_CHECKING:
     from parsolve.problem.plan import Plan
     from parsolve.problem.summary import Summary
     from parsolve.resume import Found
-    from parsolve.store.status import Status
     from parsolve.view.live import LivePicture
 
 BESIDE = Path()  # of the result
@@ -76,11 +73,6 @@ def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     parser.add_argument("--json", action="store_true", help="last line of stdout: the summary as one JSON object")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors (and the JSON line)")
     parser.set_defaults(do=restart, parallel=True, writes=True)
-
-    parser = add("status", "show how a run is getting on", "python -m parsolve status heat.h5")
-    parser.add_argument("run", type=file_name, metavar="RUN", help="the result of the run, or its folder of frames")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(do=status, parallel=False, writes=False)
 
     parser = add("check", "check a case and show what a run would do", "python -m parsolve check heat --ranks 16")
     case_arguments(parser)
@@ -236,53 +228,6 @@ def summary_text(summary: Summary) -> str:
     rows += slice_rows(summary.slices)
     rows += [("result", str(summary.result)), ("look at it", f"python -m parsolve plot {shlex.quote(summary.result)}")]
     return "\n".join(([summary.case_title] if summary.case_title else []) + table(rows, "  "))
-
-
-def status(args: argparse.Namespace, start_mpi: object) -> int:
-    """Print how a run is getting on, or a sweep."""
-    from msgspec.structs import asdict
-
-    from parsolve.store.status import read_sweep_status
-
-    counts = read_sweep_status(args.run)
-    if counts is not None:
-        answer(json.dumps(counts) if args.json else sweep_text(counts))
-        return 0
-
-    from parsolve.store.status import read_status
-
-    said = read_status(args.run)
-    answer(json.dumps(asdict(said) | {"age": said.age}) if args.json else status_text(said))
-    return 0
-
-
-def sweep_text(said: Mapping[str, Any]) -> str:
-    """Return the status of a sweep, in plain words."""
-    members: Mapping[str, str] = said["members"]
-    rows = [("members", f"{len(members)}, as was said {duration(time.time() - said['updated'])} ago")]
-    for state in dict.fromkeys(members.values()):
-        names = [name for name, other in members.items() if other == state]
-        shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-        rows.append((state, f"{len(names)}: {shown}"))
-    return "\n".join(table(rows))
-
-
-def status_text(said: Status) -> str:
-    """Return the status of a run, in plain words."""
-
-    def place(pair: tuple[int, float] | None) -> str:
-        return f"step {pair[0]}, t = {pair[1]:.6g}" if pair else "none"
-
-    eta = "?" if said.seconds_left is None else duration(said.seconds_left)
-    rows = [
-        ("state", f"{said.state}, as process {said.process} on {said.host} said {duration(said.age)} ago"),
-        ("at", f"{place(said.at)}, dt = {said.dt:.3g}"),
-        ("speed", f"{said.steps_per_s:.3g} steps/s, ETA {eta}"),
-        ("frames", f"{said.frames}, the last at {place(said.last_frame)}"),
-        ("checkpoint", place(said.last_checkpoint)),
-    ]
-    rows += [(f"slice {name}", f"{written} rows") for name, written in said.slices.items()]
-    return "\n".join(table(rows))
 
 
 def check(args: argparse.Namespace, start_mpi: Callable[[], MPI.Intracomm]) -> int:

@@ -1,7 +1,8 @@
-"""The command `watch`: how a run is getting on and what it has measured, until it is over."""
+"""The commands `status` and `watch`: how a run is getting on, and what it has measured until it is over."""
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 import sys
@@ -9,14 +10,16 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from parsolve.cli.progress import duration
 from parsolve.cli.streams import answer, has_letters
 from parsolve.cli.words import file_name, table
 from parsolve.errors import StorageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
+    from typing import Any
 
     from parsolve.store.series import Series
     from parsolve.store.status import Status
@@ -37,12 +40,64 @@ class Standing:
 
 
 def register(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
-    """Add `watch`."""
+    """Add `status` and `watch`."""
+    parser = add("status", "show how a run is getting on", "python -m parsolve status heat.h5")
+    parser.add_argument("run", type=file_name, metavar="RUN", help="the result of the run, or its folder of frames")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(do=status, parallel=False, writes=False)
+
     parser = add("watch", "show how a run is getting on until it is over", "python -m parsolve watch heat.h5")
     what = "the result of the run, its folder of frames, or the folder of a sweep"
     parser.add_argument("run", type=file_name, metavar="RUN", help=what)
     parser.add_argument("--once", action="store_true", help="look once")
     parser.set_defaults(do=watch, parallel=False, writes=False)
+
+
+def status(args: argparse.Namespace, start_mpi: object) -> int:
+    """Print how a run is getting on, or a sweep."""
+    from msgspec.structs import asdict
+
+    from parsolve.store.status import read_status, read_sweep_status
+
+    sweep = read_sweep_status(args.run)
+    if sweep is not None:
+        answer(json.dumps(sweep) if args.json else sweep_text(sweep))
+    elif is_result(args.run):
+        said = finished(args.run)
+        answer(json.dumps(said) if args.json else finished_text(said))
+    else:
+        found = read_status(args.run)
+        answer(json.dumps(asdict(found) | {"age": found.age}) if args.json else status_text(found))
+    return 0
+
+
+def sweep_text(said: Mapping[str, Any]) -> str:
+    """Return the status of a sweep, in plain words."""
+    members: Mapping[str, str] = said["members"]
+    rows = [("members", f"{len(members)}, as was said {duration(time.time() - said['updated'])} ago")]
+    for state in dict.fromkeys(members.values()):
+        names = [name for name, other in members.items() if other == state]
+        shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+        rows.append((state, f"{len(names)}: {shown}"))
+    return "\n".join(table(rows))
+
+
+def status_text(said: Status) -> str:
+    """Return the status of a run, in plain words."""
+
+    def place(pair: tuple[int, float] | None) -> str:
+        return f"step {pair[0]}, t = {pair[1]:.6g}" if pair else "none"
+
+    eta = "?" if said.seconds_left is None else duration(said.seconds_left)
+    rows = [
+        ("state", f"{said.state}, as process {said.process} on {said.host} said {duration(said.age)} ago"),
+        ("at", f"{place(said.at)}, dt = {said.dt:.3g}"),
+        ("speed", f"{said.steps_per_s:.3g} steps/s, ETA {eta}"),
+        ("frames", f"{said.frames}, the last at {place(said.last_frame)}"),
+        ("checkpoint", place(said.last_checkpoint)),
+    ]
+    rows += [(f"slice {name}", f"{written} rows") for name, written in said.slices.items()]
+    return "\n".join(table(rows))
 
 
 def watch(args: argparse.Namespace, start_mpi: object) -> int:
@@ -65,9 +120,9 @@ def look(run: Path) -> Standing:
     Raises:
         StorageError: there is none, or what it says is damaged.
     """
-    from parsolve.cli.solve import status_text, sweep_text
     from parsolve.store.files import is_file
     from parsolve.store.places import find_folder
+    from parsolve.store.result import open_result
     from parsolve.store.series import series_of
     from parsolve.store.status import NAME, read_status, read_sweep_status
 
@@ -76,29 +131,51 @@ def look(run: Path) -> Standing:
         states = list(sweep["members"].values())
         counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
         return Standing(sweep_text(sweep), counts, not {"waiting", "running"} & {*states})
+    if is_result(run):
+        found = finished(run)
+        with open_result(run) as result:
+            text = "\n".join([finished_text(found), *series_lines(result.series)])
+        return Standing(text, f"done  {run}  {_frames(found)}", True)
     folder = find_folder(run, lambda place: is_file(place / NAME))[0] or run
-    if is_file(run) and not is_file(folder / NAME):
-        return _finished(run)
     said, series = read_status(run), series_of(folder)
     text = "\n".join([status_text(said), *series_lines(series)])
     return Standing(text, _line(said, series), said.state in ("done", "failed", "stopped"))
 
 
-def _finished(path: Path) -> Standing:
-    """Return how a run stands that has become a result."""
+def is_result(run: Path) -> bool:
+    """Return whether a run has become a result, and left nothing else that says how it stands."""
+    from parsolve.store.files import is_file
+    from parsolve.store.places import find_folder
+    from parsolve.store.status import NAME
+
+    return is_file(run) and find_folder(run, lambda place: is_file(place / NAME))[0] is None
+
+
+def finished(path: Path) -> dict[str, Any]:
+    """Return how a run stands that has become a result: its file, step and time, first time, number of frames.
+
+    Raises:
+        StorageError: it is no result.
+    """
     from parsolve.store.result import open_result
 
     with open_result(path) as result:
-        times, series = result.times, result.series
-        frames = f"{len(times)} frames, t = {times[0]:.6g} to {times[-1]:.6g}, step {int(result.steps[-1])}"
-    rows = [("state", "done"), ("result", str(path)), ("frames", frames)]
-    return Standing("\n".join([*table(rows), *series_lines(series)]), f"done  {path}  {frames}", True)
+        at, first = (int(result.steps[-1]), float(result.times[-1])), float(result.times[0])
+        return {"state": "done", "result": str(path), "at": at, "begin": first, "frames": len(result.times)}
+
+
+def finished_text(said: Mapping[str, Any]) -> str:
+    """Return that in plain words."""
+    return "\n".join(table([(key, said[key]) for key in ("state", "result")] + [("frames", _frames(said))]))
+
+
+def _frames(said: Mapping[str, Any]) -> str:
+    step, time = said["at"]
+    return f"{said['frames']} frames, t = {said['begin']:.6g} to {time:.6g}, step {step}"
 
 
 def _line(said: Status, series: Sequence[Series]) -> str:
     """Return a status and the last values in one line."""
-    from parsolve.cli.progress import duration
-
     step, at = said.at
     parts = [
         said.state, f"step {step}", f"t {at:.6g}", f"dt {said.dt:.3g}", f"{said.steps_per_s:.3g} steps/s",
