@@ -125,3 +125,28 @@ def test_wishes() -> None:
         wishes(plain, 2, None, 4)
     with pytest.raises(TaskError, match="expected a function"):
         wishes(3, None, None, 4)  # type: ignore[arg-type]
+
+
+class Here(Exception):
+    """Can be unpickled where ``is_here``."""
+
+    is_here = True
+
+    def __reduce__(self) -> Any:
+        return _make_here, (str(self),)
+
+
+def _make_here(text: str) -> Here:
+    if Here.is_here:
+        return Here(text)
+    raise SystemExit(0)
+
+
+def test_an_error_that_cannot_be_unpickled_here_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = calls.pack_error(Here("there"), "f(1)")
+    assert isinstance(calls.unpack_error(packed, ""), Here)
+    monkeypatch.setattr(Here, "is_here", False)
+    found = calls.unpack_error(packed, " on rank 2")
+    assert isinstance(found, TaskError)
+    assert str(found) == "Here: there"
+    assert found.__notes__ == ["task f(1) on rank 2"]

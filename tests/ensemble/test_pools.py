@@ -46,7 +46,7 @@ def interrupted() -> bool:
 
 
 def leave() -> None:
-    os._exit(3)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.parametrize("name", HERE)

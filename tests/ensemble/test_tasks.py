@@ -299,7 +299,7 @@ def test_errors_come_back_with_their_traceback_and_task(comm: MPI.Intracomm) -> 
                 assert f"task fail({i})" in caught.value.__notes__[0]
             with pytest.raises(TaskError, match="Unpicklable: 1 and 2"):
                 tasks.submit(fail_strangely).result()
-            with pytest.raises(SystemExit):
+            with pytest.raises(TaskError, match="it ended its process: SystemExit: 3"):
                 tasks.submit(exit, 3).result()
 
 

@@ -9,10 +9,12 @@ from functools import lru_cache
 from reprlib import Repr
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from parsolve.ensemble.staying import Left
 from parsolve.errors import ParsolveError, SetupError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
 PROTOCOL = 5
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -139,27 +141,80 @@ def pack_value(value: object) -> bytes:
 
 
 def unpack_value(packed: bytes) -> Any:
-    """The value of such bytes."""
-    return pickle.loads(packed)
+    """The value of such bytes.
+
+    Raises:
+        TaskError: it cannot be unpickled here.
+    """
+    try:
+        return pickle.loads(packed)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # what is unpickled may raise anything
+        raise TaskError(f"the result cannot be unpacked here: {words(error)}") from error
+
+
+def fulfil(future: Future[Any], call: bytes, is_value: bool, content: bytes, where: str) -> None:
+    """Give the future of a call the value of such bytes, or the error."""
+    value: Any = None
+    error: BaseException | None = None
+    try:
+        if is_value:
+            value = unpack_value(content)
+        else:
+            error = unpack_error(content, where)
+    except BaseException as unexpected:  # who waits would wait for ever
+        error = unexpected
+        error.add_note(f"task {label_of(call)}{where}")
+    if error is None:
+        future.set_result(value)
+    else:
+        future.set_exception(error)
+
+
+def label_of(packed: bytes) -> str:
+    """A packed call as it would be written."""
+    try:
+        return label(*unpack(packed))
+    except Exception:  # what is unpickled may raise anything
+        return "(not unpacked)"
 
 
 def pack_error(error: BaseException, label: str) -> bytes:
     """An error, the text of its traceback and the task as bytes; if it cannot be pickled, a TaskError that tells it."""
     text = "".join(traceback.format_exception(error)).rstrip()
     try:
-        packed = pickle.dumps((error, text, label), PROTOCOL)
-        pickle.loads(packed)
-    except Exception:
-        packed = pickle.dumps((TaskError(f"{type(error).__name__}: {error}"), text, label), PROTOCOL)
-    return packed
+        packed = pickle.dumps(error, PROTOCOL)
+        if not isinstance(pickle.loads(packed), BaseException):
+            raise TypeError
+    except BaseException:  # what is unpickled may raise anything
+        packed = pickle.dumps(TaskError(words(error)), PROTOCOL)
+    return pickle.dumps((packed, words(error), text, label), PROTOCOL)
+
+
+def pack_failure(error: BaseException, label: str) -> bytes:
+    """As `pack_error`, for what a task raised: what would end the process of who asks for the result is a TaskError."""
+    if not isinstance(error, SystemExit | Left):
+        return pack_error(error, label)
+    sent = TaskError(f"it ended its process: {words(error)}")
+    sent.__cause__ = error
+    return pack_error(sent.with_traceback(error.__traceback__), label)
 
 
 def unpack_error(packed: bytes, where: str) -> BaseException:
-    """The error of such bytes, with the traceback as its cause and a note on the task and where it ran."""
-    error: BaseException
-    error, text, label = pickle.loads(packed)
-    error.__cause__ = RemoteTraceback(text)
-    error.add_note(f"task {label}{where}")
+    """The error of such bytes, with the traceback as its cause and a note on the task and where it ran.
+
+    One that cannot be unpickled here is a TaskError that tells it.
+    """
+    content, told, text, label = pickle.loads(packed)
+    try:
+        error: BaseException = pickle.loads(content)
+        error.__cause__ = RemoteTraceback(text)
+        error.add_note(f"task {label}{where}")
+    except BaseException:  # what is unpickled may raise anything
+        error = TaskError(told)
+        error.__cause__ = RemoteTraceback(text)
+        error.add_note(f"task {label}{where}")
     return error
 
 
@@ -170,8 +225,21 @@ def pack_end(error: BaseException | None) -> bytes:
 
 def unpack_end(packed: bytes) -> BaseException | None:
     """The error of such bytes."""
-    error: BaseException | None = pickle.loads(packed)[0] if packed else None
+    error: BaseException | None = pickle.loads(pickle.loads(packed)[0]) if packed else None
     return error
+
+
+def words(error: BaseException) -> str:
+    """Kind and text of an error, for people."""
+    return f"{type(error).__name__}: {text_of(error)}"
+
+
+def text_of(error: BaseException) -> str:
+    """The text of an error, whatever its class does."""
+    try:
+        return str(error)
+    except BaseException:  # it may raise anything
+        return "(no text)"
 
 
 def name(fn: Callable[..., Any]) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from parsolve.ensemble import calls
 from parsolve.ensemble.calls import TaskError
+from parsolve.ensemble.staying import Staying
 from parsolve.ensemble.waiting import mapped
 from parsolve.errors import SetupError
 
@@ -47,11 +48,12 @@ class PoolFuture(Future[Any]):
 
     Args:
         inner: the future of the pool.
+        call: that was given to it.
     """
 
-    def __init__(self, inner: Inner) -> None:
+    def __init__(self, inner: Inner, call: bytes) -> None:
         super().__init__()
-        self._inner = inner
+        self._inner, self._call = inner, call
         inner.add_done_callback(self._take)
 
     def cancel(self) -> bool:
@@ -70,14 +72,7 @@ class PoolFuture(Future[Any]):
             self.set_exception(error)
             return
         is_value, content = inner.result()
-        try:
-            value = calls.unpack_value(content) if is_value else calls.unpack_error(content, "")
-        except Exception as unexpected:
-            is_value, value = False, TaskError(f"the result cannot be unpacked here: {unexpected}")
-        if is_value:
-            self.set_result(value)
-        else:
-            self.set_exception(value)
+        calls.fulfil(self, self._call, is_value, content, "")
 
 
 class Pool:
@@ -127,7 +122,7 @@ class Pool:
                 "a pool has one rank for each task"
             )
         arguments = calls.pack(fn, args, kwargs), has_comm and "comm" not in kwargs
-        future = PoolFuture(self._submit(perform, arguments, wish.priority))
+        future = PoolFuture(self._submit(perform, arguments, wish.priority), arguments[0])
         self._pending.add(future)
         future.add_done_callback(self._pending.discard)
         return future
@@ -180,16 +175,18 @@ def perform(packed: bytes, has_comm: bool) -> tuple[bool, bytes]:
         with ExitStack() as stack:
             if has_comm:
                 kwargs["comm"] = stack.enter_context(own_comm())
-            return True, calls.pack_value(fn(*args, **kwargs))
+            with Staying():
+                value = calls.pack_value(fn(*args, **kwargs))
+        return True, value
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        return False, calls.pack_error(error, calls.label(*call) if call else "(not unpacked)")
+        return False, calls.pack_failure(error, calls.label(*call) if call else "(not unpacked)")
 
 
 @contextmanager
 def own_comm() -> Iterator[MPI.Intracomm]:
-    """A communicator of this process alone, in a thread one that no other thread has.
+    """A communicator of this process alone, that no other task has.
 
     (MPI lets threads call it at the same time, but not for the same communicator: MPI 4.0, 11.6.)
 
@@ -198,10 +195,8 @@ def own_comm() -> Iterator[MPI.Intracomm]:
     """
     from mpi4py import MPI
 
-    if threading.current_thread() is threading.main_thread():
-        yield MPI.COMM_SELF
-        return
-    if MPI.Query_thread() < MPI.THREAD_MULTIPLE:
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main and MPI.Query_thread() < MPI.THREAD_MULTIPLE:
         raise TaskError("tasks in threads have no communicator, as MPI was started for one thread; take processes")
     with TURNS:
         comm = MPI.COMM_SELF.Dup()
@@ -209,4 +204,5 @@ def own_comm() -> Iterator[MPI.Intracomm]:
         yield comm
     finally:
         with TURNS:
-            comm.Free()
+            if comm != MPI.COMM_NULL:  # the task may have freed it
+                comm.Free()

@@ -115,7 +115,7 @@ class Schedule:
         """What a rank has to do, for people; from any thread."""
         with suppress(Exception):  # the main thread may be at it, and what is told is better than nothing
             have = [task.call for task, members in list(self._running.values()) if rank in members]
-            some = [calls.label(*calls.unpack(call)) for call in have[:NAMED]]
+            some = [calls.label_of(call) for call in have[:NAMED]]
             more = f" and {len(have) - NAMED} more" if len(have) > NAMED else ""
             return f" within task {', '.join(some)}{more}" if some else ""
         return ""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import time
 from array import array
-from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from parsolve.ensemble import calls
+from parsolve.ensemble.staying import Staying, tell
 from parsolve.errors import is_agreed
 from parsolve.watchdog import LOOK, end_job, place
 
@@ -154,14 +153,17 @@ class Bench:
             if group is not None:
                 kwargs["comm"] = group.comm
             self._clock.current = where, call
-            return Outcome(True, calls.pack_value(fn(*args, **kwargs)), True, "")
+            with Staying():
+                packed = calls.pack_value(fn(*args, **kwargs))
+            return Outcome(True, packed, True, "")
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # SystemExit too: a task ends no rank
             label = calls.label(*call) if call else "(not unpacked)"
-            told = f"task {label}{where} raised {type(error).__name__} on rank {self._comm.rank}: {error}"
+            kind, text = type(error).__name__, calls.text_of(error)
+            told = f"task {label}{where} raised {kind} on rank {self._comm.rank}: {text}"
             is_clean = group is None or is_agreed(group.private, error)
-            return Outcome(False, calls.pack_error(error, label), is_clean, told)
+            return Outcome(False, calls.pack_failure(error, label), is_clean, told)
         finally:
             self._clock.current = None
 
@@ -233,9 +235,3 @@ def place_of(members: Members, size: int) -> str:
     if size == 1:
         return ""
     return f" on rank{'s' * (len(members) > 1)} {', '.join(map(str, members))} of {size}"
-
-
-def tell(text: str) -> None:
-    """Write a line to stderr in one piece."""
-    with suppress(OSError):
-        os.write(2, text.encode(errors="backslashreplace"))

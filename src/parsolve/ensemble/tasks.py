@@ -16,7 +16,7 @@ import time
 import traceback
 from collections import deque
 from concurrent.futures import ALL_COMPLETED, Future
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 from parsolve.domain import launch
@@ -26,7 +26,8 @@ from parsolve.ensemble.deaths import Deaths
 from parsolve.ensemble.engines import Pool, pool
 from parsolve.ensemble.groups import Groups, nodes
 from parsolve.ensemble.schedule import Schedule, Task
-from parsolve.ensemble.serving import SIGNAL, Answer, Bench, Clock, Order, Pause, place_of, serve, tell
+from parsolve.ensemble.serving import SIGNAL, Answer, Bench, Clock, Order, Pause, place_of, serve
+from parsolve.ensemble.staying import awaited, tell
 from parsolve.ensemble.waiting import TaskFuture, mapped
 from parsolve.errors import SetupError, agreed
 
@@ -109,6 +110,9 @@ class Executor:
         self._clock = Clock(self.comm, self._timeout, self._is_ticking if self.comm.rank == 0 else None)
         self._bench = Bench(self.comm, self._groups, self._clock, self._grace)
         self._deaths = Deaths(self.comm, self._schedule.describe)
+        self._awaited = ExitStack()
+        if self.size > 1:
+            self._awaited.enter_context(awaited())
         if self.comm.rank == 0:
             self._open()
             return self
@@ -145,7 +149,7 @@ class Executor:
 
     def _open(self) -> None:
         self._numbers = self._unsettled = 0
-        self._answers: deque[tuple[Future[Any], Answer, str]] = deque()
+        self._answers: deque[tuple[Task, Answer, str]] = deque()
         self._own: deque[Order] = deque()
         self._sent: list[MPI.Request] = []
         self._known: dict[Members, None] = {}  # groups, the one that was used last at the end
@@ -159,6 +163,7 @@ class Executor:
         self._clock.stop()
         self._groups.free()
         self.comm.Free()
+        self._awaited.close()
 
     def submit(
         self,
@@ -356,19 +361,13 @@ class Executor:
     def _note(self, answer: Answer, source: int) -> None:
         task, members = self._schedule.finish(answer.number, answer.seconds)
         where = place_of(members, self.size) + (f" (of rank {source})" if len(members) > 1 else "")
-        self._answers.append((task.future, answer, where))
+        self._answers.append((task, answer, where))
 
     def _settle(self) -> None:
         """Give futures what has come; their callbacks are of the body."""
         while self._answers:
-            future, answer, where = self._answers.popleft()
-            try:
-                if answer.is_value:
-                    future.set_result(calls.unpack_value(answer.content))
-                else:
-                    future.set_exception(calls.unpack_error(answer.content, where))
-            except (AttributeError, ImportError) as error:
-                future.set_exception(TaskError(f"the result cannot be unpacked here: {error}"))
+            task, answer, where = self._answers.popleft()
+            calls.fulfil(task.future, task.call, answer.is_value, answer.content, where)
 
     def _count(self, _: Future[Any]) -> None:
         self._unsettled -= 1
