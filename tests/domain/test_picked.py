@@ -30,6 +30,8 @@ def test_they_are_the_cells_that_an_index_picks_with_their_coordinates(places, s
         there = GRID.coordinates(name)[index[d]]
         assert picked.coordinates(name).tobytes() == there.tobytes()
         assert np.allclose(Grid.coordinates(picked, name), there, rtol=1e-14)
+    for axis in set("xyz") - {*picked.names}:
+        assert picked.lower["zyx".index(axis)] == pytest.approx(picked.coordinates(axis)[0])
     assert set(picked.names) == set("xyz") - {axis for axis, place in places.items() if not isinstance(place, tuple)}
 
 

@@ -59,6 +59,35 @@ def test_they_have_the_bits_of_the_same_cells_of_frames(comm, shared_tmp, solo, 
     assert not (shared_tmp / "a.h5.frames").exists()
 
 
+@pytest.mark.parametrize(
+    ("axes", "more", "cuts"),
+    [("x", {"run": {"precision": "float32", "order": 8}}, {"a": ({"stride": 3}, np.s_[::3])}),
+     ("xyz", {"time": {"end": 0.02, "scheme": "dp45", "tolerance": 1e-6}},
+      {"a": ({"z": 0.5}, np.s_[2]), "b": ({"x": [0.5, 1.0], "y": 0.0, "stride": {"z": 2}}, np.s_[::2, 0, 6:])})],
+)  # fmt: skip
+def test_they_have_the_bits_of_the_frames_beside_them(comm, shared_tmp, axes, more, cuts):
+    """In single precision and of high order; with adaptive steps, along an axis that is anti-periodic."""
+    kinds = dict(zip(axes, ((12, False), (9, True), (5, "anti")), strict=False))
+    grid = {axis: {"cells": n, "range": [0, 1], "periodic": kind} for axis, (n, kind) in kinds.items()}
+    values = {"initial": {"u": "cos(2*pi*x)*" + {"x": "1", "xyz": "sin(2*pi*y)*cos(pi*z)"}[axes]}}
+    tables = {
+        "evolve": CASE["evolve"],
+        "grid": grid,
+        "time": {"end": 0.02},
+        "output": {"every": 0.005},
+        **values,
+        **more,
+    }
+    solve(make_case(tables, slices={name: cut for name, (cut, _) in cuts.items()}), shared_tmp / "a.h5", comm)
+    with open_result(shared_tmp / "a.h5") as whole:
+        for name, (_, index) in cuts.items():
+            with open_result(shared_tmp / f"a.{name}.h5") as found:
+                assert (found.steps.tolist(), found.times.tolist()) == (whole.steps.tolist(), whole.times.tolist())
+                for n in range(5):
+                    there = np.ascontiguousarray(whole.read("u", n)[index])
+                    assert found.read("u", n).tobytes() == there.tobytes()
+
+
 def test_they_are_packed_as_the_result_is_and_counted(comm, shared_tmp):
     """To the same bytes on any ranks, and so by ``gather`` of what a run left."""
     for name, output in (("plain", {}), ("kept", {"keep_frames": True}), ("packed", {"compression": "gzip"})):
@@ -132,6 +161,12 @@ def test_what_has_the_name_of_one_is_replaced_as_the_result_is(comm, shared_tmp)
     with pytest.raises(StorageError, match=r"b\.box\.h5: is no result"):
         solve(case, shared_tmp / "b.h5", comm, force=True)
     assert (shared_tmp / "b.box.h5").read_text() == "mine"
+
+
+def test_none_has_the_name_of_the_folder_of_frames(solo, tmp_path):
+    with pytest.raises(StorageError, match=r"/b\.frames: is the folder"):
+        solve(make_case(CASE, slices={"frames": {"x": 0.5}}), tmp_path / "b", solo)
+    assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize(

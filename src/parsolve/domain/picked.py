@@ -24,6 +24,8 @@ Place = float | tuple[float, float] | None  # of an axis: a point, a range, or a
 class Picked(Grid):
     """Cells of a grid at equal distances; an axis of which one was picked at a point is none of its own.
 
+    As a plane or line has no width, its ``lower`` end along that axis is the centre of the cells.
+
     Attributes:
         whole: the grid.
         first: the first cell that is picked, along z, y, x.
@@ -94,7 +96,7 @@ def _along(grid: Grid, d: int, place: Place, stride: int) -> tuple[int, int, int
     for at in place if isinstance(place, tuple) else (place,):
         if at is not None and not -ROUNDING <= (at - low) / width <= cells + ROUNDING:
             raise CaseError(f"{axis}: {at:g} is outside the grid, which is from {low:g} to {low + cells * width:g}")
-    if isinstance(place, int | float):
+    if is_point := isinstance(place, int | float):
         first, count, stride = min(max(math.floor((place - low) / width), 0), cells - 1), 1, 1
     elif place is None:
         first, count = 0, -(-cells // stride)
@@ -105,5 +107,5 @@ def _along(grid: Grid, d: int, place: Place, stride: int) -> tuple[int, int, int
             raise CaseError(f"{axis}: no centre of a cell is from {place[0]:g} to {place[1]:g}; give a point for one")
         count = -(-(stop - first) // stride)
     closes = grid.periodic[d] and first == 0 and count * stride == cells
-    distance = stride * width
-    return first, count, stride, low + (first + 0.5) * width - 0.5 * distance, distance, closes
+    distance, centre = stride * width, low + (first + 0.5) * width
+    return first, count, stride, centre if is_point else centre - 0.5 * distance, distance, closes

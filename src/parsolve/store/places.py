@@ -140,10 +140,12 @@ def refuse_slices(path: Path, names: Iterable[str], renews: bool, inputs: Iterab
     """Refuse the names of slices of a run as `refuse_taken` does.
 
     Raises:
-        StorageError: one is taken, or is too long.
+        StorageError: one is taken, too long, or that of the folder of frames.
     """
     for name in names:
         writing.refuse_name(slice_of(path, name))
+        if slice_of(path, name).name == path.name + FOLDERS[-1]:
+            raise StorageError(f"{slice_of(path, name)}: is the folder of frames and of a slice; use another -o")
         refuse_taken(slice_of(path, name), renews, inputs)
 
 
