@@ -208,6 +208,9 @@ def test_slices_are_named_and_rows_that_were_left_are_told(call: Call) -> None:
     code, out, err = call("gather", "a.h5", "-o", "c.h5")
     assert (code, "has no whole row" in err, "c.mid.h5" in out) == (5, True, False)
     assert call("info", "c.h5")[0] == 0
+    rows.write_bytes(b"none\n")
+    assert "0 rows; a.h5.frames/slice.mid.rows: is damaged" in call("info", str(frames))[1]
+    assert "rows: is damaged" in call("gather", "a.h5", "-o", "d.h5")[2]
 
 
 @pytest.mark.parametrize("suffix", ["vtkhdf", "nc"])

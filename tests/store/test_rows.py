@@ -136,9 +136,11 @@ def test_rows_of_another_run_or_other_fields_are_not_gone_on_with(tmp_path):
         row_file(tmp_path, run="r2").go_on(4, tmp_path / "none")
     with pytest.raises(StorageError, match="other cells or fields"):
         row_file(tmp_path, fields=FIELDS[::-1]).go_on(4, tmp_path / "none")
-    (tmp_path / "slice.mid.rows").write_text("nothing\n")
-    with pytest.raises(StorageError, match="is no file of a slice"):
-        row_file(tmp_path).go_on(4, tmp_path / "none")
+    data = (tmp_path / "slice.mid.rows").read_bytes()
+    for damaged in (b"nothing\n", b"", b"\xff", b"{}\n", data.replace(b"temperature", b"temperaturf")):
+        (tmp_path / "slice.mid.rows").write_bytes(damaged)
+        with pytest.raises(StorageError, match="is damaged, or no file of a slice"):
+            row_file(tmp_path).go_on(4, tmp_path / "none")
 
 
 def test_what_has_the_name_stays(tmp_path, solo):
@@ -152,7 +154,7 @@ def test_what_has_the_name_stays(tmp_path, solo):
 
 def test_what_is_packed_of_it_stays_where_it_was(tmp_path, solo):
     """At the place of the axis that it lacks, and at the centres of the whole grid."""
-    written(tmp_path).publish(tmp_path / "a.mid.h5")
+    publish(solo, written(tmp_path), tmp_path / "a.mid.h5")
     with open_result(tmp_path / "a.mid.h5") as result:
         write_packed(solo, tmp_path / "b.h5", result.content(), result.moments(), Packing("gzip"))
     content(tmp_path / "b.h5")

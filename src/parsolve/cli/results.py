@@ -127,12 +127,15 @@ def _slices(path: Path) -> dict[str, dict[str, Any]]:
     """Return the times and steps of the rows of slices in a folder of frames, as far as they are whole."""
     from parsolve.store.rows import RowFile, rows_in
 
-    found = {name: RowFile.of(rows) for name, rows in rows_in(path).items()} if path.is_dir() else {}
-    return {
-        name: {"times": [time for _, time in rows.times], "steps": [step for step, _ in rows.times],
-               "doubt": rows.doubt}
-        for name, rows in found.items()
-    }  # fmt: skip
+    found = dict[str, dict[str, Any]]()
+    for name, file in rows_in(path).items() if path.is_dir() else ():
+        try:
+            rows = RowFile.of(file)
+            steps, times = [step for step, _ in rows.times], [time for _, time in rows.times]
+            found[name] = {"times": times, "steps": steps, "doubt": rows.doubt}
+        except StorageError as error:
+            found[name] = {"times": [], "steps": [], "doubt": str(error)}
+    return found
 
 
 def _marching(result: Result) -> dict[str, Any] | None:
@@ -172,7 +175,7 @@ def _info_text(facts: dict[str, Any]) -> str:
 def _rows_text(times: list[float], steps: list[int], doubt: str) -> str:
     """Return how many rows a slice has and where, in plain words."""
     ends = f", t = {times[0]:.6g} to {times[-1]:.6g}, step {steps[0]} to {steps[-1]}" if times else ""
-    return f"{len(times)} rows{ends}{'; the next one is damaged' if doubt else ''}"
+    return f"{len(times)} rows{ends}{f'; {doubt}' if doubt else ''}"
 
 
 def _meanings(facts: dict[str, Any]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from parsolve.errors import StorageError, agreed, on_root
+from parsolve.errors import StorageError, on_root
 from parsolve.store import claims, writing
 from parsolve.store.combine import combine
 from parsolve.store.files import rename
@@ -115,12 +115,15 @@ def _slice(
 ) -> tuple[dict[str, Any], str]:
     """Make a result of the rows of a slice, if there are whole ones; what it is, and what is wrong; collective."""
     rows: RowFile | None = None
-    with agreed(comm):
-        if comm.rank == 0:
+    text = f"{path}: has no whole row"
+    if comm.rank == 0:
+        try:
             rows = RowFile.of(path)
-    count, doubt = comm.bcast((len(rows.times), rows.doubt) if rows else None)
+            text = f"{rows.doubt}, and those behind it" if rows.doubt else "" if rows.times else text
+        except StorageError as error:
+            text = str(error)
+    count, text = comm.bcast((len(rows.times) if rows else 0, text))
     frames = publish(comm, rows, result, packing, force) if count else 0
-    text = f"{doubt}, and those behind it" if doubt else "" if count else f"{path}: has no whole row"
     return {"result": str(result), "frames": frames}, text
 
 

@@ -1,9 +1,9 @@
 """The rows of a slice while its run goes on, and the small result that they become.
 
-They stand in the folder of the run, ``slice.NAME.rows``: a line of JSON that says what they are of, then a row for
-each time: step, time, the values of each field, and a hash of all that. So a row costs one write, and those behind the
-last whole one, as a kill leaves them, are known. Which there are is known since the file was begun or looked at, so
-that they are read once to become a result.
+They stand in the folder of the run, ``slice.NAME.rows``: a line that says what they are of, a hash and JSON, then a
+row for each time: step, time, the values of each field, and a hash of all that. So a row costs one write, and those
+behind the last whole one, as a kill leaves them, are known. Which there are is known since the file was begun or looked
+at, so that they are read once to become a result.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from parsolve.domain.grid import Grid
 from parsolve.domain.picked import Picked
 from parsolve.errors import StorageError, on_root
 from parsolve.store.files import is_result, naming, outlast, rename, require_space, sync, write_at
-from parsolve.store.hashes import BLOCK, hash_of
+from parsolve.store.hashes import BLOCK, hash_of, text_hash
 from parsolve.store.integrity import doubts, seal
 from parsolve.store.layout import Content, FieldInfo, lay_out
 from parsolve.store.packing import write_packed
@@ -295,7 +295,8 @@ def _line(content: Content) -> bytes:
         "grid": asdict(content.grid), "fields": [asdict(i) for i in content.fields], "dtype": content.dtype.str,
         "provenance": dict(content.provenance), "dimensions": [asdict(i) for i in content.dimensions],
     }  # fmt: skip
-    return json.dumps(said).encode() + b"\n"
+    text = json.dumps(said)
+    return f"{text_hash(text)} {text}\n".encode()
 
 
 def _said(path: Path) -> Content:
@@ -307,11 +308,14 @@ def _said(path: Path) -> Content:
     with naming(path, "read it"), path.open("rb") as file:
         line = file.readline(MOST)
     try:
-        said = json.loads(line)
+        digest, _, text = line.decode().rstrip("\n").partition(" ")
+        if text_hash(text) != digest:
+            raise ValueError("its first line has another hash")
+        said = json.loads(text)
         tables = said["grid"]
         whole = Grid(**{key: tuple(value) for key, value in tables.pop("whole").items()})
         grid = Picked(**{key: tuple(value) for key, value in tables.items()}, whole=whole)
         fields, dimensions = (tuple(FieldInfo(**info) for info in said[key]) for key in ("fields", "dimensions"))
         return Content(grid, fields, np.dtype(said["dtype"]), said["provenance"], dimensions)
     except (ValueError, TypeError, KeyError, AttributeError) as caught:
-        raise StorageError(f"{path}: is no file of a slice; move it away ({caught})") from None
+        raise StorageError(f"{path}: is damaged, or no file of a slice; move it away ({caught})") from None
