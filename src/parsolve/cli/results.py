@@ -131,8 +131,7 @@ def _slices(path: Path) -> dict[str, dict[str, Any]]:
     for name, file in rows_in(path).items() if path.is_dir() else ():
         try:
             rows = RowFile.of(file)
-            steps, times = [step for step, _ in rows.times], [time for _, time in rows.times]
-            found[name] = {"times": times, "steps": steps, "doubt": rows.doubt}
+            found[name] = {"times": rows.times.tolist(), "steps": rows.steps.tolist(), "doubt": rows.doubt}
         except StorageError as error:
             found[name] = {"times": [], "steps": [], "doubt": str(error)}
     return found

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+from array import array
 from contextlib import suppress
 from dataclasses import asdict, replace
 from itertools import islice
@@ -53,15 +54,14 @@ class RowFile:
         content: of the result that it becomes, without times.
 
     Attributes:
-        times: step and time of each row.
+        steps, times: of the rows.
         doubt: what is wrong with the row behind them, if whole ones are behind that; else an empty text.
     """
 
     def __init__(self, folder: Path, name: str, content: Content) -> None:
         self.path, self._content = folder / f"slice.{name}.rows", content
         self._size = content.grid.size * content.dtype.itemsize  # of a field
-        self.times: list[tuple[int, float]] = []
-        self.doubt = ""
+        self.steps, self.times, self.doubt = array("q"), array("d"), ""
 
     @classmethod
     def of(cls, path: Path) -> RowFile:
@@ -82,7 +82,7 @@ class RowFile:
         Raises:
             StorageError, ResourceError: the disk failed or is full.
         """
-        self.times = []
+        self.steps, self.times = array("q"), array("d")
         with naming(self.path, "begin it"):
             self.path.write_bytes(_line(self._content))
 
@@ -94,7 +94,7 @@ class RowFile:
         """
         with naming(self.path, "add to it"), self.path.open("ab", buffering=0) as file:
             _write(file.write, _row(step, time, values))
-        self.times.append((step, time))
+        self._know(step, time)
 
     def keep(self) -> None:
         """See to it that the rows so far outlast the machine.
@@ -124,7 +124,7 @@ class RowFile:
                 begun = len(file.readline(MOST))
             os.truncate(self.path, begun + len(self.times) * self._length)
             sync(self.path)
-        return self.times[-1] if self.times else (-1, 0.0)
+        return (self.steps[-1], self.times[-1]) if self.steps else (-1, 0.0)
 
     def write_result(self, path: Path) -> Content:
         """Write a result of the rows, which stay; what is in it.
@@ -135,19 +135,18 @@ class RowFile:
         if not self.times:
             raise StorageError(f"{self.path}: has no whole row")
         fields, count = self._content.fields, len(self.times)
-        steps, times = (tuple(column) for column in zip(*self.times, strict=True))
-        content = replace(self._content, times=times, steps=steps)
+        content = replace(self._content, times=tuple(self.times), steps=tuple(self.steps))
         require_space(path.parent, self._size * len(fields) * count, "a slice")
         table = lay_out(path, content)
         hashes: dict[str, list[list[str]]] = {info.name: [] for info in fields}
         with path.open("r+b", buffering=0) as file:
             for n, row in enumerate(islice(self._rows(), count)):  # there may be more now
-                if row is None or row[:2] != self.times[n]:
+                if row is None or row[:2] != (self.steps[n], self.times[n]):
                     raise StorageError(f"{self.path}: row {n} is damaged; `gather` makes a slice of those before it")
                 for i, info in enumerate(fields):
                     values = row[2][i * self._size : (i + 1) * self._size]
                     write_at(file.fileno(), values, table.values[info.name] + n * self._size)
-                    hashes[info.name].append(_hashes(info.name, values, str(steps[n])))
+                    hashes[info.name].append(_hashes(info.name, values, str(self.steps[n])))
         seal(path, table, hashes)
         if doubts(path, table, [(info.name, n) for info in fields for n in range(count)]):
             raise StorageError(f"{path}: is not there as it was written: look at the disk")
@@ -190,7 +189,7 @@ class RowFile:
         Raises:
             StorageError: the file cannot be read.
         """
-        self.times, self.doubt, damaged = [], "", -1
+        self.steps, self.times, self.doubt, damaged = array("q"), array("d"), "", -1
         for number, row in enumerate(self._rows()):
             if row is None:  # its step too may be another
                 damaged = number if damaged < 0 else damaged
@@ -198,7 +197,12 @@ class RowFile:
                 self.doubt = f"{self.path}: row {damaged} is damaged"
                 return
             elif row[0] <= step:
-                self.times.append(row[:2])
+                self._know(*row[:2])
+
+    def _know(self, step: int, time: float) -> None:
+        """Note a row."""
+        self.steps.append(step)
+        self.times.append(time)
 
     def _rows(self) -> Iterator[tuple[int, float, memoryview] | None]:
         """Step, time and values of the rows that are there to their end, None for one that has another hash.
