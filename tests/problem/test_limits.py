@@ -256,3 +256,17 @@ def test_waves_that_grow_by_themselves_are_nothing_wrong(lab: Any, seed: int) ->
     )  # fmt: skip
     assert verdict(lab, case) == ""
     assert check(Case.from_dict(case), 1).warnings == []
+
+
+@pytest.mark.parametrize("order", [2, 4])
+def test_steps_are_as_many_beside_walls_that_come_to_the_same(lab: Any, order: int) -> None:
+    """Where rates depend on the solution: a stiff wall has its value at once, whoever gives it."""
+    walls: list[dict[str, Any]] = [
+        {"dirichlet": 5.0}, {"robin": [1e6, 1.0, 5e6]}, {"neumann": "-1e6*(u**4 - 5**4)"}
+    ]  # fmt: skip
+    counts = []
+    for wall in walls:
+        case = lab.case({"u": "div((0.1 + u**2)*grad(u))"}, 20, periodic=False, boundary={"u": {"xmax": wall}},
+                        initial={"u": 0.1}, time={"end": 1e-3}, run={"order": order})  # fmt: skip
+        counts.append(lab.solve(case).result.steps)
+    assert max(counts) < 1.1 * min(counts)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from parsolve.domain.boundary import Near
 from parsolve.equations.pointwise import Pointwise
 from parsolve.problem.sides import places
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from parsolve.domain.boundary import Face, Near
+    from parsolve.domain.boundary import Face
     from parsolve.domain.grid import Grid, Triple
     from parsolve.problem.laws import Law
 
@@ -59,7 +60,8 @@ class Coupling:
         self.reads = tuple(name for name in named if name not in laws)
         self.free = tuple(name for name in self.reads if name in velocities)
         parts = [part for law in laws.values() for part in law.parts]
-        self.timed = any(s.name == "t" for part in parts for s in part.free_symbols)
+        symbols = {s.name for part in parts for s in part.free_symbols}
+        self.timed, self._placed = "t" in symbols, bool(symbols & {*grid.names})
         self._grid, self._side = grid, side
         self._parts = made = Pointwise(parts, self.fields, [*self.reads, *grid.names], parameters)
         factors = (varies for place, varies in enumerate(made.depends) if place % 3 < 2)  # A and B, which multiply u
@@ -125,22 +127,22 @@ class Coupling:
 
         return [face(number) for number in range(3 * len(self.laws))] if self.timed else []
 
-    def imposed(self, name: str, ranges: Mapping[str, tuple[float, float]], time: float) -> Values:
-        """What a field is held at on the whole side, where others have the least and the largest of their values.
+    def imposed(
+        self, name: str, ranges: Mapping[str, tuple[float, float]], time: float, slopes: Mapping[str, float]
+    ) -> Values:
+        """The values of a field on the side where all cells beside it have the least or the largest values.
 
-        None of it unless the side gives its value.
+        ``slopes``: of du/dn of each field by its value there. NaN where no value meets its law.
         """
-        law, shape = self.laws[name], self._grid.side_shape(self._side)
-        if law.parts[:2] != (1, 0):
-            return np.empty(0)
-        here, place = self._here(time, (0, 0, 0), shape), 3 * self.fields.index(name) + 2
-        named = [n for n in (*self.fields, *self.reads) if n in law.names][:MOST_NAMED]
+        law, shape = self.laws[name], self._grid.side_shape(self._side) if self._placed else (1, 1, 1)
+        named = [n for n in (*self.fields, *self.reads) if n in law.names or n == name][:MOST_NAMED]
         middle = {n: 0.5 * low + 0.5 * high for n, (low, high) in ranges.items()}
         found = []
         for ends in itertools.product(*(ranges[n] for n in named)):
             values = middle | dict(zip(named, ends, strict=True))
-            known = {n: np.full(prod(shape), values[n]) for n in (*self.fields, *self.reads)}
-            found.append(self._parts.values(here | known, prod(shape))[place])
+            known = {n: np.full(shape, values[n]) for n in (*self.fields, *self.reads)}
+            near = {n: Near(slopes[n], slopes[n] * known[n], known[n]) for n in self.fields}
+            found.append(self(time, (0, 0, 0), near, {n: known[n] for n in self.reads})[name].ravel())
         return np.concatenate(found)
 
     def _here(self, time: float, start: Triple, shape: Sequence[int]) -> dict[str, Values]:

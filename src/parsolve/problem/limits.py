@@ -20,7 +20,7 @@ from parsolve.errors import NumericalError
 from parsolve.march.stability import closure_factor, excess, stable_step
 from parsolve.problem.coupling import Coupling
 from parsolve.problem.operators import coefficients
-from parsolve.problem.sides import CourseFace, on_side
+from parsolve.problem.sides import CourseFace, imposed, slope_at
 from parsolve.problem.times import span
 
 if TYPE_CHECKING:
@@ -182,18 +182,23 @@ def analyse(problem: Problem, ranges: Ranges, times: Sequence[float], samples: S
 
 
 def with_walls(problem: Problem, ranges: Ranges, times: Sequence[float]) -> dict[str, tuple[float, float]]:
-    """Ranges of the unknowns widened to what walls impose at some times, where that is finite."""
-    wider = dict(ranges)
+    """Ranges of the unknowns widened to their values at walls at some times, where these are finite.
+
+    They are those beside cells that all have the least or the largest value: what is imposed, or what flows in gives.
+    """
+    wider, grid, order = dict(ranges), problem.grid, problem.case.run.order
     for name, sides in problem.conditions.items():
         for side, condition in sides.items():
-            if name in ranges and condition.a == 1 and condition.b == 0:
+            if name in ranges and not condition.mirrors and not condition.c:
                 wall = condition.wall if isinstance(condition.wall, Coupling) else None
+                beside = {n: problem.conditions[n][side] for n in (wall.fields if wall else (name,))}
+                slopes = {n: slope_at(grid, side, c, order) for n, c in beside.items()}
                 moves = wall.timed if wall else condition.varies
                 for time in times if moves else times[:1]:
                     if wall:
-                        values = wall.imposed(name, ranges, time)
+                        values = wall.imposed(name, ranges, time, slopes)
                     else:
-                        values = on_side(problem.grid, side, condition.value, time)
+                        values = imposed(grid, side, condition, slopes[name], ranges[name], time)
                     values = values[np.isfinite(values)]
                     low, high = wider[name]
                     wider[name] = float(values.min(initial=low)), float(values.max(initial=high))

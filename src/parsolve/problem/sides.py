@@ -10,7 +10,7 @@ import numpy as np
 
 from parsolve.case import FileValue
 from parsolve.domain.boundary import MIRROR, Condition, Face
-from parsolve.domain.closure import closure_base, determines
+from parsolve.domain.closure import closure_base, determines, slope_weights
 from parsolve.domain.grid import AXES, Grid, Triple
 from parsolve.equations.parse import parse
 from parsolve.equations.values import evaluate, fill
@@ -83,6 +83,22 @@ def face_condition(
 def on_side(grid: Grid, side: str, value: float | Face, time: float) -> np.ndarray:
     """What a condition says of a whole side at a time: an array of one cell's depth, or of a number."""
     return value(time, (0, 0, 0), grid.side_shape(side)) if callable(value) else np.array(value)
+
+
+def slope_at(grid: Grid, side: str, condition: Condition, order: int) -> float:
+    """How much du/dn at a side grows with the value there, the cells beside it being held."""
+    axis = AXES.index(side[0])
+    points = min(condition.closure(closure_base(order), 1), grid.cells[axis])
+    return -slope_weights(grid.spacing[axis], points)[1]
+
+
+def imposed(
+    grid: Grid, side: str, condition: Condition, slope: float, values: Sequence[float], time: float
+) -> np.ndarray:
+    """The values at a side that meet a u + b du/dn = value where all cells beside it have each of some values."""
+    a, b, value = (on_side(grid, side, part, time) for part in (condition.a, condition.b, condition.value))
+    with np.errstate(all="ignore"):
+        return np.concatenate([((value + b * slope * u) / (a + b * slope)).ravel() for u in values])
 
 
 def refuse_singular(case: Case, grid: Grid, conditions: Mapping[str, Mapping[str, Condition]]) -> None:

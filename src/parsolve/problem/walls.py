@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parsolve.domain.closure import closure_base, slope_weights
 from parsolve.domain.grid import AXES
 from parsolve.errors import CaseError, NumericalError, ParsolveError, agree, is_agreed
 from parsolve.problem.laws import FASTEST
-from parsolve.problem.sides import KINDS, CourseFace
+from parsolve.problem.sides import KINDS, CourseFace, slope_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -96,11 +95,10 @@ class Walls:
 
         As beside a wall that is solved place by place, what the law imposes is not to grow faster than is resolved.
         """
-        a, b, problem, axis = condition.a, condition.b, self._problem, AXES.index(side[0])
+        a, b, problem = condition.a, condition.b, self._problem
         if callable(b) or (a, b) in ((1.0, 0.0), (0.0, 1.0)):
             return a
-        points = min(condition.closure(closure_base(problem.case.run.order), 1), problem.grid.cells[axis])
-        slope = -b * slope_weights(problem.grid.spacing[axis], points)[1]
+        slope = b * slope_at(problem.grid, side, condition, problem.case.run.order)
 
         def face(time: float, start: Triple, shape: Triple) -> np.ndarray:
             values = a(time, start, shape) if callable(a) else np.full(shape, a)
