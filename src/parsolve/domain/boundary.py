@@ -319,7 +319,7 @@ class Beside:
         """The value at the side of a field whose condition there does not depend on the state."""
         given = self._conditions[name]
         if given is None and name in self.wall.free:
-            return self._combined(name, face_weights(0.0, 0.0, 0.0, 1.0, min(max(2, self._base), self._most))[0])
+            return self._combined(name, face_weights(0.0, 0.0, 0.0, 1.0, min(self._base + 1, self._most))[0])
         condition = Condition(0.0, 1.0, 0.0) if given is None or given.mirrors else given
         points = min(condition.closure(self._base, 1), self._most)
         a, b, value = (

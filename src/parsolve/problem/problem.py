@@ -185,5 +185,5 @@ class Problem:
     def _closure(self, depth: int) -> int:
         given = [c for sides in self.conditions.values() for c in sides.values()]
         base = closure_base(self.case.run.order)
-        beside = [max(2, base + 1) for wall in self.walls if wall.reads]  # of the cells that fields go on from
+        beside = [base + 1 for wall in self.walls if wall.reads]  # of the cells that fields go on from
         return max(*beside, *(c.closure(base, depth) for c in (MIRROR, *given)), 1)
