@@ -28,6 +28,10 @@ class TaskError(ParsolveError):
     """A task cannot be sent, or what it raised cannot."""
 
 
+class EndedError(TaskError):
+    """The process of a task ended within it."""
+
+
 class RemoteTraceback(Exception):
     """The cause of an error that came from another process: the text of its traceback there."""
 

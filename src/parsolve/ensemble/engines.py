@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from concurrent import futures
-from concurrent.futures import ALL_COMPLETED, Future
+from concurrent.futures import ALL_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from parsolve.ensemble import calls
-from parsolve.ensemble.calls import TaskError
+from parsolve.ensemble.calls import EndedError, TaskError
+from parsolve.ensemble.lasting import Lasting
 from parsolve.ensemble.staying import Staying
-from parsolve.ensemble.waiting import mapped
+from parsolve.ensemble.waiting import INSIDE, OUTSIDE, mapped
 from parsolve.errors import SetupError
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ class Inner(Protocol):
     def cancelled(self) -> bool:
         """Whether it is cancelled."""
 
-    def exception(self) -> BaseException | None:
+    def exception(self) -> Any:
         """Its error."""
 
     def result(self) -> Any:
@@ -69,6 +71,10 @@ class PoolFuture(Future[Any]):
             return
         error = inner.exception()
         if error is not None:
+            if type(error).__name__ == "KilledWorker":  # of Dask
+                error = EndedError(f"its process ended, on {error.allowed_failures + 1} workers")
+            if not isinstance(error, BrokenExecutor):  # which is one for all tasks
+                error.add_note(f"task {calls.label_of(self._call)}")
             self.set_exception(error)
             return
         is_value, content = inner.result()
@@ -80,16 +86,25 @@ class Pool:
 
     Args:
         submit: gives the pool a function, its arguments and a priority.
+        close: is called at the end of the block.
     """
 
     size = 1
 
-    def __init__(self, submit: Callable[[Callable[..., Any], tuple[Any, ...], float], Inner]) -> None:
-        self._submit = submit
+    def __init__(
+        self,
+        submit: Callable[[Callable[..., Any], tuple[Any, ...], float], Inner],
+        close: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._submit, self._close = submit, close
         self._pending: set[Future[Any]] = set()
+        self._process = os.getpid()
+        self._blocks = 0  # that were entered and not left
+        self._is_over = False
 
     def __enter__(self) -> Self:
         """Return this: there are no other ranks."""
+        self._blocks += 1
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
@@ -99,6 +114,10 @@ class Pool:
             for future in left:
                 future.cancel()
         futures.wait(left)
+        self._blocks -= 1
+        if not self._blocks:
+            self._is_over = True
+            self._close()
 
     def submit(
         self,
@@ -109,12 +128,16 @@ class Pool:
         priority: float | None = None,
         **kwargs: Any,
     ) -> Future[Any]:
-        """As `Executor.submit`; only Dask knows priorities, other pools keep the order.
+        """As `Executor.submit`; pools of processes and Dask know priorities, others keep the order.
 
         Raises:
             TaskError: it cannot be sent.
-            SetupError: it has several ranks.
+            SetupError: it has several ranks, or the block is left.
         """
+        if self._is_over:
+            raise SetupError(OUTSIDE)
+        if os.getpid() != self._process:
+            raise TaskError(INSIDE)
         wish, has_comm = calls.wishes(fn, ranks, priority, None)
         if wish.ranks > 1:
             raise SetupError(
@@ -155,6 +178,9 @@ def pool(where: object) -> Pool:
     Raises:
         TaskError: it is none.
     """
+    if isinstance(where, ProcessPoolExecutor):
+        lasting = Lasting(where)
+        return Pool(lasting.submit, lasting.close)
     if isinstance(where, futures.Executor):
         given = where
         return Pool(lambda fn, args, _: given.submit(fn, *args))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parsolve.ensemble import operations
+from parsolve.ensemble.calls import EndedError
 from parsolve.ensemble.conditions import Condition
 from parsolve.ensemble.engines import Pool
 from parsolve.ensemble.journal import Done, Journal, Work
@@ -146,7 +147,7 @@ def _ended(work: Work, ask: Callable[[], Done]) -> Done:
     """How a task ended, also if what did it is gone."""
     try:
         return ask()
-    except (CancelledError, BrokenExecutor):
+    except (CancelledError, BrokenExecutor, EndedError):
         lost = "not done: a worker was killed, perhaps for lack of memory; fewer workers need less"
         return _done(work, 0, 0.0, lost, ResourceError.exit_code, {})
     except Exception as error:

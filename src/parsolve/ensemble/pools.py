@@ -15,6 +15,7 @@ from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING
 
 from parsolve.domain.launch import PREFIXES
+from parsolve.ensemble.calls import EndedError
 from parsolve.ensemble.engines import pool as engine_of
 from parsolve.ensemble.tasks import Executor
 from parsolve.errors import SetupError
@@ -56,7 +57,7 @@ def processes(workers: int) -> Iterator[Pool]:
                     for _ in range(workers):  # each starts a process, as none has done anything yet
                         pool.submit(os.getpid)
                 yield tasks
-        except BrokenExecutor as error:
+        except (BrokenExecutor, EndedError) as error:
             raise SetupError(f"processes: a worker ended before its time: {error}") from None
 
 
@@ -80,7 +81,9 @@ def dask(workers: int) -> Iterator[Pool]:
             with engine_of(client) as tasks:
                 yield tasks
         except Exception as error:
-            if isinstance(error, RuntimeError | TimeoutError) or type(error).__module__.startswith("distributed"):
+            if isinstance(error, RuntimeError | TimeoutError | EndedError) or type(error).__module__.startswith(
+                "distributed"
+            ):
                 raise SetupError(f"dask: {error}") from None
             raise
 

@@ -273,12 +273,9 @@ class Executor:
         if self.is_elsewhere():
             raise SetupError("Executor: only the main thread submits tasks, as that makes all calls to MPI")
         if self._state is None:
-            raise SetupError("Executor: tasks are submitted and waited for within the with block")
+            raise SetupError(waiting.OUTSIDE)
         if self._state == TASK:
-            raise TaskError(
-                "a task cannot use the executor that runs it: let it return what is to be done next, "
-                "or give it several ranks and an Executor(comm) of its own"
-            )
+            raise TaskError(waiting.INSIDE)
 
     def _tick(self, number: int, frame: FrameType | None) -> None:
         """Look at the messages, in the body or in a task; do tasks if the body stands in a wait of Python's own."""

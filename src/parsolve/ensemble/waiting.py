@@ -11,6 +11,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+OUTSIDE = "Executor: tasks are submitted and waited for within the with block"
+INSIDE = (
+    "a task cannot use the executor that runs it: let it return what is to be done next, "
+    "or give it several ranks and an Executor(comm) of its own"
+)
+
 
 class Work(Protocol):
     """Does tasks until it is enough, or so many seconds are over, and returns whether it is enough."""
