@@ -14,7 +14,7 @@ import pytest
 from parsolve.errors import StorageError
 from parsolve.store import look as module
 from parsolve.store.files import open_read
-from parsolve.store.look import look, refuse_borrowed
+from parsolve.store.look import look, refuse_borrowed, refuse_empty
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -191,3 +191,19 @@ def test_a_child_is_started_once_and_not_for_results(
     other.touch()
     look(other)
     assert len(started) == 1
+
+
+def test_more_is_not_unpacked_than_there_is(tmp_path: Path) -> None:
+    """Neither of values that were never written, nor in chunks of which a corner is held."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        whole = file.create_dataset("whole", data=np.ones((3, 5)), chunks=(1, 5), compression="gzip")
+        never = file.create_dataset("never", (10**6, 10**6), "f8", chunks=(1000, 1000), compression="gzip")
+        never[0, 0] = 1.0
+        wide = file.create_dataset("wide", (3, 5), "f8", maxshape=(None, None), chunks=(3000, 3000))
+        cells = {"maxshape": (None, None), "chunks": (3000, 3000), "compression": "gzip", "compression_opts": 9}
+        corner = file.create_dataset("corner", (3, 5), "f8", **cells)
+        corner[0, 0] = 1.0
+        refuse_empty(whole)
+        for dataset, text in [(never, "is to have"), (wide, "is to have"), (corner, "in chunks of 72000000")]:
+            with pytest.raises(StorageError, match=f"a.h5: '/{dataset.name[1:]}'.*{text}"):
+                refuse_empty(dataset)

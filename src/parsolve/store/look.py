@@ -14,6 +14,7 @@ import sys
 import time
 from contextlib import suppress
 from functools import lru_cache
+from math import prod
 from pathlib import Path
 
 import h5py
@@ -28,6 +29,7 @@ _LIMIT, _PATIENCE = 3 * _SECONDS, 12 * _SECONDS  # of computing and of waiting, 
 _MEMORY = 4 << 30
 _BYTES = 32 << 20  # that it reads of one data set
 _PACKED = 40000  # times that zstd makes bytes fewer, at most (128 KiB are 4 bytes); deflate: 1032
+_CHUNK = 64 << 20  # bytes of a chunk that may be larger than the values in it
 _DEPTH = 8  # of virtual data sets in each other
 
 
@@ -84,7 +86,7 @@ def refuse_links(file: h5py.File, *groups: str) -> None:
 
 
 def refuse_empty(dataset: h5py.Dataset) -> None:
-    """Refuse a data set that says far more values than its file holds, even if they are packed.
+    """Refuse a data set that says far more values than its file holds, even packed, or has far larger chunks than values.
 
     Raises:
         StorageError: it does.
@@ -93,6 +95,11 @@ def refuse_empty(dataset: h5py.Dataset) -> None:
     if not dataset.is_virtual and dataset.nbytes > (_PACKED if packed else 1) * held:
         raise StorageError(
             f"{dataset.file.filename}: '{dataset.name}' is to have {dataset.nbytes} bytes, but has {held}"
+        )
+    chunk = prod(dataset.chunks or (0,)) * dataset.dtype.itemsize
+    if chunk > max(_CHUNK, dataset.nbytes):  # each piece of values would unpack as much
+        raise StorageError(
+            f"{dataset.file.filename}: '{dataset.name}' has {dataset.nbytes} bytes in chunks of {chunk}; damaged"
         )
 
 
@@ -176,6 +183,7 @@ def _try_all(path: Path) -> None:
             list(item.attrs.items())
         with suppress(Exception):
             if isinstance(item, h5py.Dataset) and not item.is_virtual and not item.external:
+                refuse_empty(item)  # what is not read later either
                 row = max(1, item.nbytes // max(1, item.shape[0])) if item.shape else 1
                 _ = item[()] if item.nbytes <= _BYTES else item[: max(1, _BYTES // row)]
         return time.process_time() > _SECONDS or None
