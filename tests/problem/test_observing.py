@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from parsolve import make_case, solve
-from parsolve.errors import CaseError, NumericalError
+from parsolve.errors import CaseError, NumericalError, StorageError
 from parsolve.problem import observing
 from parsolve.problem.measuring import Looking
 from parsolve.resume import look_for
@@ -79,6 +79,21 @@ def test_a_run_that_was_stopped_and_goes_on_has_neither_gap_nor_double(comm, sha
             solve(make_case(tables), shared_tmp / "parts.h5", comm)
     solve(make_case(tables), shared_tmp / "parts.h5", comm, resume=True)
     assert bits(shared_tmp / "whole.h5") == bits(shared_tmp / "parts.h5")
+
+
+@pytest.mark.parametrize("lines", [1, 4])
+def test_a_run_whose_lines_are_not_all_there_is_not_gone_on_with(comm, shared_tmp, lines):
+    """As in a copy of its folder that was made while it went on; what is measured with frames has no such law."""
+    tables = {**HEAT, "output": {"keep_frames": True, "every_steps": 20}, "checkpoint": {"every_steps": 10}}
+    tables["measure"] = {"mass": "integral(u)", "top": {"of": "max(u)", "every_steps": 6}}
+    solve(make_case(tables), shared_tmp / "a.h5", comm)
+    solve(make_case(tables, time={"steps": 50}, output={"every_steps": 7}), shared_tmp / "a.h5", comm, resume=True)
+    if comm.rank == 0:
+        path = shared_tmp / "a.h5.frames/series.top.csv"
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[:lines]))
+    comm.barrier()
+    with pytest.raises(StorageError, match=r"series\.top\.csv: its lines up to step 50 are not all there"):
+        solve(make_case(tables, time={"steps": 60}), shared_tmp / "a.h5", comm, resume=True)
 
 
 def test_a_result_without_kept_frames_gives_its_series_to_a_longer_run(solo, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import h5py
 import numpy as np
 import pytest
@@ -55,10 +57,31 @@ def test_lines_that_only_the_result_has_are_taken_from_there(tmp_path):
         SeriesFile(tmp_path, ["volume"]).go_on(10, [MASS])
 
 
-@pytest.mark.parametrize("text", ["", "step,time\n", "a,b,c\n", "step,time,mass\n1,2\n", "step,time,mass\n1,x,2\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "step,time\n",
+        "a,b,c\n",
+        "step,time,mass\n1,2\n",
+        "step,time,mass\n1,x,2\n",
+        "step,time,mass\n1,0,2\n1,0,2\n",
+        "step,time,mass\n-1,0,2\n",
+    ],
+)
 def test_another_file_is_refused(tmp_path, text):
     (tmp_path / "series.csv").write_text(text)
     with pytest.raises(StorageError, match=r"series\.csv"):
+        series_of(tmp_path)
+
+
+def test_what_is_no_file_is_not_waited_for_and_no_measure_is_there_twice(tmp_path):
+    os.mkfifo(tmp_path / "series.csv")
+    with pytest.raises(StorageError, match=r"series\.csv: is no file of time series"):
+        series_of(tmp_path)
+    (tmp_path / "series.csv").unlink()
+    (tmp_path / "series.copy.csv").write_bytes(filled(tmp_path).path.read_bytes())
+    with pytest.raises(StorageError, match=r"series\.csv: has 'mass', as series\.copy\.csv has"):
         series_of(tmp_path)
 
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parsolve.errors import agreed, on_root
+from parsolve.errors import StorageError, agreed, on_root
 from parsolve.march.march import Event
-from parsolve.march.schedule import Either
+from parsolve.march.schedule import Clock, Either
 from parsolve.problem.several import coordinates_of
 from parsolve.problem.stopping import Rules, single
 from parsolve.problem.times import schedule_of
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from parsolve.march.schedule import Clock, When
+    from parsolve.march.schedule import When
     from parsolve.problem.prepare import Prepared
     from parsolve.stages.operator import State
     from parsolve.store.series import Series
@@ -66,11 +66,16 @@ class Observer:
 
         def prepared() -> None:
             older = before() if before and any(not file.path.exists() for file, _, _ in self._files) else []
-            for file, _, _ in self._files:
+            for file, when, names in self._files:
                 if before is None:
                     file.begin()
-                else:
-                    file.go_on(clock.step, older)
+                    continue
+                step, time = file.go_on(clock.step, older)
+                measure = self._case.measures[names[0]]
+                scheduled = measure.every or measure.every_steps  # frames may have been written on another schedule
+                if step < 0 or (scheduled and when.after(Clock(step, time)).is_reached(clock)):
+                    lines = f"its lines up to step {clock.step} are not all there"
+                    raise StorageError(f"{file.path}: {lines}; put them back, or give another -o")
 
         if self._files:
             on_root(self._march.comm, prepared)

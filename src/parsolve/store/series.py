@@ -14,6 +14,7 @@ result they are the group ``series``:
 from __future__ import annotations
 
 import re
+import stat
 from dataclasses import dataclass, replace
 from itertools import groupby
 from types import MappingProxyType
@@ -119,8 +120,11 @@ class SeriesFile:
         """
         outlast(self.path)
 
-    def go_on(self, step: int, before: Sequence[Series]) -> None:
+    def go_on(self, step: int, before: Sequence[Series]) -> tuple[int, float]:
         """Go on after a step: without the lines of later ones, or with those of ``before`` where there is no file.
+
+        Returns:
+            Step and time of the last line.
 
         Raises:
             StorageError: the lines up to there are not there, or are of other measures; the disk failed.
@@ -134,8 +138,10 @@ class SeriesFile:
                 raise StorageError(f"{self.path}: is missing, and has the measures of before; put it back, or give -o")
             values = np.column_stack([held[0].times, *(s.values for s in held)])
             rows = [[float(step), *row] for step, row in zip(held[0].steps, values.tolist(), strict=True)]
-        lines = [_line(int(row[0]), row[1:]) for row in rows if row[0] <= step]
+        rows = [row for row in rows if row[0] <= step]
+        lines = [_line(int(row[0]), row[1:]) for row in rows]
         write_whole(self.path, "".join([self._head, *lines]).encode(), force=True)
+        return (int(rows[-1][0]), rows[-1][1]) if rows else (-1, 0.0)
 
     def _write(self, mode: str, text: str) -> None:
         try:
@@ -164,22 +170,32 @@ def series_of(folder: Path) -> list[Series]:
     """What a run has measured so far; a line that is being written is left out.
 
     Raises:
-        StorageError: a file is no such file, or cannot be read.
+        StorageError: a file is no such file, or cannot be read; two have one measure.
     """
-    found = []
+    found: list[Series] = []
+    places: dict[str, Path] = {}
     for path in sorted(folder.glob("series*.csv")) if folder.is_dir() else ():
         if FILE.fullmatch(path.name):
             columns = _read_columns(path)
             table = np.array(_rows(path, columns)).reshape(-1, 2 + len(columns))
             steps, times, own = table[:, 0].astype(np.int64), table[:, 1], path.name != "series.csv"
             for name, coordinate, place in _measures(path, columns):
+                if places.setdefault(name, path) != path:
+                    raise StorageError(f"{path}: has '{name}', as {places[name].name} has; move one of them away")
                 values = table[:, place] if coordinate else table[:, place.start]
                 found.append(Series(name, steps, times, values, long_name=name, own=own, coordinate=coordinate))
     return found
 
 
 def _read_columns(path: Path) -> list[str]:
-    """Names of the columns behind those of steps and times."""
+    """Names of the columns behind those of steps and times.
+
+    Raises:
+        StorageError: it is no file of time series, or cannot be read.
+    """
+    with naming(path, "read it"):
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+            raise StorageError(f"{path}: is no file of time series; move it away")
     with naming(path, "read it"), path.open(encoding="utf-8", errors="replace") as file:
         step, time, *columns = [*file.readline(MOST).strip().split(","), "", ""]
     columns = columns[:-2]
@@ -207,7 +223,7 @@ def _rows(path: Path, columns: Sequence[str]) -> list[list[float]]:
     """The lines that are whole."""
     if _read_columns(path) != list(columns):
         raise StorageError(f"{path}: has other measures; move it away, or give another -o")
-    rows = []
+    rows: list[list[float]] = []
     with naming(path, "read it"), path.open(encoding="utf-8", errors="replace") as file:
         file.readline(MOST)
         for number, line in enumerate(iter(lambda: file.readline(MOST), ""), start=2):
@@ -219,6 +235,8 @@ def _rows(path: Path, columns: Sequence[str]) -> list[list[float]]:
                 row = []
             if len(row) != 2 + len(columns) or not row[0].is_integer():
                 raise StorageError(f"{path}: line {number} is no line of {2 + len(columns)} numbers")
+            if row[0] <= (rows[-1][0] if rows else -1):
+                raise StorageError(f"{path}: line {number} is of step {int(row[0])}, which does not increase")
             rows.append(row)
     return rows
 
