@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from parsolve import make_case, solve
+from parsolve import Simulation, make_case, solve
 from parsolve.case import Case
 from parsolve.cli.main import main
 from parsolve.domain.redistribute import allgather
@@ -46,6 +46,18 @@ def test_they_are_what_numpy_makes_of_the_whole_grid(lab, comm, precision):
     assert found["waves"].tobytes() == radial_spectrum(u, problem.grid)[1].tobytes()
     tolerance = 1e-12 if precision == "float64" else 1e-5
     np.testing.assert_allclose(found["curved"], radial_spectrum(slope, problem.grid)[1], rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_a_value_at_an_edge_is_in_the_bin_above_whatever_the_precision(solo, precision):
+    edges = np.linspace(-0.3, 0.9, 13)  # of which some are rounded down in float32, some up
+    case = make_case(
+        evolve={"u": "0*u"}, grid={"x": {"cells": 15, "range": [0, 1]}}, time={"steps": 1, "dt": 1},
+        initial={"u": [*edges, -0.4, 1.0]}, run={"precision": precision},
+    )  # fmt: skip
+    with Simulation(case, solo) as sim:
+        found = [sim.measure(text) for text in ("histogram(u, -0.3, 0.9, 12)", "count(u < -0.3)", "count(u > 0.9)")]
+    assert [*found[0], *found[1:]] == [*[1] * 11, 2, 1, 1]
 
 
 def test_parts_and_ranks_change_no_bit(lab, comm, solo, monkeypatch):

@@ -31,12 +31,13 @@ class Histogram:
 
     Args:
         of: name of the value.
-        edges: of the bins.
+        edges: of the bins; they are rounded as the values are, so that 0.7 is at the edge 0.7 in float32 too.
         like: a field of the whole subdomain.
     """
 
     def __init__(self, of: str, edges: NDArray[np.float64], like: Field) -> None:
-        self.of, self._counts = of, Counts(edges.tolist())
+        with np.errstate(over="ignore"):
+            self.of, self._counts = of, Counts(edges.astype(like.dtype).astype(np.float64).tolist())
         self._bins, self._comm = len(edges) - 1, like.subdomain.comm
 
     def begin(self) -> None:
