@@ -86,7 +86,7 @@ def refuse_links(file: h5py.File, *groups: str) -> None:
 
 
 def refuse_empty(dataset: h5py.Dataset) -> None:
-    """Refuse a data set that says far more values than its file holds, even packed, or has far larger chunks than values.
+    """Refuse a data set that says far more values than its file holds, even packed, or that has far larger chunks.
 
     Raises:
         StorageError: it does.
