@@ -134,8 +134,9 @@ def _law(
 ) -> Law:  # fmt: skip
     if condition.outflow is not None:
         if equation.time_order != 2:
-            text = "is for fields of u_tt; for u_t give { curvature = 0.0 }, which lets out what the equation carries"
-            raise CaseError(f"{key}.outflow: {text}")
+            carried = "for u_t give { curvature = 0.0 }, which lets out what the equation carries"
+            own = f"or, at order 2, {{ dirichlet = 'w' }} with evolve.w = '2*c/h*({name} - w)' (h the width of a cell)"
+            raise CaseError(f"{key}.outflow: is for fields of u_tt; {carried}, {own}")
         if f"{name}_t" not in program.unknowns:
             raise CaseError(f"{key}.outflow: takes {name}_t, which is marched by schemes such as 'rk4' alone")
         speed = found["outflow"]
