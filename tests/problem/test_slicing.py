@@ -136,6 +136,15 @@ def test_a_run_that_was_stopped_and_goes_on_has_neither_gap_nor_double(comm, sha
     assert contents(shared_tmp / "whole.h5") == contents(shared_tmp / "parts.h5")
 
 
+def test_a_run_goes_on_with_frames_and_the_slices_with_them_on_another_schedule(solo, tmp_path):
+    tables = {**CASE, "checkpoint": {"every_steps": 8}, "slices": {"coarse": CUTS["coarse"]}}
+    solve(make_case(tables, time={"steps": 16}), tmp_path / "a.h5", solo)
+    for later in (tmp_path / "a.h5.frames").glob("checkpoint-000000016.*"):
+        later.unlink()
+    solve(make_case(tables, output={"every_steps": 3}), tmp_path / "a.h5", solo, resume=True)
+    assert content(tmp_path / "a.coarse.h5")[0] == [0, *range(9, 40, 3), 40]
+
+
 def test_a_result_gives_its_slices_to_a_longer_run(solo, tmp_path):
     tables = {**CASE, "checkpoint": {"every_steps": 4}}
     solve(make_case(tables), tmp_path / "a.h5", solo)

@@ -190,7 +190,9 @@ class _Slice:
     ) -> None:
         cells, name = slicing.cells, slicing.name
         self.slicing, self.step = slicing, -1
-        self.when: When = schedule_of(problem, problem.case.slices[name])
+        case = problem.case.slices[name]
+        self.when: When = schedule_of(problem, case)
+        self._is_with_frames = not (case.every or case.every_steps)
         said = {**known, "title": title_of(known.get("title", ""), name), "slice": f"{name}: {cells.text}"}
         infos, dimensions = tuple(problem.described(slicing.chosen)), tuple(problem.dimensions)
         self.file = RowFile(places.working, name, Content(cells, infos, problem.dtype, said, dimensions))
@@ -212,7 +214,8 @@ class _Slice:
             self.file.begin()
             return -1
         step, time = self.file.go_on(clock.step, self._result)
-        if self.when.after(Clock(step, time)).is_reached(clock):
+        # Frames before may have been written on another schedule.
+        if step < 0 or (not self._is_with_frames and self.when.after(Clock(step, time)).is_reached(clock)):
             raise StorageError(f"{self.file.path}: ends at step {step}, and goes on from {clock.step}; give another -o")
         return step
 
