@@ -165,6 +165,17 @@ def test_the_last_steps_are_looked_at_too(lab: Any) -> None:
         lab.solve(case)
 
 
+@pytest.mark.parametrize(("power", "cells"), [(3, 80), (4, 40)])
+def test_what_flows_in_is_followed_as_it_spreads_faster(lab: Any, power: int, cells: int) -> None:
+    """Between two looks a range grows by less than what makes steps unstable, though rates grow by a power of it."""
+    wall = {"u": {"xmax": {"robin": [20, 1, 20 * (7 - power)]}}}
+    case = lab.case({"u": f"div((0.1 + u**{power})*grad(u))"}, cells, periodic=False, boundary=wall,
+                    initial={"u": 0.1}, time={"end": 2e-3})  # fmt: skip
+    found = lab.solve(case).fields["u"]
+    assert (np.diff(found) >= -1e-9).all()
+    assert 0.1 - 1e-9 <= found[0] < found[-1] < 4
+
+
 @pytest.mark.costly
 @pytest.mark.mpi(min_size=2)
 def test_renewed_steps_are_the_same_on_any_ranks(lab: Any, comm: MPI.Intracomm) -> None:

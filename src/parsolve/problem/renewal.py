@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 MOST = 256.0  # steps for which a limit holds
 CHANGE = 0.02  # of the step, as much as it may change meanwhile
-SLACK = 0.05  # of its range, and a fifth of it of its size, by which a field may leave what was analysed
+SLACK = 0.025  # of its range, and a fifth of it of its size, by which a field may leave what was analysed
 MOST_HALVES = 100  # of a step
 WRONG = float(np.log(1e6))  # growth of a mode, between two looks, that spoils the solution
 
