@@ -207,7 +207,7 @@ NAMES: list[tuple[dict[str, object], str]] = [
     ({"initial": {"u": 0.0, "u_t": 0.0}}, "initial.u_t"),
     ({"boundary": {"w": {"xmin": {"dirichlet": 0.0}}}}, "boundary.w"),
     ({"boundary": {"xmin": {"dirichlet": 0.0}}}, "boundary.xmin"),
-    ({"boundary": {"u": {"xmin": {"dirichlet": "u"}}}}, "unknown name 'u'"),
+    ({"boundary": {"u": {"xmin": {"dirichlet": "u"}}}}, "boundary.u.xmin.dirichlet: no value of u"),
     ({"boundary": {"u": {"xmin": {"robin": [0.0, 0.0, 1.0]}}}}, "boundary.u.xmin.robin"),
     ({"boundary": {"u": {"xmin": {"robin": ["0*y", "0", 1.0]}}}}, "boundary.u.xmin.robin"),
     ({"boundary": {"u": {"xmin": {"robin": [-16.0, 1.0, 0.0]}}}}, "boundary.u.xmin"),
