@@ -149,6 +149,12 @@ def values_of(
     return program
 
 
+def _is_of_cells(e: sympy.Expr) -> bool:
+    """Whether it has what is made of values at cells."""
+    of_cells = {*functions.OPERATOR_FUNCTIONS, *HEADS, "noise"}
+    return any(name_of(s) in of_cells for s in sympy.preorder_traversal(e))
+
+
 class _Taker:
     """Takes texts apart.
 
@@ -171,8 +177,7 @@ class _Taker:
             return self._several(e, text, key)
         made = self._walk(e, text, key)
         left = {s.name for s in made.free_symbols} & ({*self.texts.names} - self.texts.constants)
-        of_cells = {*functions.OPERATOR_FUNCTIONS, "noise"}
-        if left or any(name_of(s) in of_cells for s in sympy.preorder_traversal(made)):
+        if left or _is_of_cells(made):
             what = sorted(left)[0] if left else text
             raise CaseError(
                 f"{key}: '{what}' is not one number but one at each cell: take integral({what}), mean({what}), "
@@ -199,7 +204,7 @@ class _Taker:
         if kind == "spectrum":
             return Several(kind, of)
         low, high, bins = given
-        if any(s.name not in self.texts.constants - {"t"} for end in (low, high) for s in end.free_symbols):
+        if not (self._is_fixed(low) and self._is_fixed(high)):
             raise CaseError(f"{key}: 'from' and 'to' of a histogram are numbers, or made of parameters")
         if not (bins.is_Integer and 1 <= int(bins) <= MOST_BINS):
             raise CaseError(f"{key}: 'bins' of a histogram is a whole number from 1 to {MOST_BINS}")
@@ -208,12 +213,16 @@ class _Taker:
     def _probe(self, e: sympy.Expr, text: str, key: str) -> sympy.Expr:
         """A value at a point."""
         value, *point = e.args
-        axes, fixed = self.texts.axes, self.texts.constants - {"t"}
-        if len(point) != len(axes) or any(s.name not in fixed for p in point for s in p.free_symbols):
+        axes = self.texts.axes
+        if len(point) != len(axes) or not all(map(self._is_fixed, point)):
             raise CaseError(
                 f"{key}: a point is given by numbers or parameters for {', '.join(axes)}: at(u, {', '.join(axes)})"
             )
         return self._known(Reduction("at", self._value(value, text, key), point=tuple(point)))
+
+    def _is_fixed(self, e: sympy.Expr) -> bool:
+        """Whether it is made of numbers and parameters alone."""
+        return {s.name for s in e.free_symbols} <= self.texts.constants - {"t"} and not _is_of_cells(e)
 
     def _known(self, reduction: Reduction) -> sympy.Symbol:
         if reduction not in self.reductions:

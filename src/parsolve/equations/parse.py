@@ -61,12 +61,13 @@ def parse(
 
 
 def parse_condition(text: str, symbols: Collection[str], *, key: str = "") -> sympy.Expr:
-    """``where(condition, 1, 0)`` of the condition a text stands for.  Arguments and errors: parse."""
+    """``where(condition, 1, 0)`` of the condition on numbers a text stands for.  Arguments and errors: parse."""
     source = Source(text, key)
     tree = read(source)
     if not tree.is_condition:
         source.fail("is no condition; write a comparison, such as a < 0.5", tree.position)
-    return where(_built(source, tree, symbols, VALUE_FUNCTIONS), sympy.S.One, sympy.S.Zero)
+    functions = {name: function for name, function in VALUE_FUNCTIONS.items() if name != "noise"}  # which is of cells
+    return where(_built(source, tree, symbols, functions), sympy.S.One, sympy.S.Zero)
 
 
 def parse_equation(
