@@ -57,6 +57,13 @@ def test_a_number_of_steps_is_written_as_a_whole_number(path: Path) -> None:
     assert "every_steps = 5\n" in case.to_toml()
 
 
+@pytest.mark.parametrize(("key", "due"), [("every", "> 0"), ("every_steps", "> 0"), ("from", ">= 0")])
+def test_what_is_wrong_with_the_times_of_averages_is_told(path: Path, key: str, due: str) -> None:
+    for value in ("-1", "'2'", *(["0"] if key != "from" else [])):
+        with pytest.raises(CaseError, match=f"average.{key}: is a number {due}, and no average can have this name"):
+            Case.load(path, [f"average.{key}={value}", 'average.m="u"'])
+
+
 @pytest.mark.parametrize("name", packaged())
 def test_packaged_cases_are_valid_commented_and_survive_writing(name: str) -> None:
     case = Case.load(name)

@@ -139,8 +139,9 @@ def _check_slices(case: Case) -> None:
 def _check_averages(case: Case) -> None:
     """Refuse schedules and statistics in `[average]` that cannot be."""
     for key, said in case.average.items():
-        if key in WINDOW and not isinstance(said, float | int):
-            raise case.error(f"average.{key}", "is a number, and no average can have this name")
+        if key in WINDOW and (not isinstance(said, float | int) or said < 0 or (said == 0 and key != "from")):
+            due = "a number >= 0" if key == "from" else "a number > 0"
+            raise case.error(f"average.{key}", f"is {due}, and no average can have this name")
         if key not in WINDOW and isinstance(said, float | int):
             raise case.error(f"average.{key}", 'is an expression, such as "u**2", or a table such as { max = "u" }')
     for name, average in case.averages.items():

@@ -248,7 +248,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     output: Output = Output()
     measure: dict[str, str | _Number | list[str] | Measure] = {}
     slices: dict[str, Slice] = {}
-    average: dict[str, str | Annotated[float, msgspec.Meta(ge=0, le=_LARGEST)] | Average] = {}
+    average: dict[str, str | _Number | Average] = {}
     stop: StopRules | None = None
     checkpoint: Checkpoint | None = None
     run: Run = Run()
