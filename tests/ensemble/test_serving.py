@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from subprocess import CompletedProcess
 
 SCRIPT = """
-import os, sys, time
+import os, sys, threading, time
 from mpi4py import MPI
 from parsolve import Executor
 
@@ -27,7 +27,12 @@ def half(x, comm):
     comm.Barrier()
 
 def leave(x, comm):
-    os._exit(3)
+    os.kill(os.getpid(), 9)
+
+def stop(x, comm):
+    thread = threading.Thread(target=os._exit, args=(0,))
+    thread.start()
+    thread.join()
 
 def brief(x, comm):
     time.sleep(0.3)
@@ -67,6 +72,14 @@ def test_ranks_that_wait_for_one_that_failed_do_not_wait_for_ever(script: Callab
 def test_a_task_that_ends_its_process_ends_the_job(script: Callable[..., CompletedProcess[str]]) -> None:
     done = script(SCRIPT.replace("TIMES", "").replace("RUN", "tasks.submit(leave, 1).result()"), 2)
     assert done.returncode != 0
+    assert "end of" not in done.stdout
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_an_end_that_looks_well_ends_the_job_badly(script: Callable[..., CompletedProcess[str]], ranks: int) -> None:
+    done = script(SCRIPT.replace("TIMES", "").replace("RUN", "tasks.submit(stop, 1).result()"), ranks)
+    assert done.returncode != 0
+    assert "os._exit(0) in a process of which tasks are awaited, within task stop(1) on rank" in done.stderr
     assert "end of" not in done.stdout
 
 

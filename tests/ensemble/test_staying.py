@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -34,14 +35,25 @@ def test_os_exit_is_an_error_of_the_task() -> None:
 
 def test_of_this_thread_only(monkeypatch: pytest.MonkeyPatch) -> None:
     ends: list[int] = []
-    monkeypatch.setattr(staying, "LEAVE", ends.append)
+
+    def end(code: int) -> None:
+        ends.append(code)
+        raise InterruptedError
+
+    def leave(code: int) -> None:
+        with suppress(InterruptedError):
+            os._exit(code)
+
+    monkeypatch.setattr(staying, "LEAVE", end)
     with awaited():
         with Staying():
-            thread = threading.Thread(target=os._exit, args=(4,))
+            thread = threading.Thread(target=leave, args=(4,))
             thread.start()
             thread.join()
+        with pytest.raises(InterruptedError):
+            os._exit(0)
+    with pytest.raises(InterruptedError):
         os._exit(0)
-    os._exit(0)
     assert ends == [4, 1, 0]
     assert LEAVE is not os._exit
 
@@ -50,7 +62,13 @@ def test_of_this_thread_only(monkeypatch: pytest.MonkeyPatch) -> None:
     ("text", "code", "told"),
     [
         ("os._exit(0)", 0, ""),
-        ("with awaited(): os._exit(0)", 1, "parsolve: error: os._exit(0) while tasks are done\n"),
+        ("with awaited(): os._exit(0)", 1, "parsolve: error: os._exit(0) in a process of which tasks are awaited\n"),
+        (
+            "with awaited(lambda: ' here'): os._exit(0)",
+            1,
+            "parsolve: error: os._exit(0) in a process of which tasks are awaited here\n",
+        ),
+        ("with awaited(), awaited(): pass\nos._exit(0)", 0, ""),
         ("with awaited(): os._exit(3)", 3, ""),
         ("with awaited(): pass\nos._exit(0)", 0, ""),
     ],

@@ -95,6 +95,11 @@ class Clock:
             self._thread = threading.Thread(target=self._watch, name="tasks", daemon=True)
             self._thread.start()
 
+    def describe(self) -> str:
+        """What is done, for people; nothing if nothing is."""
+        current = self.current
+        return f", within task {calls.label(*current[1])}{current[0]}" if current else ""
+
     def stop(self) -> None:
         """Stop, and wait until it has."""
         self._over.set()

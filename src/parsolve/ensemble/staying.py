@@ -8,8 +8,10 @@ import traceback
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NoReturn
 
+from parsolve.domain import launch
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
 LEAVE = os._exit
@@ -27,7 +29,7 @@ class Within(threading.local):
 
 
 within = Within()
-serving: set[int] = set()  # the process, while it is a rank that others wait for
+serving: dict[int, Callable[[], str]] = {}  # by the process: what it is at, while it is a rank that others wait for
 
 
 class Staying:
@@ -52,17 +54,32 @@ class Staying:
 
 
 @contextmanager
-def awaited() -> Iterator[None]:
-    """Others wait for this process: `os._exit(0)` ends it with another code, so that the launcher sees a failure."""
+def awaited(describe: Callable[[], str] = lambda: "") -> Iterator[None]:
+    """Others wait for this process: `os._exit(0)` ends it with another code.
+
+    Else a launcher may take it for the end of a job that went well. (Of `exit` in C, as of STOP in Fortran, it is not
+    seen: no Python may run where MPI itself calls it.)
+
+    Args:
+        describe: what the process is at, for people.
+    """
     process = os.getpid()
     os._exit = leave
-    is_outer = process not in serving
-    serving.add(process)
+    if process in serving:  # an executor within a task of another
+        yield
+        return
+    serving[process] = describe
     try:
         yield
     finally:
-        if is_outer:
-            serving.discard(process)
+        serving.pop(process, None)
+
+
+def _refuse(what: str) -> NoReturn:
+    describe = serving.get(os.getpid(), lambda: "")
+    tell(f"parsolve: error: {what} in a process of which tasks are awaited{describe()}\n")
+    launch.abort(UNASKED)  # else the launcher may take the code of a rank that it ends itself
+    LEAVE(UNASKED)
 
 
 def leave(status: int) -> NoReturn:
@@ -74,8 +91,7 @@ def leave(status: int) -> NoReturn:
     if within.process == os.getpid():
         raise Left(f"os._exit({status})")
     if status == 0 and os.getpid() in serving:
-        tell("parsolve: error: os._exit(0) while tasks are done\n")
-        status = UNASKED
+        _refuse("os._exit(0)")
     LEAVE(status)
 
 

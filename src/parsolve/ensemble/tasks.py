@@ -112,7 +112,7 @@ class Executor:
         self._deaths = Deaths(self.comm, self._schedule.describe)
         self._awaited = ExitStack()
         if self.size > 1:
-            self._awaited.enter_context(awaited())
+            self._awaited.enter_context(awaited(self._clock.describe))
         if self.comm.rank == 0:
             self._open()
             return self
