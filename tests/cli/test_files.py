@@ -109,6 +109,7 @@ def test_it_goes_on_where_it_was(study: Path, said: Callable[..., Said]) -> None
         (["stats", "study", "--record", "nowhere/a"], 5, "nowhere"),
         (["stats", "nothing"], 5, "nothing"),
         (["find", "study", "--where", "x ~ 2"], 2, "--where"),
+        (["find", "study", "--where", "parameters.D > high"], 2, "'parameters.D' is a number, and 'high' is a text"),
         (["convert", "study/1.h5", "--to", "hdf5"], 5, "is read here"),
         (["repack", "study", "--into", "study/packed"], 5, "is in a folder that is read"),
         (["convert", "heat.toml", "--to", "csv"], 5, "heat.toml"),

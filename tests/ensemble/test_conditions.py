@@ -43,3 +43,21 @@ def test_it_holds(text: str, holds: bool) -> None:
 def test_what_is_no_condition_is_refused(text: str) -> None:
     with pytest.raises(CaseError, match="--where"):
         Condition.of(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "doubt"),
+    [
+        ("time >= x", "'time' is a number, and 'x' is a text"),
+        ("title > 3", "'title' is a text, and 3 is a number; write title>'\"3\"'"),
+        ("title = 5", "'title' is a text, and 5 is a number"),
+        ("fields = 3", "'fields' is a list of which one is a text, and 3 is a number"),
+        ("fields > u", "'fields' is a list: ask for it with = or !="),
+        ("grid.x.periodic = 1", "'grid.x.periodic' is true or false, and 1 is a number"),
+        ("grid.x.periodic < true", "'grid.x.periodic' is true or false: ask"),
+        ("fields = v", ""), ("time != 3", ""), ("title < b", ""), ("fields = ['u']", ""), ("missing = 1", ""),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_compared_is_told(text: str, doubt: str) -> None:
+    found = Condition.of(text).doubt(FACTS)
+    assert found.startswith(doubt) if doubt else not found

@@ -175,13 +175,16 @@ def _found(where: Sequence[Sequence[Any]], ended: Sequence[Done]) -> dict[str, l
     """Return the results of which all holds.
 
     Raises:
-        CaseError: no result says one of the keys.
+        CaseError: no result says one of the keys, or one has it as what is asked for.
     """
     known = [done for done in ended if not done.error]
-    for key, *_ in where:
+    for n, (key, *_) in enumerate(where):
         names = {name for done in known for name in done.found["keys"]}
         if known and key not in names and all(done.found["keys"] for done in known):
             raise CaseError(f"--where: no result says '{key}'{nearest(key, names)}")
+        doubts = [done.found["doubts"][n] for done in known if done.found.get("doubts")]  # None: it does not say it
+        if any(doubts) and all(doubt != "" for doubt in doubts):
+            raise CaseError(f"--where: {next(filter(None, doubts))}")
     return {"found": [done.file for done in known if done.found["matches"]]}
 
 

@@ -17,6 +17,7 @@ COMPARE = {
     "=": operator.eq, "!=": operator.ne,
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
 }  # fmt: skip
+NUMBER, TEXT, TRUTH, LIST = "a number", "a text", "true or false", "a list"
 _FORM = re.compile(r"\s*([A-Za-z_][\w.\-]*)\s*(!=|<=|>=|=|<|>)(.*)", re.DOTALL)
 
 
@@ -51,6 +52,25 @@ class Condition:
             return self.sign in ("=", "!=") and (self.value in known) == (self.sign == "=")
         if self.sign in ("=", "!="):
             return bool(COMPARE[self.sign](known, self.value))
-        both = (known, self.value)
-        numbers = all(isinstance(one, int | float) and not isinstance(one, bool) for one in both)
-        return (numbers or all(isinstance(one, str) for one in both)) and bool(COMPARE[self.sign](*both))
+        return not self.doubt(facts) and bool(COMPARE[self.sign](known, self.value))
+
+    def doubt(self, facts: Mapping[str, Any]) -> str:
+        """Return why it says nothing of what a file has under its key, as a text against a number; else empty."""
+        if self.key not in facts:
+            return ""
+        known, kind = facts[self.key], _kind(self.value)
+        is_list = isinstance(known, list) and kind != LIST
+        held = {_kind(one) for one in known} if is_list else {_kind(known)}
+        if held and kind not in held:
+            hint = f"; write {self.key}{self.sign}'\"{self.value}\"'" if held == {TEXT} and kind == NUMBER else ""
+            what = f"{'a list of which one is ' if is_list else ''}{min(held)}"
+            return f"'{self.key}' is {what}, and {self.value!r} is {kind}{hint}"
+        if self.sign not in ("=", "!=") and (is_list or kind not in (NUMBER, TEXT)):
+            return f"'{self.key}' is {LIST if is_list else kind}: ask for it with = or !="
+        return ""
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return TRUTH
+    return NUMBER if isinstance(value, int | float) else TEXT if isinstance(value, str) else LIST

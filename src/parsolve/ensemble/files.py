@@ -82,7 +82,9 @@ def _do(work: Work, comm: MPI.Intracomm) -> dict[str, Any]:
         known = operations.facts(source)
         conditions = [Condition(*parts) for parts in options["where"]]
         missing = [one.key for one in conditions if one.key not in known]
-        return {"matches": all(one.holds(known) for one in conditions), "keys": sorted(known) if missing else []}
+        doubts = [one.doubt(known) if one.key in known else None for one in conditions]
+        matches = all(one.holds(known) for one in conditions)
+        return {"matches": matches, "keys": sorted(known) if missing else [], "doubts": doubts}
     if work.operation == "copy":
         operations.copy(comm, source, target, options["force"])
     elif work.operation == "repack":
