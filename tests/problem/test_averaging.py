@@ -46,10 +46,36 @@ def test_they_are_those_of_the_samples_each_for_the_time_since_the_one_before(co
     assert high == pytest.approx(slopes.max(0), abs=1e-12)
 
 
-@pytest.mark.parametrize("stop", [7, 16])
-def test_ranks_and_stops_change_no_bit_of_them(comm, solo, shared_tmp, tmp_path, stop):
-    solve(make_case(TABLES), tmp_path / "whole.h5", solo)
-    kept = make_case(TABLES, checkpoint={"every_steps": 3})
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_many_samples_lose_no_digits(solo, tmp_path, precision):
+    count = 4000
+    case = make_case(
+        evolve={"u": "0*u"}, grid={"x": {"cells": 2, "range": [0, 1]}}, initial={"u": 1.0}, run={"precision": precision},
+        time={"steps": count, "dt": 1 / count, "scheme": "euler"},
+        average={"every_steps": 1, "m": "u + t", "var": {"variance": "sin(50*t)"}},
+    )  # fmt: skip
+    solve(case, tmp_path / "a.h5", solo)
+    times, most = np.arange(1, count + 1) / count, 4 * float(np.finfo(precision).eps)
+    m, var = last(tmp_path / "a.h5", "m", "var")
+    assert m == pytest.approx(1 + times.mean(), rel=max(most, 1e-12))
+    assert var == pytest.approx(np.sin(50 * times).var(), rel=max(most, 1e-12))
+
+
+def test_what_has_no_value_before_the_window_leaves_nothing_in_it(solo, tmp_path):
+    cases = [
+        make_case(TABLES, average={"early": {"variance": f"{log} + u"}})
+        for log in ("log(t - 0.02)", "log(abs(t - 0.02))")
+    ]
+    for n, case in enumerate(cases):
+        solve(case, tmp_path / f"{n}.h5", solo)
+    assert last(tmp_path / "0.h5", "early")[0] == pytest.approx(last(tmp_path / "1.h5", "early")[0], rel=1e-12)
+
+
+@pytest.mark.parametrize(("stop", "precision"), [(7, "float64"), (16, "float32")])
+def test_ranks_and_stops_change_no_bit_of_them(comm, solo, shared_tmp, tmp_path, stop, precision):
+    tables = make_case(TABLES, run={"precision": precision})
+    solve(tables, tmp_path / "whole.h5", solo)
+    kept = make_case(tables, checkpoint={"every_steps": 3})
     solve(make_case(kept, time={"steps": stop}), shared_tmp / "parts.h5", comm)
     solve(kept, shared_tmp / "parts.h5", comm, resume=True)
     whole, parts = last(tmp_path / "whole.h5"), last(shared_tmp / "parts.h5")

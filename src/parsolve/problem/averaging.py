@@ -2,7 +2,8 @@
 
 Samples are taken on a schedule; each stands for the time since the one before. Means and squares of deviations are
 updated (West, "Updating mean and variance estimates", CACM 22 (1979) 532), which loses no digits where the deviations
-are small. What is kept of them is part of a checkpoint.
+are small. In float32 what a sample adds is soon less than the rounding of what is there, so that beside each of them
+the rest is kept that it was rounded by. What is kept of them is part of a checkpoint.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ class Averages:
         self._begin = given.get("from", 0.0)
         self.fields: dict[str, Field] = work.fields(tuple(self._averages))
         self._means = work.fields(self._names())
+        summed = [*self._means, *(name for name, a in self._averages.items() if a.kind not in ("min", "max"))]
+        self._rests = work.fields(summed if problem.dtype == "float32" else (), of="rest of ")
         self._length, self._last = 0.0, -inf
 
     def _names(self) -> list[str]:
@@ -54,7 +57,8 @@ class Averages:
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Over the owned cells, what it remembers."""
-        return {f"average {name}": f.owned for name, f in {**self.fields, **self._means}.items()}
+        kept = {f"average {name}": f.owned for name, f in {**self.fields, **self._means}.items()}
+        return kept | {f"rest of average {name}": f.owned for name, f in self._rests.items()}
 
     def numbers(self) -> dict[str, Any]:
         """The rest that it remembers, as JSON takes it."""
@@ -77,22 +81,33 @@ class Averages:
         share = weight / self._length if self._length else 1.0
         for name, average in self._averages.items():
             given = [values[f"{name}.{n}"].owned for n in range(len(average.texts))]
-            self._update(name, average.kind, given, share, is_first)
+            with np.errstate(over="ignore", invalid="ignore"):  # what has no value shows it
+                self._update(name, average.kind, given, share, is_first)
 
     def _update(self, name: str, kind: str, given: list[NDArray[Any]], share: float, is_first: bool) -> None:
         """``share``: what the sample is of the whole length."""
-        kept, (f, *_) = self.fields[name].owned, given
-        real = f.dtype.type
+        kept, (f, *_) = self.fields[name], given
         if "variance" in kind:
-            means = [self._means[f"{name}.{n}"].owned for n in range(len(given))]
-            before = [values - mean for values, mean in zip(given, means, strict=True)]
-            for mean, deviation in zip(means, before, strict=True):
-                mean += deviation * real(1.0 if is_first else share)
-            product = before[0] * (given[-1] - means[-1])
-            kept[...] = 0 if is_first else kept * real(1 - share) + product * real(share)
+            means = [self._means[f"{name}.{n}"] for n in range(len(given))]
+            before = [values - self._value(mean) for values, mean in zip(given, means, strict=True)]
+            for mean, deviation, values in zip(means, before, given, strict=True):
+                self._set(mean, values if is_first else self._value(mean) + deviation * share)
+            product = before[0] * (given[-1] - self._value(means[-1]))
+            self._set(kept, np.zeros_like(f) if is_first else self._value(kept) * (1 - share) + product * share)
         elif is_first:
-            kept[...] = f
+            self._set(kept, f)
         elif kind == "mean":
-            kept += (f - kept) * real(share)
+            self._set(kept, self._value(kept) + (f - self._value(kept)) * share)
         else:
-            (np.minimum if kind == "min" else np.maximum)(kept, f, out=kept)
+            (np.minimum if kind == "min" else np.maximum)(kept.owned, f, out=kept.owned)
+
+    def _value(self, f: Field) -> NDArray[Any]:
+        """What is kept in a field, with the rest."""
+        rest = self._rests.get(f.name)
+        return f.owned if rest is None else f.owned.astype(np.float64) + rest.owned
+
+    def _set(self, f: Field, values: NDArray[Any]) -> None:
+        """Keep these values in a field, and the rest that they are rounded by."""
+        f.owned[...] = values
+        if f.name in self._rests:
+            self._rests[f.name].owned[...] = values - f.owned

@@ -143,8 +143,8 @@ class Problem:
         registers = self.scheme.registers(self.is_adaptive) + 2 * self.is_adaptive
         made = sum(len(program.defines) for program in (self.program, *self.looks))
         derived = sum(len(program.unknowns) for program in (self.derived, self.averaged) if program)
-        kept = sum(1 + 2 * (average.kind == "covariance") + (average.kind == "variance") for average in
-                   self.case.averages.values())  # fmt: skip
+        summed, parts = {"mean": 1, "variance": 2, "covariance": 3}, 1 + (self.dtype == np.float32)
+        kept = sum(parts * summed[a.kind] if a.kind in summed else 1 for a in self.case.averages.values())
         return registers * len(self.program.unknowns) + made + derived + kept + len(self.arrays) + 2 * len(self.courses)
 
     @property
