@@ -99,12 +99,13 @@ def run(
                 clock = keeper.begin()
                 if since is not None and reopen is not None:
                     recorder.go_on(since.frames, layout.subdomain(problem.grid, comm))
-                    observer.begin(clock, recorder.series_before)
-                    slicer.begin(clock, True)
+                    frames = [step for step, _ in since.frames]
+                    observer.begin(clock, recorder.series_before, frames)
+                    slicer.begin(clock, frames)
                 else:
                     record(clock, march.state)
                     observer.begin(clock, None)
-                    slicer.begin(clock, False)
+                    slicer.begin(clock, None)
                 events = [*observer.events, *slicer.events, keeper.event]
                 outcome = march.run(record, progress, clock, events, observer.rules.is_over)
                 end = Clock(outcome.steps, outcome.time)

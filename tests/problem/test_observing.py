@@ -81,18 +81,18 @@ def test_a_run_that_was_stopped_and_goes_on_has_neither_gap_nor_double(comm, sha
     assert bits(shared_tmp / "whole.h5") == bits(shared_tmp / "parts.h5")
 
 
-@pytest.mark.parametrize("lines", [1, 4])
-def test_a_run_whose_lines_are_not_all_there_is_not_gone_on_with(comm, shared_tmp, lines):
-    """As in a copy of its folder that was made while it went on; what is measured with frames has no such law."""
+@pytest.mark.parametrize(("name", "lines"), [("series.top", 1), ("series.top", 4), ("series", 3)])
+def test_a_run_whose_lines_are_not_all_there_is_not_gone_on_with(comm, shared_tmp, name, lines):
+    """As in a copy of its folder that was made while it went on; there may be frames of several schedules."""
     tables = {**HEAT, "output": {"keep_frames": True, "every_steps": 20}, "checkpoint": {"every_steps": 10}}
     tables["measure"] = {"mass": "integral(u)", "top": {"of": "max(u)", "every_steps": 6}}
     solve(make_case(tables), shared_tmp / "a.h5", comm)
     solve(make_case(tables, time={"steps": 50}, output={"every_steps": 7}), shared_tmp / "a.h5", comm, resume=True)
     if comm.rank == 0:
-        path = shared_tmp / "a.h5.frames/series.top.csv"
+        path = shared_tmp / f"a.h5.frames/{name}.csv"
         path.write_text("".join(path.read_text().splitlines(keepends=True)[:lines]))
     comm.barrier()
-    with pytest.raises(StorageError, match=r"series\.top\.csv: its lines up to step 50 are not all there"):
+    with pytest.raises(StorageError, match=rf"{name}\.csv: its lines up to step 50 are not all there"):
         solve(make_case(tables, time={"steps": 60}), shared_tmp / "a.h5", comm, resume=True)
 
 

@@ -12,6 +12,7 @@ from parsolve.problem.pose import pose
 from parsolve.problem.slicing import Slicer
 from parsolve.store.gather import gather
 from parsolve.store.result import open_result
+from parsolve.store.rows import RowFile
 from parsolve.store.verify import verify
 
 CUTS = {
@@ -143,6 +144,19 @@ def test_a_run_goes_on_with_frames_and_the_slices_with_them_on_another_schedule(
         later.unlink()
     solve(make_case(tables, output={"every_steps": 3}), tmp_path / "a.h5", solo, resume=True)
     assert content(tmp_path / "a.coarse.h5")[0] == [0, *range(9, 40, 3), 40]
+
+
+def test_a_run_whose_rows_beside_its_frames_are_not_all_there_is_not_gone_on_with(comm, shared_tmp):
+    """As in a copy of its folder that was made while it went on."""
+    tables = {**CASE, "checkpoint": {"every_steps": 8}, "slices": {"coarse": CUTS["coarse"]}}
+    tables["output"] = {"every_steps": 9, "keep_frames": True}
+    solve(make_case(tables), shared_tmp / "a.h5", comm)
+    if comm.rank == 0:
+        rows = RowFile.of(shared_tmp / "a.h5.frames/slice.coarse.rows")
+        rows.go_on(18, shared_tmp / "none")
+    comm.barrier()
+    with pytest.raises(StorageError, match=r"coarse\.rows: ends at step 18, and goes on from 40; give another -o"):
+        solve(make_case(tables, time={"steps": 50}), shared_tmp / "a.h5", comm, resume=True)
 
 
 def test_a_result_gives_its_slices_to_a_longer_run(solo, tmp_path):

@@ -11,11 +11,11 @@ from parsolve.march.march import Event
 from parsolve.march.schedule import Clock, Either
 from parsolve.problem.several import coordinates_of
 from parsolve.problem.stopping import Rules, single
-from parsolve.problem.times import schedule_of
+from parsolve.problem.times import is_short, schedule_of
 from parsolve.store.series import SeriesFile, series_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from parsolve.march.schedule import When
@@ -57,8 +57,13 @@ class Observer:
         found = [Event(Either([when for _, when, _ in self._files]), self._measure)] if self._files else []
         return [*found, *self.rules.events]
 
-    def begin(self, clock: Clock, before: Callable[[], list[Series]] | None) -> None:
+    def begin(self, clock: Clock, before: Callable[[], list[Series]] | None, frames: Sequence[int] = ()) -> None:
         """Measure for the first time; or go on with the lines up to here, or the series of ``before``; collective.
+
+        Args:
+            clock: where the march begins.
+            before: the series of the result that is replaced, if it goes on.
+            frames: steps of those that are there.
 
         Raises:
             ParsolveError: the lines of before are missing, or the disk failed; the same on all ranks.
@@ -66,14 +71,13 @@ class Observer:
 
         def prepared() -> None:
             older = before() if before and any(not file.path.exists() for file, _, _ in self._files) else []
-            for file, when, names in self._files:
+            for file, _, names in self._files:
                 if before is None:
                     file.begin()
                     continue
                 step, time = file.go_on(clock.step, older)
                 measure = self._case.measures[names[0]]
-                scheduled = measure.every or measure.every_steps  # frames may have been written on another schedule
-                if step < 0 or (scheduled and when.after(Clock(step, time)).is_reached(clock)):
+                if is_short(self._march.problem, measure, Clock(step, time), clock, frames):
                     lines = f"its lines up to step {clock.step} are not all there"
                     raise StorageError(f"{file.path}: {lines}; put them back, or give another -o")
 

@@ -16,7 +16,7 @@ from parsolve.equations.user import NAME, RESERVED
 from parsolve.errors import CaseError, StorageError, agreed, on_root
 from parsolve.march.march import Event
 from parsolve.march.schedule import Clock, Either
-from parsolve.problem.times import schedule_of
+from parsolve.problem.times import is_short, schedule_of
 from parsolve.stages.sampling import Look
 from parsolve.store.layout import RESERVED as STORED
 from parsolve.store.layout import Content
@@ -132,17 +132,21 @@ class Slicer:
         """Those of the march, to come before checkpoints."""
         return [Event(Either([one.when for one in self._slices]), self._cut)] if self._slices else []
 
-    def begin(self, clock: Clock, goes_on: bool) -> None:
+    def begin(self, clock: Clock, frames: Sequence[int] | None) -> None:
         """Write the slices for the first time; or go on with what is there up to here; collective.
+
+        Args:
+            clock: where the march begins.
+            frames: steps of those that are there, if it goes on.
 
         Raises:
             ParsolveError: what there was before is missing, or the disk failed; the same on all ranks.
         """
         if self._slices:
-            steps = on_root(self._march.comm, lambda: [one.begin(clock, goes_on) for one in self._slices])
+            steps = on_root(self._march.comm, lambda: [one.begin(clock, frames) for one in self._slices])
             for one, step in zip(self._slices, steps, strict=True):
                 one.step = step
-        if not goes_on:
+        if frames is None:
             self._cut(clock, self._march.state, is_last=True)
 
     def keep(self) -> None:
@@ -190,9 +194,8 @@ class _Slice:
     ) -> None:
         cells, name = slicing.cells, slicing.name
         self.slicing, self.step = slicing, -1
-        case = problem.case.slices[name]
-        self.when: When = schedule_of(problem, case)
-        self._is_with_frames = not (case.every or case.every_steps)
+        self._problem = problem
+        self.when: When = schedule_of(problem, problem.case.slices[name])
         said = {**known, "title": title_of(known.get("title", ""), name), "slice": f"{name}: {cells.text}"}
         infos, dimensions = tuple(problem.described(slicing.chosen)), tuple(problem.dimensions)
         self.file = RowFile(places.working, name, Content(cells, infos, problem.dtype, said, dimensions))
@@ -204,18 +207,18 @@ class _Slice:
         whole = Box((0, 0, 0), cells.cells)
         self._moved = Redistribution(sub.comm, have, [whole, *(NOTHING for _ in have[1:])])
 
-    def begin(self, clock: Clock, goes_on: bool) -> int:
+    def begin(self, clock: Clock, frames: Sequence[int] | None) -> int:
         """Begin the file, or go on with it after a step; the step that it then ends with; on rank 0.
 
         Raises:
             StorageError, ResourceError: it lacks something, or the disk failed.
         """
-        if not goes_on:
+        if frames is None:
             self.file.begin()
             return -1
         step, time = self.file.go_on(clock.step, self._result)
-        # Frames before may have been written on another schedule.
-        if step < 0 or (not self._is_with_frames and self.when.after(Clock(step, time)).is_reached(clock)):
+        case = self._problem.case.slices[self.slicing.name]
+        if is_short(self._problem, case, Clock(step, time), clock, frames):
             raise StorageError(f"{self.file.path}: ends at step {step}, and goes on from {clock.step}; give another -o")
         return step
 

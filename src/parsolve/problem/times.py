@@ -10,13 +10,13 @@ from parsolve.equations.user import RESERVED
 from parsolve.march.schedule import MOST_STEPS, START, At, Either, EverySteps, EveryTime, Stop, equal_steps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import sympy
 
     from parsolve.case import Case
     from parsolve.case.schema import Measure, Slice
-    from parsolve.march.schedule import When
+    from parsolve.march.schedule import Clock, When
     from parsolve.problem.problem import Problem
 
 MOST_EVENTS = 1e7  # of a schedule: more than anybody has room or patience for
@@ -49,6 +49,18 @@ def schedule_of(problem: Problem, looked: Measure | Slice) -> When:
     if looked.every is not None:
         return EveryTime(looked.every, problem.case.time.end or inf)
     return EverySteps(looked.every_steps) if looked.every_steps else frames_of(problem)
+
+
+def is_short(problem: Problem, looked: Measure | Slice, last: Clock, clock: Clock, frames: Sequence[int]) -> bool:
+    """Whether a measure or a slice that was taken last at a place lacks something up to another.
+
+    What is taken with the frames is compared with the steps of those, which may be of another schedule.
+    """
+    if last.step < 0:
+        return True
+    if looked.every or looked.every_steps:
+        return schedule_of(problem, looked).after(last).is_reached(clock)
+    return any(last.step < step <= clock.step for step in frames)
 
 
 def measured_of(problem: Problem) -> list[When]:
