@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from parsolve import make_case, solve
+from parsolve.domain.grid import slabs
 from parsolve.errors import CaseError
+from parsolve.problem import averaging
 from parsolve.store.result import open_result
 
 TABLES = {
@@ -81,6 +83,15 @@ def test_ranks_and_stops_change_no_bit_of_them(comm, solo, shared_tmp, tmp_path,
     whole, parts = last(tmp_path / "whole.h5"), last(shared_tmp / "parts.h5")
     assert len(whole) == 8
     assert all(a.tobytes() == b.tobytes() for a, b in zip(whole, parts, strict=True))
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_they_are_the_same_bits_however_many_parts_they_are_updated_in(solo, tmp_path, monkeypatch, precision):
+    case = make_case(TABLES, run={"precision": precision})
+    solve(case, tmp_path / "one.h5", solo)
+    monkeypatch.setattr(averaging, "slabs", lambda shape: slabs(shape, 7))
+    solve(case, tmp_path / "parts.h5", solo)
+    assert [v.tobytes() for v in last(tmp_path / "one.h5")] == [v.tobytes() for v in last(tmp_path / "parts.h5")]
 
 
 def test_a_result_says_what_its_fields_are(solo, tmp_path):

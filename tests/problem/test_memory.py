@@ -31,6 +31,10 @@ print(int(re.search(r"VmHWM:\\s*(\\d+) kB", Path("/proc/self/status").read_text(
 """
 FLUX = "div((1 + u**2)*grad(u)) - u**3"
 TWO = {"u": "laplace(w) - u*v**2", "v": "div((1 + v)*grad(v)) + u*v**2"}
+SAMPLED = {
+    "run": {"precision": "float32"}, "output": {"fields": ["u"]},
+    "average": {"every_steps": 1, "var": {"variance": "u"}, "cov": {"covariance": ["u", "u**2"]}},
+}  # fmt: skip
 CASES: dict[str, tuple[Any, tuple[int, ...], dict[str, Any], dict[str, Any]]] = {
     "wave": ("wave", (220, 220, 220), {"scheme": "leapfrog"}, {}),
     "rates that are measured": ({"u": FLUX}, (150, 160, 140), {"scheme": "euler"}, {}),
@@ -43,6 +47,8 @@ CASES: dict[str, tuple[Any, tuple[int, ...], dict[str, Any], dict[str, Any]]] = 
     "own and linear": ({"u": "laplace(u)"}, (170, 160, 160), {"scheme": "rk4"}, {}),
     "fourth order": ({"u": "laplace(u**3 - u - 0.01*laplace(u))"}, (160, 160, 150), {"scheme": "rk4"}, {}),
     "slices": ("heat", (150, 140, 150), {"scheme": "rk4"}, {"slices": {"all": {}, "most": {"x": [0.0, 0.3]}}}),
+    "averages": ("heat", (150, 150, 150), {"scheme": "rk4", "steps": 2}, SAMPLED),
+    "kept averages": ("heat", (150, 150, 150), {"scheme": "rk4"}, SAMPLED | {"checkpoint": {"every_steps": 4}}),
     "line": ({"u": FLUX}, (4000000,), {"scheme": "rk4"}, {}),
 }
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from parsolve.domain.grid import slabs
 from parsolve.march.schedule import EverySteps, EveryTime
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from parsolve.march.stepper import Workspace
     from parsolve.problem.problem import Problem
     from parsolve.stages.operator import State
+
+    Part = tuple[slice, ...]  # of the owned cells
 
 
 class Averages:
@@ -80,34 +83,39 @@ class Averages:
         self._last = clock.time
         share = weight / self._length if self._length else 1.0
         for name, average in self._averages.items():
-            given = [values[f"{name}.{n}"].owned for n in range(len(average.texts))]
-            with np.errstate(over="ignore", invalid="ignore"):  # what has no value shows it
-                self._update(name, average.kind, given, share, is_first)
+            given = [values[f"{name}.{n}"] for n in range(len(average.texts))]
+            for first, shape in slabs(given[0].subdomain.shape):  # no second array of their size is needed
+                part = tuple(slice(a, a + n) for a, n in zip(first, shape, strict=True))
+                with np.errstate(over="ignore", invalid="ignore"):  # what has no value shows it
+                    self._update(name, average.kind, part, [f.owned[part] for f in given], share, is_first)
 
-    def _update(self, name: str, kind: str, given: list[NDArray[Any]], share: float, is_first: bool) -> None:
-        """``share``: what the sample is of the whole length."""
+    def _update(
+        self, name: str, kind: str, part: Part, given: list[NDArray[Any]], share: float, is_first: bool
+    ) -> None:
+        """``given``: values of a part of the owned cells; ``share``: what the sample is of the whole length."""
         kept, (f, *_) = self.fields[name], given
         if "variance" in kind:
             means = [self._means[f"{name}.{n}"] for n in range(len(given))]
-            before = [values - self._value(mean) for values, mean in zip(given, means, strict=True)]
+            before = [values - self._value(mean, part) for values, mean in zip(given, means, strict=True)]
             for mean, deviation, values in zip(means, before, given, strict=True):
-                self._set(mean, values if is_first else self._value(mean) + deviation * share)
-            product = before[0] * (given[-1] - self._value(means[-1]))
-            self._set(kept, np.zeros_like(f) if is_first else self._value(kept) * (1 - share) + product * share)
+                self._set(mean, part, values if is_first else self._value(mean, part) + deviation * share)
+            product = before[0] * (given[-1] - self._value(means[-1], part))
+            summed = np.zeros_like(f) if is_first else self._value(kept, part) * (1 - share) + product * share
+            self._set(kept, part, summed)
         elif is_first:
-            self._set(kept, f)
+            self._set(kept, part, f)
         elif kind == "mean":
-            self._set(kept, self._value(kept) + (f - self._value(kept)) * share)
+            self._set(kept, part, self._value(kept, part) + (f - self._value(kept, part)) * share)
         else:
-            (np.minimum if kind == "min" else np.maximum)(kept.owned, f, out=kept.owned)
+            (np.minimum if kind == "min" else np.maximum)(kept.owned[part], f, out=kept.owned[part])
 
-    def _value(self, f: Field) -> NDArray[Any]:
-        """What is kept in a field, with the rest."""
-        rest = self._rests.get(f.name)
-        return f.owned if rest is None else f.owned.astype(np.float64) + rest.owned
+    def _value(self, f: Field, part: Part) -> NDArray[Any]:
+        """What is kept in a part of a field, with the rest."""
+        rest, values = self._rests.get(f.name), f.owned[part]
+        return values if rest is None else values.astype(np.float64) + rest.owned[part]
 
-    def _set(self, f: Field, values: NDArray[Any]) -> None:
-        """Keep these values in a field, and the rest that they are rounded by."""
-        f.owned[...] = values
+    def _set(self, f: Field, part: Part, values: NDArray[Any]) -> None:
+        """Keep these values in a part of a field, and the rest that they are rounded by."""
+        f.owned[part] = values
         if f.name in self._rests:
-            self._rests[f.name].owned[...] = values - f.owned
+            self._rests[f.name].owned[part] = values - f.owned[part]

@@ -36,7 +36,8 @@ def memory_of(problem: Problem, shape: Triple, ghosts: Triple) -> int:
     first, again = (measured * power for measured in measures(problem))
     start = (unknowns + len(problem.velocities) + arrays) * field
     rates = start + (unknowns + made) * field
-    kept = (problem.carried + unknowns * (again > 0)) * prod(shape) * item if problem.case.checkpoint else 0
+    copied = problem.carried + problem.remembered + unknowns * (again > 0)
+    kept = copied * prod(shape) * item if problem.case.checkpoint else 0
     cut = sum(len(one.chosen) * one.cells.most(shape) for one in problem.slices) * item
     march = problem.field_count * field + again + kept + cut
     return max(rates + first, march) + 24 * max(problem.grid.cells)

@@ -138,14 +138,19 @@ class Problem:
         return len(self.program.unknowns) * (2 if self.is_adaptive else self.scheme.derivative)
 
     @property
+    def remembered(self) -> int:
+        """Fields that averages are kept in between samples, with those of what they are rounded by."""
+        summed, parts = {"mean": 1, "variance": 2, "covariance": 3}, 1 + (self.dtype == np.float32)
+        return sum(parts * summed[a.kind] if a.kind in summed else 1 for a in self.case.averages.values())
+
+    @property
     def field_count(self) -> int:
         """Fields that a march holds: registers and rates of the unknowns, intermediate and coefficient fields."""
         registers = self.scheme.registers(self.is_adaptive) + 2 * self.is_adaptive
         made = sum(len(program.defines) for program in (self.program, *self.looks))
         derived = sum(len(program.unknowns) for program in (self.derived, self.averaged) if program)
-        summed, parts = {"mean": 1, "variance": 2, "covariance": 3}, 1 + (self.dtype == np.float32)
-        kept = sum(parts * summed[a.kind] if a.kind in summed else 1 for a in self.case.averages.values())
-        return registers * len(self.program.unknowns) + made + derived + kept + len(self.arrays) + 2 * len(self.courses)
+        kept = self.remembered + len(self.arrays) + 2 * len(self.courses)
+        return registers * len(self.program.unknowns) + made + derived + kept
 
     @property
     def can_fuse(self) -> bool:
