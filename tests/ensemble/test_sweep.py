@@ -173,6 +173,9 @@ def test_it_goes_on_with_what_is_missing(solo: MPI.Intracomm, tmp_path: Path) ->
     other = study(tmp_path, vary={"parameters": {"F": [0.5]}})
     with pytest.raises(StorageError, match="is of another sweep"):
         sweep(other, solo, tmp_path / "out", resume=True)
+    (tmp_path / "out/sweep.json").write_text("{")
+    with pytest.raises(StorageError, match=r"sweep\.json is missing or damaged"):
+        sweep(found, solo, tmp_path / "out", resume=True)
 
 
 def test_where_time_is_nearly_over_no_member_begins(solo: MPI.Intracomm, tmp_path: Path) -> None:

@@ -245,7 +245,8 @@ def _known_in(found: Sweep, out: Path, resume: bool, retry: bool) -> list[Record
         with naming(out, "look into it"):
             is_empty = not any(out.iterdir())  # killed when it began
         if not is_empty and (said is None or json.dumps({**said, "ranks": found.ranks}) != json.dumps(about)):
-            raise StorageError(f"{out}: is of another sweep, or of another version of this one; give another -o")
+            what = "is of another sweep or another version of this one" if said else f"{SWEEP} is missing or damaged"
+            raise StorageError(f"{out}: {what}; give another -o")
     with naming(out, "make this folder"):
         out.mkdir(parents=True, exist_ok=True)
         (out / STOPPING).unlink(missing_ok=True)
