@@ -503,6 +503,15 @@ def not_iterated(sim: Simulation) -> Iterator[None]:
     yield
 
 
+def test_a_text_is_no_list_of_times(lab: Any) -> None:
+    """Of one for each letter."""
+    with (
+        Simulation(make_case(lab.case("heat", 12, time={"end": 20.0, "dt": 1e-3}))) as sim,
+        pytest.raises(CaseError, match=r"at: expected times after now, 0, .* got '12'"),
+    ):
+        sim.at("12", print)  # type: ignore[arg-type]
+
+
 WRONG: list[tuple[Any, str]] = [
     (lambda sim: sim.step(0), "step: expected a number of steps, got 0"),
     (

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 MEETING_SECONDS = 5.0
 ALONE_SECONDS = 1.0
+TOLD_SECONDS = 0.1  # in which the launcher takes what was told, before all is ended
 FIRST_CALLS = 6  # after which MPICH shares memory
 INTERRUPTED = 130
 
@@ -111,6 +112,7 @@ class World:
         if self.is_opened and (mpi is None or not mpi.Is_initialized()):
             launch.abort(code)
         elif self.is_opened and mpi is not None and mpi.COMM_WORLD.size > 1:
+            time.sleep(TOLD_SECONDS)
             mpi.COMM_WORLD.Abort(code)
         return code
 

@@ -145,6 +145,8 @@ def test_a_parameter_that_nothing_uses_is_not_varied(tmp_path: Path) -> None:
         CaseError, match=r"study.toml:\d+: vary.parameters.kk: nothing in the case uses 'kk'; did you .* 'k'"
     ):
         read(tmp_path, case="own.toml", vary={"parameters": {"kk": [1.0, 2.0]}})
+    with pytest.raises(CaseError, match="nothing in the case uses 'cells'"):  # though a key has this name
+        read(tmp_path, case="own.toml", vary={"parameters": {"cells": [1.0, 2.0]}})
 
 
 def test_a_range_of_whole_numbers_with_whole_steps_has_whole_numbers(tmp_path: Path) -> None:

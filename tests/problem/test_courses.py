@@ -267,3 +267,33 @@ def test_a_coefficient_that_jumps_beside_a_slope_later_is_closed_for_that(
     given = {"fields": {"k": moving(tmp_path, "layers.h5", "k")}, "boundary": {"u": {"xmin": {"neumann": 1.0}}}}
     case = lab.case({"u": "div(k*grad(u))"}, CELLS, periodic=False, time={"end": end}, run={"order": 4}, **given)
     assert lab.pose(case).conditions["u"]["xmin"].coarse is coarse
+
+
+@pytest.mark.parametrize("rate", ["0.1*w*laplace(u)", "0.1*w*laplace(u) - u**3"], ids=["linear", "not linear"])
+def test_a_longer_march_takes_the_steps_of_what_comes_then(lab: Any, tmp_path: Path, rate: str) -> None:
+    """Though it goes on from one that ended before."""
+    (tmp_path / "w.csv").write_text("time,value\n0,1\n1,1\n1.2,60\n3,60\n")
+    tables = lab.case(
+        {"u": rate}, 24, fields={"w": moving(tmp_path, "w.csv")}, time={"end": 1.0},
+        initial={"u": "sin(2*pi*x) + 1e-3*noise(seed=1)"},
+    )  # fmt: skip
+    longer = Case.from_dict(tables | {"time": {**tables["time"], "end": 2.0}})
+    with Simulation(Case.from_dict(tables)) as first:
+        first.run()
+        saved = first.checkpoint(tmp_path / "kept")
+    with Simulation.restart(saved, case=longer) as other, Simulation(longer) as straight:
+        other.run()
+        straight.run()
+        assert other.dt == pytest.approx(straight.dt, rel=0.1)
+        np.testing.assert_allclose(other.u, straight.u, atol=1e-6)
+
+
+@pytest.mark.parametrize("rate", ["-w*u", "w - u"])
+def test_what_changes_between_two_steps_is_followed(lab: Any, tmp_path: Path, rate: str) -> None:
+    """A series that goes up and down, as an expression of t would be: integrated to a thousandth."""
+    times = np.arange(61) * 0.05
+    (tmp_path / "w.csv").write_text(
+        "time,value\n" + "".join(f"{t!r},{n % 2 * 2}\n" for n, t in enumerate(times.tolist()))
+    )
+    case = lab.case({"u": rate}, 4, fields={"w": moving(tmp_path, "w.csv")}, time={"end": 3.0}, initial={"u": 1.0})
+    assert lab.solve(case).frames[-1]["u"].mean() == pytest.approx(np.exp(-3) if rate == "-w*u" else 1.0, rel=2e-2)

@@ -14,7 +14,7 @@ import numpy as np
 from parsolve.case import Case
 from parsolve.case.convert import convert
 from parsolve.case.origin import Origin
-from parsolve.case.tables import ALTERNATIVES, anchor_files, merge, nearest, parse, put_at, read_source
+from parsolve.case.tables import ALTERNATIVES, anchor_files, flat, merge, nearest, parse, put_at, read_source
 from parsolve.errors import CaseError
 from parsolve.problem.laws import WORD
 from parsolve.problem.pose import pose
@@ -174,7 +174,8 @@ def _refuse_idle(sweep: Sweep, origin: Origin) -> None:
         case = sweep.case(number)
         if case.equation:
             return  # it has parameters of its own, and others were refused
-        words.update(WORD.findall(repr(case.to_dict() | {"parameters": {}, "title": ""})))
+        given = flat(case.to_dict() | {"parameters": {}, "title": ""}).values()
+        words.update(word for value in given for word in WORD.findall(repr(value)))
     for key in sweep.members[0]:
         table, _, name = key.partition(".")
         if table == "parameters" and name not in words:

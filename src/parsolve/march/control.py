@@ -172,6 +172,10 @@ class Limited:
         self.dt, self._first = numbers["dt"], Clock(*numbers["first"])
         self._longest, self._renewed, self._until, self._count = numbers["known"]
 
+    def look_again(self) -> None:
+        """Look up the limit before the next step."""
+        self._renewed = 0.0
+
     def _divide(self, clock: Clock, stop: Stop) -> None:
         """Equal steps from here to the stop in time; those of before go on where they would do."""
         count, dt = equal_steps(stop.time - clock.time, self._longest)

@@ -48,6 +48,8 @@ def at_times(times: Any, act: object, now: float, end: float, met: Callable[[flo
         CaseError: they are no times after now up to the end, or there is no function.
     """
     try:
+        if isinstance(times, str | bytes):
+            raise TypeError
         given = [*times] if isinstance(times, Iterable) and getattr(times, "ndim", 1) != 0 else [times]
         due = [math.nan] if np.ma.is_masked(times) else sorted({met(float(time)) for time in given})
     except (TypeError, ValueError, OverflowError):

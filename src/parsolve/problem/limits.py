@@ -321,7 +321,7 @@ def _closure_factor(problem: Problem) -> float:
 
 
 def resolving_step(problem: Problem, ranges: Ranges, duration: float) -> float:
-    """The longest step that follows what is written with t; infinity if nothing is."""
+    """The longest step that follows what is written with t or comes from files; infinity if nothing is."""
     timed = any(op.name == "time" for stage in problem.program.stages for op in stage.operations)
     scale, count = np.inf, TIMES
     while timed and duration < np.inf:
@@ -330,7 +330,8 @@ def resolving_step(problem: Problem, ranges: Ranges, duration: float) -> float:
         if scale > 8 * duration / count or count >= MOST_TIMES:
             break
         count *= 4
-    return min(scale, _scale_of_walls(problem, ranges, duration)) / PER_CHANGE
+    courses = [course.scale(duration) for course in problem.courses.values()] if duration < inf else []
+    return min(scale, *courses, _scale_of_walls(problem, ranges, duration)) / PER_CHANGE
 
 
 def _scale_of_walls(problem: Problem, ranges: Ranges, duration: float) -> float:

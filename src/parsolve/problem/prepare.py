@@ -96,6 +96,8 @@ class Prepared:
             stepper.parity, stepper.dt = numbers["parity"], numbers["dt"]
             for name, part in self._parts.items():
                 part.restore(numbers[name])
+            if self.renewal.is_other and isinstance(self.control, Limited):
+                self.control.look_again()
         except (KeyError, TypeError, ValueError) as caught:
             raise StorageError(f"the checkpoint is of another kind of march: {caught}") from None
         fill(self.arrays)

@@ -88,6 +88,7 @@ class Renewal:
         start: what was known before the first step.
         growth: rate at which the solution itself may grow.
         coefficients: ranges of the coefficient fields, in all of the march.
+        is_other: whether it goes on from one that had not all of that ahead, so that its steps may be shorter.
     """
 
     def __init__(self, problem: Problem, work: Workspace, state: State, speeds: Speeds, clock: Clock = START) -> None:
@@ -96,6 +97,7 @@ class Renewal:
         moves = any(c.varies for sides in problem.conditions.values() for c in sides.values())
         self._driven = moves and self._depends.state
         self.coefficients = {name: extent(problem, f, clock.time) for name, f in work.arrays.items()}
+        self.is_other = False
         self._moving = [f for f in work.arrays.values() if f.moves]
         self._seen = {name: extrema(f) for name, f in state.items()}
         self._holds, self._looked, self._speeds, rate = 1.0, clock.step, speeds, None
@@ -103,8 +105,11 @@ class Renewal:
         if first:
             self._power = PowerIteration(work, self._noise)
             rate = self._power(state, clock.time)
-        here = self._here(clock)
-        self.start = on_root(self._comm, lambda: begin(problem, self._ranges((clock.time,)), rate, clock.time, here))
+        now = {f.name: extrema(f) for f in self._moving}
+        self.start = on_root(
+            self._comm,
+            lambda: begin(problem, self._ranges((clock.time,)), rate, clock.time, self._here(clock, now)),
+        )
         self.growth = self.start.growth
         self.dt = self._cautious(self.start.dt, clock.time) if self._renews and self._depends.state else self.start.dt
         if not again:
@@ -133,12 +138,17 @@ class Renewal:
         """What else it remembers, as JSON takes it."""
         return {
             "dt": self.dt, "growth": self.growth, "holds": self._holds, "looked": self._looked, "seen": self._seen,
-            "start": asdict(self.start), "duration": duration(self.problem),
+            "start": asdict(self.start), "duration": duration(self.problem), "coefficients": self.coefficients,
         }  # fmt: skip
 
     def restore(self, numbers: Mapping[str, Any]) -> None:
-        """Remember that; ``arrays`` are filled apart. What was known at the start holds for a march as long."""
-        self.dt, self.growth = numbers["dt"], numbers["growth"]
+        """Remember that; ``arrays`` are filled apart. What was known at the start holds for a march as long.
+
+        One that is longer may meet other coefficients, and what changes faster: it takes the shorter of both steps.
+        """
+        met = {name: (low, high) for name, (low, high) in numbers["coefficients"].items()}
+        self.is_other = met != self.coefficients or numbers["start"]["resolving"] != self.start.resolving
+        self.dt, self.growth = min(numbers["dt"], self.dt) if self.is_other else numbers["dt"], numbers["growth"]
         self._holds, self._looked = numbers["holds"], numbers["looked"]
         self._seen = {name: (low, high) for name, (low, high) in numbers["seen"].items()}
         if numbers.get("duration") == duration(self.problem):
@@ -159,10 +169,9 @@ class Renewal:
         """Ranges of what was seen, with what walls impose at some times."""
         return with_walls(self.problem, self._seen, times) | self.coefficients
 
-    def _here(self, clock: Clock) -> Mapping[str, Pair] | None:
-        """Ranges at a time, if coefficients change in time; collective."""
-        now = {f.name: extrema(f) for f in self._moving}
-        return self._ranges((clock.time,)) | now if now else None
+    def _here(self, clock: Clock, now: Mapping[str, Pair]) -> Mapping[str, Pair] | None:
+        """Ranges at a time, of coefficients those of now, if some change in time."""
+        return {**self._ranges((clock.time,)), **now} if now else None
 
     def _cautious(self, dt: float, time: float) -> float:
         """As much of a step as is stable at what the solution and its walls may become meanwhile."""
@@ -202,8 +211,8 @@ class Renewal:
         if outside:
             self._seen = seen
         if outside or rate is not None or self._depends.time or self._driven:
-            here = self._here(clock)
-            self.dt, self.growth, error = on_root(self._comm, lambda: self._look(clock, rate, steps, here))
+            now = {f.name: extrema(f) for f in self._moving}
+            self.dt, self.growth, error = on_root(self._comm, lambda: self._look(clock, rate, steps, now))
             agree(self._comm, error)
             longer = self._depends.state and self.dt > (1 + CHANGE) * before
             is_last = clock.time >= horizon(self.problem)
@@ -216,13 +225,14 @@ class Renewal:
         return max(1.0, min(self._holds, steps * CHANGE / max(abs(log(self.dt / before)), 1e-9) // 1))
 
     def _look(
-        self, clock: Clock, rate: float | None, steps: int, here: Mapping[str, Pair] | None
+        self, clock: Clock, rate: float | None, steps: int, now: Mapping[str, Pair]
     ) -> tuple[float, float, NumericalError | None]:
         """The step and growth by an analysis now, and whether the last steps were too long for it."""
         problem, where = self.problem, f"step {clock.step}, t = {clock.time:.6g}"
         times = window(problem, clock.time, self._span(self.dt))
         try:
             modes = analyse(problem, self._ranges((clock.time,)), times, COARSE)
+            here = self._here(clock, now)
             known = modes.rate if here is None else analyse(problem, here, times, COARSE).rate
             faster = rate / (known or 1.0) if rate is not None else self.start.factor
             faster = faster if faster > 1.05 else 1.0
