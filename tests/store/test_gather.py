@@ -9,12 +9,13 @@ import pytest
 
 from parsolve.__main__ import main
 from parsolve.case import Case
-from parsolve.errors import StorageError
+from parsolve.errors import ResourceError, StorageError
 from parsolve.run import run
 from parsolve.store import claims
 from parsolve.store.compare import compare
 from parsolve.store.gather import gather
 from parsolve.store.result import open_result
+from parsolve.store.rows import RowFile
 from parsolve.store.verify import verify
 
 if TYPE_CHECKING:
@@ -107,6 +108,20 @@ def test_frames_of_another_run_are_no_part_of_it(lab: Any, left: Path, solo: MPI
     assert text.endswith("000000006.h5: is of another run than the frames beside it")
     assert len(done.times) == 3
     assert verify(solo, [left]).whole == [str(left)]
+
+
+def test_rows_that_there_is_no_memory_to_look_at_are_told_on_all_ranks(
+    lab: Any, comm: MPI.Intracomm, shared_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(case(lab, slices={"all": {}}), comm, shared_tmp / "a.h5")
+
+    def full(path: Path) -> None:
+        raise MemoryError("of a row")
+
+    monkeypatch.setattr(RowFile, "of", full)
+    with pytest.raises(ResourceError, match="rank 0: not enough memory"):
+        gather(comm, shared_tmp / "a.h5", shared_tmp / "b.h5")
+    assert not [*shared_tmp.glob("*b.h5*")]
 
 
 def test_without_frames_there_is_nothing_to_gather(solo: MPI.Intracomm, tmp_path: Path) -> None:

@@ -113,16 +113,23 @@ def gather(comm: MPI.Intracomm, run: Path, out: Path | None = None, force: bool 
 def _slice(
     comm: MPI.Intracomm, path: Path, result: Path, packing: Packing | None, force: bool
 ) -> tuple[dict[str, Any], str]:
-    """Make a result of the rows of a slice, if there are whole ones; what it is, and what is wrong; collective."""
-    rows: RowFile | None = None
-    text = f"{path}: has no whole row"
-    if comm.rank == 0:
+    """Make a result of the rows of a slice, if there are whole ones; what it is, and what is wrong; collective.
+
+    Raises:
+        StorageError, ResourceError: the result cannot be written; no memory to look at a row; the same on all ranks.
+    """
+    rows: RowFile | None = None  # on rank 0
+
+    def looked() -> tuple[int, str]:
+        nonlocal rows
         try:
             rows = RowFile.of(path)
-            text = f"{rows.doubt}, and those behind it" if rows.doubt else "" if rows.times else text
         except StorageError as error:
-            text = str(error)
-    count, text = comm.bcast((len(rows.times) if rows else 0, text))
+            return 0, str(error)
+        doubt = f"{rows.doubt}, and those behind it" if rows.doubt else ""
+        return len(rows.times), doubt or ("" if rows.times else f"{path}: has no whole row")
+
+    count, text = on_root(comm, looked)
     frames = publish(comm, rows, result, packing, force) if count else 0
     return {"result": str(result), "frames": frames}, text
 
