@@ -17,6 +17,7 @@ from parsolve.cli import streams
 from parsolve.cli.main import main as run_command
 from parsolve.domain import launch
 from parsolve.errors import ParsolveError, ResourceError, SetupError, failure, has_directory
+from parsolve.watchdog import abort
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -110,7 +111,7 @@ class World:
         """Stop the other ranks, where there are some, and this one; else return the code."""
         mpi = sys.modules.get("mpi4py.MPI")
         if self.is_opened and (mpi is None or not mpi.Is_initialized()):
-            launch.abort(code)
+            abort(code)
         elif self.is_opened and mpi is not None and mpi.COMM_WORLD.size > 1:
             time.sleep(TOLD_SECONDS)
             mpi.COMM_WORLD.Abort(code)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Self
 
     from mpi4py import MPI
@@ -25,6 +26,7 @@ HUNG = 7  # exit code of a job that was ended
 LOOK = 0.5  # seconds between two looks, at most
 GRACE = 2.0  # seconds in which the other ranks tell where they are
 APART, MOST = 0.25, 8  # seconds between the ends of ranks, so that one ends all; of so many
+ENDED = 1.0  # in which the launcher ends all ranks
 LAST = 5.0  # seconds after which a process ends by itself, if the launcher does not end it
 
 
@@ -83,6 +85,22 @@ class Watchdog:
         end_job(self._comm, f"{self._name}: {what}, {place(self._watched)}")
 
 
+def abort(code: int, environment: Mapping[str, str] = os.environ) -> bool:
+    """Let the launcher end all copies with an exit code, in its own words (PMI-1), and return whether it was told.
+
+    MPICH's mpirun waits for the others when one ends without having started MPI; and of ranks that end together it may
+    take the code of one that it ends itself. Open MPI's ends all by itself.
+    """
+    number = environment.get("PMI_FD", "")
+    if not number.isdecimal():
+        return False
+    try:
+        os.write(int(number), f"cmd=abort exitcode={code}\n".encode())
+    except OSError:
+        return False
+    return True
+
+
 def end_job(comm: MPI.Comm, told: str) -> None:
     """Tell what stands still, let the other ranks do so, and end all with the exit code of what hung.
 
@@ -93,6 +111,8 @@ def end_job(comm: MPI.Comm, told: str) -> None:
     with suppress(OSError):  # in one piece, without the lock of a stream
         os.write(2, f"parsolve: error: {told}\n".encode(errors="backslashreplace"))
     time.sleep(GRACE + APART * min(comm.rank, MOST))
+    if abort(HUNG):
+        time.sleep(ENDED)
     comm.Abort(HUNG)
 
 

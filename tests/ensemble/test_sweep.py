@@ -247,7 +247,7 @@ def test_it_does_not_go_on_with_other_inputs(solo: MPI.Intracomm, tmp_path: Path
     found = study(tmp_path, set={"initial": {"u": {"file": "u.npy"}}})
     sweep(found, solo, tmp_path / "out")
     np.save(tmp_path / "u.npy", np.zeros(16))
-    with pytest.raises(StorageError, match="of another version of this one"):
+    with pytest.raises(StorageError, match="another version of this one"):
         sweep(found, solo, tmp_path / "out", resume=True)
 
 

@@ -121,6 +121,7 @@ def test_rows_that_there_is_no_memory_to_look_at_are_told_on_all_ranks(
     monkeypatch.setattr(RowFile, "of", full)
     with pytest.raises(ResourceError, match="rank 0: not enough memory"):
         gather(comm, shared_tmp / "a.h5", shared_tmp / "b.h5")
+    comm.Barrier()
     assert not [*shared_tmp.glob("*b.h5*")]
 
 

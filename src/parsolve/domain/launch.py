@@ -52,18 +52,6 @@ def is_first(environment: Mapping[str, str] = os.environ) -> bool:
     return rank(environment) in (None, 0)
 
 
-def abort(code: int, environment: Mapping[str, str] = os.environ) -> None:
-    """Let the launcher end all copies with an exit code, where MPI has not started.
-
-    MPICH's mpirun waits for the others when one ends without having started MPI, unless it is told in its own words
-    (PMI-1). Open MPI's ends them by itself.
-    """
-    number = environment.get("PMI_FD", "")
-    if number.isdecimal():
-        with suppress(OSError):
-            os.write(int(number), f"cmd=abort exitcode={code}\n".encode())
-
-
 def duplicate(comm_size: int, environment: Mapping[str, str] = os.environ) -> str | None:
     """Return how the launcher contradicts MPI when it started copies that do not know each other."""
     found = launched(environment)

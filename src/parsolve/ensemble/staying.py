@@ -8,7 +8,7 @@ import traceback
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NoReturn
 
-from parsolve.domain import launch
+from parsolve.watchdog import abort
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -78,7 +78,7 @@ def awaited(describe: Callable[[], str] = lambda: "") -> Iterator[None]:
 def _refuse(what: str) -> NoReturn:
     describe = serving.get(os.getpid(), lambda: "")
     tell(f"parsolve: error: {what} in a process of which tasks are awaited{describe()}\n")
-    launch.abort(UNASKED)  # else the launcher may take the code of a rank that it ends itself
+    abort(UNASKED)  # else the launcher may take the code of a rank that it ends itself
     LEAVE(UNASKED)
 
 

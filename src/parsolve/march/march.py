@@ -130,5 +130,5 @@ def _message(bad: Bad, state: State, grid: Grid, clock: Clock, dt: float) -> str
     cell = ", ".join(f"{axis} = {bad.index[AXES.index(axis)]}" for axis in grid.names)
     advice = f"try a smaller time.dt (it was {dt:.6g})"
     if not dt:  # it has not begun
-        advice = "it begins with values that are not finite: check [initial], what was assigned, run.precision"
+        advice = "it begins with values that are not finite: check [initial] and run.precision, or what was assigned"
     return f"{bad.field} is {value} at cell {cell}; step {clock.step}, t = {clock.time:.6g}, dt = {dt:.6g}; {advice}"
