@@ -27,9 +27,9 @@ y = { cells = 160, range = [0.0, 1.0], periodic = true }
 u = "1 - 0.5*box(x, 0.4, 0.6)*box(y, 0.4, 0.6)"
 v = "0.25*box(x, 0.4, 0.6)*box(y, 0.4, 0.6) + 0.01*noise(seed=1)"
 [time]
-steps = 8000
+steps = 24000
 [output]
-every_steps = 2000
+every_steps = 6000
 [checkpoint]
 every = "0.1s"
 """

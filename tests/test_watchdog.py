@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from parsolve.watchdog import HUNG
+from parsolve.watchdog import HUNG, abort
 
 # A process with a watchdog of some seconds beats for a while, then does as it is told.
 WATCHED = """
@@ -78,3 +78,12 @@ def test_what_was_suspended_goes_on() -> None:
     os.kill(process.pid, signal.SIGCONT)
     assert process.communicate(timeout=30)[1] == ""
     assert process.returncode == 0
+
+
+def test_the_launcher_is_told_to_end_all() -> None:
+    reading, writing = os.pipe()
+    assert abort(3, {"PMI_FD": str(writing)})
+    os.close(writing)
+    assert os.read(reading, 100) == b"cmd=abort exitcode=3\n"
+    os.close(reading)
+    assert not abort(3, {})  # another launcher

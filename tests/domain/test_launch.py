@@ -70,15 +70,6 @@ def test_more_threads_than_cores_are_told(comm: MPI.Intracomm, monkeypatch: pyte
             assert (f"of {threads} threads" in found) == (threads > 1)
 
 
-def test_the_launcher_is_told_to_end_all() -> None:
-    reading, writing = os.pipe()
-    launch.abort(3, {"PMI_FD": str(writing)})
-    os.close(writing)
-    assert os.read(reading, 100) == b"cmd=abort exitcode=3\n"
-    os.close(reading)
-    launch.abort(3, {})  # another launcher
-
-
 def test_more_ranks_than_cores_do_not_wait_in_a_loop() -> None:
     """And what is set already stays."""
     key, cores = "MPIR_CVAR_POSIX_NUM_COLLS_THRESHOLD", os.cpu_count() or 1
