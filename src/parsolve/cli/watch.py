@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    from parsolve.store.result import Result
     from parsolve.store.series import Series
     from parsolve.store.status import Status
 
@@ -57,13 +58,15 @@ def status(args: argparse.Namespace, start_mpi: object) -> int:
     """Print how a run is getting on, or a sweep."""
     from msgspec.structs import asdict
 
+    from parsolve.store.result import open_result
     from parsolve.store.status import read_status, read_sweep_status
 
     sweep = read_sweep_status(args.run)
     if sweep is not None:
         answer(json.dumps(sweep) if args.json else sweep_text(sweep))
     elif is_result(args.run):
-        said = finished(args.run)
+        with open_result(args.run) as result:
+            said = finished(args.run, result)
         answer(json.dumps(said) if args.json else finished_text(said))
     else:
         found = read_status(args.run)
@@ -132,8 +135,8 @@ def look(run: Path) -> Standing:
         counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
         return Standing(sweep_text(sweep), counts, not {"waiting", "running"} & {*states})
     if is_result(run):
-        found = finished(run)
         with open_result(run) as result:
+            found = finished(run, result)
             text = "\n".join([finished_text(found), *series_lines(result.series)])
         return Standing(text, f"done  {run}  {_frames(found)}", True)
     folder = find_folder(run, lambda place: is_file(place / NAME))[0] or run
@@ -151,17 +154,10 @@ def is_result(run: Path) -> bool:
     return is_file(run) and find_folder(run, lambda place: is_file(place / NAME))[0] is None
 
 
-def finished(path: Path) -> dict[str, Any]:
-    """Return how a run stands that has become a result: its file, step and time, first time, number of frames.
-
-    Raises:
-        StorageError: it is no result.
-    """
-    from parsolve.store.result import open_result
-
-    with open_result(path) as result:
-        at, first = (int(result.steps[-1]), float(result.times[-1])), float(result.times[0])
-        return {"state": "done", "result": str(path), "at": at, "begin": first, "frames": len(result.times)}
+def finished(path: Path, result: Result) -> dict[str, Any]:
+    """Return how a run stands that has become a result: its file, step and time, first time, number of frames."""
+    at, first = (int(result.steps[-1]), float(result.times[-1])), float(result.times[0])
+    return {"state": "done", "result": str(path), "at": at, "begin": first, "frames": len(result.times)}
 
 
 def finished_text(said: Mapping[str, Any]) -> str:

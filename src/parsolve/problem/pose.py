@@ -88,7 +88,7 @@ def pose(case: Case, comm: MPI.Comm | None = None) -> Problem:
             raise case.error(f"boundary.{name}", f"{_named(equation)} has no such field", fields)
     with case.located():
         conditions = _conditions(case, grid, parameters, equation, program)
-    courses = _courses(case, grid, program)
+    courses = _courses(case, grid)
     looks = _looked_at(case, grid, equation, program)
     made = (looks["derived"] or program).unknowns
     cut = (name for one in looks["slices"] for name in one.chosen)
@@ -140,7 +140,7 @@ def _conditions(
     return conditions
 
 
-def _courses(case: Case, grid: Grid, program: Program) -> dict[str, Course]:
+def _courses(case: Case, grid: Grid) -> dict[str, Course]:
     """The coefficient fields that a file gives at several times.
 
     Raises:
